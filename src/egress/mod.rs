@@ -1,0 +1,111 @@
+//! The path out: one request through one proxy, and the probe that precedes it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::exchange::{Exchange, Phases, ProxyReply};
+use crate::job::HostKey;
+use crate::outcome::Fault;
+use crate::proxy::Proxy;
+
+/// Sends requests through proxies. Two implementations: hyper over sockets, and the script of the simulator tests.
+pub trait Egress: Send + Sync + 'static {
+    /// Connects to `proxy` and makes its handshake towards `host` (for plain `http://` through an HTTP proxy: connects only).
+    /// The connection is kept for the first [`Egress::send`] that can use it.
+    fn probe(
+        &self,
+        proxy: Arc<Proxy>,
+        host: HostKey,
+        connect_timeout: Duration,
+    ) -> impl Future<Output = ProbeReport> + Send;
+
+    /// Sends one request through one proxy and reads the answer; redirects are not followed.
+    fn send(&self, outgoing: Outgoing) -> impl Future<Output = Exchange> + Send;
+}
+
+/// One request, bound to its proxy.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Through whom.
+    pub proxy: Arc<Proxy>,
+    /// Request method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Headers to send, besides what HTTP needs.
+    pub headers: HeaderMap,
+    /// Request body, empty for none.
+    pub body: Bytes,
+    /// Cookies and connections are kept apart by (proxy identity, session).
+    pub session: Option<Arc<str>>,
+    /// Limit for TCP connect to the proxy; the handshake has the same again.
+    pub connect_timeout: Duration,
+    /// When the exchange has to be over, body included.
+    pub deadline: Instant,
+}
+
+/// What a probe found.
+#[derive(Debug)]
+pub struct ProbeReport {
+    /// The whole path to the proxy's far side works, or where it broke.
+    pub result: Result<(), Fault>,
+    /// How long connect and handshake took.
+    pub phases: Phases,
+    /// The proxy's answer to CONNECT when it refused.
+    pub connect_reply: Option<Box<ProxyReply>>,
+}
+
+/// HTTP versions offered to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpVersions {
+    /// HTTP/2 by ALPN inside TLS, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 or nothing, inside TLS; plain `http://` stays HTTP/1.1.
+    Http2,
+}
+
+/// Wire settings, the same for all proxies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Cap on decoded body bytes.
+    pub max_filesize: u64,
+    /// Ask for and undo gzip, br, zstd, deflate.
+    pub compressed: bool,
+    /// Do not verify targets (`-k`).
+    pub insecure: bool,
+    /// PEM file of the authorities that replace the built-in ones for targets.
+    pub cacert: Option<PathBuf>,
+    /// Do not verify `https` proxies.
+    pub proxy_insecure: bool,
+    /// PEM file of the authorities for `https` proxies.
+    pub proxy_cacert: Option<PathBuf>,
+    /// HTTP versions offered to targets.
+    pub http: HttpVersions,
+    /// Idle connections kept in all; the oldest goes first.
+    pub max_idle: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            max_filesize: 10_000_000,
+            compressed: true,
+            insecure: false,
+            cacert: None,
+            proxy_insecure: false,
+            proxy_cacert: None,
+            http: HttpVersions::Auto,
+            max_idle: 1024,
+        }
+    }
+}

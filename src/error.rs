@@ -1,0 +1,110 @@
+//! The one error type of the library.
+//!
+//! A failed fetch is a value ([`crate::outcome::Record`]), never an [`Error`]. An `Error` means that the *run* cannot start
+//! or go on. Variants are split by what the caller can do about them, which is also how exit codes are chosen.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a run cannot start or cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller's settings or input are wrong; nothing was done. Exit code 2.
+    #[error(transparent)]
+    Usage(#[from] Problem),
+    /// Reading or writing a file failed. Exit code 3.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was attempted, a verb: `read`, `write`, `create`.
+        action: &'static str,
+        /// The file as the user named it.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The pool holds no usable proxy. Exit code 6.
+    #[error(transparent)]
+    NoProxy(Problem),
+    /// Another run holds the lock on the same output. Exit code 75.
+    #[error("{path} is in use by another run")]
+    Locked {
+        /// The contested file.
+        path: PathBuf,
+    },
+    /// A promise this program makes to itself was broken. Exit code 1.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// An I/O failure on `path`; `action` is a verb such as `read`.
+    pub fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Error::Io {
+            action,
+            path: path.as_ref().to_owned(),
+            source,
+        }
+    }
+
+    /// The `hint:` line for the person at the terminal, if there is one.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::Usage(problem) | Error::NoProxy(problem) => problem.hint.as_deref(),
+            Error::Locked { .. } => {
+                Some("wait for the other run to end, or choose another --output")
+            }
+            Error::Io { .. } | Error::Internal(_) => None,
+        }
+    }
+}
+
+/// One clear complaint: what is wrong, where, and what would fix it.
+///
+/// Texts are lower case without a full stop. The hint is something that can be pasted or done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, naming the thing and the value.
+    pub what: String,
+    /// Where it was found: `proxies.txt:12:8`, `--rate`, `PROXYWHEEL_RATE`.
+    pub place: Option<String>,
+    /// What the reader can do about it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A complaint without place or hint.
+    pub fn new(what: impl Into<String>) -> Self {
+        Problem {
+            what: what.into(),
+            place: None,
+            hint: None,
+        }
+    }
+
+    /// Names where it was found.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
+    /// Says what would fix it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}

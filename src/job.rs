@@ -1,0 +1,341 @@
+//! Jobs: one unit of user work each, a URL and how to ask for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use url::{Host, Url};
+
+use crate::proxy::Labels;
+
+/// One input line: what to fetch and how. Becomes exactly one record.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Position in the input, from 0.
+    pub seq: u64,
+    /// Stable name of the work: the key of `--resume`.
+    pub id: JobId,
+    /// The URL as the user wrote it.
+    pub input: Box<str>,
+    /// Where to, or why not. An invalid URL is a record, not an error.
+    pub target: Result<Url, InvalidUrl>,
+    /// How to ask; shared by all jobs that do not override it.
+    pub request: Arc<RequestSpec>,
+    /// The user's own fields, passed through to the record.
+    pub tag: Option<Box<serde_json::Map<String, serde_json::Value>>>,
+    /// Sticky session this job belongs to: same proxy, same cookies.
+    pub session: Option<Arc<str>>,
+    /// Which proxies may serve it.
+    pub filter: Option<Arc<LabelFilter>>,
+}
+
+impl Job {
+    /// A job for `input` under `request`, with nothing else set.
+    pub fn new(seq: u64, input: &str, request: Arc<RequestSpec>) -> Self {
+        let target = parse_target(input);
+        let named = target.as_ref().map_or(input.trim(), Url::as_str);
+        let id = JobId::of(&request.method, named, &request.body);
+        Job {
+            seq,
+            id,
+            input: input.into(),
+            target,
+            request,
+            tag: None,
+            session: None,
+            filter: None,
+        }
+    }
+}
+
+/// Reads a target URL as people write them: surrounding blanks are dropped, the fragment is not sent.
+///
+/// # Errors
+/// Not a URL, not `http` or `https`, or without a host.
+pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
+    let text = input.trim();
+    if text.is_empty() {
+        return Err(InvalidUrl("the URL is empty".into()));
+    }
+    let mut url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            return Err(InvalidUrl(
+                format!("not an absolute URL; did you mean https://{text} ?").into(),
+            ));
+        }
+        Err(error) => return Err(InvalidUrl(error.to_string().into())),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(InvalidUrl(
+            format!(
+                "unsupported scheme {}: only http and https are fetched",
+                url.scheme()
+            )
+            .into(),
+        ));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(InvalidUrl("the URL has no host".into()));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// Why a line of the input is not a URL that can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidUrl(pub Box<str>);
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Stable hash of method, URL and body; 16 hexadecimal digits in the record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(u64);
+
+impl JobId {
+    /// The id of this work. The same three parts give the same id in every run.
+    pub fn of(method: &Method, url: &str, body: &[u8]) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for part in [
+            method.as_str().as_bytes(),
+            b"\n",
+            url.as_bytes(),
+            b"\n",
+            body,
+        ] {
+            context.update(part);
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&context.finish().as_ref()[..8]);
+        JobId(u64::from_be_bytes(first))
+    }
+
+    /// Reads the 16 hexadecimal digits of a record.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 16 {
+            return None;
+        }
+        u64::from_str_radix(text, 16).ok().map(JobId)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobId({self})")
+    }
+}
+
+/// How to ask: everything of a request but its URL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestSpec {
+    /// Request method.
+    pub method: Method,
+    /// Headers in the order given; nothing is added on the wire but what HTTP needs.
+    pub headers: HeaderMap,
+    /// Request body, empty for none.
+    pub body: Bytes,
+}
+
+impl Default for RequestSpec {
+    fn default() -> Self {
+        RequestSpec {
+            method: Method::GET,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl RequestSpec {
+    /// True when sending it twice does no harm (RFC 9110 section 9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(
+            self.method,
+            Method::GET
+                | Method::HEAD
+                | Method::OPTIONS
+                | Method::PUT
+                | Method::DELETE
+                | Method::TRACE
+        )
+    }
+}
+
+/// The site as pacing and bans know it: scheme, host and port.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostKey {
+    /// True for `https`.
+    pub https: bool,
+    /// Host name or address, lower case, IPv6 without brackets.
+    pub host: Arc<str>,
+    /// TCP port, never 0.
+    pub port: u16,
+}
+
+impl HostKey {
+    /// The site of `url`; `None` without a host or for a scheme other than http and https.
+    pub fn of(url: &Url) -> Option<Self> {
+        let https = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let host: Arc<str> = match url.host()? {
+            Host::Domain(name) => name.into(),
+            Host::Ipv4(ip) => ip.to_string().into(),
+            Host::Ipv6(ip) => ip.to_string().into(),
+        };
+        Some(HostKey {
+            https,
+            host,
+            port: url.port_or_known_default()?,
+        })
+    }
+
+    /// `host:port` with IPv6 in brackets: the authority form of CONNECT.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, default) = if self.https {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        let (open, close) = if self.host.contains(':') {
+            ("[", "]")
+        } else {
+            ("", "")
+        };
+        write!(f, "{scheme}://{open}{}{close}", self.host)?;
+        if self.port == default {
+            Ok(())
+        } else {
+            write!(f, ":{}", self.port)
+        }
+    }
+}
+
+impl fmt::Debug for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HostKey({self})")
+    }
+}
+
+/// Which proxies may serve a job: every part that is set has to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelFilter {
+    /// Two-letter country, lower case.
+    pub country: Option<Box<str>>,
+    /// Tags the proxy has to carry, all of them.
+    pub tags: Vec<Box<str>>,
+}
+
+impl LabelFilter {
+    /// True when a proxy with these labels may serve the job.
+    pub fn admits(&self, labels: &Labels) -> bool {
+        self.country
+            .as_ref()
+            .is_none_or(|wanted| labels.country.as_ref() == Some(wanted))
+            && self.tags.iter().all(|wanted| labels.tags.contains(wanted))
+    }
+}
+
+/// Jobs that an earlier run has seen through, with how often each occurs, so that an input that names a URL twice gets two rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DoneSet(HashMap<JobId, u32>);
+
+impl DoneSet {
+    /// Remembers one finished job.
+    pub fn insert(&mut self, id: JobId) {
+        *self.0.entry(id).or_default() += 1;
+    }
+
+    /// True when the job is done; uses up one occurrence.
+    pub fn take(&mut self, id: JobId) -> bool {
+        match self.0.get_mut(&id) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Distinct ids.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when nothing is done yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What the writer answers: this many records, counted from the start of the run, are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Records written and flushed.
+    pub written: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_that_cannot_be_fetched_say_why() {
+        for (input, why) in [
+            ("", "empty"),
+            ("example.com/a", "https://example.com/a"),
+            ("ftp://example.com/", "ftp"),
+            ("file:///etc/passwd", "file"),
+            ("http://", "host"),
+            ("http://[::1", ""),
+        ] {
+            let error = parse_target(input).expect_err(input);
+            assert!(error.0.contains(why), "{input}: {error}");
+        }
+    }
+
+    #[test]
+    fn id_depends_on_method_url_and_body_only() {
+        let spec = Arc::new(RequestSpec::default());
+        let a = Job::new(0, "http://example.com", spec.clone());
+        let b = Job::new(9, " http://example.com/#frag ", spec);
+        assert_eq!(a.id, b.id);
+        assert_ne!(a.id, JobId::of(&Method::POST, "http://example.com/", b""));
+        assert_eq!(JobId::from_hex(&a.id.to_string()), Some(a.id));
+    }
+
+    #[test]
+    fn host_key_omits_the_default_port_and_brackets_ipv6() {
+        let key = |text: &str| HostKey::of(&Url::parse(text).unwrap()).unwrap();
+        assert_eq!(
+            key("https://EXAMPLE.com:443/x").to_string(),
+            "https://example.com"
+        );
+        assert_eq!(key("http://[::1]:81/").to_string(), "http://[::1]:81");
+        assert_eq!(key("http://[::1]:81/").authority(), "[::1]:81");
+    }
+}

@@ -1,0 +1,3 @@
+//! The `proxywheel` program.
+
+fn main() {}

@@ -1,0 +1,231 @@
+//! Text out of bytes: charset detection, decoding to UTF-8, and the title of a page.
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+
+/// Bytes searched for `<meta charset>` (the HTML standard's prescan) and for `<title>`.
+const META_WINDOW: usize = 1024;
+const TITLE_WINDOW: usize = 8 * 1024;
+/// Longest title kept, in characters.
+const TITLE_CHARS: usize = 300;
+
+/// True for content types whose body is text; a missing type counts as text when the bytes look like it.
+pub fn is_text(content_type: Option<&str>, bytes: &[u8]) -> bool {
+    let Some(essence) = essence(content_type) else {
+        return !bytes[..bytes.len().min(512)].contains(&0);
+    };
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || matches!(
+            &*essence,
+            "application/json"
+                | "application/xml"
+                | "application/javascript"
+                | "application/x-javascript"
+                | "application/x-www-form-urlencoded"
+                | "application/x-ndjson"
+        )
+}
+
+/// True for HTML and XHTML, and for an unlabelled body that starts like a page.
+pub fn is_html(content_type: Option<&str>, bytes: &[u8]) -> bool {
+    match essence(content_type) {
+        Some(essence) => matches!(&*essence, "text/html" | "application/xhtml+xml"),
+        None => {
+            let start = bytes.trim_ascii_start();
+            start.first() == Some(&b'<') && is_text(None, bytes)
+        }
+    }
+}
+
+/// The type without parameters, lower case.
+fn essence(content_type: Option<&str>) -> Option<String> {
+    let essence = content_type?.split(';').next()?.trim();
+    if essence.is_empty() {
+        None
+    } else {
+        Some(essence.to_ascii_lowercase())
+    }
+}
+
+/// The charset a text body is in: byte order mark, then `charset=`, then `<meta charset>`, then UTF-8 if it is valid
+/// UTF-8, else windows-1252 (what browsers assume).
+pub fn charset(content_type: Option<&str>, bytes: &[u8]) -> &'static Encoding {
+    if let Some((encoding, _)) = Encoding::for_bom(bytes) {
+        return encoding;
+    }
+    let labelled = content_type.and_then(|value| parameter(value.as_bytes(), b"charset="));
+    if let Some(encoding) = labelled.and_then(Encoding::for_label) {
+        return encoding;
+    }
+    if is_html(content_type, bytes) {
+        let head = &bytes[..bytes.len().min(META_WINDOW)];
+        if let Some(encoding) = parameter(head, b"charset=").and_then(Encoding::for_label) {
+            // A page that was readable as ASCII so far is not UTF-16, whatever it says (HTML standard).
+            return if encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE {
+                UTF_8
+            } else {
+                encoding
+            };
+        }
+    }
+    if std::str::from_utf8(bytes).is_ok() {
+        UTF_8
+    } else {
+        WINDOWS_1252
+    }
+}
+
+fn parameter<'a>(haystack: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let start = haystack
+        .windows(name.len())
+        .position(|window| window.eq_ignore_ascii_case(name))?;
+    let rest = haystack[start + name.len()..].trim_ascii_start();
+    let rest = rest
+        .strip_prefix(b"\"")
+        .or(rest.strip_prefix(b"'"))
+        .unwrap_or(rest);
+    let end = rest.iter().position(|b| {
+        matches!(
+            b,
+            b'"' | b'\'' | b';' | b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n'
+        )
+    });
+    Some(&rest[..end.unwrap_or(rest.len())])
+}
+
+/// The body as UTF-8; broken sequences become U+FFFD, a byte order mark is dropped.
+pub fn decode<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Cow<'a, str> {
+    charset(content_type, bytes).decode(bytes).0
+}
+
+/// The folded text of the first `<title>` of an HTML body, its basic entities decoded.
+pub fn title(content_type: Option<&str>, bytes: &[u8]) -> Option<String> {
+    if !is_html(content_type, bytes) {
+        return None;
+    }
+    let window = &bytes[..bytes.len().min(TITLE_WINDOW)];
+    let open = find_tag(window, b"<title")?;
+    let start = open + memchr::memchr(b'>', &window[open..])? + 1;
+    let length = find_tag(&window[start..], b"</title")?;
+    let decoded = charset(content_type, bytes)
+        .decode_without_bom_handling(&window[start..start + length])
+        .0;
+    let mut text = String::new();
+    for word in decoded.split_whitespace() {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    let text = unescape(&text);
+    Some(text.chars().take(TITLE_CHARS).collect()).filter(|text: &String| !text.is_empty())
+}
+
+fn find_tag(haystack: &[u8], tag: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'<', haystack).find(|&at| {
+        haystack.len() - at >= tag.len() && haystack[at..at + tag.len()].eq_ignore_ascii_case(tag)
+    })
+}
+
+/// Decodes the entities that occur in titles; others stay as written.
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('&') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let entity = rest[1..]
+            .find(';')
+            .filter(|&end| end <= 10)
+            .map(|end| &rest[1..=end]);
+        match entity.and_then(entity_char) {
+            Some(c) => {
+                out.push(c);
+                rest = &rest[entity.map_or(1, |e| e.len() + 2)..];
+            }
+            None => {
+                out.push('&');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn entity_char(entity: &str) -> Option<char> {
+    Some(match entity {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "nbsp" => ' ',
+        _ => {
+            let number = entity.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)?
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charset_comes_from_bom_then_header_then_meta_then_the_bytes() {
+        assert_eq!(
+            charset(Some("text/html; charset=utf-8"), b"\xff\xfeh\0").name(),
+            "UTF-16LE"
+        );
+        assert_eq!(
+            charset(
+                Some("text/html; Charset=\"KOI8-R\""),
+                b"<meta charset=utf-8>"
+            )
+            .name(),
+            "KOI8-R"
+        );
+        assert_eq!(
+            charset(Some("text/html"), b"<meta charset='shift_jis'>").name(),
+            "Shift_JIS"
+        );
+        assert_eq!(charset(Some("text/plain"), "é".as_bytes()).name(), "UTF-8");
+        assert_eq!(
+            charset(Some("text/plain"), b"caf\xe9").name(),
+            "windows-1252"
+        );
+        assert_eq!(decode(Some("text/plain"), b"caf\xe9"), "café");
+    }
+
+    #[test]
+    fn titles_are_folded_and_unescaped() {
+        let page =
+            b"<!doctype html><html><head><TITLE lang=en>\n A &amp; B&#39;s\n  page &copy; </title>";
+        assert_eq!(
+            title(Some("text/html"), page).as_deref(),
+            Some("A & B's page &copy;")
+        );
+        assert_eq!(title(Some("application/json"), page), None);
+        assert_eq!(title(Some("text/html"), b"<title></title>"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics_on_any_bytes(bytes: Vec<u8>, kind in "[ -~]{0,20}") {
+            let _ = title(Some("text/html"), &bytes);
+            let _ = title(None, &bytes);
+            let _ = decode(Some(&kind), &bytes);
+        }
+    }
+}
