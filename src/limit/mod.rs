@@ -1,7 +1,12 @@
 //! The user's limits and the host clock: when may this request be sent?
 
+mod cell;
+mod host_clock;
+mod limiter;
 mod quota;
 
+pub use host_clock::HostClock;
+pub use limiter::{Limit, Limiter, Wait};
 pub use quota::Quota;
 
 use std::num::NonZeroU32;

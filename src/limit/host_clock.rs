@@ -1,0 +1,169 @@
+//! The request clock of one host: when several exits are told to slow down, it is the host that is busy.
+//!
+//! One 429 says something about one exit and parks that pair (the pool does it). Only when `k` distinct proxies hear the
+//! same within a short window does the whole host wait. Answers to requests that were sent before the clock last moved are
+//! no new evidence: forty requests in flight that all come back as 429 advance it once.
+
+use std::time::{Duration, Instant};
+
+/// Distinct proxies that have to agree.
+const AGREEING_PROXIES: usize = 3;
+/// They have to agree within this time (ALGORITHMS 2.8).
+const WINDOW: Duration = Duration::from_secs(10);
+/// First wait when the host does not say how long, doubling to the cap (the values Crawlee settled on).
+const BASE: Duration = Duration::from_secs(2);
+const CAP: Duration = Duration::from_secs(60);
+/// No host is believed when it asks for more.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+/// See the module text.
+#[derive(Debug, Default)]
+pub struct HostClock {
+    blocked_until: Option<Instant>,
+    moved_at: Option<Instant>,
+    level: u32,
+    witnesses: Vec<Witness>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Witness {
+    proxy: u32,
+    at: Instant,
+    asked: Option<Duration>,
+}
+
+impl HostClock {
+    /// When the host may be asked again, if it has to wait.
+    pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
+        self.blocked_until.filter(|until| *until > now)
+    }
+
+    /// A request through `proxy`, sent at `sent`, was told to slow down. `live` is the number of proxies that could be
+    /// witnesses: in a small pool all of them agreeing is enough. Returns true when the clock moved.
+    pub fn refused(
+        &mut self,
+        proxy: u32,
+        asked: Option<Duration>,
+        sent: Instant,
+        now: Instant,
+        live: usize,
+    ) -> bool {
+        if self.moved_at.is_some_and(|moved| sent <= moved) {
+            return false;
+        }
+        let asked = asked.filter(|asked| !asked.is_zero());
+        self.witnesses.retain(|witness| {
+            witness.proxy != proxy && now.saturating_duration_since(witness.at) <= WINDOW
+        });
+        self.witnesses.push(Witness {
+            proxy,
+            at: now,
+            asked,
+        });
+        if self.witnesses.len() < AGREEING_PROXIES.min(live.max(1)) {
+            return false;
+        }
+        let longest = self
+            .witnesses
+            .iter()
+            .filter_map(|witness| witness.asked)
+            .max();
+        let wait = match longest {
+            Some(asked) => asked.min(LONGEST_ASKED),
+            None => BASE.saturating_mul(1 << self.level.min(10)).min(CAP),
+        };
+        self.level += 1;
+        self.witnesses.clear();
+        self.moved_at = Some(now);
+        self.blocked_until = Some(now + wait);
+        true
+    }
+
+    /// The host says that nothing is left until `reset` (RateLimit headers on an accepted answer).
+    pub fn spent(&mut self, reset: Duration, now: Instant) {
+        let until = now + reset.min(LONGEST_ASKED);
+        if self.blocked_until.is_none_or(|current| current < until) {
+            self.blocked_until = Some(until);
+            self.moved_at = Some(now);
+        }
+    }
+
+    /// An accepted answer. One quiet window after the wait is over the backoff starts from the beginning.
+    pub fn served(&mut self, now: Instant) {
+        if self.level > 0
+            && self
+                .blocked_until
+                .is_none_or(|until| now.saturating_duration_since(until) > WINDOW)
+        {
+            self.level = 0;
+        }
+    }
+
+    /// True when it holds nothing worth keeping.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.level == 0 && self.witnesses.is_empty() && self.blocked_until(now).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn forty_concurrent_refusals_advance_the_clock_once() {
+        let start = Instant::now();
+        let mut clock = HostClock::default();
+        let moves = (0..40)
+            .filter(|n| clock.refused(*n, None, start, start + second(1), 100))
+            .count();
+        assert_eq!(moves, 1);
+        assert_eq!(
+            clock.blocked_until(start + second(1)),
+            Some(start + second(3))
+        );
+        // The next round, sent after the wait, doubles it.
+        let sent = start + second(4);
+        for n in 0..3 {
+            clock.refused(n, None, sent, sent, 100);
+        }
+        assert_eq!(clock.blocked_until(sent), Some(sent + second(4)));
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn one_proxy_does_not_stop_the_host_unless_it_is_the_only_one() {
+        let now = Instant::now();
+        let mut clock = HostClock::default();
+        for _ in 0..10 {
+            assert!(!clock.refused(7, Some(second(30)), now, now, 100));
+        }
+        assert_eq!(clock.blocked_until(now), None);
+        assert!(HostClock::default().refused(7, Some(second(30)), now, now, 1));
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn absurd_waits_are_bounded_and_zero_is_no_answer() {
+        let now = Instant::now();
+        let mut clock = HostClock::default();
+        assert!(clock.refused(1, Some(Duration::from_secs(1 << 40)), now, now, 1));
+        assert_eq!(clock.blocked_until(now), Some(now + LONGEST_ASKED));
+        let mut clock = HostClock::default();
+        assert!(clock.refused(1, Some(Duration::ZERO), now, now, 1));
+        assert_eq!(clock.blocked_until(now), Some(now + BASE));
+    }
+}

@@ -1,0 +1,324 @@
+//! The four limits as one question: may this request go now, and if not, when and because of what?
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rand::{Rng, RngExt};
+
+use super::cell::Cell;
+use super::host_clock::HostClock;
+use super::{Quota, Settings};
+
+/// Cells of pairs and proxies kept before idle ones are swept; bounds memory on long runs.
+const SWEEP_AT: usize = 20_000;
+
+/// Which limit refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// `--rate`.
+    Global,
+    /// `--host-rate` or `--delay`.
+    Host,
+    /// The host asked to wait.
+    HostClock,
+    /// `--proxy-rate` or `--pair-rate`.
+    Proxy,
+}
+
+/// Not now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// Earliest time worth asking again.
+    pub until: Instant,
+    /// Who refused.
+    pub limit: Limit,
+}
+
+/// All clocks of the run. Hosts and proxies are numbers here; the engine keeps the names.
+#[derive(Debug)]
+pub struct Limiter {
+    settings: Settings,
+    global: Cell,
+    hosts: HashMap<u32, Host>,
+    proxies: HashMap<u32, Cell>,
+    pairs: HashMap<(u32, u32), Cell>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    cell: Cell,
+    delayed_until: Option<Instant>,
+    clock: HostClock,
+}
+
+impl Limiter {
+    /// Clocks for these settings, all at rest.
+    pub fn new(settings: Settings) -> Self {
+        Limiter {
+            settings,
+            global: Cell::default(),
+            hosts: HashMap::new(),
+            proxies: HashMap::new(),
+            pairs: HashMap::new(),
+        }
+    }
+
+    /// May any request go to `host` now, whatever the proxy? Charges nothing.
+    pub fn check_host(&self, host: u32, now: Instant) -> Result<(), Wait> {
+        let mut wait = Earliest { now, wait: None };
+        wait.consider(self.global.ready_at(), Limit::Global);
+        if let Some(host) = self.hosts.get(&host) {
+            wait.consider(host.cell.ready_at(), Limit::Host);
+            wait.consider(host.delayed_until, Limit::Host);
+            wait.consider(host.clock.blocked_until(now), Limit::HostClock);
+        }
+        wait.answer()
+    }
+
+    /// May a request go to `host` through `proxy` now, as far as the proxy is concerned? Charges nothing.
+    pub fn check_proxy(&self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
+        let mut wait = Earliest { now, wait: None };
+        if self.settings.proxy_rate.is_some() {
+            wait.consider(
+                self.proxies.get(&proxy).and_then(Cell::ready_at),
+                Limit::Proxy,
+            );
+        }
+        if self.settings.pair_rate.is_some() {
+            wait.consider(
+                self.pairs.get(&(host, proxy)).and_then(Cell::ready_at),
+                Limit::Proxy,
+            );
+        }
+        wait.answer()
+    }
+
+    /// Takes a request that both checks admitted.
+    pub fn charge(&mut self, host: u32, proxy: u32, now: Instant, rng: &mut impl Rng) {
+        let Settings {
+            rate,
+            host_rate,
+            proxy_rate,
+            pair_rate,
+            delay,
+            jitter,
+            ..
+        } = &self.settings;
+        if let Some(rate) = rate {
+            self.global.charge(now, rate.interval());
+        }
+        if host_rate.is_some() || !delay.is_zero() {
+            let entry = self.hosts.entry(host).or_default();
+            if let Some(rate) = host_rate {
+                entry.cell.charge(now, rate.interval());
+            }
+            if !delay.is_zero() {
+                let stretch = 1.0 + jitter.clamp(0.0, 1.0) * rng.random::<f64>();
+                entry.delayed_until = Some(now + delay.mul_f64(stretch));
+            }
+        }
+        charge_in(&mut self.proxies, proxy, *proxy_rate, now);
+        charge_in(&mut self.pairs, (host, proxy), *pair_rate, now);
+        if self.pairs.len() + self.proxies.len() > SWEEP_AT {
+            self.pairs.retain(|_, cell| !cell.is_idle(now));
+            self.proxies.retain(|_, cell| !cell.is_idle(now));
+        }
+    }
+
+    /// Checks all four limits and charges them if they admit: for redirect hops, which have their proxy already.
+    pub fn take(
+        &mut self,
+        host: u32,
+        proxy: u32,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Result<(), Wait> {
+        self.check_host(host, now)?;
+        self.check_proxy(host, proxy, now)?;
+        self.charge(host, proxy, now, rng);
+        Ok(())
+    }
+
+    /// See [`HostClock::refused`].
+    pub fn refused(
+        &mut self,
+        host: u32,
+        proxy: u32,
+        asked: Option<Duration>,
+        sent: Instant,
+        now: Instant,
+        live: usize,
+    ) -> bool {
+        self.hosts
+            .entry(host)
+            .or_default()
+            .clock
+            .refused(proxy, asked, sent, now, live)
+    }
+
+    /// See [`HostClock::spent`].
+    pub fn spent(&mut self, host: u32, reset: Duration, now: Instant) {
+        self.hosts.entry(host).or_default().clock.spent(reset, now);
+    }
+
+    /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.
+    pub fn served(&mut self, host: u32, now: Instant) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.clock.served(now);
+        }
+    }
+
+    /// Drops what is known of `host` if it is at rest; true when it is gone.
+    pub fn forget_host(&mut self, host: u32, now: Instant) -> bool {
+        let Some(entry) = self.hosts.get(&host) else {
+            return true;
+        };
+        let at_rest = entry.cell.is_idle(now)
+            && entry.delayed_until.is_none_or(|until| until < now)
+            && entry.clock.is_idle(now);
+        if at_rest {
+            self.hosts.remove(&host);
+        }
+        at_rest
+    }
+}
+
+fn charge_in<K: std::hash::Hash + Eq>(
+    cells: &mut HashMap<K, Cell>,
+    key: K,
+    quota: Option<Quota>,
+    now: Instant,
+) {
+    if let Some(quota) = quota {
+        cells.entry(key).or_default().charge(now, quota.interval());
+    }
+}
+
+/// The latest of the times that have to pass.
+struct Earliest {
+    now: Instant,
+    wait: Option<Wait>,
+}
+
+impl Earliest {
+    fn consider(&mut self, until: Option<Instant>, limit: Limit) {
+        let Some(until) = until.filter(|until| *until > self.now) else {
+            return;
+        };
+        if self.wait.is_none_or(|wait| wait.until < until) {
+            self.wait = Some(Wait { until, limit });
+        }
+    }
+
+    fn answer(self) -> Result<(), Wait> {
+        self.wait.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    /// Greatest number of instants within any half-open window of `width`.
+    fn densest(times: &[Instant], width: Duration) -> usize {
+        (0..times.len())
+            .map(|i| {
+                times[i..]
+                    .iter()
+                    .take_while(|t| **t < times[i] + width)
+                    .count()
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    proptest! {
+        /// However requests arrive, no window of one second holds more than any of the four rates.
+        #[test]
+        fn no_second_holds_more_than_any_of_the_four_rates(
+            steps in prop::collection::vec((0u64..40, 0u32..3, 0u32..4), 50..400),
+        ) {
+            let quota = |text: &str| Some(text.parse::<Quota>().unwrap());
+            let mut limiter = Limiter::new(Settings {
+                rate: quota("50/s"),
+                host_rate: quota("20/s"),
+                proxy_rate: quota("10/s"),
+                pair_rate: quota("4/s"),
+                ..Settings::default()
+            });
+            let mut rng = StdRng::seed_from_u64(1);
+            #[expect(clippy::disallowed_methods, reason = "any instant will do as the zero of the test")]
+            let mut now = Instant::now();
+            let mut sent: Vec<(Instant, u32, u32)> = Vec::new();
+            for (step, host, proxy) in steps {
+                now += Duration::from_millis(step);
+                match limiter.take(host, proxy, now, &mut rng) {
+                    Ok(()) => sent.push((now, host, proxy)),
+                    Err(wait) => prop_assert!(wait.until > now),
+                }
+            }
+            let second = Duration::from_secs(1);
+            let times = |keep: &dyn Fn(u32, u32) -> bool| -> Vec<Instant> {
+                sent.iter().filter(|(_, h, p)| keep(*h, *p)).map(|(t, ..)| *t).collect()
+            };
+            prop_assert!(densest(&times(&|_, _| true), second) <= 50);
+            for host in 0..3 {
+                prop_assert!(densest(&times(&|h, _| h == host), second) <= 20);
+                for proxy in 0..4 {
+                    prop_assert!(densest(&times(&|h, p| h == host && p == proxy), second) <= 4);
+                }
+            }
+            for proxy in 0..4 {
+                prop_assert!(densest(&times(&|_, p| p == proxy), second) <= 10);
+            }
+        }
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn a_binding_rate_is_reached_within_five_percent_though_timers_are_late() {
+        let mut limiter = Limiter::new(Settings {
+            rate: Some("50/s".parse().unwrap()),
+            ..Settings::default()
+        });
+        let mut rng = StdRng::seed_from_u64(1);
+        let start = Instant::now();
+        let mut now = start;
+        let mut sent = 0;
+        while now < start + Duration::from_secs(60) {
+            match limiter.take(0, 0, now, &mut rng) {
+                Ok(()) => sent += 1,
+                Err(wait) => now = wait.until + Duration::from_millis(2),
+            }
+        }
+        assert!((2850..=3000).contains(&sent), "{sent} in 60 s at 50/s");
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn a_refusal_by_one_limit_costs_the_others_nothing() {
+        let mut limiter = Limiter::new(Settings {
+            rate: Some("1/s".parse().unwrap()),
+            pair_rate: Some("1/h".parse().unwrap()),
+            ..Settings::default()
+        });
+        let mut rng = StdRng::seed_from_u64(1);
+        let now = Instant::now();
+        limiter.take(0, 0, now, &mut rng).unwrap();
+        let later = now + Duration::from_secs(2);
+        assert_eq!(
+            limiter.take(0, 0, later, &mut rng).unwrap_err().limit,
+            Limit::Proxy
+        );
+        limiter.take(0, 1, later, &mut rng).unwrap();
+    }
+}
