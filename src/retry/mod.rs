@@ -1,8 +1,15 @@
 //! What follows an attempt: another one, or the record.
+//!
+//! A job has two budgets. The *URL budget* (`--retry`) is spent by attempts that reached the target and say something about
+//! the URL; the *proxy budget* (`--max-proxies-per-url`) by attempts that failed because of the proxy or because the target
+//! refuses this proxy. An attempt that never left for the target costs neither: on a list of which most are dead, dead
+//! entries must not use up a URL. Crawlee merged the two budgets and its users could not predict either.
 
 use std::time::Duration;
 
-use crate::outcome::StatusSet;
+use rand::{Rng, RngExt};
+
+use crate::outcome::{Blame, Charge, Outcome, StatusSet};
 
 /// The two budgets of a job and what is worth another attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,5 +41,225 @@ impl Default for Settings {
                 .with(520, 524),
             non_idempotent: false,
         }
+    }
+}
+
+/// First backoff of a target's trouble, doubling to the cap, full jitter (ALGORITHMS 2.10).
+const BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF_CAP: Duration = Duration::from_secs(30);
+/// Attempts that never left for the target are free, but not without end: so many per proxy of the proxy budget.
+const UNREACHED_PER_PROXY: u32 = 4;
+/// Local trouble (no descriptors, no route) is waited out this often before the job is given up.
+const LOCAL_RETRIES: u32 = 20;
+const LOCAL_WAIT: Duration = Duration::from_millis(250);
+
+/// What a job has used up so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Attempts charged to the URL budget.
+    pub url: u32,
+    /// Attempts charged to the proxy budget.
+    pub proxies: u32,
+    /// Attempts that never left for the target.
+    pub unreached: u32,
+    /// Attempts that failed on this machine.
+    pub local: u32,
+    /// Second opinions asked for a bare 401 or 403.
+    pub forbidden: u32,
+}
+
+/// The attempt that has just ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ended {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Who was charged.
+    pub blame: Blame,
+    /// Status of the target, if it answered.
+    pub status: Option<u16>,
+    /// The request may have reached the target.
+    pub sent: bool,
+    /// Sending it twice does no harm.
+    pub idempotent: bool,
+    /// Since the first attempt of the job began.
+    pub elapsed: Duration,
+}
+
+/// The answer of [`decide`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// This was the last attempt.
+    Finish,
+    /// Another attempt after this long.
+    Retry {
+        /// Zero for "at once, on another proxy".
+        after: Duration,
+    },
+}
+
+/// Decides what follows `ended` and charges the budgets in `spent`.
+pub fn decide(
+    settings: &Settings,
+    ended: &Ended,
+    spent: &mut Spent,
+    rng: &mut impl Rng,
+) -> Decision {
+    let Some(after) = wanted(settings, ended, spent, rng) else {
+        return Decision::Finish;
+    };
+    if ended.sent && !ended.idempotent && !settings.non_idempotent {
+        return Decision::Finish;
+    }
+    if settings
+        .max_time
+        .is_some_and(|limit| ended.elapsed + after > limit)
+    {
+        return Decision::Finish;
+    }
+    Decision::Retry { after }
+}
+
+/// The wait before another attempt, or `None` when none is worth it.
+fn wanted(
+    settings: &Settings,
+    ended: &Ended,
+    spent: &mut Spent,
+    rng: &mut impl Rng,
+) -> Option<Duration> {
+    let at_once = Some(Duration::ZERO);
+    match ended.blame {
+        _ if matches!(ended.outcome, Outcome::Ok | Outcome::Cancelled) => None,
+        Blame::Nobody => None,
+        Blame::Local => {
+            spent.local += 1;
+            (spent.local <= LOCAL_RETRIES).then_some(LOCAL_WAIT * spent.local)
+        }
+        Blame::Proxy(Charge::NoTunnel | Charge::NoForward | Charge::Unreachable) if !ended.sent => {
+            spent.unreached += 1;
+            let most = settings
+                .max_proxies_per_url
+                .saturating_mul(UNREACHED_PER_PROXY);
+            if spent.unreached < most {
+                at_once
+            } else {
+                None
+            }
+        }
+        Blame::Proxy(_) | Blame::Pair => {
+            spent.proxies += 1;
+            if spent.proxies < settings.max_proxies_per_url {
+                at_once
+            } else {
+                None
+            }
+        }
+        Blame::Unknown => spend_url(settings, spent, rng),
+        Blame::Target => match ended.status {
+            Some(status) if settings.retry_on.contains(status) => spend_url(settings, spent, rng),
+            // A bare refusal may be about the exit: one second opinion, then it is the target's answer.
+            Some(401 | 403) if spent.forbidden == 0 && settings.retries > 0 => {
+                spent.forbidden += 1;
+                at_once
+            }
+            _ => None,
+        },
+    }
+}
+
+fn spend_url(settings: &Settings, spent: &mut Spent, rng: &mut impl Rng) -> Option<Duration> {
+    spent.url += 1;
+    if spent.url > settings.retries {
+        return None;
+    }
+    let most = BACKOFF
+        .saturating_mul(1 << (spent.url - 1).min(16))
+        .min(BACKOFF_CAP);
+    Some(most.mul_f64(rng.random::<f64>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    fn ended(outcome: Outcome, blame: Blame, status: Option<u16>) -> Ended {
+        let sent = status.is_some();
+        Ended {
+            outcome,
+            blame,
+            status,
+            sent,
+            idempotent: true,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Attempts until the decision is to finish, when every attempt ends the same.
+    fn attempts(settings: &Settings, each: Ended) -> u32 {
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut spent = Spent::default();
+        let mut attempts = 1;
+        while decide(settings, &each, &mut spent, &mut rng) != Decision::Finish {
+            attempts += 1;
+            assert!(attempts < 1000, "{each:?} never ends");
+        }
+        attempts
+    }
+
+    #[test]
+    fn each_kind_of_end_has_its_budget() {
+        use Outcome::*;
+        let settings = Settings::default();
+        for (each, expected) in [
+            (ended(Ok, Blame::Nobody, Some(200)), 1),
+            (ended(HttpError, Blame::Target, Some(404)), 1),
+            (ended(HttpError, Blame::Target, Some(403)), 2),
+            (ended(HttpError, Blame::Target, Some(500)), 4),
+            (ended(HttpError, Blame::Target, Some(501)), 1),
+            (ended(Banned, Blame::Pair, Some(403)), 6),
+            (ended(RateLimited, Blame::Pair, Some(429)), 6),
+            (ended(ProxyError, Blame::Proxy(Charge::Broken), None), 6),
+            (
+                ended(ProxyError, Blame::Proxy(Charge::Unreachable), None),
+                24,
+            ),
+            (ended(Timeout, Blame::Unknown, None), 4),
+            (ended(ProxyError, Blame::Local, None), 21),
+        ] {
+            assert_eq!(attempts(&settings, each), expected, "{each:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_may_have_arrived_is_not_sent_again_unless_asked() {
+        let settings = Settings::default();
+        let mut post = ended(Outcome::NetworkError, Blame::Unknown, None);
+        post.idempotent = false;
+        post.sent = true;
+        assert_eq!(attempts(&settings, post), 1);
+        assert_eq!(
+            attempts(
+                &Settings {
+                    non_idempotent: true,
+                    ..settings.clone()
+                },
+                post
+            ),
+            4
+        );
+        post.sent = false;
+        assert_eq!(attempts(&settings, post), 4);
+    }
+
+    #[test]
+    fn no_attempt_starts_after_the_time_is_up() {
+        let settings = Settings {
+            max_time: Some(Duration::from_secs(5)),
+            ..Settings::default()
+        };
+        let mut late = ended(Outcome::ProxyError, Blame::Proxy(Charge::Broken), None);
+        late.elapsed = Duration::from_secs(6);
+        assert_eq!(attempts(&settings, late), 1);
     }
 }
