@@ -3,6 +3,16 @@
 //! Identity is scheme + user + password + host + port, never host:port alone: providers put their exits behind one
 //! gateway address and tell them apart by user name. Everything that is remembered about a proxy is keyed by [`ProxyId`].
 
+mod address;
+mod country;
+mod json;
+mod labels;
+pub mod list;
+pub mod parse;
+pub mod reject;
+mod table;
+mod template;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;

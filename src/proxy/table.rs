@@ -1,0 +1,325 @@
+//! Lists as tables: CSV with a header, and the rows that JSON objects are read as.
+//!
+//! Providers name the same columns differently; [`Column::named`] knows the names. A list is CSV when its first line names
+//! the columns of an address; a CSV without a header is not guessed at. Values are taken literally (no percent-decoding,
+//! unless the cell holds a URL), `${NAME}` and placeholders work as in lines. `https` in a scheme column means TLS to the
+//! proxy, as everywhere here.
+
+use std::borrow::Cow;
+
+use super::address::{self, Address};
+use super::labels::Marks;
+use super::list::{MAX_LINE, Sink};
+use super::parse::{self, Entry, Field, Style};
+use super::reject::{Flaw, Reason};
+use super::{Scheme, country, template};
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    /// A whole entry.
+    Proxy,
+    /// A whole entry, unless another column names the proxy: in results this is the target.
+    Url,
+    Host,
+    Port,
+    User,
+    Password,
+    Scheme,
+    Country,
+    /// A label of the line grammar, by its key.
+    Label(&'static str),
+}
+
+/// Number of kinds of columns; [`Column::slot`] is below it.
+const COLUMNS: usize = 13;
+
+impl Column {
+    /// The column that goes by this name, whatever its case and punctuation.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let plain: String = name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
+        Some(match &*plain {
+            "proxy" | "proxyurl" | "proxyuri" => Column::Proxy,
+            "url" | "uri" => Column::Url,
+            "host" | "ip" | "ipaddress" | "proxyaddress" | "server" | "hostname" | "address"
+            | "proxyhost" | "proxyip" => Column::Host,
+            "port" | "proxyport" => Column::Port,
+            "username" | "user" | "login" | "proxyuser" | "proxyusername" => Column::User,
+            "password" | "pass" | "proxypassword" | "proxypass" => Column::Password,
+            "scheme" | "protocol" | "protocols" | "type" | "proxytype" => Column::Scheme,
+            "country" | "countrycode" => Column::Country,
+            "tag" | "tags" => Column::Label("tag"),
+            "cost" => Column::Label("cost"),
+            "weight" => Column::Label("weight"),
+            "rotation" => Column::Label("rotation"),
+            "sessions" => Column::Label("sessions"),
+            _ => return None,
+        })
+    }
+
+    fn slot(self) -> usize {
+        match self {
+            Column::Proxy => 0,
+            Column::Url => 1,
+            Column::Host => 2,
+            Column::Port => 3,
+            Column::User => 4,
+            Column::Password => 5,
+            Column::Scheme => 6,
+            Column::Country => 7,
+            Column::Label(key) => 8 + LABELS.iter().position(|label| *label == key).unwrap_or(0),
+        }
+    }
+}
+
+const LABELS: [&str; 5] = ["tag", "cost", "weight", "rotation", "sessions"];
+
+/// The cells of one row by column; empty cells are absent.
+#[derive(Debug, Default)]
+pub(super) struct Row<'a> {
+    cells: [Option<Cell<'a>>; COLUMNS],
+}
+
+/// A cell and its offset in the text that complaints point into.
+#[derive(Debug)]
+struct Cell<'a> {
+    text: Cow<'a, str>,
+    at: usize,
+}
+
+impl<'a> Row<'a> {
+    /// Fills a column; the first non-empty cell of a column wins.
+    pub(super) fn put(&mut self, column: Column, text: impl Into<Cow<'a, str>>, at: usize) {
+        let text = text.into();
+        let cell = &mut self.cells[column.slot()];
+        if cell.is_none() && !text.trim().is_empty() {
+            *cell = Some(Cell { text, at });
+        }
+    }
+
+    fn cell(&self, column: Column) -> Option<(&str, usize)> {
+        let cell = self.cells[column.slot()].as_ref()?;
+        Some((&*cell.text, cell.at))
+    }
+
+    fn trimmed(&self, column: Column) -> Option<(&str, usize)> {
+        let (text, at) = self.cell(column)?;
+        Some((text.trim(), at + text.len() - text.trim_start().len()))
+    }
+
+    /// Hands the proxies of the row to the sink.
+    pub(super) fn take(&self, sink: &mut Sink<'_>) -> Result<(), Flaw> {
+        let options = sink.options;
+        let scheme = match self.trimmed(Column::Scheme) {
+            Some((name, at)) => Some(scheme(name, at)?),
+            None => None,
+        };
+        let (mut entry, mut template) = self.entry(scheme, options.default_scheme)?;
+        if entry.credentials.is_none()
+            && entry.address.is_some()
+            && (self.cell(Column::User).is_some() || self.cell(Column::Password).is_some())
+        {
+            let field = |column| {
+                let (text, at) = self.cell(column).unwrap_or(("", 0));
+                Field {
+                    text,
+                    at,
+                    encoded: false,
+                }
+            };
+            let (user, password) = (field(Column::User), field(Column::Password));
+            template.push_str(&format!(":{}:{}", user.text, password.text));
+            entry.credentials = Some((user, password));
+        }
+        let mut marks = Marks::default();
+        for key in LABELS {
+            if let Some((value, at)) = self.trimmed(Column::Label(key)) {
+                marks.set(key, value, at)?;
+            }
+        }
+        if let Some((name, _)) = self.trimmed(Column::Country) {
+            // Columns describe; a country that is not known is no reason to lose the proxy.
+            if let Some(code) = country::code(name) {
+                marks.claim_country(code);
+            }
+        }
+        template::expand(&entry, marks, &template, options, &mut |p| sink.take(p))
+    }
+
+    /// The entry of the row and the text that names it.
+    fn entry(
+        &self,
+        scheme: Option<Scheme>,
+        default_scheme: Scheme,
+    ) -> Result<(Entry<'_>, String), Flaw> {
+        let named = self.trimmed(Column::Proxy);
+        let host = self.trimmed(Column::Host);
+        let (text, at) = named
+            .or(host)
+            .or(self.trimmed(Column::Url))
+            .ok_or(Flaw::new(0, Reason::NoAddress))?;
+        let port = self.trimmed(Column::Port).filter(|_| named.is_none());
+        let scheme_or_default = scheme.unwrap_or(default_scheme);
+        let whole = text.contains("://") || text.contains('@');
+        let lone = match address::lone_host(text, at) {
+            Ok(host) if !whole => Some(host),
+            Err(flaw) if port.is_some() && !text.contains([':', '@']) => return Err(flaw),
+            _ => None,
+        };
+        if let Some((host, rank)) = lone
+            && (port.is_some() || scheme.is_some())
+        {
+            let port = match port {
+                Some((text, at)) => address::port(text, at)?,
+                None => address::default_port(scheme_or_default)
+                    .ok_or(Flaw::new(at + text.len(), Reason::NoPort))?,
+            };
+            let template = format!("{scheme_or_default}://{host}:{port}");
+            let entry = Entry {
+                scheme: scheme_or_default,
+                address: Some(Address { host, port, rank }),
+                credentials: None,
+                stamp: None,
+            };
+            return Ok((entry, template));
+        }
+        let (entry, place) = parse::entry(text, at, scheme_or_default, Style::List)?;
+        match place {
+            Some((at, _)) => Err(Flaw::new(at, Reason::Trailing)),
+            None => Ok((entry, text.to_owned())),
+        }
+    }
+}
+
+/// The first scheme of a cell that may name several (`HTTP, HTTPS`).
+fn scheme(text: &str, at: usize) -> Result<Scheme, Flaw> {
+    let first = text.split([',', ';', '/', '|', ' ']).next().unwrap_or("");
+    parse::scheme(first.strip_suffix("://").unwrap_or(first), at)
+}
+
+/// The header of a CSV list.
+#[derive(Debug)]
+pub(super) struct Header {
+    columns: Vec<Option<Column>>,
+    delimiter: u8,
+    /// Where the rows begin.
+    rows_at: usize,
+    /// Line of the first row, from 1.
+    rows_line: u64,
+}
+
+/// The header, if the first line that is not blank or a comment is one: it names a proxy column, or host and port.
+pub(super) fn header(bytes: &[u8]) -> Option<Header> {
+    let mut rows_at = 0;
+    let mut rows_line = 1;
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        rows_at += line.len();
+        rows_line += 1;
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let line = std::str::from_utf8(line)
+            .ok()
+            .filter(|l| l.len() <= MAX_LINE)?;
+        let delimiter = *[b',', b';', b'\t', b'|']
+            .iter()
+            .max_by_key(|d| line.bytes().filter(|b| b == *d).count())?;
+        let columns: Vec<_> = line
+            .split(char::from(delimiter))
+            .map(|name| Column::named(name.trim()))
+            .collect();
+        let has = |column| columns.contains(&Some(column));
+        let usable = has(Column::Proxy)
+            || has(Column::Url)
+            || (has(Column::Host) && (has(Column::Port) || columns.len() > 1));
+        return usable.then_some(Header {
+            columns,
+            delimiter,
+            rows_at,
+            rows_line,
+        });
+    }
+    None
+}
+
+/// Reads the rows below `header`.
+pub(super) fn read(bytes: &[u8], header: &Header, sink: &mut Sink<'_>) {
+    let rows = &bytes[header.rows_at..];
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(header.delimiter)
+        .comment(Some(b'#'))
+        .from_reader(rows);
+    let mut record = csv::ByteRecord::new();
+    loop {
+        let more = reader.read_byte_record(&mut record);
+        let position = record.position();
+        let line = header.rows_line + position.map_or(1, csv::Position::line) - 1;
+        match more {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => {
+                sink.settle(line, 1, Err(Reason::BadCsv));
+                return;
+            }
+        }
+        let start = position.map_or(0, |p| usize::try_from(p.byte()).unwrap_or(0));
+        // The record's own text: complaints count columns in it.
+        let text = rows.get(start..).unwrap_or_default();
+        let text = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
+        if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+            continue;
+        }
+        let result = row(&record, header, text, sink);
+        let column = |flaw: Flaw| {
+            let before = text.get(..flaw.at).unwrap_or(text);
+            String::from_utf8_lossy(before).chars().count() as u64 + 1
+        };
+        match result {
+            Ok(()) => sink.settle(line, 1, Ok(())),
+            Err(flaw) => sink.settle(line, column(flaw), Err(flaw.reason)),
+        }
+    }
+}
+
+fn row(
+    record: &csv::ByteRecord,
+    header: &Header,
+    text: &[u8],
+    sink: &mut Sink<'_>,
+) -> Result<(), Flaw> {
+    if record.as_slice().len() > MAX_LINE {
+        return Err(Flaw::new(MAX_LINE, Reason::TooLong));
+    }
+    let mut row = Row::default();
+    let mut at = 0;
+    for (index, cell) in record.iter().enumerate() {
+        let cell_at = at;
+        at = next_cell(text, at, header.delimiter);
+        let Some(column) = header.columns.get(index).copied().flatten() else {
+            continue;
+        };
+        let cell = std::str::from_utf8(cell).map_err(|_| Flaw::new(cell_at, Reason::NotUtf8))?;
+        row.put(column, cell, cell_at);
+    }
+    row.take(sink)
+}
+
+/// Where the cell after the one at `at` begins in the raw text of a row.
+fn next_cell(text: &[u8], at: usize, delimiter: u8) -> usize {
+    let mut quoted = false;
+    for (offset, &byte) in text.get(at..).unwrap_or_default().iter().enumerate() {
+        if byte == b'"' {
+            quoted = !quoted;
+        } else if byte == delimiter && !quoted {
+            return at + offset + 1;
+        }
+    }
+    text.len()
+}

@@ -1,0 +1,340 @@
+//! From fields to proxies: decodes credentials, fills in `${NAME}`, and expands `{session}` into as many identities as
+//! `sessions=` asks for.
+//!
+//! Placeholders stand in user name and password, where providers read them. Session names are hashes of the entry's text and
+//! their index: the same list gives the same identities in every run, and raising `sessions=` keeps the first ones. Variables
+//! go in as they are and are never decoded or expanded again. Names that the text of the entry shows are hashed before
+//! variables are filled in, so a changed password keeps the sessions.
+
+use std::collections::HashSet;
+
+use percent_encoding::percent_decode_str;
+
+use super::address::Address;
+use super::labels::Marks;
+use super::parse::{Entry, Field, Options};
+use super::reject::{Flaw, Reason};
+use super::{Credentials, Labels, Proxy};
+use crate::secret::Secret;
+
+/// Longest session name that can be asked for; a SHA-256 has as many bytes.
+const MAX_SESSION_LENGTH: u8 = 32;
+/// Length of `{session}` without one: 36^8 names, and IPRoyal takes exactly 8.
+const SESSION_LENGTH: u8 = 8;
+/// SOCKS5 sends the length of user name and password in one byte each.
+const MAX_SOCKS_CREDENTIAL: usize = 255;
+
+/// Hands every proxy of `entry` to `emit`: one, or `sessions=` many. `template` is the entry as written. Nothing is handed over
+/// before an error.
+pub(super) fn expand(
+    entry: &Entry<'_>,
+    marks: Marks<'_>,
+    template: &str,
+    options: &Options<'_>,
+    emit: &mut dyn FnMut(Proxy),
+) -> Result<(), Flaw> {
+    let (parts, specs) = match &entry.credentials {
+        Some((user, password)) => {
+            let user = Parts::read(user, &marks, options)?;
+            let password = Parts::read(password, &marks, options)?;
+            let specs = user.specs().chain(password.specs()).collect();
+            (Some((user, password)), specs)
+        }
+        None => (None, Vec::new()),
+    };
+    match (marks.sessions, &entry.address) {
+        (Some((sessions, at)), Some(address)) => {
+            if let Some(parts) = parts
+                && !specs.is_empty()
+            {
+                let sessions = Sessions::new(specs, template, sessions, at)?;
+                expand_sessions(entry, address, &parts, sessions, marks.labels, emit)
+            } else {
+                Err(Flaw::new(at, Reason::NoPlaceholder))
+            }
+        }
+        (Some((_, at)), None) => Err(Flaw::new(at, Reason::NoPlaceholder)),
+        (None, None) if options.remote => Err(Flaw::new(0, Reason::RemoteDirect)),
+        (None, None) => {
+            emit(Proxy::direct().with_labels(marks.labels));
+            Ok(())
+        }
+        (None, Some(address)) => {
+            let credentials = match parts {
+                Some((user, password)) => {
+                    check(entry, &user.prefix, &password.prefix)?;
+                    Some(credentials(user.prefix, password.prefix))
+                }
+                None => None,
+            };
+            let proxy = Proxy::new(entry.scheme, &address.host, address.port, credentials);
+            if let Some(stamp) = entry.stamp
+                && !stamp
+                    .text
+                    .eq_ignore_ascii_case(&proxy.id().short().to_string())
+            {
+                return Err(Flaw::new(stamp.at, Reason::RedactedLabel));
+            }
+            emit(proxy.with_labels(marks.labels));
+            Ok(())
+        }
+    }
+}
+
+fn expand_sessions(
+    entry: &Entry<'_>,
+    address: &Address<'_>,
+    (user, password): &(Parts, Parts),
+    mut sessions: Sessions<'_>,
+    labels: Labels,
+    emit: &mut dyn FnMut(Proxy),
+) -> Result<(), Flaw> {
+    let template = sessions.template;
+    let mut checked = false;
+    while let Some(names) = sessions.next() {
+        let (user, password) = (user.fill(names), password.fill(names));
+        // All sessions have the same length and alphabet: what holds for one holds for all.
+        if !checked {
+            check(entry, &user, &password)?;
+            checked = true;
+        }
+        let credentials = Some(credentials(user, password));
+        let proxy = Proxy::new(entry.scheme, &address.host, address.port, credentials);
+        emit(proxy.with_labels(labels.clone()).with_group_of(template));
+    }
+    Ok(())
+}
+
+fn credentials(user: String, password: String) -> Credentials {
+    Credentials {
+        user: Secret::new(user),
+        password: Secret::new(password),
+    }
+}
+
+/// Refuses what no wire format could carry.
+fn check(entry: &Entry<'_>, user: &str, password: &str) -> Result<(), Flaw> {
+    let at = entry.credentials.map_or((0, 0), |(u, p)| (u.at, p.at));
+    for (value, at) in [(user, at.0), (password, at.1)] {
+        if value.chars().any(char::is_control) {
+            return Err(Flaw::new(at, Reason::ControlCharacter));
+        }
+        if !entry.scheme.is_http() && value.len() > MAX_SOCKS_CREDENTIAL {
+            return Err(Flaw::new(at, Reason::CredentialTooLong));
+        }
+    }
+    if entry.scheme.is_http() && user.contains(':') {
+        return Err(Flaw::new(at.0, Reason::ColonInUser));
+    }
+    Ok(())
+}
+
+/// A credential with its variables filled in: text, then session placeholders, each with the text behind it.
+struct Parts {
+    prefix: String,
+    rest: Vec<(Spec, String)>,
+}
+
+impl Parts {
+    fn read(field: &Field<'_>, marks: &Marks<'_>, options: &Options<'_>) -> Result<Self, Flaw> {
+        let mut parts = Parts {
+            prefix: String::new(),
+            rest: Vec::new(),
+        };
+        let text = field.text;
+        // Text from here on is literal until the next `${`, `$${` or placeholder.
+        let mut literal = 0;
+        let mut from = 0;
+        while let Some(found) = memchr::memchr2(b'$', b'{', &text.as_bytes()[from..]) {
+            let start = from + found;
+            let token = &text[start..];
+            let flaw = |reason| Flaw::new(field.at + start, reason);
+            let (length, value) = if token.starts_with("$${") {
+                (3, Value::Text("${".into()))
+            } else if let Some(inside) = token.strip_prefix("${") {
+                let name = inside.split('}').next().unwrap_or("");
+                let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+                let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+                if name.len() == inside.len() || !starts_well || !name.bytes().all(is_name) {
+                    return Err(flaw(Reason::BadVariable));
+                }
+                if options.remote {
+                    return Err(flaw(Reason::RemoteVariable));
+                }
+                let value = (options.env)(name).ok_or(flaw(Reason::UndefinedVariable))?;
+                (name.len() + 3, Value::Text(value))
+            } else if token.starts_with("{country}") {
+                let country = marks.country.ok_or(flaw(Reason::NoCountry))?;
+                (9, Value::Text(country.into()))
+            } else if let Some(inside) = token
+                .strip_prefix("{session")
+                .filter(|inside| inside.starts_with(['}', ':']))
+            {
+                let (options, _) = inside.split_once('}').ok_or(flaw(Reason::BadPlaceholder))?;
+                let spec = Spec::read(options).ok_or(flaw(Reason::BadPlaceholder))?;
+                if marks.sessions.is_none() {
+                    return Err(flaw(Reason::NoSessions));
+                }
+                (options.len() + 9, Value::Session(spec))
+            } else {
+                from = start + 1;
+                continue;
+            };
+            parts.push_literal(field, literal, start)?;
+            match value {
+                Value::Text(text) => parts.last().push_str(&text),
+                Value::Session(spec) => parts.rest.push((spec, String::new())),
+            }
+            from = start + length;
+            literal = from;
+        }
+        parts.push_literal(field, literal, text.len())?;
+        Ok(parts)
+    }
+
+    fn push_literal(&mut self, field: &Field<'_>, start: usize, end: usize) -> Result<(), Flaw> {
+        let text = &field.text[start..end];
+        if field.encoded && text.contains('%') {
+            let decoded = percent_decode_str(text)
+                .decode_utf8()
+                .map_err(|_| Flaw::new(field.at + start, Reason::NotUtf8))?;
+            self.last().push_str(&decoded);
+        } else {
+            self.last().push_str(text);
+        }
+        Ok(())
+    }
+
+    fn last(&mut self) -> &mut String {
+        match self.rest.last_mut() {
+            Some((_, text)) => text,
+            None => &mut self.prefix,
+        }
+    }
+
+    fn specs(&self) -> impl Iterator<Item = Spec> {
+        self.rest.iter().map(|(spec, _)| *spec)
+    }
+
+    fn fill(&self, names: &[(Spec, String)]) -> String {
+        let mut filled = self.prefix.clone();
+        for (spec, text) in &self.rest {
+            let name = names.iter().find(|(of, _)| of == spec);
+            filled.push_str(name.map_or("", |(_, name)| name));
+            filled.push_str(text);
+        }
+        filled
+    }
+}
+
+enum Value {
+    Text(String),
+    Session(Spec),
+}
+
+/// What a session name is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Spec {
+    /// Digits, the first not 0, instead of lower-case letters and digits.
+    numeric: bool,
+    /// In characters, from 1 to [`MAX_SESSION_LENGTH`].
+    length: u8,
+}
+
+impl Spec {
+    /// Reads what stands between `{session` and `}`: nothing, `:8`, `:num` or `:num:6`.
+    fn read(options: &str) -> Option<Self> {
+        let (numeric, length) = match options.strip_prefix(":num") {
+            Some(length) => (true, length),
+            None => (false, options),
+        };
+        let length = match length.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok()?,
+            None if length.is_empty() => SESSION_LENGTH,
+            _ => return None,
+        };
+        let spec = Spec { numeric, length };
+        (1..=MAX_SESSION_LENGTH).contains(&length).then_some(spec)
+    }
+
+    /// How many different names there are.
+    fn capacity(self) -> u64 {
+        let further = u32::from(self.length) - 1;
+        if self.numeric {
+            10_u64.saturating_pow(further).saturating_mul(9)
+        } else {
+            36_u64.saturating_pow(further).saturating_mul(36)
+        }
+    }
+}
+
+/// The session names of one template, index by index.
+struct Sessions<'a> {
+    template: &'a str,
+    count: u32,
+    next: u32,
+    /// Every kind of placeholder with its current name. One kind has one name wherever it stands.
+    current: Vec<(Spec, String)>,
+    /// Names given out, by kind: no two sessions share one.
+    taken: Vec<HashSet<String>>,
+}
+
+impl<'a> Sessions<'a> {
+    fn new(mut specs: Vec<Spec>, template: &'a str, count: u32, at: usize) -> Result<Self, Flaw> {
+        specs.sort_unstable();
+        specs.dedup();
+        if specs.iter().any(|spec| spec.capacity() < u64::from(count)) {
+            return Err(Flaw::new(at, Reason::SessionTooShort));
+        }
+        Ok(Sessions {
+            template,
+            count,
+            next: 0,
+            taken: specs.iter().map(|_| HashSet::new()).collect(),
+            current: specs
+                .into_iter()
+                .map(|spec| (spec, String::new()))
+                .collect(),
+        })
+    }
+
+    /// The names of the next session. They depend on the template and on the names before it, not on how many follow.
+    fn next(&mut self) -> Option<&[(Spec, String)]> {
+        if self.next == self.count {
+            return None;
+        }
+        for ((spec, name), taken) in self.current.iter_mut().zip(&mut self.taken) {
+            let names = (0_u32..).map(|attempt| derive(*spec, self.template, self.next, attempt));
+            for candidate in names {
+                if taken.insert(candidate.clone()) {
+                    *name = candidate;
+                    break;
+                }
+            }
+        }
+        self.next += 1;
+        Some(&self.current)
+    }
+}
+
+fn derive(spec: Spec, template: &str, index: u32, attempt: u32) -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(b"session");
+    context.update(&index.to_be_bytes());
+    context.update(&attempt.to_be_bytes());
+    context.update(template.as_bytes());
+    let digest = context.finish();
+    let bytes = digest.as_ref().iter().take(usize::from(spec.length));
+    bytes
+        .enumerate()
+        .map(|(place, byte)| {
+            // The modulo is not quite even; names only have to differ.
+            let (radix, base) = match (spec.numeric, place) {
+                (true, 0) => (9, 1),
+                (true, _) => (10, 0),
+                (false, _) => (36, 0),
+            };
+            char::from_digit(u32::from(byte % radix) + base, 36).unwrap_or('0')
+        })
+        .collect()
+}
