@@ -1,6 +1,47 @@
 //! Judges an exchange: what came back, who is to blame, and which rule says so.
+//!
+//! # Order of evaluation
+//! 1. A refused CONNECT is the proxy's own answer; a fault without an answer is judged by its phase.
+//! 2. Where the proxy could have written the answer (plain http, unverified TLS): pages of proxies and their vendors. An answer
+//!    through verified TLS never matches these.
+//! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
+//! 4. The user's rules: status, header, redirect, regex over the decoded text.
+//! 5. Pages that show by their structure what they are.
+//! 6. `--accept` and the status. Then, for accepted answers, whether the body is whole, and `--must-match`.
+//!
+//! # What it does not do
+//! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. Weak phrases ("access denied") are not counted
+//! up; a 403 that shows no block is the target's own answer, and whether other exits are told the same is not visible from one exchange. Nothing
+//! here keeps state or reads a clock.
 
-use crate::outcome::StatusSet;
+mod class;
+mod condition;
+mod edge;
+mod evidence;
+mod fault;
+mod header_index;
+pub mod retry_after;
+mod rule;
+mod status;
+mod table;
+mod user;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use http::{HeaderMap, Method};
+use url::Url;
+
+use crate::error::Problem;
+use crate::exchange::{Exchange, ProxyReply, Response, Truncation};
+use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
+use crate::text;
+
+use self::rule::Rule;
+use self::table::{Group, Signals, Table};
+use self::user::{Fired, UserRules};
+use self::view::View;
 
 /// The user's own rules beside the built-in table.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,5 +73,168 @@ impl Default for Settings {
             must_match: Vec::new(),
             must_not_match: Vec::new(),
         }
+    }
+}
+
+/// What was asked for in the hop that is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The URL of this hop.
+    pub url: &'a Url,
+    /// The method of this hop.
+    pub method: &'a Method,
+    /// The scheme of `url` is https: the request went through a tunnel.
+    pub https: bool,
+    /// A redirect will be followed, so its status is not the last word; only where it leads is judged.
+    pub follows: bool,
+}
+
+/// Judges exchanges. Cheap to share, holds no state.
+#[derive(Debug)]
+pub struct Judge {
+    user: UserRules,
+    table: &'static Table,
+}
+
+impl Judge {
+    /// Compiles the user's rules.
+    ///
+    /// # Errors
+    /// An invalid or oversized regex, or an invalid header name; the problem names the flag, the pattern and the position.
+    pub fn new(settings: &Settings) -> Result<Judge, Problem> {
+        Ok(Judge {
+            user: UserRules::new(settings)?,
+            table: Table::built_in(),
+        })
+    }
+
+    /// Judges one hop: the answer to `request`, or its failure.
+    pub fn classify(&self, request: &Seen<'_>, exchange: &Exchange) -> Verdict {
+        match &exchange.result {
+            Ok(response) => self.answer(request, response, exchange.verified),
+            Err(fault) => self.failure(Some(request), fault, exchange.connect_reply.as_deref()),
+        }
+    }
+
+    /// Judges a probe that failed, as [`Judge::classify`] judges an exchange that did.
+    pub fn classify_probe(&self, report: (&Fault, Option<&ProxyReply>)) -> Verdict {
+        self.failure(None, report.0, report.1)
+    }
+
+    /// Which CDN, WAF or front end these headers speak of. Never a verdict.
+    pub fn edge(&self, headers: &HeaderMap) -> Option<&'static str> {
+        edge::presence(headers)
+    }
+
+    fn failure(
+        &self,
+        request: Option<&Seen<'_>>,
+        fault: &Fault,
+        reply: Option<&ProxyReply>,
+    ) -> Verdict {
+        let Some(reply) = reply else {
+            return fault::judge(fault, request.map(|request| request.https));
+        };
+        let view = View::of_reply(request.map(|request| request.url), reply);
+        let signals = self.table.signals(&view);
+        if let Some(rule) = self.table.first(Group::Proxy, &view, &signals) {
+            return self.by_rule(rule, &view, &signals);
+        }
+        status::connect(&view)
+    }
+
+    fn answer(&self, request: &Seen<'_>, response: &Response, verified: bool) -> Verdict {
+        let view = View::of_response(request, response, verified);
+        let signals = self.table.signals(&view);
+        let ask = |group| self.table.first(group, &view, &signals);
+        let proxy = if verified { None } else { ask(Group::Proxy) };
+        if let Some(rule) = proxy.or_else(|| ask(Group::Star)) {
+            return self.by_rule(rule, &view, &signals);
+        }
+        if let Some(fired) = self.user_ban(&view) {
+            return by_user(fired, Outcome::Banned, Blame::Pair, &view);
+        }
+        if let Some(rule) = ask(Group::Rest) {
+            return self.by_rule(rule, &view, &signals);
+        }
+        if request.follows && view.location.is_some() {
+            return Verdict::new(Outcome::Ok, Blame::Nobody);
+        }
+        if !self.user.accept.contains(view.status) {
+            return status::refused(request, &view);
+        }
+        self.accepted(request, response, &view)
+    }
+
+    /// An accepted status: is the body whole, and is it what the user expects?
+    fn accepted(&self, request: &Seen<'_>, response: &Response, view: &View<'_>) -> Verdict {
+        match response.body.truncated {
+            Some(Truncation::Length) => return Verdict::new(Outcome::TooLarge, Blame::Target),
+            Some(Truncation::Time) => return Verdict::new(Outcome::Timeout, Blame::Unknown),
+            Some(Truncation::Disconnect) => return Verdict::new(Outcome::Corrupt, Blame::Unknown),
+            None => {}
+        }
+        let bodiless = *request.method == Method::HEAD || matches!(view.status, 204 | 205 | 304);
+        if self.user.reads_accepted_bodies()
+            && !bodiless
+            && text::is_text(view.content_type, view.body)
+        {
+            let body = text::decode(view.content_type, view.body);
+            if let Some(fired) = self.user.forbidden_text(&body) {
+                // The user has described a page that must not be: this exit is shown something else than the content.
+                return by_user(fired, Outcome::Corrupt, Blame::Pair, view);
+            }
+            if let Some(fired) = self.user.missing_text(&body) {
+                // Absence proves less: a soft ban, a tampering proxy, and a page that has changed look alike.
+                return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
+            }
+        }
+        Verdict::new(Outcome::Ok, Blame::Nobody)
+    }
+
+    fn user_ban(&self, view: &View<'_>) -> Option<Fired> {
+        self.user.bans_head(view).or_else(|| {
+            if self.user.reads_every_body() && text::is_text(view.content_type, view.body) {
+                self.user
+                    .bans_body(&text::decode(view.content_type, view.body))
+            } else {
+                None
+            }
+        })
+    }
+
+    fn by_rule(&self, rule: &Rule, view: &View<'_>, signals: &Signals) -> Verdict {
+        let (outcome, mut blame) = rule.class.sentence(rule.layer);
+        if rule.class == class::Class::ProxyNoTunnel {
+            blame = status::no_tunnel(view);
+        }
+        let evidence = self.table.evidence(rule, view, signals);
+        Verdict {
+            outcome,
+            blame,
+            ban: Some(Box::new(Ban {
+                rule: rule.id.clone(),
+                class: rule.class.as_str().into(),
+                vendor: rule.vendor.clone(),
+                confidence: rule.confidence,
+                evidence: evidence::clip(&evidence),
+            })),
+            retry_after: retry_after::wait(view.status, view.headers),
+        }
+    }
+}
+
+fn by_user(fired: Fired, outcome: Outcome, blame: Blame, view: &View<'_>) -> Verdict {
+    Verdict {
+        outcome,
+        blame,
+        ban: Some(Box::new(Ban {
+            rule: fired.rule.into(),
+            class: "user".into(),
+            vendor: None,
+            confidence: 1.0,
+            evidence: evidence::clip(&fired.evidence),
+        })),
+        retry_after: retry_after::wait(view.status, view.headers),
     }
 }
