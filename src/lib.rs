@@ -18,6 +18,7 @@ pub mod retry;
 // Layer 2: edges. The only I/O.
 pub mod egress;
 pub mod input;
+pub mod output;
 
 // Layer 3: engines. Concurrency lives here.
 pub mod engine;

@@ -1,12 +1,154 @@
 //! Where jobs come from: arguments, text, JSONL and CSV, streamed with a bounded look-ahead.
+//!
+//! One thread reads and parses, and hands over small batches through a bounded channel, so memory is flat however long the
+//! input is and the run waits for the input (or the input for the run), never both. Every line becomes one job: what cannot
+//! be fetched is a job whose target says why, because a list of a million lines must not fail at line 999,999.
+//!
+//! | format | one job is | beside the URL |
+//! |---|---|---|
+//! | text | a line; `#` comments and blank lines are not jobs | nothing |
+//! | jsonl | an object with `url` | `method headers body json tag session proxy` |
+//! | csv | a row below the header | the other columns, as `tag` |
+//!
+//! The format is `--input-format`, else the suffix of the file, else text: the content is never guessed at. This module does
+//! not deduplicate, and it does not decide whether standard input should be read; it reads it when told to.
 
+mod csv;
+mod jsonl;
+mod reader;
+mod stream;
+mod text;
+
+pub use reader::{Prepared, ReaderSource};
+pub use stream::StreamSource;
+
+use std::ffi::OsStr;
+use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
 
-use crate::error::Error;
-use crate::job::Job;
+use crate::error::{Error, Problem};
+use crate::job::{DoneSet, InvalidUrl, Job, JobId, RequestSpec};
+
+/// Jobs in one batch at most. Large enough that the channel costs little per job, small enough to start at once.
+pub const BATCH: usize = 64;
 
 /// A stream of jobs in small batches. Implemented by the reader thread and by the library's own streams.
 pub trait JobSource: Send + 'static {
     /// The next jobs, `None` at the end. Cancel-safe: a dropped call loses nothing.
     fn next(&mut self) -> impl Future<Output = Option<Result<Vec<Job>, Error>>> + Send;
+}
+
+/// What to read and how.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// URLs named as arguments; they come first.
+    pub urls: Vec<String>,
+    /// Files in the order given.
+    pub files: Vec<Source>,
+    /// Format of all files; `None` goes by the suffix of each.
+    pub format: Option<InputFormat>,
+    /// CSV column that holds the URL; `None` finds it by its name.
+    pub url_column: Option<String>,
+    /// Method, headers and body of every job that does not say otherwise.
+    pub request: Arc<RequestSpec>,
+}
+
+/// One place jobs are read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file or named pipe.
+    File(PathBuf),
+    /// Standard input, at most once.
+    Stdin,
+}
+
+impl Source {
+    fn format(&self) -> InputFormat {
+        let suffix = match self {
+            Source::File(path) => path.extension().and_then(OsStr::to_str).unwrap_or(""),
+            Source::Stdin => "",
+        };
+        suffix.parse().unwrap_or(InputFormat::Text)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => path.display().fmt(f),
+            Source::Stdin => f.write_str("<stdin>"),
+        }
+    }
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputFormat {
+    /// One URL a line.
+    Text,
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header row.
+    Csv,
+}
+
+impl FromStr for InputFormat {
+    type Err = Problem;
+
+    /// Reads `text` (or `txt`), `jsonl` (or `ndjson`) and `csv`, in any case.
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        match text.to_ascii_lowercase().as_str() {
+            "text" | "txt" => Ok(InputFormat::Text),
+            "jsonl" | "ndjson" => Ok(InputFormat::Jsonl),
+            "csv" => Ok(InputFormat::Csv),
+            _ => Err(Problem::new(format!("unknown input format {text:?}"))
+                .hint("use text, jsonl or csv")),
+        }
+    }
+}
+
+/// Opens every file and checks what can be checked before the run starts.
+///
+/// Call [`Prepared::start`] to begin reading. The two steps are apart because an output file wants to know the tag columns of
+/// the input, and the input wants to know what the output already holds.
+///
+/// # Errors
+/// [`Error::Usage`] for no input at all, a missing file, a directory, standard input named twice, a CSV without a usable URL
+/// column; [`Error::Io`] when a file cannot be opened or its CSV header cannot be read.
+pub fn prepare(settings: Settings) -> Result<Prepared, Error> {
+    Prepared::new(settings)
+}
+
+/// [`prepare`] and start in one step; jobs in `done` are skipped and counted.
+///
+/// # Errors
+/// As [`prepare`]; [`Error::Io`] also when no thread can be started.
+pub fn open(settings: Settings, done: DoneSet) -> Result<ReaderSource, Error> {
+    prepare(settings)?.start(done)
+}
+
+/// Characters of an unusable line that are shown in its record.
+const SHOWN_CHARS: usize = 200;
+
+/// A job that is a record from the start: `shown` is its input, `whole` tells it from other broken lines.
+fn invalid(
+    seq: u64,
+    shown: &str,
+    whole: &str,
+    why: impl Into<Box<str>>,
+    request: &Arc<RequestSpec>,
+) -> Job {
+    Job {
+        seq,
+        id: JobId::of(&request.method, whole.trim(), &request.body),
+        input: shown.chars().take(SHOWN_CHARS).collect::<String>().into(),
+        target: Err(InvalidUrl(why.into())),
+        request: request.clone(),
+        tag: None,
+        session: None,
+        filter: None,
+    }
 }

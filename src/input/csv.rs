@@ -1,0 +1,217 @@
+//! CSV input: a header row, a URL column, and the other columns as `tag`.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use csv::{ByteRecord, Reader, ReaderBuilder};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Problem};
+use crate::job::{Job, RequestSpec, parse_target};
+
+use super::invalid;
+
+/// Bytes of one row at most. A quote that is never closed would otherwise swallow the rest of the input.
+pub(super) const MAX_ROW: u64 = 1024 * 1024;
+
+/// Names a URL column goes by, in the order of preference.
+const URL_NAMES: [&str; 5] = ["url", "link", "href", "address", "loc"];
+
+/// A CSV whose header has been read and understood.
+pub(super) struct Table<R> {
+    reader: Reader<R>,
+    columns: Vec<String>,
+    url: usize,
+    row: ByteRecord,
+}
+
+impl<R: Read> Table<R> {
+    /// Reads the header of `place` and finds the URL column: `wanted`, or by its name.
+    pub(super) fn new(input: R, place: &str, wanted: Option<&str>) -> Result<Self, Error> {
+        let mut reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(input);
+        let mut row = ByteRecord::new();
+        let any = reader
+            .read_byte_record(&mut row)
+            .map_err(|error| read_error(error, place))?;
+        if !any {
+            return Err(Problem::new("the file is empty: a CSV needs a header row")
+                .at(place)
+                .hint("write a first row such as url,keyword")
+                .into());
+        }
+        let columns: Vec<String> = row
+            .iter()
+            .map(|cell| String::from_utf8_lossy(cell))
+            .map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned())
+            .enumerate()
+            .map(|(at, name)| match name.as_str() {
+                "" => format!("column_{}", at + 1),
+                _ => name,
+            })
+            .collect();
+        let url = url_column(&columns, wanted).map_err(|problem| problem.at(place))?;
+        Ok(Table {
+            reader,
+            columns,
+            url,
+            row,
+        })
+    }
+
+    /// The columns that become `tag`.
+    pub(super) fn tag_columns(&self) -> impl Iterator<Item = &str> {
+        let others = self.columns.iter().enumerate();
+        others
+            .filter(|(at, _)| *at != self.url)
+            .map(|(_, name)| name.as_str())
+    }
+
+    /// What the rows are read from.
+    pub(super) fn input_mut(&mut self) -> &mut R {
+        self.reader.get_mut()
+    }
+
+    /// The line the next row starts on, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.reader.position().line()
+    }
+
+    /// Reads the next row; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool, csv::Error> {
+        self.reader.read_byte_record(&mut self.row)
+    }
+
+    /// The job of the row read last.
+    pub(super) fn job(&self, seq: u64, request: &Arc<RequestSpec>) -> Job {
+        let cell = self.row.get(self.url).unwrap_or_default();
+        let text = String::from_utf8_lossy(cell);
+        if self.row.len() != self.columns.len() {
+            let why = format!(
+                "the row has {} columns, the header {}",
+                self.row.len(),
+                self.columns.len()
+            );
+            let whole: Vec<_> = self.row.iter().map(String::from_utf8_lossy).collect();
+            return invalid(seq, &text, &whole.join(","), why, request);
+        }
+        let mut job = match text {
+            std::borrow::Cow::Borrowed(valid) => Job::new(seq, valid.trim(), request.clone()),
+            std::borrow::Cow::Owned(lossy) => {
+                invalid(seq, &lossy, &lossy, "the URL is not valid UTF-8", request)
+            }
+        };
+        if self.columns.len() > 1 {
+            let tag: Map<String, Value> = self
+                .columns
+                .iter()
+                .zip(&self.row)
+                .enumerate()
+                .filter(|(at, _)| *at != self.url)
+                .map(|(_, (name, cell))| {
+                    (
+                        name.clone(),
+                        String::from_utf8_lossy(cell).into_owned().into(),
+                    )
+                })
+                .collect();
+            job.tag = Some(Box::new(tag));
+        }
+        job
+    }
+}
+
+fn url_column(columns: &[String], wanted: Option<&str>) -> Result<usize, Problem> {
+    let find = |name: &str| columns.iter().position(|c| c.eq_ignore_ascii_case(name));
+    let available = || format!("the columns are: {}", columns.join(", "));
+    if let Some(wanted) = wanted {
+        return find(wanted.trim()).ok_or_else(|| {
+            Problem::new(format!("no column {wanted:?}; {}", available()))
+                .hint("name one of them with --url-column")
+        });
+    }
+    if let Some(at) = find("url") {
+        return Ok(at);
+    }
+    if let [only] = columns {
+        // Taking it for a name would drop the first URL without a word.
+        if parse_target(only).is_ok() {
+            return Err(Problem::new("the first row is a URL, not a header")
+                .hint("add a header row (url), or read it with --input-format text"));
+        }
+        return Ok(0);
+    }
+    URL_NAMES.into_iter().find_map(find).ok_or_else(|| {
+        Problem::new(format!(
+            "no column is named {}; {}",
+            URL_NAMES.join(", "),
+            available()
+        ))
+        .hint("name the one that holds the URL with --url-column")
+    })
+}
+
+/// What a failed read means for the run.
+pub(super) fn read_error(error: csv::Error, place: &str) -> Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => Error::io("read", place, error),
+        // Byte records that may be ragged have no other error.
+        other => Error::Internal(format!("{place}: csv reader: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(header: &str, wanted: Option<&str>) -> Result<usize, String> {
+        Table::new(header.as_bytes(), "a.csv", wanted)
+            .map(|table| table.url)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_url_column_is_found_by_name_or_named() {
+        assert_eq!(columns("\u{feff}id,URL\n", None), Ok(1));
+        assert_eq!(columns("anything\n", None), Ok(0));
+        assert_eq!(columns("id,loc,href\n", None), Ok(2));
+        assert_eq!(columns("url,page\n", Some("page")), Ok(1));
+        let error = columns("id,site\n", None).unwrap_err();
+        assert!(
+            error.starts_with("a.csv: ") && error.contains("id, site"),
+            "{error}"
+        );
+        let error = columns("id,url\n", Some("uri")).unwrap_err();
+        assert!(
+            error.contains("\"uri\"") && error.contains("id, url"),
+            "{error}"
+        );
+        assert!(columns("", None).unwrap_err().contains("header"));
+        assert!(
+            columns("http://a/\n", None)
+                .unwrap_err()
+                .contains("not a header")
+        );
+    }
+
+    #[test]
+    fn other_columns_are_the_tag_and_ragged_rows_are_records() {
+        let text = "url,q,note\n\"http://a/?x=1,2\",\"two\nlines\",\nhttp://b/,1\nhttp://c/,1,2\n";
+        let mut table = Table::new(text.as_bytes(), "a.csv", None).unwrap();
+        assert_eq!(table.tag_columns().collect::<Vec<_>>(), ["q", "note"]);
+        let mut jobs = Vec::new();
+        while table.advance().unwrap() {
+            jobs.push(table.job(jobs.len() as u64, &Arc::default()));
+        }
+        assert_eq!(jobs.len(), 3);
+        assert_eq!(&*jobs[0].input, "http://a/?x=1,2");
+        assert_eq!(jobs[0].tag.as_ref().unwrap()["q"], "two\nlines");
+        assert_eq!(jobs[0].tag.as_ref().unwrap()["note"], "");
+        let why = jobs[1].target.as_ref().unwrap_err();
+        assert!(why.0.contains("2 columns, the header 3"), "{why}");
+        assert_eq!(&*jobs[1].input, "http://b/");
+        assert!(jobs[2].target.is_ok());
+    }
+}

@@ -1,0 +1,70 @@
+//! Jobs from a stream of the caller's own, for programs that use the library.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use futures_core::Stream;
+
+use crate::error::Error;
+use crate::job::{DoneSet, Job};
+
+use super::{BATCH, JobSource};
+
+/// Adapts a stream of jobs to a [`JobSource`]; what is ready is taken together, up to [`BATCH`] jobs.
+pub struct StreamSource<S> {
+    /// `None` once it has ended: a stream must not be polled again then.
+    stream: Option<Pin<Box<S>>>,
+    done: DoneSet,
+    skipped: Arc<AtomicU64>,
+}
+
+impl<S: Stream<Item = Job> + Send + 'static> StreamSource<S> {
+    /// The jobs of `stream`.
+    pub fn new(stream: S) -> Self {
+        StreamSource {
+            stream: Some(Box::pin(stream)),
+            done: DoneSet::default(),
+            skipped: Arc::default(),
+        }
+    }
+
+    /// Leaves out the jobs in `done`.
+    #[must_use]
+    pub fn skipping(mut self, done: DoneSet) -> Self {
+        self.done = done;
+        self
+    }
+
+    /// Jobs left out so far; counts on while the source is in use elsewhere.
+    pub fn skipped(&self) -> Arc<AtomicU64> {
+        self.skipped.clone()
+    }
+}
+
+impl<S: Stream<Item = Job> + Send + 'static> JobSource for StreamSource<S> {
+    async fn next(&mut self) -> Option<Result<Vec<Job>, Error>> {
+        // The future holds no job while it is pending, so dropping it loses none.
+        poll_fn(|context| {
+            let mut batch = Vec::new();
+            while batch.len() < BATCH {
+                let Some(stream) = &mut self.stream else {
+                    break;
+                };
+                match stream.as_mut().poll_next(context) {
+                    Poll::Ready(Some(job)) if self.done.take(job.id) => {
+                        self.skipped.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Poll::Ready(Some(job)) => batch.push(job),
+                    Poll::Ready(None) => self.stream = None,
+                    Poll::Pending if batch.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready((!batch.is_empty()).then_some(Ok(batch)))
+        })
+        .await
+    }
+}

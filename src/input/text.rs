@@ -1,0 +1,117 @@
+//! Text input: one URL a line.
+
+use std::io::{self, BufRead, ErrorKind};
+use std::sync::Arc;
+
+use crate::job::{Job, RequestSpec};
+
+use super::invalid;
+
+/// Bytes of a text line that are looked at. No server accepts a URL this long, and a line without an end (a binary file
+/// named by mistake) must not fill the memory.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+
+/// The job on one line; `None` for a comment or a blank line.
+pub(super) fn job(
+    line: &[u8],
+    too_long: bool,
+    seq: u64,
+    request: &Arc<RequestSpec>,
+) -> Option<Job> {
+    let line = line.trim_ascii();
+    if line.is_empty() || line[0] == b'#' {
+        return None;
+    }
+    let text = String::from_utf8_lossy(line);
+    if too_long {
+        return Some(invalid(
+            seq,
+            &text,
+            &text,
+            "line longer than 64 kB",
+            request,
+        ));
+    }
+    if matches!(text, std::borrow::Cow::Owned(_)) {
+        return Some(invalid(
+            seq,
+            &text,
+            &text,
+            "the line is not valid UTF-8",
+            request,
+        ));
+    }
+    if line[0] == b'{' {
+        let why = "the line looks like JSON; name the file .jsonl or pass --input-format jsonl";
+        return Some(invalid(seq, &text, &text, why, request));
+    }
+    Some(Job::new(seq, &text, request.clone()))
+}
+
+/// Reads one line without its ending, keeping its first `limit` bytes; the rest is read and forgotten.
+///
+/// Returns `None` at the end of the input, else whether the line was longer than `limit`.
+pub(super) fn read_line(
+    reader: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<Option<bool>> {
+    line.clear();
+    let mut any = false;
+    let mut too_long = false;
+    loop {
+        let buffer = match reader.fill_buf() {
+            Ok(buffer) => buffer,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if buffer.is_empty() {
+            return Ok(any.then_some(too_long));
+        }
+        any = true;
+        let (piece, used, ended) = match memchr::memchr(b'\n', buffer) {
+            Some(at) => (&buffer[..at], at + 1, true),
+            None => (buffer, buffer.len(), false),
+        };
+        let room = limit - line.len();
+        // A carriage return at the limit belongs to the line ending.
+        too_long |= piece.len() > room && piece[room..] != *b"\r";
+        line.extend_from_slice(&piece[..piece.len().min(room)]);
+        reader.consume(used);
+        if ended {
+            return Ok(Some(too_long));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_end_keeps_its_beginning_only() {
+        let input = [b"x".repeat(100), b"\nshort\r\n\nlast".to_vec()].concat();
+        // A buffer smaller than the line: pieces are joined.
+        let mut reader = io::BufReader::with_capacity(7, &input[..]);
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while let Some(too_long) = read_line(&mut reader, &mut line, 10).unwrap() {
+            lines.push((String::from_utf8(line.clone()).unwrap(), too_long));
+        }
+        assert_eq!(
+            lines,
+            [
+                ("x".repeat(10), true),
+                ("short\r".to_owned(), false),
+                (String::new(), false),
+                ("last".to_owned(), false),
+            ]
+        );
+    }
+
+    #[test]
+    fn json_in_a_text_file_names_the_flag_that_reads_it() {
+        let job = job(br#"{"url":"http://a/"}"#, false, 0, &Arc::default()).unwrap();
+        assert!(job.target.unwrap_err().0.contains("--input-format jsonl"));
+    }
+}

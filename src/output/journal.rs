@@ -1,0 +1,598 @@
+//! Reading an output back: which rows are whole, which jobs they settle, where the file has to be cut.
+//!
+//! A run that dies leaves whole rows and at most one torn one, at the end: rows are written front to back, many in one
+//! `write`. So a torn *last* row is expected and is cut, and everything else that is not a row was not done by a crash; it is
+//! refused with its line and byte, because cutting there would throw away rows that somebody may still want.
+//!
+//! A last row without its line feed is whole if it parses (JSON says so itself) and torn otherwise. A CSV row without its line
+//! feed is always torn, since nothing else tells a whole last cell from half of one.
+//!
+//! The scan streams: one row is in memory at a time, and [`DoneSet`] grows by 16 bytes per row.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::Format;
+use super::fields::Field;
+use super::target::Replacement;
+use crate::error::{Error, Problem};
+use crate::job::{DoneSet, JobId};
+use crate::outcome::Outcome;
+
+/// Longest row read, in bytes. A body of `--max-filesize` fits; a damaged file without line feeds does not fill the memory.
+const MAX_ROW: u64 = 1 << 30;
+const BUFFER: usize = 256 * 1024;
+
+/// What to look for.
+pub(super) struct Scan<'a> {
+    pub(super) path: &'a Path,
+    pub(super) format: Format,
+    /// CSV: the header this run would write, with its line feed.
+    pub(super) header: &'a [u8],
+    /// Rows have to say their `id` and `outcome`.
+    pub(super) resume: bool,
+    /// Rows that are not `ok` do not count.
+    pub(super) retry_failed: bool,
+}
+
+/// What the file holds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Jobs with a row that stays.
+    pub(super) done: DoneSet,
+    /// Rows that stay.
+    pub(super) kept: u64,
+    /// Whole rows that go: their jobs are taken up again.
+    pub(super) dropped: u64,
+    /// Bytes up to the end of the last whole row, or of the header.
+    pub(super) end: u64,
+    /// The last whole row lacks its line feed (JSONL).
+    pub(super) unfinished: bool,
+}
+
+impl Scan<'_> {
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for damage that is not a torn last row and for files of another kind; [`Error::Io`].
+    pub(super) fn run(&self, file: &File) -> Result<Found, Error> {
+        let mut found = Found::default();
+        let mut done = DoneSet::default();
+        let walked = self.walk(file, &mut |_, key| {
+            if self.stays(&key) {
+                if let Some(id) = key.id {
+                    done.insert(id);
+                }
+                found.kept += 1;
+            } else {
+                found.dropped += 1;
+            }
+            Ok(())
+        })?;
+        found.done = done;
+        found.end = walked.end;
+        found.unfinished = walked.unfinished;
+        Ok(found)
+    }
+
+    /// Copies the rows that stay into `replacement`, in the form the file has; no closing bracket.
+    pub(super) fn rewrite(&self, file: &File, replacement: &Replacement) -> Result<(), Error> {
+        let mut out = BufWriter::with_capacity(BUFFER, &replacement.file);
+        let mut begin = || -> io::Result<()> {
+            match self.format {
+                Format::Jsonl => Ok(()),
+                Format::Json => out.write_all(b"["),
+                Format::Csv => out.write_all(self.header),
+            }
+        };
+        begin().map_err(|error| Error::io("write", self.path, error))?;
+        let mut any = false;
+        self.walk(file, &mut |row, key| {
+            if !self.stays(&key) {
+                return Ok(());
+            }
+            if self.format == Format::Json {
+                out.write_all(if any { b",\n" } else { b"\n" })?;
+                any = true;
+                return out.write_all(row);
+            }
+            out.write_all(row)?;
+            out.write_all(b"\n")
+        })?;
+        out.flush()
+            .map_err(|error| Error::io("write", self.path, error))
+    }
+
+    fn stays(&self, key: &Key) -> bool {
+        match key.outcome {
+            Some(outcome) if self.resume => {
+                outcome.is_final() && (outcome == Outcome::Ok || !self.retry_failed)
+            }
+            _ => true,
+        }
+    }
+
+    /// Calls `visit` for every whole row, without its separators.
+    fn walk(
+        &self,
+        mut file: &File,
+        visit: &mut dyn FnMut(&[u8], Key) -> io::Result<()>,
+    ) -> Result<Walked, Error> {
+        let io = |error| Error::io("read", self.path, error);
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        let mut lines = Lines::new(
+            BufReader::with_capacity(BUFFER, file),
+            self.format == Format::Csv,
+        );
+        let mut walked = Walked::default();
+        let mut shape = Shape::Begin;
+        let mut torn: Option<Torn> = None;
+        while let Some(line) = lines.next().map_err(io)? {
+            if let Some(torn) = torn {
+                return Err(self.damaged(&torn));
+            }
+            let content = lines.content();
+            if line.length > MAX_ROW {
+                return Err(self.damaged(&line.torn("a row longer than 1 GiB")));
+            }
+            let judged = self.judge(content, line.complete, &mut shape);
+            match judged {
+                Ok(Judged::Row { length, key }) => {
+                    let io = |error| Error::io("write", self.path, error);
+                    visit(&content[..length], key).map_err(io)?;
+                    walked.rows += 1;
+                    walked.unfinished = !line.complete;
+                    walked.end = match self.format {
+                        Format::Json => line.offset + length as u64,
+                        _ => line.offset + line.length,
+                    };
+                }
+                Ok(Judged::Frame) => {
+                    if !matches!(shape, Shape::Closed) {
+                        walked.end = line.offset + content.len() as u64;
+                        walked.end += u64::from(self.format == Format::Csv);
+                    }
+                }
+                Err(Trouble::NotARow(why)) => {
+                    let tail = content;
+                    if walked.rows == 0 && !self.may_be_ours(tail, line.complete, &shape) {
+                        return Err(self.foreign(line.number, &why));
+                    }
+                    if self.format == Format::Csv
+                        && let Some(hidden) = self.hidden_row(tail, &shape)
+                    {
+                        return Err(self.damaged(&Torn {
+                            why: format!(
+                                "a quote is never closed, and line {} looks like a row",
+                                line.number + hidden
+                            )
+                            .into(),
+                            ..line.torn("")
+                        }));
+                    }
+                    torn = Some(line.torn(why));
+                }
+                Err(Trouble::Refused(problem)) => {
+                    return Err(problem
+                        .at(format!("{}:{}", self.path.display(), line.number))
+                        .into());
+                }
+            }
+        }
+        Ok(walked)
+    }
+
+    /// What a line is, given what came before it.
+    fn judge(&self, line: &[u8], complete: bool, shape: &mut Shape) -> Result<Judged, Trouble> {
+        match self.format {
+            Format::Jsonl => Ok(Judged::Row {
+                length: line.len(),
+                key: self.json_key(line)?,
+            }),
+            Format::Json => self.judge_element(line, shape),
+            Format::Csv => self.judge_cells(line, complete, shape),
+        }
+    }
+
+    fn judge_element(&self, line: &[u8], shape: &mut Shape) -> Result<Judged, Trouble> {
+        match (&*shape, line.trim_ascii()) {
+            (Shape::Begin, b"[") => *shape = Shape::Open { comma: true },
+            (Shape::Begin, b"[]") => *shape = Shape::Closed,
+            (Shape::Begin, _) => return Err(Trouble::NotARow("no [ on a line of its own".into())),
+            (Shape::Open { .. }, b"]") => *shape = Shape::Closed,
+            (Shape::Open { comma: true }, _) => {
+                let (element, comma) = match line.strip_suffix(b",") {
+                    Some(element) => (element, true),
+                    None => (line, false),
+                };
+                let key = self.json_key(element)?;
+                *shape = Shape::Open { comma };
+                return Ok(Judged::Row {
+                    length: element.len(),
+                    key,
+                });
+            }
+            (Shape::Open { comma: false }, _) => {
+                return Err(Trouble::NotARow("no comma between two elements".into()));
+            }
+            (Shape::Closed, _) => return Err(Trouble::NotARow("it is below the closing ]".into())),
+            (Shape::Table { .. }, _) => unreachable!("only CSV has columns"),
+        }
+        // The bracket itself: `end` is after it for `[`, and stays at the last element for `]`.
+        Ok(Judged::Frame)
+    }
+
+    fn judge_cells(
+        &self,
+        line: &[u8],
+        complete: bool,
+        shape: &mut Shape,
+    ) -> Result<Judged, Trouble> {
+        if !complete {
+            return Err(Trouble::NotARow("it does not end".into()));
+        }
+        if let Shape::Table {
+            columns,
+            id,
+            outcome,
+        } = *shape
+        {
+            let cells = cells(line);
+            if cells.len() != columns {
+                let why = format!("it has {} cells, the header {columns}", cells.len());
+                return Err(Trouble::NotARow(why.into()));
+            }
+            let cell = |at: Option<usize>| at.map(|at| cells[at].clone());
+            return Ok(Judged::Row {
+                length: line.len(),
+                key: key_of(cell(id), cell(outcome)).map_err(|why| Trouble::NotARow(why.into()))?,
+            });
+        }
+        let header = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let header = header.strip_suffix(b"\r").unwrap_or(header);
+        let wanted = self.header.strip_suffix(b"\n").unwrap_or(self.header);
+        if header != wanted {
+            return Err(Trouble::Refused(
+                Problem::new("the file has other columns than this run would write").hint(
+                    "use the --fields, --body and tag columns of the earlier run, or another -o",
+                ),
+            ));
+        }
+        let names = cells(header);
+        let find = |name: &str| names.iter().position(|cell| **cell == *name.as_bytes());
+        let (id, outcome) = (find("id"), find("outcome"));
+        if self.resume && (id.is_none() || outcome.is_none()) {
+            return Err(Trouble::Refused(no_key()));
+        }
+        *shape = Shape::Table {
+            columns: names.len(),
+            id,
+            outcome,
+        };
+        Ok(Judged::Frame)
+    }
+
+    fn json_key(&self, row: &[u8]) -> Result<Key, Trouble> {
+        /// The two keys a resuming run needs; the rest is only checked for being JSON.
+        #[derive(Deserialize)]
+        struct Keys<'a> {
+            #[serde(borrow)]
+            id: Option<Cow<'a, str>>,
+            #[serde(borrow)]
+            outcome: Option<Cow<'a, str>>,
+        }
+        let not_a_row = |why: String| Trouble::NotARow(why.into());
+        // Checked whole: serde_json does not look into the strings it skips.
+        let text = std::str::from_utf8(row).map_err(|error| not_a_row(error.to_string()))?;
+        if !text.starts_with('{') {
+            return Err(Trouble::NotARow("it is not an object".into()));
+        }
+        let keys: Keys<'_> =
+            serde_json::from_str(text).map_err(|error| not_a_row(error.to_string()))?;
+        if self.resume && (keys.id.is_none() || keys.outcome.is_none()) {
+            return Err(Trouble::Refused(no_key()));
+        }
+        let bytes = |text: Cow<'_, str>| Cow::Owned(text.into_owned().into_bytes());
+        key_of(keys.id.map(bytes), keys.outcome.map(bytes)).map_err(|why| not_a_row(why.to_owned()))
+    }
+
+    /// True when a file without a single row may be what a run left that died in its first write.
+    fn may_be_ours(&self, tail: &[u8], complete: bool, shape: &Shape) -> bool {
+        let nul = tail.iter().rev().take_while(|byte| **byte == 0).count();
+        let tail = &tail[..tail.len() - nul];
+        let begins = |with: &[u8]| {
+            let shared = tail.len().min(with.len());
+            tail[..shared] == with[..shared]
+        };
+        if complete {
+            return false;
+        }
+        match (self.format, shape) {
+            (Format::Json, Shape::Begin) => tail.is_empty(),
+            (Format::Csv, Shape::Begin) => tail.len() < self.header.len() && begins(self.header),
+            (Format::Csv, _) => true,
+            _ => Field::ALL
+                .into_iter()
+                .any(|field| begins(format!("{{\"{}\":", field.name()).as_bytes())),
+        }
+    }
+
+    /// The line, counted from 0, of a row inside what an unclosed quote has swallowed.
+    fn hidden_row(&self, tail: &[u8], shape: &Shape) -> Option<u64> {
+        let Shape::Table { id: Some(_), .. } = shape else {
+            return None;
+        };
+        let mut lines = tail.split(|byte| *byte == b'\n').enumerate().skip(1);
+        lines.find_map(|(at, line)| {
+            let mut shape = shape.clone();
+            let is_row = self.judge_cells(line, true, &mut shape).is_ok();
+            is_row.then_some(at as u64)
+        })
+    }
+
+    fn damaged(&self, torn: &Torn) -> Error {
+        let Torn {
+            number,
+            offset,
+            why,
+        } = torn;
+        Problem::new(format!("damaged row at byte {offset}: {why}"))
+            .at(format!("{}:{number}", self.path.display()))
+            .hint("only a torn last row is repaired; mend or remove that line, or start anew with --overwrite")
+            .into()
+    }
+
+    fn foreign(&self, number: u64, why: &str) -> Error {
+        Problem::new(format!("this file is not an output of this program: {why}"))
+            .at(format!("{}:{number}", self.path.display()))
+            .hint("check the path and --format, or replace the file with --overwrite")
+            .into()
+    }
+}
+
+fn no_key() -> Problem {
+    Problem::new("the row has no id or no outcome, so nobody can tell what is done")
+        .hint("name id and outcome in --fields for outputs that are to be resumed")
+}
+
+/// What a row says about its job; both are there when the scan is for a resuming run.
+struct Key {
+    id: Option<JobId>,
+    outcome: Option<Outcome>,
+}
+
+fn key_of(id: Option<Cow<'_, [u8]>>, outcome: Option<Cow<'_, [u8]>>) -> Result<Key, &'static str> {
+    let word = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).ok();
+    Ok(Key {
+        id: match id {
+            Some(hex) => Some(
+                word(hex)
+                    .and_then(|hex| JobId::from_hex(&hex))
+                    .ok_or("id is not 16 hexadecimal digits")?,
+            ),
+            None => None,
+        },
+        outcome: match outcome {
+            Some(text) => Some(
+                word(text)
+                    .and_then(|text| Outcome::from_word(&text))
+                    .ok_or("outcome is not a known word")?,
+            ),
+            None => None,
+        },
+    })
+}
+
+/// Where the rows of a file end.
+#[derive(Debug, Default)]
+struct Walked {
+    end: u64,
+    unfinished: bool,
+    rows: u64,
+}
+
+/// How far the frame around the rows has been read.
+#[derive(Debug, Clone)]
+enum Shape {
+    Begin,
+    /// In a JSON array; an element may follow only after `[` or a comma.
+    Open {
+        comma: bool,
+    },
+    Closed,
+    /// Below the CSV header.
+    Table {
+        columns: usize,
+        id: Option<usize>,
+        outcome: Option<usize>,
+    },
+}
+
+enum Judged {
+    /// A row of this many bytes, separators not counted.
+    Row { length: usize, key: Key },
+    /// A bracket or the header.
+    Frame,
+}
+
+enum Trouble {
+    /// Torn if it is the last line, damage if it is not.
+    NotARow(Box<str>),
+    /// Whole, and unusable.
+    Refused(Problem),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Trouble::NotARow(why.into())
+    }
+}
+
+/// A line that is not a row.
+struct Torn {
+    number: u64,
+    offset: u64,
+    why: Box<str>,
+}
+
+/// Lines of a file, or for CSV rows: line feeds inside quotes do not end one.
+struct Lines<R> {
+    reader: R,
+    quoted: bool,
+    buffer: Vec<u8>,
+    number: u64,
+    offset: u64,
+}
+
+/// One of them; its bytes are in [`Lines::content`].
+struct Line {
+    /// From 1.
+    number: u64,
+    /// Of its first byte.
+    offset: u64,
+    /// In bytes, line feed included.
+    length: u64,
+    /// It ends in a line feed.
+    complete: bool,
+}
+
+impl Line {
+    fn torn(&self, why: impl Into<Box<str>>) -> Torn {
+        Torn {
+            number: self.number,
+            offset: self.offset,
+            why: why.into(),
+        }
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    fn new(reader: R, quoted: bool) -> Self {
+        Lines {
+            reader,
+            quoted,
+            buffer: Vec::new(),
+            number: 1,
+            offset: 0,
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Option<Line>> {
+        self.buffer.clear();
+        let (number, offset) = (self.number, self.offset);
+        let mut open = false;
+        loop {
+            let before = self.buffer.len();
+            let room = (MAX_ROW + 1).saturating_sub(before as u64);
+            let read = (&mut self.reader)
+                .take(room)
+                .read_until(b'\n', &mut self.buffer)?;
+            let piece = &self.buffer[before..];
+            let ended = piece.last() == Some(&b'\n');
+            self.offset += read as u64;
+            self.number += u64::from(ended);
+            if self.quoted {
+                open ^= memchr::memchr_iter(b'"', piece).count() % 2 == 1;
+            }
+            if read == 0 && self.buffer.is_empty() {
+                return Ok(None);
+            }
+            if read == 0 || (ended && !open) {
+                return Ok(Some(Line {
+                    number,
+                    offset,
+                    length: self.buffer.len() as u64,
+                    complete: ended && !open,
+                }));
+            }
+        }
+    }
+
+    /// The last line, without its line feed.
+    fn content(&self) -> &[u8] {
+        self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer)
+    }
+}
+
+/// The cells of one CSV row as this program writes it.
+fn cells(row: &[u8]) -> Vec<Cow<'_, [u8]>> {
+    let mut cells = Vec::new();
+    let mut rest = row;
+    loop {
+        let (cell, after) = match rest.strip_prefix(b"\"") {
+            Some(quoted) => quoted_cell(quoted),
+            None => {
+                let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
+                (Cow::Borrowed(&rest[..end]), &rest[end..])
+            }
+        };
+        cells.push(cell);
+        match after.strip_prefix(b",") {
+            Some(next) => rest = next,
+            None => return cells,
+        }
+    }
+}
+
+/// The cell up to its closing quote, and what follows it.
+fn quoted_cell(text: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
+    let mut cell = Cow::Borrowed(&text[..0]);
+    let mut from = 0;
+    loop {
+        let Some(quote) = memchr::memchr(b'"', &text[from..]) else {
+            return (Cow::Borrowed(text), &[]);
+        };
+        let piece = &text[from..from + quote];
+        if from == 0 {
+            cell = Cow::Borrowed(piece);
+        } else {
+            cell.to_mut().extend_from_slice(piece);
+        }
+        from += quote + 1;
+        if text.get(from) != Some(&b'"') {
+            // Text between the closing quote and the comma is damage, and shows as a wrong number of cells.
+            return (cell, &text[from..]);
+        }
+        cell.to_mut().push(b'"');
+        from += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_split_and_unquoted() {
+        let texts = |row: &str| -> Vec<String> {
+            let cells = cells(row.as_bytes());
+            cells
+                .iter()
+                .map(|cell| String::from_utf8_lossy(cell).into_owned())
+                .collect()
+        };
+        assert_eq!(texts(r#"a,,"b,""c""",d"#), ["a", "", r#"b,"c""#, "d"]);
+        assert_eq!(texts(r#""a"b,c"#), ["a"], "damage gives too few cells");
+        assert_eq!(texts(""), [""]);
+        assert_eq!(texts(r#""""""#), [r#"""#]);
+    }
+
+    #[test]
+    fn line_feeds_in_quotes_do_not_end_a_row() {
+        let mut lines = Lines::new(&b"a,\"x\ny\"\nb\nc,\"z\n"[..], true);
+        let mut seen = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            seen.push((
+                line.number,
+                line.offset,
+                lines.content().len(),
+                line.complete,
+            ));
+        }
+        assert_eq!(seen, [(1, 0, 7, true), (3, 8, 1, true), (4, 10, 4, false)]);
+    }
+}

@@ -1,0 +1,223 @@
+//! Opening an output: checks, lock, and what the mode says about rows that are there.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::body::BodyStore;
+use super::encode::Encoder;
+use super::journal::{Found, Scan};
+use super::target::{self, Replacement};
+use super::write_out::WriteOut;
+use super::writer::{Aside, Sink, Writer};
+use super::{BodyMode, Format, Mode, Settings};
+use crate::error::{Error, Problem};
+use crate::job::DoneSet;
+
+/// An output that is ready to be written.
+#[derive(Debug)]
+pub struct Opened {
+    /// Holds the lock; start it to write.
+    pub writer: Writer,
+    /// Jobs that the file has a row for; empty but for [`Mode::Resume`].
+    pub done: DoneSet,
+    /// What was done to the file.
+    pub repaired: Repair,
+}
+
+/// What opening did to the rows of an existing file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repair {
+    /// Bytes of a torn row that were cut; the closing bracket of a JSON array does not count.
+    pub cut_bytes: u64,
+    /// Rows that were left.
+    pub kept: u64,
+    /// Whole rows taken out because their jobs are taken up again.
+    pub dropped: u64,
+}
+
+/// Opens, locks and if need be repairs the output. Nothing is written to a file that is refused.
+///
+/// # Errors
+/// [`Error::Usage`]: settings that contradict each other, an unknown field or `-w` variable, an existing file with
+/// [`Mode::New`], damage that is more than a torn last row. [`Error::Locked`]: another run writes this file. [`Error::Io`].
+pub fn open(settings: Settings) -> Result<Opened, Error> {
+    check(&settings)?;
+    let mut encoder = Encoder::new(&settings)?;
+    let aside = match &settings.write_out {
+        Some(format) => Some(Aside::new(
+            WriteOut::parse(format)?,
+            settings.attempts,
+            target::stdout()?,
+        )),
+        None => None,
+    };
+    let (sink, done, repaired) = match &settings.path {
+        None => {
+            let sink = Sink::new(target::stdout()?, "standard output".into(), true)?;
+            (sink, DoneSet::default(), Repair::default())
+        }
+        Some(path) => open_file(path, &settings, &mut encoder)?,
+    };
+    // Last, so that a refused output leaves no directory behind.
+    let bodies = match (settings.body, settings.save_dir) {
+        (BodyMode::File, Some(directory)) => Some(BodyStore::create(directory)?),
+        _ => None,
+    };
+    Ok(Opened {
+        writer: Writer::new(sink, encoder, settings.body, bodies, aside),
+        done,
+        repaired,
+    })
+}
+
+fn check(settings: &Settings) -> Result<(), Problem> {
+    if settings.path.is_none() && settings.write_out.is_some() {
+        return Err(
+            Problem::new("records and --write-out would both go to standard output")
+                .at("--write-out")
+                .hint("send the records to a file with -o out.jsonl"),
+        );
+    }
+    if settings.path.is_none() && settings.mode == Mode::Resume {
+        return Err(Problem::new("standard output cannot be resumed")
+            .at("--resume")
+            .hint("name a file with -o out.jsonl"));
+    }
+    if settings.retry_failed && settings.mode != Mode::Resume {
+        return Err(
+            Problem::new("there is nothing to retry without the earlier output")
+                .at("--retry-failed")
+                .hint("add --resume"),
+        );
+    }
+    if settings.body == BodyMode::File && settings.save_dir.is_none() {
+        return Err(Problem::new("no directory for the body files")
+            .at("--body file")
+            .hint("name one with --save-dir pages"));
+    }
+    Ok(())
+}
+
+fn open_file(
+    path: &Path,
+    settings: &Settings,
+    encoder: &mut Encoder,
+) -> Result<(Sink, DoneSet, Repair), Error> {
+    let file = target::open_locked(path)?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| Error::io("read", path, error))?;
+    let sink = |file: File, new: bool| Sink::new(file, path.to_owned(), new);
+    if !metadata.is_file() {
+        if settings.mode == Mode::Resume {
+            return Err(Problem::new("only a regular file can be resumed")
+                .at(path.display().to_string())
+                .into());
+        }
+        return Ok((sink(file, true)?, DoneSet::default(), Repair::default()));
+    }
+    match settings.mode {
+        Mode::New if metadata.len() > 0 => {
+            return Err(Problem::new("the output exists")
+                .at(path.display().to_string())
+                .hint(
+                    "go on with --resume, add to it with --append, or replace it with --overwrite",
+                )
+                .into());
+        }
+        Mode::Overwrite => {
+            target::cut(&file, 0).map_err(|error| Error::io("write", path, error))?;
+        }
+        Mode::Append | Mode::Resume if metadata.len() > 0 => {
+            return continue_file(file, path, settings, encoder, metadata.len());
+        }
+        Mode::New | Mode::Append | Mode::Resume => {}
+    }
+    Ok((sink(file, true)?, DoneSet::default(), Repair::default()))
+}
+
+/// Repairs a file with content and goes to its end.
+fn continue_file(
+    mut file: File,
+    path: &Path,
+    settings: &Settings,
+    encoder: &mut Encoder,
+    length: u64,
+) -> Result<(Sink, DoneSet, Repair), Error> {
+    let mut header = Vec::new();
+    encoder.begin(&mut header);
+    let scan = Scan {
+        path,
+        format: settings.format,
+        header: &header,
+        resume: settings.mode == Mode::Resume,
+        retry_failed: settings.retry_failed,
+    };
+    let found = scan.run(&file)?;
+    let Found {
+        kept, dropped, end, ..
+    } = found;
+    let write = |error| Error::io("write", path, error);
+    let tail = closing_bracket(&file, path, settings.format, end, length)?;
+    if dropped > 0 {
+        let replacement = Replacement::beside(path, &file)?;
+        if let Err(error) = scan.rewrite(&file, &replacement) {
+            replacement.discard();
+            return Err(error);
+        }
+        file = replacement.install()?;
+        let length = file.metadata().map_err(write)?.len();
+        target::cut(&file, length).map_err(write)?;
+    } else {
+        target::cut(&file, end).map_err(write)?;
+    }
+    // An array that has its bracket and nothing else, or a table that lost its header, starts anew.
+    let new = match settings.format {
+        Format::Jsonl => false,
+        Format::Json => kept == 0,
+        Format::Csv => end == 0,
+    };
+    if new {
+        target::cut(&file, 0).map_err(write)?;
+    } else if kept > 0 {
+        encoder.continue_after_rows();
+    }
+    let mut sink = Sink::new(file, path.to_owned(), new)?;
+    if found.unfinished && settings.format == Format::Jsonl && dropped == 0 {
+        sink.finish_line();
+    }
+    let repaired = Repair {
+        cut_bytes: length - end - tail,
+        kept,
+        dropped,
+    };
+    let done = if scan.resume {
+        found.done
+    } else {
+        DoneSet::default()
+    };
+    Ok((sink, done, repaired))
+}
+
+/// Bytes after the last element that are the regular end of an array, not a torn row.
+fn closing_bracket(
+    mut file: &File,
+    path: &Path,
+    format: Format,
+    end: u64,
+    length: u64,
+) -> Result<u64, Error> {
+    use std::io::{Read, Seek, SeekFrom};
+    // `\n]\n`, or the comma and line feed before an element that was never written.
+    const LONGEST: u64 = 3;
+    let rest = length - end;
+    if format != Format::Json || rest > LONGEST {
+        return Ok(0);
+    }
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(end))
+        .and_then(|_| file.read_to_end(&mut tail))
+        .map_err(|error| Error::io("read", path, error))?;
+    let regular = tail.iter().all(|byte| matches!(byte, b'\n' | b']' | b','));
+    Ok(if regular { rest } else { 0 })
+}

@@ -1,0 +1,5 @@
+//! Tests with real files, sockets and time.
+
+mod input;
+mod output;
+mod output_resume;
