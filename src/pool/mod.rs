@@ -1,4 +1,66 @@
-//! The pool: which proxy serves the next request.
+//! The pool: which proxy serves the next request, and which one is probed next.
+//!
+//! This is not load balancing. Most members of a public list are dead, few are needed, and each answers for itself, so the
+//! pool looks for good members on a *probe lane* beside the requests and binds a request only to a proxy that is READY
+//! (late binding): a dead proxy costs a socket, never an attempt of a URL. Among the READY ones a request takes the best of
+//! a random 32 by expected seconds per success; two choices, the usual answer, would hand half the work to the worse half.
+//!
+//! ```text
+//! unknown --probe--> READY (one request at a time) --answer--> READY --failure--> quarantined --probe--> READY ...
+//!                                                                       `--> retired: tampering, refused credentials
+//! ```
+//!
+//! - [`Pool::lease`] / [`Pool::settle`]: borrow a proxy for one attempt, report who was to blame ([`lease`], [`settle`]).
+//! - [`Pool::next_probe`] / [`Pool::settle_probe`]: the probe lane ([`probe`]).
+//! - [`Pool::replace`]: another list, health kept ([`replace`]).
+//! - [`Pool::counts`], [`Pool::score`], [`Pool::is_exhausted`]: what people and the engine ask ([`counts`]).
+//!
+//! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
+//! of each host (`host`), which only weighs ambiguous failures. The pool is a state machine without I/O, clock or lock; one
+//! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
+
+mod clock;
+mod counts;
+mod filter;
+mod hash;
+mod host;
+mod lease;
+mod pair;
+mod probe;
+mod recent;
+mod replace;
+mod roster;
+mod select;
+mod settle;
+mod slot;
+mod timers;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+pub use counts::Counts;
+pub use lease::{Ask, Avoid, HostIdx, Lease, ProxyIdx, Refusal, RefusalReason, Settlement};
+pub use probe::{Demand, ProbeLease, ProbeResult};
+pub use replace::Change;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::{Rng, RngExt};
+
+use crate::proxy::{CredentialGroup, Proxy, ProxyId};
+
+use clock::{Clock, Micros};
+use filter::Filters;
+use hash::{Jitter, Mixing};
+use host::Hosts;
+use pair::Standings;
+use probe::Lane;
+use recent::{ConnectTimeout, Recent};
+use roster::Roster;
+use timers::Timers;
 
 /// How a proxy is chosen among those that are READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +98,7 @@ pub struct Settings {
     /// Requests in flight through one proxy, at most.
     pub proxy_concurrency: u32,
     /// Upper bound of the adaptive connect timeout.
-    pub connect_timeout: std::time::Duration,
+    pub connect_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -45,7 +107,121 @@ impl Default for Settings {
             strategy: Strategy::Best,
             on_no_proxy: OnNoProxy::Stop,
             proxy_concurrency: 8,
-            connect_timeout: std::time::Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Median latency assumed before the first success, seconds.
+const MEDIAN_UNKNOWN: f32 = 1.0;
+
+/// The proxies of a run and all that is known about them. Memory: about 250 bytes a member beside its [`Proxy`].
+#[derive(Debug)]
+pub struct Pool {
+    settings: Settings,
+    clock: Clock,
+    roster: Roster,
+    timers: Timers,
+    pairs: Standings,
+    hosts: Hosts,
+    filters: Filters,
+    /// A provider's policy refuses the host to this account; final for the run.
+    barred: HashSet<(CredentialGroup, u32), Mixing>,
+    /// Groups whose credentials were refused.
+    refused_groups: HashSet<CredentialGroup, Mixing>,
+    /// Members by group; built at the first refusal of credentials, because most runs never need it.
+    groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
+    lane: Lane,
+    connect_timeout: ConnectTimeout,
+    latencies: Recent,
+    jitter: Jitter,
+    /// Leases so far; the order of use for round-robin.
+    turn: u64,
+    /// Last moment at which some proxy was known to be READY, at first the beginning.
+    last_ready: Micros,
+    ever_ready: bool,
+}
+
+impl Pool {
+    /// A pool of these proxies, all unknown; only `direct` is READY at once and never probed. Identities that occur twice
+    /// are one member.
+    pub fn new(
+        proxies: Vec<Arc<Proxy>>,
+        settings: Settings,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Self {
+        let settings = Settings {
+            proxy_concurrency: settings.proxy_concurrency.max(1),
+            ..settings
+        };
+        let mut roster = Roster::new(settings.strategy, settings.proxy_concurrency, proxies.len());
+        for proxy in proxies {
+            if roster.locate(proxy.id()).is_none() {
+                roster.admit(proxy);
+            }
+        }
+        let mut pool = Pool {
+            clock: Clock::new(now),
+            roster,
+            timers: Timers::default(),
+            pairs: Standings::default(),
+            hosts: Hosts::new(),
+            filters: Filters::default(),
+            barred: HashSet::default(),
+            refused_groups: HashSet::default(),
+            groups: None,
+            lane: Lane::default(),
+            connect_timeout: ConnectTimeout::new(settings.connect_timeout),
+            latencies: Recent::default(),
+            jitter: Jitter::new(rng.random()),
+            turn: 0,
+            last_ready: 0,
+            ever_ready: false,
+            settings,
+        };
+        pool.note_ready(0);
+        pool
+    }
+
+    /// The member with this identity.
+    pub fn find(&self, id: ProxyId) -> Option<ProxyIdx> {
+        self.roster.find(id)
+    }
+
+    /// The proxy in a slot.
+    ///
+    /// # Panics
+    /// If the index was not given out by this pool.
+    pub fn proxy(&self, idx: ProxyIdx) -> &Arc<Proxy> {
+        &self.roster.slot(idx.0).proxy
+    }
+
+    /// The earliest moment at which time alone could change an answer of the pool: a quarantine or cooldown ends, or a
+    /// starving run may probe again. `None` while only leases and probes can. Never in the past right after
+    /// [`Pool::next_probe`], so sleeping until it cannot spin.
+    pub fn next_wake(&mut self) -> Option<Instant> {
+        [
+            self.timers.next_end(&self.roster),
+            self.pairs.next_end(),
+            self.lane.wake(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| self.clock.instant(at))
+    }
+
+    /// Median seconds of a success.
+    fn median(&self) -> f32 {
+        self.latencies.quantile(0.5).unwrap_or(MEDIAN_UNKNOWN)
+    }
+
+    /// Remembers that some proxy is READY at `now`, if so. To be called before a change that may take the last one away.
+    fn note_ready(&mut self, now: Micros) {
+        if self.roster.tally.ready > 0 {
+            self.last_ready = now;
+            self.ever_ready = true;
         }
     }
 }

@@ -1,0 +1,70 @@
+//! What the pool tells about itself.
+
+use std::time::Instant;
+
+use super::clock::{Micros, SECOND};
+use super::{Pool, ProxyIdx};
+
+/// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
+const NEVER_READY: Micros = 5 * SECOND;
+/// The same when some were READY: an outage of the uplink or of a gateway is often over in a minute.
+const ONCE_READY: Micros = 60 * SECOND;
+
+/// Where the members stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All members.
+    pub total: u32,
+    /// Can be leased now.
+    pub ready: u32,
+    /// Never tried yet.
+    pub unknown: u32,
+    /// Out of selection until probed.
+    pub quarantined: u32,
+    /// Out for the rest of the run: tampering, refused credentials.
+    pub retired: u32,
+    /// (proxy, host) pairs in cooldown.
+    pub cooling_pairs: u32,
+    /// Members that served at least one valid answer.
+    pub proven: u32,
+}
+
+impl Pool {
+    /// Where the members stand. Constant time; `cooling_pairs` is as of the last lease, report or probe.
+    pub fn counts(&self, _now: Instant) -> Counts {
+        let tally = &self.roster.tally;
+        Counts {
+            total: tally.total(),
+            ready: tally.ready,
+            unknown: tally.unknown,
+            quarantined: tally.quarantined,
+            retired: tally.retired,
+            cooling_pairs: self.pairs.cooling(),
+            proven: tally.proven,
+        }
+    }
+
+    /// True when waiting is not worth while: all members are retired; or nobody is READY, unknown, probed or in use, each
+    /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were. Constant time.
+    pub fn is_exhausted(&self, now: Instant) -> bool {
+        let tally = &self.roster.tally;
+        if tally.retired == tally.total() {
+            return true;
+        }
+        let idle = tally.ready + tally.unknown + tally.in_flight + tally.probing == 0;
+        let grace = if self.ever_ready {
+            ONCE_READY
+        } else {
+            NEVER_READY
+        };
+        idle && tally.underprobed == 0 && self.clock.micros(now) >= self.last_ready + grace
+    }
+
+    /// 0 to 100: a cautious percentage chance that the next request through this proxy brings a valid body, less if it
+    /// takes longer than 2 s (8 s halve it). A quarter of that in quarantine, 0 when retired. `None` before anything is
+    /// known of it, and for a slot without a member. For people: selection uses the cost, which also knows the load.
+    pub fn score(&self, idx: ProxyIdx, now: Instant) -> Option<u8> {
+        let slot = self.roster.slots.get(idx.0 as usize)?;
+        slot.score(self.median(), self.clock.micros(now))
+    }
+}

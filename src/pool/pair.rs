@@ -1,0 +1,347 @@
+//! Standing of a (proxy, host) pair that was refused: a cooldown, then probation with one request at a time.
+//!
+//! A ban is the target's opinion of one exit. It says nothing about the proxy towards other hosts, so it never leaves this
+//! table. Pairs without a refusal have no entry.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
+
+use super::clock::{Micros, SECOND, micros};
+use super::hash::{Jitter, Mixing};
+
+/// First cooldown when the target does not say how long.
+const FIRST: Micros = 60 * SECOND;
+/// No cooldown is longer, and no Retry-After is believed beyond it.
+const LONGEST: Micros = 3600 * SECOND;
+/// How long the level is remembered after the end of a cooldown.
+const MEMORY: Micros = 3600 * SECOND;
+/// Entries kept; the ones that end soonest go first. About 60 bytes each.
+const MOST: usize = 1 << 17;
+
+/// May a request be sent on this pair?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Yes.
+    Open,
+    /// Not before this moment.
+    Cooling(Micros),
+    /// Not while the one request of the probation is out.
+    OnTrial,
+}
+
+#[derive(Debug)]
+struct Standing {
+    generation: u32,
+    /// Refusals in a row, less one.
+    level: u8,
+    /// The one request of the probation is out.
+    trial: bool,
+    /// Counted in [`Standings::cooling`].
+    cooling: bool,
+    until: Micros,
+    forget: Micros,
+}
+
+/// All pairs that are cooling or on probation.
+#[derive(Debug, Default)]
+pub(super) struct Standings {
+    pairs: HashMap<u64, Standing, Mixing>,
+    ends: BinaryHeap<Reverse<(Micros, u64)>>,
+    forgets: BinaryHeap<Reverse<(Micros, u64)>>,
+    cooling: u32,
+}
+
+/// The pair's name; the generation keeps a new tenant of the slot from inheriting.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PairKey {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+    pub(super) host: u32,
+}
+
+impl PairKey {
+    fn packed(self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.host)
+    }
+}
+
+impl Standings {
+    pub(super) fn gate(&self, key: PairKey, now: Micros) -> Gate {
+        if self.pairs.is_empty() {
+            return Gate::Open;
+        }
+        match self.known(key) {
+            None => Gate::Open,
+            Some(standing) if standing.until > now => Gate::Cooling(standing.until),
+            Some(standing) if standing.trial => Gate::OnTrial,
+            Some(_) => Gate::Open,
+        }
+    }
+
+    /// A request leaves on this pair; true when it is the one of the probation.
+    pub(super) fn begin(&mut self, key: PairKey) -> bool {
+        match self.known_mut(key) {
+            Some(standing) => {
+                standing.trial = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The one request of the probation is over, whatever came of it.
+    pub(super) fn end_trial(&mut self, key: PairKey) {
+        if let Some(standing) = self.known_mut(key) {
+            standing.trial = false;
+        }
+    }
+
+    /// The pair is in good standing again.
+    pub(super) fn clear(&mut self, key: PairKey) {
+        if self.known(key).is_some() {
+            self.remove(key.packed());
+        }
+    }
+
+    /// The target refused. `on_trial` is what [`Standings::begin`] said of this request.
+    ///
+    /// Requests that were already out when the cooldown began bring the same news again: they may lengthen it by what the
+    /// target says, but forty of them are still one refusal.
+    pub(super) fn refuse(
+        &mut self,
+        key: PairKey,
+        on_trial: bool,
+        retry_after: Option<Duration>,
+        jitter: &mut Jitter,
+        now: Micros,
+    ) {
+        let asked = retry_after.map(|asked| {
+            let asked = micros(asked).min(LONGEST);
+            // Never earlier than asked, and not all pairs in the same instant.
+            (asked as f64 * jitter.within(1.0, 1.05)) as Micros
+        });
+        let level = match self.known(key) {
+            None => 0,
+            Some(standing) if on_trial => standing.level.saturating_add(1),
+            Some(standing) => {
+                let until = standing.until.max(asked.map_or(0, |asked| now + asked));
+                let level = standing.level;
+                self.put(key, level, until, now);
+                return;
+            }
+        };
+        let length = asked.unwrap_or_else(|| {
+            let doubled = FIRST.saturating_mul(1 << level.min(16)).min(LONGEST);
+            (doubled as f64 * jitter.within(0.9, 1.1)) as Micros
+        });
+        self.put(key, level, now + length, now);
+    }
+
+    /// Ends cooldowns and forgets old standings. Cheap when nothing is over.
+    pub(super) fn expire(&mut self, now: Micros) {
+        while let Some(Reverse((at, packed))) = self.ends.peek().copied()
+            && at <= now
+        {
+            self.ends.pop();
+            if let Some(standing) = self.pairs.get_mut(&packed)
+                && standing.until == at
+                && standing.cooling
+            {
+                standing.cooling = false;
+                self.cooling -= 1;
+            }
+        }
+        while let Some(Reverse((at, packed))) = self.forgets.peek().copied()
+            && at <= now
+        {
+            self.forgets.pop();
+            match self.pairs.get_mut(&packed) {
+                Some(standing) if standing.forget == at && standing.trial => {
+                    standing.forget = at + MEMORY;
+                    self.forgets.push(Reverse((at + MEMORY, packed)));
+                }
+                Some(standing) if standing.forget == at => self.remove(packed),
+                _ => {}
+            }
+        }
+    }
+
+    /// The earliest end of a cooldown.
+    pub(super) fn next_end(&mut self) -> Option<Micros> {
+        loop {
+            let Reverse((at, packed)) = *self.ends.peek()?;
+            if self
+                .pairs
+                .get(&packed)
+                .is_some_and(|standing| standing.until == at && standing.cooling)
+            {
+                return Some(at);
+            }
+            self.ends.pop();
+        }
+    }
+
+    /// Pairs in cooldown, as of the last [`Standings::expire`].
+    pub(super) fn cooling(&self) -> u32 {
+        self.cooling
+    }
+
+    fn known(&self, key: PairKey) -> Option<&Standing> {
+        self.pairs
+            .get(&key.packed())
+            .filter(|standing| standing.generation == key.generation)
+    }
+
+    fn known_mut(&mut self, key: PairKey) -> Option<&mut Standing> {
+        if self.pairs.is_empty() {
+            return None;
+        }
+        self.pairs
+            .get_mut(&key.packed())
+            .filter(|standing| standing.generation == key.generation)
+    }
+
+    fn put(&mut self, key: PairKey, level: u8, until: Micros, now: Micros) {
+        let packed = key.packed();
+        let trial = self.known(key).is_some_and(|standing| standing.trial);
+        self.remove(packed);
+        while self.pairs.len() >= MOST {
+            let ends = self.ends.pop().or_else(|| self.forgets.pop());
+            let Some(Reverse((_, oldest))) = ends else {
+                break;
+            };
+            self.remove(oldest);
+        }
+        let cooling = until > now;
+        self.cooling += u32::from(cooling);
+        let forget = until + MEMORY;
+        self.pairs.insert(
+            packed,
+            Standing {
+                generation: key.generation,
+                level,
+                trial,
+                cooling,
+                until,
+                forget,
+            },
+        );
+        self.ends.push(Reverse((until, packed)));
+        self.forgets.push(Reverse((forget, packed)));
+        self.compact();
+    }
+
+    fn remove(&mut self, packed: u64) {
+        if let Some(standing) = self.pairs.remove(&packed) {
+            self.cooling -= u32::from(standing.cooling);
+        }
+    }
+
+    /// Timers of replaced entries go when they are the majority.
+    fn compact(&mut self) {
+        let most = 64 + 2 * self.pairs.len();
+        if self.ends.len() > most {
+            let pairs = &self.pairs;
+            self.ends.retain(|Reverse((at, packed))| {
+                pairs
+                    .get(packed)
+                    .is_some_and(|standing| standing.until == *at && standing.cooling)
+            });
+        }
+        if self.forgets.len() > most {
+            let pairs = &self.pairs;
+            self.forgets.retain(|Reverse((at, packed))| {
+                pairs
+                    .get(packed)
+                    .is_some_and(|standing| standing.forget == *at)
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: PairKey = PairKey {
+        slot: 1,
+        generation: 0,
+        host: 2,
+    };
+
+    fn cooling_for(standings: &Standings, now: Micros) -> f64 {
+        match standings.gate(KEY, now) {
+            Gate::Cooling(until) => (until - now) as f64 / SECOND as f64,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn cooldowns_double_to_an_hour_and_forty_refusals_at_once_are_one() {
+        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(1));
+        let mut now = 0;
+        for expected in [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0] {
+            let trial = standings.begin(KEY);
+            for _ in 0..40 {
+                standings.refuse(KEY, trial && standings.cooling == 0, None, &mut jitter, now);
+            }
+            standings.end_trial(KEY);
+            let length = cooling_for(&standings, now);
+            assert!(
+                (0.9..=1.1).contains(&(length / expected)),
+                "{length} {expected}"
+            );
+            assert_eq!(standings.cooling(), 1);
+            now = standings.next_end().unwrap();
+            standings.expire(now);
+            assert_eq!(standings.cooling(), 0);
+        }
+        assert_eq!(standings.gate(KEY, now), Gate::Open);
+        assert!(standings.begin(KEY));
+        assert_eq!(standings.gate(KEY, now), Gate::OnTrial);
+        standings.clear(KEY);
+        assert_eq!(standings.gate(KEY, now), Gate::Open);
+        assert!(!standings.begin(KEY));
+    }
+
+    #[test]
+    fn retry_after_is_a_lower_bound_and_is_itself_bounded() {
+        for (asked, low, high) in [(5, 5.0, 5.3), (1_000_000_000, 3600.0, 3800.0)] {
+            let (mut standings, mut jitter) = (Standings::default(), Jitter::new(2));
+            let asked = Some(Duration::from_secs(asked));
+            standings.refuse(KEY, false, asked, &mut jitter, 0);
+            let length = cooling_for(&standings, 0);
+            assert!((low..=high).contains(&length), "{length}");
+        }
+        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(2));
+        standings.refuse(KEY, false, Some(Duration::ZERO), &mut jitter, 0);
+        assert_eq!(standings.gate(KEY, 0), Gate::Open);
+        assert!(standings.begin(KEY), "at once, but one at a time");
+    }
+
+    #[test]
+    fn a_new_tenant_of_the_slot_inherits_nothing() {
+        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(3));
+        standings.refuse(KEY, false, None, &mut jitter, 0);
+        let tenant = PairKey {
+            generation: 1,
+            ..KEY
+        };
+        assert_eq!(standings.gate(tenant, 0), Gate::Open);
+        assert!(!standings.begin(tenant));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_old_standings_are_forgotten() {
+        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(4));
+        for host in 0..(MOST as u32 + 1000) {
+            standings.refuse(PairKey { host, ..KEY }, false, None, &mut jitter, 0);
+        }
+        assert_eq!(standings.pairs.len(), MOST);
+        assert_eq!(standings.cooling() as usize, MOST);
+        standings.expire(3 * MEMORY);
+        assert_eq!((standings.pairs.len(), standings.cooling()), (0, 0));
+        assert_eq!((standings.ends.len(), standings.forgets.len()), (0, 0));
+    }
+}

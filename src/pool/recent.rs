@@ -1,0 +1,142 @@
+//! Quantiles of the last few hundred samples, and the connect timeout that follows from them.
+//!
+//! The timeout adapts because no constant fits: 10 s makes a list that is mostly black holes take twice as long, and 1 s
+//! loses a working proxy on another continent. Unknown proxies get a shorter first try than the rest: most of them are
+//! dead, and one that is merely slow to connect is tried again with the longer limit.
+
+use std::time::Duration;
+
+/// Samples kept. Enough for a p99, few enough to follow a change within a minute.
+const KEPT: usize = 256;
+
+/// A ring of samples with lazily sorted quantiles.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    ring: Vec<f32>,
+    next: usize,
+    sorted: Vec<f32>,
+    /// Samples since `sorted` was made.
+    unsorted: usize,
+}
+
+impl Recent {
+    pub(super) fn push(&mut self, sample: f32) {
+        if self.ring.len() < KEPT {
+            self.ring.push(sample);
+        } else {
+            self.ring[self.next] = sample;
+            self.next = (self.next + 1) % KEPT;
+        }
+        self.unsorted += 1;
+        // Sorting 256 floats takes microseconds; once per sixteenth of the ring it costs nothing per sample.
+        if self.unsorted * 16 >= self.ring.len() {
+            self.sorted.clone_from(&self.ring);
+            self.sorted.sort_unstable_by(f32::total_cmp);
+            self.unsorted = 0;
+        }
+    }
+
+    /// Samples held, at most [`KEPT`].
+    pub(super) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// The `q`-quantile, 0..=1; `None` without samples.
+    pub(super) fn quantile(&self, q: f32) -> Option<f32> {
+        let last = self.sorted.len().checked_sub(1)?;
+        self.sorted.get((last as f32 * q).round() as usize).copied()
+    }
+}
+
+/// Which connect is about to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The first try of a proxy that nothing is known about.
+    FirstTry,
+    /// Any other.
+    Later,
+}
+
+/// The adaptive connect timeout.
+#[derive(Debug)]
+pub(super) struct ConnectTimeout {
+    times: Recent,
+    ceiling: Duration,
+}
+
+/// Connects before the observed distribution is believed.
+const ENOUGH: usize = 20;
+/// Until then: long enough for a bad path, short enough to get through a dead list.
+const UNINFORMED: f32 = 4.0;
+/// A lost SYN is sent again after 1 s, so anything below 1.5 s would call packet loss a dead proxy.
+const FLOOR: f32 = 1.5;
+/// No working proxy was seen to need more.
+const CEILING: f32 = 10.0;
+/// First tries may be shorter: they are repeated.
+const FIRST_TRY_FLOOR: f32 = 0.5;
+
+impl ConnectTimeout {
+    /// `ceiling` is the user's own limit; nothing longer is ever used.
+    pub(super) fn new(ceiling: Duration) -> Self {
+        ConnectTimeout {
+            times: Recent::default(),
+            ceiling,
+        }
+    }
+
+    /// Learns from one successful connect.
+    pub(super) fn learn(&mut self, took: Duration) {
+        self.times.push(took.as_secs_f32());
+    }
+
+    pub(super) fn at(&self, stage: Stage) -> Duration {
+        let (p95, p99) = (self.times.quantile(0.95), self.times.quantile(0.99));
+        let seconds = match (p95, p99) {
+            (Some(p95), Some(p99)) if self.times.len() >= ENOUGH => {
+                let later = (2.0 * p99).clamp(FLOOR, CEILING);
+                match stage {
+                    Stage::FirstTry => (1.5 * p95).max(FIRST_TRY_FLOOR).min(later),
+                    Stage::Later => later,
+                }
+            }
+            _ => UNINFORMED,
+        };
+        Duration::from_secs_f32(seconds).min(self.ceiling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_CEILING: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn quantiles_follow_the_last_samples_only() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.quantile(0.5), None);
+        (0..1000).for_each(|_| recent.push(100.0));
+        (0..KEPT).for_each(|n| recent.push(n as f32));
+        let median = recent.quantile(0.5).unwrap();
+        assert!((median - 128.0).abs() <= 8.0, "{median}");
+    }
+
+    #[test]
+    fn timeout_is_staged_adapts_and_obeys_the_user() {
+        let mut timeout = ConnectTimeout::new(NO_CEILING);
+        assert_eq!(timeout.at(Stage::FirstTry), Duration::from_secs(4));
+        (0..100).for_each(|_| timeout.learn(Duration::from_millis(100)));
+        assert_eq!(timeout.at(Stage::FirstTry), Duration::from_millis(500));
+        assert_eq!(timeout.at(Stage::Later), Duration::from_millis(1500));
+        (0..KEPT).for_each(|_| timeout.learn(Duration::from_secs(3)));
+        assert_eq!(timeout.at(Stage::FirstTry), Duration::from_millis(4500));
+        assert_eq!(timeout.at(Stage::Later), Duration::from_secs(6));
+        (0..KEPT).for_each(|_| timeout.learn(Duration::from_secs(30)));
+        assert_eq!(timeout.at(Stage::Later), Duration::from_secs(10));
+
+        let mut hurried = ConnectTimeout::new(Duration::from_millis(300));
+        assert_eq!(hurried.at(Stage::Later), Duration::from_millis(300));
+        (0..100).for_each(|_| hurried.learn(Duration::from_millis(100)));
+        assert_eq!(hurried.at(Stage::FirstTry), Duration::from_millis(300));
+    }
+}

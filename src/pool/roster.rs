@@ -1,0 +1,369 @@
+//! The members and the lists they stand in.
+//!
+//! A proxy is in at most one *shelf*: unknown and not being probed, READY and never used, or READY with room for another
+//! request. Choosing samples shelves, so neither dead nor busy proxies cost a choice anything. Every change of a slot is
+//! followed by [`Roster::refile`], which compares what the slot is with what it was filed as and moves it: lists and
+//! tallies have one writer and cannot disagree.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::clock::Micros;
+use super::hash::Mixing;
+use super::slot::{Filed, NONE, Slot, State};
+use super::weights::Weights;
+use super::{ProxyIdx, Strategy};
+use crate::proxy::{Proxy, ProxyId};
+
+/// The lists a choice is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shelf {
+    /// Never probed, and not being probed now.
+    Unknown = 0,
+    /// READY and never used.
+    Fresh = 1,
+    /// READY, used before, with room for another request.
+    Free = 2,
+}
+
+/// Members by state, and what else is asked for in one step.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) unknown: u32,
+    pub(super) ready: u32,
+    pub(super) quarantined: u32,
+    pub(super) retired: u32,
+    pub(super) proven: u32,
+    /// Members that may yet come alive and were not probed twice.
+    pub(super) underprobed: u32,
+    /// Requests the READY members bear at once.
+    pub(super) capacity: u64,
+    /// Leases out, those on leaving proxies included.
+    pub(super) in_flight: u32,
+    /// Probes out.
+    pub(super) probing: u32,
+}
+
+impl Tally {
+    pub(super) fn total(&self) -> u32 {
+        self.unknown + self.ready + self.quarantined + self.retired
+    }
+}
+
+/// All slots, with their lists.
+#[derive(Debug)]
+pub(super) struct Roster {
+    pub(super) slots: Vec<Slot>,
+    pub(super) tally: Tally,
+    /// Draw by weight; only under [`Strategy::Weighted`].
+    pub(super) weights: Option<Weights>,
+    shelves: [Vec<u32>; 3],
+    by_id: HashMap<ProxyId, u32, Mixing>,
+    vacant: Vec<u32>,
+    /// Least recently used READY member, the others behind it in order; only under [`Strategy::RoundRobin`].
+    ring: Option<u32>,
+    user_cap: u32,
+}
+
+impl Roster {
+    pub(super) fn new(strategy: Strategy, user_cap: u32, capacity: usize) -> Self {
+        Roster {
+            slots: Vec::with_capacity(capacity),
+            tally: Tally::default(),
+            weights: (strategy == Strategy::Weighted).then(Weights::default),
+            shelves: Default::default(),
+            by_id: HashMap::with_capacity_and_hasher(capacity, Mixing::default()),
+            vacant: Vec::new(),
+            ring: (strategy == Strategy::RoundRobin).then_some(NONE),
+            user_cap,
+        }
+    }
+
+    pub(super) fn shelf(&self, shelf: Shelf) -> &[u32] {
+        &self.shelves[shelf as usize]
+    }
+
+    pub(super) fn slot(&self, at: u32) -> &Slot {
+        &self.slots[at as usize]
+    }
+
+    pub(super) fn slot_mut(&mut self, at: u32) -> &mut Slot {
+        &mut self.slots[at as usize]
+    }
+
+    /// The slot of this identity, a leaving one included.
+    pub(super) fn locate(&self, id: ProxyId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The slot of this member.
+    pub(super) fn find(&self, id: ProxyId) -> Option<ProxyIdx> {
+        self.locate(id)
+            .filter(|at| self.slot(*at).is_member())
+            .map(ProxyIdx)
+    }
+
+    /// Requests at once this member may have.
+    pub(super) fn cap(&self, slot: &Slot) -> u32 {
+        slot.cap(self.user_cap)
+    }
+
+    /// Takes a proxy that is not a member in. It is filed as unknown, `direct` as READY.
+    pub(super) fn admit(&mut self, proxy: Arc<Proxy>) -> u32 {
+        let id = proxy.id();
+        let direct = proxy.is_direct();
+        let at = if let Some(at) = self.vacant.pop() {
+            let generation = self.slot(at).generation;
+            *self.slot_mut(at) = Slot::new(proxy);
+            self.slot_mut(at).generation = generation;
+            at
+        } else {
+            self.slots.push(Slot::new(proxy));
+            (self.slots.len() - 1) as u32
+        };
+        self.by_id.insert(id, at);
+        self.slot_mut(at).state = if direct { State::Ready } else { State::Unknown };
+        self.refile(at);
+        at
+    }
+
+    /// Lets a member go, at once or when its last lease or probe is over.
+    pub(super) fn dismiss(&mut self, at: u32) {
+        self.slot_mut(at).state = State::Leaving;
+        self.refile(at);
+        self.vacate_if_idle(at);
+    }
+
+    /// Frees the slot of a leaving proxy that nobody uses any more.
+    pub(super) fn vacate_if_idle(&mut self, at: u32) {
+        let slot = self.slot_mut(at);
+        if slot.state != State::Leaving || slot.in_flight > 0 || slot.probing {
+            return;
+        }
+        slot.state = State::Vacant;
+        slot.generation = slot.generation.wrapping_add(1);
+        let id = slot.proxy.id();
+        self.by_id.remove(&id);
+        self.vacant.push(at);
+        self.refile(at);
+    }
+
+    /// Marks a member as used now: the round-robin ring puts it last.
+    pub(super) fn touch(&mut self, at: u32, turn: u64) {
+        self.slot_mut(at).used = turn;
+        if let Some(first) = self.ring
+            && self.slot(at).before != NONE
+        {
+            if first == at {
+                self.ring = Some(self.slot(at).after);
+            } else {
+                self.unlink(at);
+                self.link_before_first(at);
+            }
+        }
+    }
+
+    /// Least recently used READY members first, each once.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = u32> + '_ {
+        let first = self.ring.filter(|first| *first != NONE);
+        std::iter::successors(first, move |at| {
+            let next = self.slot(*at).after;
+            (Some(next) != first).then_some(next)
+        })
+    }
+
+    /// Moves everything before `at` to the end of the turn order: they were asked and could not serve.
+    pub(super) fn pass_over_to(&mut self, at: u32) {
+        if self.ring.is_some() && self.slot(at).before != NONE {
+            self.ring = Some(at);
+        }
+    }
+
+    /// Brings lists and tallies up to date with one slot. To be called after every change of it.
+    pub(super) fn refile(&mut self, at: u32) {
+        let slot = self.slot(at);
+        let cap = self.cap(slot);
+        let member = slot.is_member();
+        let ready = slot.state == State::Ready;
+        let shelf = match slot.state {
+            State::Unknown if !slot.probing => Some(Shelf::Unknown),
+            State::Ready if slot.in_flight >= cap => None,
+            State::Ready if slot.used == 0 => Some(Shelf::Fresh),
+            State::Ready => Some(Shelf::Free),
+            _ => None,
+        };
+        let new = Filed {
+            state: slot.state,
+            shelf,
+            capacity: if ready { cap } else { 0 },
+            proven: member && slot.is_proven(),
+            underprobed: member
+                && slot.state != State::Retired
+                && slot.probes < 2
+                && !slot.proxy.is_direct(),
+        };
+        let old = slot.filed;
+        let on_offer = matches!(shelf, Some(Shelf::Fresh | Shelf::Free));
+        let weight = on_offer.then(|| slot.proxy.labels().weight);
+        if let Some(weights) = &mut self.weights {
+            weights.set(at, weight);
+        }
+        if new == old {
+            return;
+        }
+        if new.shelf != old.shelf {
+            if let Some(shelf) = old.shelf {
+                self.unshelve(at, shelf);
+            }
+            if let Some(shelf) = new.shelf {
+                self.enshelve(at, shelf);
+            }
+        }
+        if self.ring.is_some() && (old.state == State::Ready) != ready {
+            if ready {
+                self.link_before_first(at);
+                self.ring = Some(at);
+            } else {
+                self.unlink(at);
+            }
+        }
+        let tally = &mut self.tally;
+        if new.state != old.state {
+            if let Some(count) = tally.of(old.state) {
+                *count -= 1;
+            }
+            if let Some(count) = tally.of(new.state) {
+                *count += 1;
+            }
+        }
+        tally.capacity = tally.capacity - u64::from(old.capacity) + u64::from(new.capacity);
+        tally.proven = tally.proven - u32::from(old.proven) + u32::from(new.proven);
+        tally.underprobed =
+            tally.underprobed - u32::from(old.underprobed) + u32::from(new.underprobed);
+        self.slot_mut(at).filed = new;
+    }
+
+    /// Puts a slot into quarantine until `until`; timers are the caller's.
+    pub(super) fn shut(&mut self, at: u32, until: Micros, now: Micros) {
+        let slot = self.slot_mut(at);
+        slot.state = State::Quarantined;
+        slot.until = until;
+        slot.checked = now;
+        slot.trusted = false;
+        slot.ticket = slot.ticket.wrapping_add(1);
+        self.refile(at);
+    }
+
+    fn enshelve(&mut self, at: u32, shelf: Shelf) {
+        let list = &mut self.shelves[shelf as usize];
+        let pos = list.len() as u32;
+        list.push(at);
+        self.slot_mut(at).pos = pos;
+    }
+
+    fn unshelve(&mut self, at: u32, shelf: Shelf) {
+        let pos = self.slot(at).pos;
+        let list = &mut self.shelves[shelf as usize];
+        list.swap_remove(pos as usize);
+        let moved = list.get(pos as usize).copied();
+        if let Some(moved) = moved {
+            self.slot_mut(moved).pos = pos;
+        }
+        self.slot_mut(at).pos = NONE;
+    }
+
+    /// Links a slot in as the last of the circle.
+    fn link_before_first(&mut self, at: u32) {
+        match self.ring {
+            None => {}
+            Some(NONE) => {
+                let slot = self.slot_mut(at);
+                (slot.before, slot.after) = (at, at);
+                self.ring = Some(at);
+            }
+            Some(first) => {
+                let last = self.slot(first).before;
+                let slot = self.slot_mut(at);
+                (slot.before, slot.after) = (last, first);
+                self.slot_mut(last).after = at;
+                self.slot_mut(first).before = at;
+            }
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let (before, after) = (self.slot(at).before, self.slot(at).after);
+        if before == NONE {
+            return;
+        }
+        self.slot_mut(before).after = after;
+        self.slot_mut(after).before = before;
+        if self.ring == Some(at) {
+            self.ring = Some(if after == at { NONE } else { after });
+        }
+        let slot = self.slot_mut(at);
+        (slot.before, slot.after) = (NONE, NONE);
+    }
+}
+
+impl Tally {
+    fn of(&mut self, state: State) -> Option<&mut u32> {
+        match state {
+            State::Unknown => Some(&mut self.unknown),
+            State::Ready => Some(&mut self.ready),
+            State::Quarantined => Some(&mut self.quarantined),
+            State::Retired => Some(&mut self.retired),
+            State::Vacant | State::Leaving => None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Roster {
+    /// Panics when a list or tally disagrees with the slots.
+    pub(super) fn check(&self) {
+        let mut tally = Tally {
+            in_flight: self.tally.in_flight,
+            probing: self.tally.probing,
+            ..Tally::default()
+        };
+        let mut shelved = 0;
+        let mut leased = 0;
+        for (at, slot) in self.slots.iter().enumerate() {
+            if let Some(count) = tally.of(slot.state) {
+                *count += 1;
+            }
+            if let Some(shelf) = slot.filed.shelf {
+                shelved += 1;
+                assert_eq!(self.shelf(shelf)[slot.pos as usize], at as u32);
+            }
+            let ready = slot.state == State::Ready;
+            let room = ready && slot.in_flight < self.cap(slot);
+            assert_eq!(
+                room,
+                matches!(slot.filed.shelf, Some(Shelf::Fresh | Shelf::Free))
+            );
+            if ready {
+                tally.capacity += u64::from(self.cap(slot));
+            }
+            tally.proven += u32::from(slot.is_member() && slot.is_proven());
+            leased += slot.in_flight;
+        }
+        assert_eq!(leased, tally.in_flight);
+        assert_eq!(shelved, self.shelves.iter().map(Vec::len).sum::<usize>());
+        if self.ring.is_some() {
+            assert_eq!(self.in_turn().count() as u32, tally.ready);
+        }
+        let shown = |tally: &Tally| {
+            let states = [
+                tally.unknown,
+                tally.ready,
+                tally.quarantined,
+                tally.retired,
+                tally.proven,
+            ];
+            (states, tally.capacity)
+        };
+        assert_eq!(shown(&tally), shown(&self.tally));
+    }
+}

@@ -1,0 +1,295 @@
+//! What an attempt teaches: blame in, evidence out.
+//!
+//! Certain faults are charged in full. An ambiguous failure (reset, read timeout, a gateway's 502) is split between proxy
+//! and host by noisy-OR: on a healthy host nearly all of it is the proxy's, on a dead host a few percent. Refusals by the
+//! target touch the pair only, the target's own answers nothing at all.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::clock::{Micros, SECOND};
+use super::host::share;
+use super::lease::{Lease, Settlement};
+use super::pair::PairKey;
+use super::slot::State;
+use super::{HostIdx, Pool};
+use crate::outcome::{Blame, Charge, FaultKind, Phase};
+use crate::proxy::CredentialGroup;
+
+/// Quarantine of a proxy that has served before, seconds; the first of a series that triples.
+pub(super) const BASE_PROVEN: f64 = 5.0;
+/// Of one that was reached but never served.
+pub(super) const BASE_UNPROVEN: f64 = 30.0;
+/// Of one that altered an answer.
+pub(super) const BASE_TAMPERED: f64 = 60.0;
+/// Of one that was never reached: most of a public list, and 60 s instead would double the probes of a long run.
+pub(super) const BASE_NEVER_ALIVE: f64 = 900.0;
+/// Of a session whose gateway has no exit for it. The endpoint is fine and exits come and go.
+pub(super) const BASE_NO_EXIT: f64 = 10.0;
+/// No quarantine is longer, seconds.
+const LONGEST: f64 = 1800.0;
+/// Levels that count; 3^8 is beyond [`LONGEST`] for every base.
+const HIGHEST_LEVEL: u8 = 8;
+/// Connect timeouts in a row that quarantine a proven proxy; a refusal does at once. One lost SYN is not a dead proxy.
+const TIMEOUTS: u8 = 2;
+/// Failures in a row that quarantine a proven proxy when they are more its own than not.
+const STREAK: u8 = 3;
+/// Chance of success below which a proxy is not worth a URL's attempt.
+const HOPELESS: f32 = 0.25;
+/// Weight of an altered answer, in failures.
+const TAMPERING: f32 = 3.0;
+
+impl Pool {
+    /// Reports what became of an attempt.
+    pub fn settle(&mut self, lease: Lease, report: &Settlement, now: Instant) {
+        let t = self.clock.micros(now);
+        self.pairs.expire(t);
+        self.note_ready(t);
+        if let Some(connect) = report.connect {
+            self.connect_timeout.learn(connect);
+        }
+        let Some(at) = self.end(&lease) else { return };
+        let key = PairKey {
+            slot: at,
+            generation: lease.generation,
+            host: lease.host.0,
+        };
+        match report.blame {
+            Blame::Nobody => {
+                self.answered(at, lease.host, t);
+                self.succeeded(at, &lease, report.latency, t);
+                if lease.on_trial {
+                    self.pairs.clear(key);
+                }
+            }
+            Blame::Target => {
+                self.answered(at, lease.host, t);
+                self.measure_answer(at, &lease, report.latency);
+                if lease.on_trial {
+                    self.pairs.clear(key);
+                }
+            }
+            Blame::Pair => {
+                self.answered(at, lease.host, t);
+                let (asked, jitter) = (report.retry_after, &mut self.jitter);
+                self.pairs.refuse(key, lease.on_trial, asked, jitter, t);
+            }
+            Blame::Local => {}
+            Blame::Unknown => {
+                let weight = self.blame_share(at, Some(lease.host), t);
+                if self.roster.slot(at).is_proven() {
+                    self.hosts.failed(lease.host.0, t);
+                }
+                self.failed(at, weight, t);
+            }
+            Blame::Proxy(charge) => {
+                self.charged(at, charge, Some(lease.host), report.kind, t);
+            }
+        }
+        self.roster.refile(at);
+    }
+
+    /// Takes back a lease whose attempt was lost or interrupted. Nothing is learned from it.
+    pub fn cancel(&mut self, lease: Lease, now: Instant) {
+        let t = self.clock.micros(now);
+        self.note_ready(t);
+        if let Some(at) = self.end(&lease) {
+            self.roster.refile(at);
+        }
+    }
+
+    /// Counts the lease back in. `None` when its proxy is no member any more.
+    fn end(&mut self, lease: &Lease) -> Option<u32> {
+        let at = lease.idx.0;
+        let slot = self.roster.slots.get_mut(at as usize)?;
+        if slot.generation != lease.generation {
+            return None;
+        }
+        slot.in_flight -= 1;
+        self.roster.tally.in_flight -= 1;
+        if lease.on_trial {
+            self.pairs.end_trial(PairKey {
+                slot: at,
+                generation: lease.generation,
+                host: lease.host.0,
+            });
+        }
+        if self.roster.slot(at).state == State::Leaving {
+            self.roster.vacate_if_idle(at);
+            return None;
+        }
+        Some(at)
+    }
+
+    /// The target answered through this proxy, so both work.
+    fn answered(&mut self, at: u32, host: HostIdx, now: Micros) {
+        self.hosts.answered(host.0, now);
+        let slot = self.roster.slot_mut(at);
+        slot.streak = 0;
+        slot.alive = true;
+        match slot.state {
+            State::Ready => slot.trusted = true,
+            // An answer that was under way when the proxy was shut says more than the failure that shut it.
+            State::Quarantined if !slot.suspect && !slot.probing => {
+                slot.state = State::Ready;
+                slot.trusted = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn succeeded(&mut self, at: u32, lease: &Lease, took: Duration, now: Micros) {
+        let took = took.as_secs_f32().max(f32::EPSILON);
+        self.latencies.push(took);
+        let user_cap = self.settings.proxy_concurrency;
+        let slot = self.roster.slot_mut(at);
+        slot.credit(took, now);
+        slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
+    }
+
+    /// A 404 is no merit and no fault, but it takes as long as a page and shows as well how many requests the proxy bears.
+    /// Only where the answer is surely the target's: a tunnel, or a proxy that has served before. Else a web server that
+    /// is no proxy at all would earn more requests with its own 404s.
+    fn measure_answer(&mut self, at: u32, lease: &Lease, took: Duration) {
+        let user_cap = self.settings.proxy_concurrency;
+        let slot = self.roster.slot_mut(at);
+        if !took.is_zero() && (lease.tunnel || slot.is_proven()) {
+            slot.adapt_capacity(took.as_secs_f32(), lease.in_flight_at_dispatch, user_cap);
+        }
+    }
+
+    /// The proxy's share of an ambiguous failure.
+    pub(super) fn blame_share(&self, at: u32, host: Option<HostIdx>, now: Micros) -> f32 {
+        let proxy_fails = 1.0 - self.roster.slot(at).chance(now);
+        let host_fails = self.hosts.doubt(host.map_or(u32::MAX, |host| host.0), now);
+        share(proxy_fails, host_fails)
+    }
+
+    /// A failure of which `weight` is the proxy's.
+    fn failed(&mut self, at: u32, weight: f32, now: Micros) {
+        let slot = self.roster.slot_mut(at);
+        slot.charge(weight, now);
+        if weight > 0.5 {
+            slot.streak = slot.streak.saturating_add(1);
+        }
+        let proven = slot.is_proven();
+        let out = if proven {
+            slot.streak >= STREAK || slot.chance(now) < HOPELESS
+        } else {
+            weight > 0.5 || slot.chance(now) < HOPELESS
+        };
+        if out {
+            let base = if proven { BASE_PROVEN } else { BASE_UNPROVEN };
+            self.quarantine_ready(at, base, now);
+        }
+    }
+
+    /// What is certainly the proxy's, found by an attempt or by a probe.
+    pub(super) fn charged(
+        &mut self,
+        at: u32,
+        charge: Charge,
+        host: Option<HostIdx>,
+        kind: Option<(Phase, FaultKind)>,
+        now: Micros,
+    ) {
+        let slot = self.roster.slot_mut(at);
+        match charge {
+            Charge::Unreachable => {
+                slot.charge(1.0, now);
+                slot.streak = slot.streak.saturating_add(1);
+                let timeout = matches!(kind, Some((_, FaultKind::Timeout)));
+                let proven = slot.is_proven();
+                if !proven || !timeout || slot.streak >= TIMEOUTS {
+                    let base = if proven { BASE_PROVEN } else { BASE_UNPROVEN };
+                    self.quarantine_ready(at, base, now);
+                }
+            }
+            Charge::Broken => self.failed(at, 1.0, now),
+            Charge::Auth => self.refuse_group(slot_group(self, at)),
+            Charge::Tampered => {
+                slot.charge(TAMPERING, now);
+                slot.tampered = slot.tampered.saturating_add(1);
+                slot.suspect = true;
+                if slot.is_condemned() {
+                    self.retire(at);
+                } else {
+                    self.quarantine_ready(at, BASE_TAMPERED, now);
+                }
+            }
+            Charge::NoTunnel => slot.lacks.tunnel = true,
+            Charge::NoForward => slot.lacks.forward = true,
+            Charge::Policy => {
+                let group = slot.proxy.group();
+                if let Some(host) = host {
+                    self.barred.insert((group, host.0));
+                }
+            }
+            Charge::NoExit => self.quarantine_ready(at, BASE_NO_EXIT, now),
+        }
+    }
+
+    /// Shuts a READY proxy. Failures of requests that were out when it was shut come here too and change nothing: eight
+    /// requests that die together are one event.
+    fn quarantine_ready(&mut self, at: u32, base: f64, now: Micros) {
+        let slot = self.roster.slot(at);
+        if slot.state == State::Ready && !slot.proxy.is_direct() {
+            self.quarantine(at, base, now);
+        }
+    }
+
+    /// Shuts a proxy for `base` seconds, three times as long for every time in a row.
+    pub(super) fn quarantine(&mut self, at: u32, base: f64, now: Micros) {
+        let slot = self.roster.slot_mut(at);
+        let tripled = base * 3f64.powi(i32::from(slot.level.min(HIGHEST_LEVEL)));
+        let seconds = tripled.min(LONGEST) * self.jitter.within(0.8, 1.2);
+        slot.level = slot.level.saturating_add(1);
+        self.shut_for(at, (seconds * SECOND as f64) as Micros, now);
+    }
+
+    /// Shuts a proxy without raising its level.
+    pub(super) fn shut_for(&mut self, at: u32, length: Micros, now: Micros) {
+        self.roster.shut(at, now + length, now);
+        self.timers.watch(at, &self.roster);
+    }
+
+    fn retire(&mut self, at: u32) {
+        let slot = self.roster.slot_mut(at);
+        if slot.is_member() && !slot.proxy.is_direct() {
+            slot.state = State::Retired;
+            self.roster.refile(at);
+        }
+    }
+
+    /// The credentials were refused: trying them through the next of a provider's ten thousand endpoints would lock the
+    /// account, not find a way in.
+    fn refuse_group(&mut self, group: CredentialGroup) {
+        self.refused_groups.insert(group);
+        let roster = &self.roster;
+        let groups = self.groups.get_or_insert_with(|| {
+            let mut groups: HashMap<_, Vec<u32>, _> = HashMap::default();
+            for (at, slot) in roster.slots.iter().enumerate() {
+                if slot.is_member() {
+                    groups
+                        .entry(slot.proxy.group())
+                        .or_default()
+                        .push(at as u32);
+                }
+            }
+            groups
+        });
+        for at in groups.remove(&group).unwrap_or_default() {
+            self.retire(at);
+        }
+    }
+
+    /// True when this member is not to be used again, whatever a probe finds.
+    pub(super) fn is_out_for_good(&self, at: u32) -> bool {
+        let slot = self.roster.slot(at);
+        slot.is_condemned() || self.refused_groups.contains(&slot.proxy.group())
+    }
+}
+
+fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {
+    pool.roster.slot(at).proxy.group()
+}

@@ -1,0 +1,381 @@
+//! One proxy of the pool: its state, the evidence about it, and the numbers that follow.
+//!
+//! Evidence is two decaying weights, successes and failures, with a prior: an untried proxy is neither trusted nor feared.
+//! The cost of a choice is the expected time per success; a failure costs the same however fast it was, because a proxy
+//! that fails instantly would otherwise look like the fastest of all and draw every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::clock::{Micros, remains, seconds};
+use crate::proxy::Proxy;
+
+/// No slot, or no place in a list.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Seconds until evidence has lost half its weight. Anything from 60 to 1200 s selects equally well.
+const EVIDENCE_HALF_LIFE: f32 = 300.0;
+/// Seconds until a proxy's own latency has drifted half way to the pool's median, so that nobody is condemned by an old
+/// measurement, or adored for one.
+const LATENCY_HALF_LIFE: f32 = 120.0;
+/// Requests the prior is worth.
+const PRIOR_WEIGHT: f32 = 2.0;
+/// Prior chance of success of a proxy that has served before.
+const PRIOR_PROVEN: f32 = 0.9;
+/// Prior chance of one that has only been connected to.
+const PRIOR_UNPROVEN: f32 = 0.6;
+/// A failure costs this many median latencies, whatever it took.
+const PENALTY: f32 = 2.0;
+/// Below this the median is noise of a local network and would make failures free, seconds.
+const PENALTY_FLOOR: f32 = 0.5;
+/// Share of the newest sample in the latency average.
+const LATENCY_GAIN: f32 = 0.3;
+/// Requests at once that a new proxy is tried with, once it has answered one.
+const FIRST_CAPACITY: f32 = 2.0;
+/// Latency differences below this are jitter, not queueing, seconds.
+const CAPACITY_SLACK: f32 = 0.05;
+/// Latency at which the shown score starts to fall, seconds.
+const SCORE_LATENCY: f32 = 2.0;
+
+/// Where a proxy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// No proxy here.
+    Vacant,
+    /// Never probed.
+    Unknown,
+    /// May be leased.
+    Ready,
+    /// Out until a probe succeeds.
+    Quarantined,
+    /// Out for the rest of the run.
+    Retired,
+    /// No longer listed; waits for its last lease or probe.
+    Leaving,
+}
+
+/// What a proxy cannot carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Lacks {
+    pub(super) tunnel: bool,
+    pub(super) forward: bool,
+}
+
+/// How the roster has this slot in its lists and tallies; see [`super::roster`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Filed {
+    pub(super) state: State,
+    pub(super) shelf: Option<super::roster::Shelf>,
+    pub(super) capacity: u32,
+    pub(super) proven: bool,
+    pub(super) underprobed: bool,
+}
+
+impl Filed {
+    pub(super) const NOWHERE: Filed = Filed {
+        state: State::Vacant,
+        shelf: None,
+        capacity: 0,
+        proven: false,
+        underprobed: false,
+    };
+}
+
+/// One place of the roster.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) proxy: Arc<Proxy>,
+    /// [`Proxy::subnet`], computed at the first retry that asks; 0 before. Atomic only so that a shared borrow can fill it.
+    subnet: AtomicU64,
+    /// Turn of the last lease, counted over the whole pool; 0 is never.
+    pub(super) used: u64,
+    /// When `successes` and `failures` were last decayed.
+    faded: Micros,
+    /// When `latency` was last measured.
+    measured: Micros,
+    /// End of the quarantine.
+    pub(super) until: Micros,
+    /// Last probe or entry into quarantine.
+    pub(super) checked: Micros,
+    successes: f32,
+    failures: f32,
+    /// Average seconds of a success; 0 before the first.
+    latency: f32,
+    /// Seconds of a success without company; 0 before the first.
+    base: f32,
+    /// Requests at once it was seen to bear.
+    capacity: f32,
+    /// Valid answers, all told.
+    pub(super) ok: u32,
+    /// Told apart from earlier tenants of the slot.
+    pub(super) generation: u32,
+    /// Changes with every quarantine, so that old timers are recognised.
+    pub(super) ticket: u32,
+    /// Index in its shelf.
+    pub(super) pos: u32,
+    /// Neighbours in the round-robin ring.
+    pub(super) before: u32,
+    pub(super) after: u32,
+    pub(super) in_flight: u32,
+    pub(super) tampered: u16,
+    /// Failures in a row.
+    pub(super) streak: u8,
+    /// Quarantines in a row.
+    pub(super) level: u8,
+    /// Probes that said something, saturating.
+    pub(super) probes: u8,
+    pub(super) state: State,
+    pub(super) filed: Filed,
+    pub(super) lacks: Lacks,
+    pub(super) probing: bool,
+    /// A probe or a request has got through to it at least once.
+    pub(super) alive: bool,
+    /// It has carried an answer since it last became READY; until then one request at a time.
+    pub(super) trusted: bool,
+    /// In quarantine for its conduct, not for being away: late answers do not free it.
+    pub(super) suspect: bool,
+}
+
+impl Slot {
+    pub(super) fn new(proxy: Arc<Proxy>) -> Self {
+        Slot {
+            proxy,
+            subnet: AtomicU64::new(0),
+            used: 0,
+            faded: 0,
+            measured: 0,
+            until: 0,
+            checked: 0,
+            successes: 0.0,
+            failures: 0.0,
+            latency: 0.0,
+            base: 0.0,
+            capacity: FIRST_CAPACITY,
+            ok: 0,
+            generation: 0,
+            ticket: 0,
+            pos: NONE,
+            before: NONE,
+            after: NONE,
+            in_flight: 0,
+            tampered: 0,
+            streak: 0,
+            level: 0,
+            probes: 0,
+            state: State::Vacant,
+            filed: Filed::NOWHERE,
+            lacks: Lacks::default(),
+            probing: false,
+            alive: false,
+            trusted: false,
+            suspect: false,
+        }
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        !matches!(self.state, State::Vacant | State::Leaving)
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.ok > 0
+    }
+
+    /// Requests at once it may have, 1 or more.
+    pub(super) fn cap(&self, user_cap: u32) -> u32 {
+        if self.proxy.is_direct() {
+            // The client's own connection has no hidden capacity to find out.
+            user_cap
+        } else if self.trusted {
+            (self.capacity as u32).clamp(1, user_cap)
+        } else {
+            1
+        }
+    }
+
+    pub(super) fn subnet(&self) -> u64 {
+        match self.subnet.load(Ordering::Relaxed) {
+            0 => {
+                let subnet = self.proxy.subnet();
+                self.subnet.store(subnet, Ordering::Relaxed);
+                subnet
+            }
+            known => known,
+        }
+    }
+
+    /// Chance that the next request succeeds, above 0 and below 1.
+    pub(super) fn chance(&self, now: Micros) -> f32 {
+        let (successes, failures) = self.evidence(now);
+        let prior = if self.is_proven() {
+            PRIOR_PROVEN
+        } else {
+            PRIOR_UNPROVEN
+        };
+        (successes + PRIOR_WEIGHT * prior) / (successes + failures + PRIOR_WEIGHT)
+    }
+
+    /// Expected seconds per success if chosen now; `median` is the pool's latency.
+    pub(super) fn cost(&self, median: f32, user_cap: u32, now: Micros) -> f32 {
+        let chance = self.chance(now);
+        let penalty = PENALTY * median.max(PENALTY_FLOOR);
+        let load = self.in_flight as f32 / user_cap as f32;
+        (self.expected_latency(median, now) + (1.0 - chance) / chance * penalty) * (1.0 + load)
+    }
+
+    /// 0 to 100: a cautious percentage chance of a valid body from the next request, less if it takes longer than 2 s.
+    /// `None` before anything is known.
+    pub(super) fn score(&self, median: f32, now: Micros) -> Option<u8> {
+        let weight = match self.state {
+            State::Vacant | State::Leaving => return None,
+            State::Retired => return Some(0),
+            _ if self.probes == 0 && self.used == 0 => return None,
+            State::Quarantined => 0.25,
+            State::Unknown | State::Ready => 1.0,
+        };
+        let (successes, failures) = self.evidence(now);
+        let chance = self.chance(now);
+        // One standard deviation below, the prior counted as three requests.
+        let doubt = (chance * (1.0 - chance) / (successes + failures + 3.0)).sqrt();
+        let speed = (SCORE_LATENCY / self.expected_latency(median, now))
+            .sqrt()
+            .min(1.0);
+        Some((100.0 * weight * (chance - doubt).max(0.0) * speed).round() as u8)
+    }
+
+    /// A valid answer after `took` seconds.
+    pub(super) fn credit(&mut self, took: f32, now: Micros) {
+        self.fade(now);
+        self.successes += 1.0;
+        self.streak = 0;
+        self.level = 0;
+        self.ok = self.ok.saturating_add(1);
+        self.latency = if self.latency == 0.0 {
+            took
+        } else {
+            (1.0 - LATENCY_GAIN) * self.latency + LATENCY_GAIN * took
+        };
+        self.measured = now;
+    }
+
+    /// A failure that is this proxy's with weight `weight`, in requests.
+    pub(super) fn charge(&mut self, weight: f32, now: Micros) {
+        self.fade(now);
+        self.failures += weight;
+    }
+
+    /// Learns how many requests at once it bears from an answer that took `took` seconds among `in_flight` requests.
+    ///
+    /// The limit only grows while it is nearly used: an unused limit would grow without ever having been tested.
+    pub(super) fn adapt_capacity(&mut self, took: f32, in_flight: u32, user_cap: u32) {
+        let alone = in_flight <= 1;
+        if self.base == 0.0 {
+            self.base = took;
+        } else if alone {
+            self.base = 0.8 * self.base + 0.2 * took;
+        }
+        if in_flight as f32 >= self.capacity - 1.0 && took < 1.6 * self.base + CAPACITY_SLACK {
+            self.capacity = (self.capacity + 1.0 / self.capacity).min(user_cap as f32 + 1.0);
+        } else if !alone && took > 2.2 * self.base + CAPACITY_SLACK {
+            self.capacity = (0.8 * self.capacity).max(1.0);
+        }
+    }
+
+    /// True when it has altered so many answers that it is not to be used again.
+    pub(super) fn is_condemned(&self) -> bool {
+        let tampered = u32::from(self.tampered);
+        tampered >= 2 && tampered.saturating_mul(5) >= tampered.saturating_add(self.ok)
+    }
+
+    fn evidence(&self, now: Micros) -> (f32, f32) {
+        let left = remains(seconds(self.faded, now), EVIDENCE_HALF_LIFE);
+        (self.successes * left, self.failures * left)
+    }
+
+    fn fade(&mut self, now: Micros) {
+        (self.successes, self.failures) = self.evidence(now);
+        self.faded = self.faded.max(now);
+    }
+
+    fn expected_latency(&self, median: f32, now: Micros) -> f32 {
+        if self.latency == 0.0 {
+            return median;
+        }
+        let left = remains(seconds(self.measured, now), LATENCY_HALF_LIFE);
+        (median + (self.latency - median) * left).max(f32::EPSILON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::SECOND;
+    use super::*;
+    use crate::proxy::Scheme;
+
+    fn slot() -> Slot {
+        let mut slot = Slot::new(Arc::new(Proxy::new(Scheme::Http, "192.0.2.1", 80, None)));
+        slot.state = State::Ready;
+        slot
+    }
+
+    #[test]
+    fn an_untouched_proxy_fits_the_memory_budget() {
+        // Beside the slot: one id map entry (16 bytes, at worst 16 more free), one shelf entry.
+        assert!(size_of::<Slot>() <= 200, "{}", size_of::<Slot>());
+    }
+
+    #[test]
+    fn instant_failures_never_look_cheaper_than_slow_successes() {
+        let (mut hole, mut slow) = (slot(), slot());
+        let mut now = 0;
+        for _ in 0..20 {
+            now += SECOND / 100;
+            let before = hole.cost(1.0, 8, now);
+            hole.charge(1.0, now);
+            assert!(hole.cost(1.0, 8, now) > before);
+            slow.credit(6.0, now);
+        }
+        assert!(hole.cost(1.0, 8, now) > slow.cost(1.0, 8, now));
+    }
+
+    #[test]
+    fn old_knowledge_drifts_back_to_the_pools_median() {
+        let mut slot = slot();
+        slot.credit(9.0, 0);
+        let fresh = slot.cost(1.0, 8, 0);
+        let later = slot.cost(1.0, 8, 1200 * SECOND);
+        assert!(fresh > 8.0 && later < 1.5, "{fresh} {later}");
+    }
+
+    #[test]
+    fn capacity_grows_only_while_used_and_shrinks_when_latency_grows() {
+        let mut slot = slot();
+        slot.trusted = true;
+        (0..50).for_each(|_| slot.adapt_capacity(1.0, 1, 16));
+        assert!(
+            slot.cap(16) <= 3,
+            "an unused limit grew to {}",
+            slot.cap(16)
+        );
+        for _ in 0..200 {
+            let in_flight = slot.cap(16);
+            slot.adapt_capacity(1.0, in_flight, 16);
+        }
+        assert_eq!(slot.cap(16), 16);
+        (0..30).for_each(|_| slot.adapt_capacity(5.0, 16, 16));
+        assert_eq!(slot.cap(16), 1);
+    }
+
+    #[test]
+    fn score_is_cautious_and_halves_at_eight_seconds() {
+        let (mut fast, mut slow) = (slot(), slot());
+        assert_eq!(fast.score(1.0, 0), None);
+        for one in [&mut fast, &mut slow] {
+            one.used = 1;
+        }
+        (0..50).for_each(|_| fast.credit(0.5, 0));
+        (0..50).for_each(|_| slow.credit(8.0, 0));
+        let (fast, slow) = (fast.score(1.0, 0).unwrap(), slow.score(1.0, 0).unwrap());
+        assert!((95..100).contains(&fast), "{fast}");
+        assert!(slow.abs_diff(fast / 2) <= 1, "{slow} {fast}");
+    }
+}
