@@ -308,13 +308,12 @@ impl Scan<'_> {
             let shared = tail.len().min(with.len());
             tail[..shared] == with[..shared]
         };
-        if complete {
-            return false;
-        }
         match (self.format, shape) {
+            // The header was this program's.
+            (Format::Csv, Shape::Table { .. }) => true,
+            _ if complete => false,
             (Format::Json, Shape::Begin) => tail.is_empty(),
             (Format::Csv, Shape::Begin) => tail.len() < self.header.len() && begins(self.header),
-            (Format::Csv, _) => true,
             _ => Field::ALL
                 .into_iter()
                 .any(|field| begins(format!("{{\"{}\":", field.name()).as_bytes())),
