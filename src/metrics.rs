@@ -1,9 +1,12 @@
 //! Counters of a run, published as a snapshot a few times a second and once at the end.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::time::Duration;
 
-use crate::outcome::Outcome;
+use crate::job::HostKey;
+use crate::outcome::{Fault, FaultKind, Outcome, Phase, Record};
+pub use crate::pool::Counts as PoolCounts;
 
 /// What has happened so far. Cheap to clone but for the per-host part, which is bounded.
 #[derive(Debug, Clone, Default)]
@@ -30,8 +33,8 @@ pub struct Snapshot {
     pub probes: u64,
     /// Probes that failed.
     pub probes_failed: u64,
-    /// Failed probes and proxy faults by what went wrong (`connect refused`, `connect timeout`, `handshake rejected 403`).
-    pub proxy_faults: BTreeMap<String, u64>,
+    /// Failed probes and proxy faults by what went wrong; [`Snapshot::fault_text`] says it in words.
+    pub proxy_faults: HashMap<(Phase, FaultKind), u64>,
     /// Requests in flight now.
     pub in_flight: u64,
     /// Jobs read but not in flight.
@@ -62,6 +65,11 @@ impl Snapshot {
             .map_or(0, |at| self.outcomes[at])
     }
 
+    /// `connect refused`, `handshake rejected 403`: a key of `proxy_faults` for people.
+    pub fn fault_text((phase, kind): (Phase, FaultKind)) -> String {
+        format!("{phase} {kind}")
+    }
+
     /// Records that are not `ok`.
     pub fn failed(&self) -> u64 {
         self.done - self.count(Outcome::Ok)
@@ -87,25 +95,6 @@ pub struct HostStats {
     pub wait_ms: f64,
     /// What its failed jobs failed with most.
     pub worst: Option<Outcome>,
-}
-
-/// Where the proxies of the pool stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PoolCounts {
-    /// All members.
-    pub total: u32,
-    /// Can be leased now.
-    pub ready: u32,
-    /// Never tried yet.
-    pub unknown: u32,
-    /// Out of selection until probed.
-    pub quarantined: u32,
-    /// Out for the rest of the run: tampering, refused credentials.
-    pub retired: u32,
-    /// (proxy, host) pairs in cooldown.
-    pub cooling_pairs: u32,
-    /// Members that served at least one valid answer.
-    pub proven: u32,
 }
 
 /// The limit that binds.
@@ -189,4 +178,194 @@ pub struct Summary {
     pub reason: FinishReason,
     /// The final counters.
     pub totals: Snapshot,
+}
+
+/// Latency buckets: 24 per decade from 0.1 ms to 1000 s, so a percentile is off by at most 5 %.
+const BUCKETS: usize = 24 * 7;
+const BUCKETS_PER_DECADE: f64 = 24.0;
+const FIRST_BUCKET_MS: f64 = 0.1;
+
+/// A host as the engine knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host<'a> {
+    pub(crate) number: u32,
+    pub(crate) key: &'a HostKey,
+}
+
+/// Collects what the engine reports and makes snapshots of it.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    snapshot: Snapshot,
+    latency: Box<[u64; BUCKETS]>,
+    /// By the engine's number of the host.
+    hosts: HashMap<u32, HostTally>,
+}
+
+#[derive(Debug, Default)]
+struct HostTally {
+    stats: HostStats,
+    failures: [u64; Outcome::ALL.len()],
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        let snapshot = Snapshot::default();
+        Tally {
+            snapshot,
+            latency: Box::new([0; BUCKETS]),
+            hosts: HashMap::new(),
+        }
+    }
+
+    /// The counters that the engine sets directly.
+    pub(crate) fn counters(&mut self) -> &mut Snapshot {
+        &mut self.snapshot
+    }
+
+    /// A request was sent; `retry_of` names the outcome that made it necessary.
+    pub(crate) fn attempt(&mut self, retry_of: Option<Outcome>) {
+        self.snapshot.attempts += 1;
+        if let Some(outcome) = retry_of {
+            self.snapshot.retries += 1;
+            *self
+                .snapshot
+                .retry_reasons
+                .entry(outcome.as_str())
+                .or_default() += 1;
+        }
+    }
+
+    /// An attempt came back.
+    pub(crate) fn landed(&mut self, host: Host<'_>, outcome: Outcome, took: Duration) {
+        if outcome == Outcome::Ok {
+            let ms = took.as_secs_f64() * 1000.0;
+            let at = ((ms / FIRST_BUCKET_MS).max(1.0).log10() * BUCKETS_PER_DECADE) as usize;
+            self.latency[at.min(BUCKETS - 1)] += 1;
+        }
+        if let Some(host) = self.host(host) {
+            host.stats.attempts += 1;
+            match outcome {
+                Outcome::RateLimited => host.stats.rate_limited += 1,
+                Outcome::Banned => host.stats.banned += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// A proxy failed, in a probe or in an attempt.
+    pub(crate) fn proxy_fault(&mut self, fault: &Fault) {
+        let key = (fault.phase, fault.kind);
+        *self.snapshot.proxy_faults.entry(key).or_default() += 1;
+    }
+
+    /// A job has its record.
+    pub(crate) fn finished(&mut self, host: Option<Host<'_>>, record: &Record, waited: Duration) {
+        let snapshot = &mut self.snapshot;
+        snapshot.done += 1;
+        let at = Outcome::ALL
+            .iter()
+            .position(|each| *each == record.outcome)
+            .unwrap_or(0);
+        snapshot.outcomes[at] += 1;
+        if let Some(status) = record.status {
+            *snapshot.statuses.entry(status).or_default() += 1;
+        }
+        snapshot.bytes_wire += record.size_wire.unwrap_or(0);
+        snapshot.bytes_body += record.size_body.unwrap_or(0);
+        if let Some(host) = host.and_then(|host| self.host(host)) {
+            host.stats.done += 1;
+            host.stats.wait_ms += waited.as_secs_f64() * 1000.0;
+            if !record.ok {
+                host.stats.failed += 1;
+                host.failures[at] += 1;
+            }
+        }
+    }
+
+    fn host(&mut self, host: Host<'_>) -> Option<&mut HostTally> {
+        let full = self.hosts.len() >= MAX_HOSTS;
+        match self.hosts.entry(host.number) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(_) if full => None,
+            Entry::Vacant(entry) => {
+                let tally = entry.insert(HostTally::default());
+                tally.stats.host = host.key.to_string();
+                Some(tally)
+            }
+        }
+    }
+
+    /// The counters now; `with_hosts` adds the per-host part.
+    pub(crate) fn snapshot(&self, elapsed: Duration, with_hosts: bool) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        snapshot.elapsed = elapsed;
+        snapshot.latency_ms = self.percentiles();
+        if with_hosts {
+            snapshot.hosts = self.hosts.values().map(HostTally::stats).collect();
+            snapshot
+                .hosts
+                .sort_by(|a, b| (b.failed, &a.host).cmp(&(a.failed, &b.host)));
+        }
+        snapshot
+    }
+
+    fn percentiles(&self) -> Option<[f64; 3]> {
+        let total: u64 = self.latency.iter().sum();
+        if total == 0 {
+            return None;
+        }
+        Some([0.50, 0.95, 0.99].map(|share| {
+            let wanted = (total as f64 * share).ceil() as u64;
+            let mut seen = 0;
+            let at = self.latency.iter().position(|count| {
+                seen += count;
+                seen >= wanted
+            });
+            let middle = (at.unwrap_or(BUCKETS - 1) as f64 + 0.5) / BUCKETS_PER_DECADE;
+            FIRST_BUCKET_MS * 10f64.powf(middle)
+        }))
+    }
+}
+
+impl HostTally {
+    fn stats(&self) -> HostStats {
+        let worst = Outcome::ALL
+            .into_iter()
+            .zip(self.failures)
+            .max_by_key(|(_, count)| *count);
+        HostStats {
+            worst: worst
+                .filter(|(_, count)| *count > 0)
+                .map(|(outcome, _)| outcome),
+            ..self.stats.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_within_five_percent() {
+        let mut tally = Tally::new();
+        let key = HostKey {
+            https: true,
+            host: "a.test".into(),
+            port: 443,
+        };
+        let host = Host {
+            number: 0,
+            key: &key,
+        };
+        for ms in 1..=1000 {
+            tally.landed(host, Outcome::Ok, Duration::from_millis(ms));
+        }
+        let snapshot = tally.snapshot(Duration::ZERO, true);
+        let [p50, p95, p99] = snapshot.latency_ms.unwrap();
+        for (found, truth) in [(p50, 500.0), (p95, 950.0), (p99, 990.0)] {
+            assert!((found / truth - 1.0f64).abs() < 0.06, "{found} for {truth}");
+        }
+        assert_eq!(snapshot.hosts[0].attempts, 1000);
+    }
 }

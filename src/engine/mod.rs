@@ -1,6 +1,42 @@
 //! The run: jobs in, records out.
+//!
+//! One dispatcher task owns the frontier and the pool (`dispatch`); attempts and probes are tasks of two sets it joins, so
+//! nothing is detached and a panic in one of them is re-raised here. Records leave through a bounded channel: when the writer
+//! is slow, dispatch stops. A drain stops intake, lets requests in flight finish within a grace time, and ends.
 
-use std::time::Duration;
+mod attempt;
+mod dispatch;
+mod finish;
+mod frontier;
+mod pending;
+mod sessions;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt, SeedableRng, TryRng};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant as TokioInstant;
+
+use self::attempt::{Context, Landed};
+use self::dispatch::{Dispatcher, LOOK_AHEAD, now};
+use self::finish::Style;
+use self::frontier::Frontier;
+use self::sessions::Sessions;
+use crate::ban::Judge;
+use crate::egress::{Egress, ProbeReport};
+use crate::error::Error;
+use crate::input::JobSource;
+use crate::job::Job;
+use crate::limit::{self, Limiter};
+use crate::metrics::{Binding, FinishReason, Snapshot, Summary, Tally};
+use crate::outcome::{ErrorInfo, Finished, Outcome};
+use crate::pool::{self, OnNoProxy, Pool, ProbeLease};
+use crate::proxy::Proxy;
+use crate::retry;
 
 /// What keeps jobs on one proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,6 +69,8 @@ pub struct Settings {
     pub drain_grace: Duration,
     /// Seed of every random choice; `None` takes one from the system.
     pub seed: Option<u64>,
+    /// This run goes on from an earlier one; its records say so.
+    pub resumed: bool,
 }
 
 impl Default for Settings {
@@ -46,6 +84,421 @@ impl Default for Settings {
             probe_concurrency: 128,
             drain_grace: Duration::from_secs(10),
             seed: None,
+            resumed: false,
         }
+    }
+}
+
+/// Everything a run needs but its jobs and its output.
+pub struct Plan<E> {
+    /// The path out.
+    pub egress: E,
+    /// The members of the pool.
+    pub proxies: Vec<Arc<Proxy>>,
+    /// Compiled rules.
+    pub judge: Arc<Judge>,
+    /// The pool's settings.
+    pub pool: pool::Settings,
+    /// The four limits.
+    pub limits: limit::Settings,
+    /// Budgets.
+    pub retry: retry::Settings,
+    /// The run's own settings.
+    pub engine: Settings,
+}
+
+/// What the outside may ask of a running run.
+#[derive(Debug)]
+pub enum Control {
+    /// Stop intake, finish what is in flight within the grace time, end with this reason.
+    Drain(FinishReason),
+    /// End now; finished records are still delivered.
+    Stop(FinishReason),
+    /// Swap the pool's members; health is kept for identities that remain.
+    Replace(Vec<Arc<Proxy>>),
+}
+
+/// Progress is published this often.
+const PUBLISH_EVERY: Duration = Duration::from_millis(200);
+/// With `--on-no-proxy stop` the pool is asked this often whether it is exhausted.
+const EXHAUSTED_EVERY: Duration = Duration::from_millis(500);
+
+/// Resolution of tokio's timers.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+
+/// Runs the jobs of `source` and sends one [`Finished`] per job into `out`.
+///
+/// Ends when every job has its record, when the pool is exhausted (then the remaining jobs are recorded as `skipped`), when
+/// told to through `control`, or when `out` is closed. An interrupted job has no record, so that a later run takes it up.
+///
+/// # Errors
+/// The second value is the reason when the input could not be read to its end; the summary is valid all the same.
+///
+/// # Panics
+/// Re-raises a panic of an attempt.
+pub async fn run<E: Egress, S: JobSource>(
+    plan: Plan<E>,
+    source: S,
+    out: mpsc::Sender<Finished>,
+    control: mpsc::Receiver<Control>,
+    progress: watch::Sender<Snapshot>,
+) -> (Summary, Result<(), Error>) {
+    let began = now();
+    let seed = plan.engine.seed.unwrap_or_else(system_seed);
+    let mut rng = StdRng::seed_from_u64(seed);
+    let limiter = Limiter::new(plan.limits.clone(), rng.random());
+    let style = Style {
+        headers: plan.engine.headers,
+        resumed: plan.engine.resumed,
+    };
+    let on_no_proxy = plan.pool.on_no_proxy;
+    let pool = Pool::new(plan.proxies, plan.pool, began, &mut rng);
+    let context = Arc::new(Context {
+        egress: plan.egress,
+        judge: plan.judge,
+        limiter: Mutex::new(limiter),
+        settings: plan.engine,
+    });
+    let run = Run {
+        dispatcher: Dispatcher {
+            frontier: Frontier::new(plan.limits.host_concurrency),
+            context,
+            pool,
+            attempts: JoinSet::new(),
+            probes: JoinSet::new(),
+            tally: Tally::new(),
+            out,
+            outbox: VecDeque::new(),
+            limits: plan.limits,
+            retry: plan.retry,
+            rng,
+            style,
+            sessions: Sessions::default(),
+            input_ended: false,
+            last_pick_failed: false,
+            output_failed: false,
+            probe_rest_until: None,
+        },
+        source,
+        control,
+        control_open: true,
+        progress,
+        began,
+        on_no_proxy,
+        phase: Phase::Running,
+        input_error: None,
+    };
+    run.go().await
+}
+
+/// How far the run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Running,
+    /// The pool is exhausted: the rest of the input is recorded as skipped.
+    Skipping,
+    /// Waiting for what is in flight.
+    Draining {
+        reason: FinishReason,
+        until: Instant,
+    },
+    Ended(FinishReason),
+}
+
+/// What [`Run::wait`] waited for.
+enum Event {
+    Control(Option<Control>),
+    Landed(Box<Landed>),
+    Probed(Box<(ProbeLease, ProbeReport)>),
+    /// The output has room again, or is gone.
+    Room(bool),
+    Input(Option<Result<Vec<Job>, Error>>),
+    Publish,
+    Wake,
+}
+
+struct Run<E, S> {
+    dispatcher: Dispatcher<E>,
+    source: S,
+    control: mpsc::Receiver<Control>,
+    control_open: bool,
+    progress: watch::Sender<Snapshot>,
+    began: Instant,
+    on_no_proxy: OnNoProxy,
+    phase: Phase,
+    input_error: Option<Error>,
+}
+
+impl<E: Egress, S: JobSource> Run<E, S> {
+    async fn go(mut self) -> (Summary, Result<(), Error>) {
+        let mut publish = tokio::time::interval(PUBLISH_EVERY);
+        publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut exhausted_check = self.began;
+        let reason = loop {
+            let at = now();
+            if at >= exhausted_check {
+                exhausted_check = at + EXHAUSTED_EVERY;
+                self.check_exhausted(at);
+                self.dispatcher.sweep_hosts(at);
+            }
+            let held = if self.phase == Phase::Running {
+                let held = self.dispatcher.pump(at);
+                self.dispatcher.probe(at);
+                held
+            } else {
+                dispatch::Held::default()
+            };
+            if self.dispatcher.output_failed {
+                break FinishReason::OutputFailed;
+            }
+            if let Some(reason) = self.finished(at) {
+                break reason;
+            }
+            let binding = held
+                .binding
+                .or_else(|| self.wants_input().then_some(Binding::Input));
+            self.dispatcher.tally.counters().binding = binding;
+            let wake = self.wake(at, held.until, exhausted_check);
+            let event = self.wait(wake, &mut publish).await;
+            self.handle(event);
+        };
+        self.end(reason).await
+    }
+
+    /// The one place that waits: for whatever comes first.
+    async fn wait(&mut self, wake: Instant, publish: &mut tokio::time::Interval) -> Event {
+        let wants_input = self.wants_input();
+        let Dispatcher {
+            attempts,
+            probes,
+            out,
+            outbox,
+            ..
+        } = &mut self.dispatcher;
+        tokio::select! {
+            biased;
+            control = self.control.recv(), if self.control_open => Event::Control(control),
+            Some(landed) = attempts.join_next(), if !attempts.is_empty() => {
+                Event::Landed(Box::new(reraise(landed)))
+            }
+            Some(probed) = probes.join_next(), if !probes.is_empty() => {
+                Event::Probed(Box::new(reraise(probed)))
+            }
+            room = out.reserve(), if !outbox.is_empty() => Event::Room(room.is_ok()),
+            batch = self.source.next(), if wants_input => Event::Input(batch),
+            _ = publish.tick() => Event::Publish,
+            () = tokio::time::sleep_until(TokioInstant::from_std(wake)) => Event::Wake,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let at = now();
+        let dispatcher = &mut self.dispatcher;
+        match event {
+            Event::Control(Some(control)) => self.obey(control),
+            Event::Control(None) => self.control_open = false,
+            Event::Landed(landed) => {
+                dispatcher.landed(*landed, at);
+                // Take along whatever else has landed: one round of dispatch then serves them all.
+                while let Some(landed) = dispatcher.attempts.try_join_next() {
+                    dispatcher.landed(reraise(landed), at);
+                }
+            }
+            Event::Probed(probed) => {
+                dispatcher.probed(probed.0, probed.1, at);
+                while let Some(probed) = dispatcher.probes.try_join_next() {
+                    let (lease, report) = reraise(probed);
+                    dispatcher.probed(lease, report, at);
+                }
+            }
+            Event::Room(true) => dispatcher.flush(),
+            Event::Room(false) => dispatcher.output_failed = true,
+            Event::Input(batch) => self.take_in(batch),
+            Event::Publish => self.publish(),
+            Event::Wake => {}
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Skipping)
+            && !self.dispatcher.input_ended
+            && self.dispatcher.outbox.is_empty()
+            && self.dispatcher.frontier.len() < LOOK_AHEAD
+    }
+
+    fn take_in(&mut self, batch: Option<Result<Vec<Job>, Error>>) {
+        match batch {
+            Some(Ok(jobs)) => {
+                let at = now();
+                for job in jobs {
+                    if self.phase == Phase::Skipping {
+                        self.dispatcher.skip(job, no_usable_proxy());
+                    } else {
+                        self.dispatcher.intake(job, at);
+                    }
+                }
+            }
+            Some(Err(error)) => {
+                self.input_error = Some(error);
+                self.input_over();
+            }
+            None => self.input_over(),
+        }
+    }
+
+    fn input_over(&mut self) {
+        self.dispatcher.input_ended = true;
+        self.dispatcher.tally.counters().input_ended = true;
+    }
+
+    fn obey(&mut self, control: Control) {
+        let at = now();
+        match control {
+            Control::Drain(reason) => {
+                if !matches!(self.phase, Phase::Draining { .. } | Phase::Ended(_)) {
+                    let until = at + self.dispatcher.context.settings.drain_grace;
+                    self.phase = Phase::Draining { reason, until };
+                }
+            }
+            Control::Stop(reason) => self.phase = Phase::Ended(reason),
+            Control::Replace(list) => {
+                let change = self
+                    .dispatcher
+                    .pool
+                    .replace(list, at, &mut self.dispatcher.rng);
+                tracing::info!(
+                    kept = change.kept,
+                    added = change.added,
+                    removed = change.removed,
+                    "proxy list reloaded"
+                );
+                self.dispatcher.frontier.unblock(usize::MAX);
+            }
+        }
+    }
+
+    /// The reason to end, when there is nothing left to do.
+    fn finished(&self, at: Instant) -> Option<FinishReason> {
+        let dispatcher = &self.dispatcher;
+        let idle = dispatcher.attempts.is_empty();
+        let delivered = idle && dispatcher.outbox.is_empty();
+        match self.phase {
+            Phase::Ended(reason) => Some(reason),
+            Phase::Draining { reason, until } => (idle || at >= until).then_some(reason),
+            Phase::Skipping => {
+                (delivered && dispatcher.input_ended).then_some(FinishReason::NoProxy)
+            }
+            Phase::Running
+                if delivered && dispatcher.input_ended && dispatcher.frontier.is_empty() =>
+            {
+                Some(if self.input_error.is_some() {
+                    FinishReason::InputFailed
+                } else {
+                    FinishReason::Done
+                })
+            }
+            Phase::Running => None,
+        }
+    }
+
+    /// With `--on-no-proxy stop`: when the pool has nothing left to offer, everything that waits is recorded.
+    fn check_exhausted(&mut self, at: Instant) {
+        if self.phase != Phase::Running
+            || self.on_no_proxy != OnNoProxy::Stop
+            || !self.dispatcher.attempts.is_empty()
+            || self.dispatcher.frontier.is_empty()
+            || !self.dispatcher.pool.is_exhausted(at)
+        {
+            return;
+        }
+        self.phase = Phase::Skipping;
+        for job in self.dispatcher.frontier.drain() {
+            self.dispatcher
+                .give_up(job, Outcome::Skipped, NO_USABLE_PROXY, at);
+        }
+    }
+
+    fn wake(&mut self, at: Instant, held: Option<Instant>, exhausted_check: Instant) -> Instant {
+        let draining = match self.phase {
+            Phase::Draining { until, .. } => Some(until),
+            _ => None,
+        };
+        let due = self.dispatcher.next_wake();
+        let soonest = [held, draining, due].into_iter().flatten().min();
+        // A time that has passed and changed nothing must not become a busy loop.
+        let soonest = soonest.map_or(exhausted_check, |soonest| soonest.min(exhausted_check));
+        soonest.max(at + SHORTEST_SLEEP)
+    }
+
+    fn publish(&mut self) {
+        if self.progress.receiver_count() == 0 {
+            return;
+        }
+        let snapshot = self.snapshot(false);
+        // Nobody listening any more is not an error.
+        let _ = self.progress.send(snapshot);
+    }
+
+    fn snapshot(&mut self, with_hosts: bool) -> Snapshot {
+        let at = now();
+        let dispatcher = &mut self.dispatcher;
+        let counts = dispatcher.pool.counts(at);
+        let counters = dispatcher.tally.counters();
+        counters.in_flight = dispatcher.attempts.len() as u64;
+        counters.queued = dispatcher.frontier.len() as u64;
+        counters.pool = counts;
+        dispatcher
+            .tally
+            .snapshot(at.saturating_duration_since(self.began), with_hosts)
+    }
+
+    async fn end(mut self, reason: FinishReason) -> (Summary, Result<(), Error>) {
+        self.dispatcher.probes.abort_all();
+        self.dispatcher.attempts.abort_all();
+        // Aborted tasks are joined, not detached; what had landed in the same instant still gets its record.
+        while let Some(landed) = self.dispatcher.attempts.join_next().await {
+            match landed {
+                Ok(landed) => self.dispatcher.landed(landed, now()),
+                Err(error) if error.is_cancelled() => {}
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+        while self.dispatcher.probes.join_next().await.is_some() {}
+        while let Some(done) = self.dispatcher.outbox.pop_front() {
+            if self.dispatcher.out.send(done).await.is_err() {
+                break;
+            }
+        }
+        let totals = self.snapshot(true);
+        let _ = self.progress.send(totals.clone());
+        (
+            Summary { reason, totals },
+            self.input_error.map_or(Ok(()), Err),
+        )
+    }
+}
+
+const NO_USABLE_PROXY: &str = "no usable proxy is left in the pool";
+
+fn no_usable_proxy() -> ErrorInfo {
+    ErrorInfo {
+        kind: "no_usable_proxy",
+        phase: None,
+        message: NO_USABLE_PROXY.into(),
+        curl_code: None,
+    }
+}
+
+/// A seed from the system's random source.
+fn system_seed() -> u64 {
+    // Without a random source the choices repeat from run to run; nothing worse.
+    SysRng.try_next_u64().unwrap_or(0)
+}
+
+/// The value of a joined task; its panic goes on here.
+fn reraise<T>(joined: Result<T, JoinError>) -> T {
+    match joined {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

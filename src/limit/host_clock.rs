@@ -38,7 +38,7 @@ impl HostClock {
         self.blocked_until.filter(|until| *until > now)
     }
 
-    /// A request through `proxy`, sent at `sent`, was told to slow down. `live` is the number of proxies that could be
+    /// A request through `proxy`, sent at `sent`, was told to slow down, or was told that nothing is left (RateLimit headers). `live` is the number of proxies that could be
     /// witnesses: in a small pool all of them agreeing is enough. Returns true when the clock moved.
     pub fn refused(
         &mut self,
@@ -77,15 +77,6 @@ impl HostClock {
         self.moved_at = Some(now);
         self.blocked_until = Some(now + wait);
         true
-    }
-
-    /// The host says that nothing is left until `reset` (RateLimit headers on an accepted answer).
-    pub fn spent(&mut self, reset: Duration, now: Instant) {
-        let until = now + reset.min(LONGEST_ASKED);
-        if self.blocked_until.is_none_or(|current| current < until) {
-            self.blocked_until = Some(until);
-            self.moved_at = Some(now);
-        }
     }
 
     /// An accepted answer. One quiet window after the wait is over the backoff starts from the beginning.

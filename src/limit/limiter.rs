@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rand::{Rng, RngExt};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use super::cell::Cell;
 use super::host_clock::HostClock;
 use super::{Quota, Settings};
+use crate::job::HostKey;
 
 /// Cells of pairs and proxies kept before idle ones are swept; bounds memory on long runs.
 const SWEEP_AT: usize = 20_000;
@@ -34,14 +36,17 @@ pub struct Wait {
     pub limit: Limit,
 }
 
-/// All clocks of the run. Hosts and proxies are numbers here; the engine keeps the names.
+/// All clocks of the run. Hosts and proxies are numbers here; [`Limiter::number`] gives a host its number.
 #[derive(Debug)]
 pub struct Limiter {
     settings: Settings,
+    numbers: HashMap<HostKey, u32>,
+    next_number: u32,
     global: Cell,
     hosts: HashMap<u32, Host>,
     proxies: HashMap<u32, Cell>,
     pairs: HashMap<(u32, u32), Cell>,
+    rng: StdRng,
 }
 
 #[derive(Debug, Default)]
@@ -52,15 +57,29 @@ struct Host {
 }
 
 impl Limiter {
-    /// Clocks for these settings, all at rest.
-    pub fn new(settings: Settings) -> Self {
+    /// Clocks for these settings, all at rest. `seed` drives the jitter.
+    pub fn new(settings: Settings, seed: u64) -> Self {
         Limiter {
             settings,
+            numbers: HashMap::new(),
+            next_number: 0,
             global: Cell::default(),
             hosts: HashMap::new(),
             proxies: HashMap::new(),
             pairs: HashMap::new(),
+            rng: StdRng::seed_from_u64(seed),
         }
+    }
+
+    /// The number of `key` in this run. Numbers are never given twice.
+    pub fn number(&mut self, key: &HostKey) -> u32 {
+        if let Some(number) = self.numbers.get(key) {
+            return *number;
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert(key.clone(), number);
+        number
     }
 
     /// May any request go to `host` now, whatever the proxy? Charges nothing.
@@ -94,7 +113,7 @@ impl Limiter {
     }
 
     /// Takes a request that both checks admitted.
-    pub fn charge(&mut self, host: u32, proxy: u32, now: Instant, rng: &mut impl Rng) {
+    pub fn charge(&mut self, host: u32, proxy: u32, now: Instant) {
         let Settings {
             rate,
             host_rate,
@@ -113,7 +132,7 @@ impl Limiter {
                 entry.cell.charge(now, rate.interval());
             }
             if !delay.is_zero() {
-                let stretch = 1.0 + jitter.clamp(0.0, 1.0) * rng.random::<f64>();
+                let stretch = 1.0 + jitter.clamp(0.0, 1.0) * self.rng.random::<f64>();
                 entry.delayed_until = Some(now + delay.mul_f64(stretch));
             }
         }
@@ -126,16 +145,10 @@ impl Limiter {
     }
 
     /// Checks all four limits and charges them if they admit: for redirect hops, which have their proxy already.
-    pub fn take(
-        &mut self,
-        host: u32,
-        proxy: u32,
-        now: Instant,
-        rng: &mut impl Rng,
-    ) -> Result<(), Wait> {
+    pub fn take(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
         self.check_host(host, now)?;
         self.check_proxy(host, proxy, now)?;
-        self.charge(host, proxy, now, rng);
+        self.charge(host, proxy, now);
         Ok(())
     }
 
@@ -156,11 +169,6 @@ impl Limiter {
             .refused(proxy, asked, sent, now, live)
     }
 
-    /// See [`HostClock::spent`].
-    pub fn spent(&mut self, host: u32, reset: Duration, now: Instant) {
-        self.hosts.entry(host).or_default().clock.spent(reset, now);
-    }
-
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.
     pub fn served(&mut self, host: u32, now: Instant) {
         if let Some(host) = self.hosts.get_mut(&host) {
@@ -169,15 +177,15 @@ impl Limiter {
     }
 
     /// Drops what is known of `host` if it is at rest; true when it is gone.
-    pub fn forget_host(&mut self, host: u32, now: Instant) -> bool {
-        let Some(entry) = self.hosts.get(&host) else {
-            return true;
-        };
-        let at_rest = entry.cell.is_idle(now)
-            && entry.delayed_until.is_none_or(|until| until < now)
-            && entry.clock.is_idle(now);
+    pub fn forget_host(&mut self, host: u32, key: &HostKey, now: Instant) -> bool {
+        let at_rest = self.hosts.get(&host).is_none_or(|host| {
+            host.cell.is_idle(now)
+                && host.delayed_until.is_none_or(|until| until < now)
+                && host.clock.is_idle(now)
+        });
         if at_rest {
             self.hosts.remove(&host);
+            self.numbers.remove(key);
         }
         at_rest
     }
@@ -219,8 +227,6 @@ impl Earliest {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
 
     /// Greatest number of instants within any half-open window of `width`.
     fn densest(times: &[Instant], width: Duration) -> usize {
@@ -248,14 +254,13 @@ mod tests {
                 proxy_rate: quota("10/s"),
                 pair_rate: quota("4/s"),
                 ..Settings::default()
-            });
-            let mut rng = StdRng::seed_from_u64(1);
+            }, 1);
             #[expect(clippy::disallowed_methods, reason = "any instant will do as the zero of the test")]
             let mut now = Instant::now();
             let mut sent: Vec<(Instant, u32, u32)> = Vec::new();
             for (step, host, proxy) in steps {
                 now += Duration::from_millis(step);
-                match limiter.take(host, proxy, now, &mut rng) {
+                match limiter.take(host, proxy, now) {
                     Ok(()) => sent.push((now, host, proxy)),
                     Err(wait) => prop_assert!(wait.until > now),
                 }
@@ -283,16 +288,18 @@ mod tests {
         reason = "any instant will do as the zero of the test"
     )]
     fn a_binding_rate_is_reached_within_five_percent_though_timers_are_late() {
-        let mut limiter = Limiter::new(Settings {
-            rate: Some("50/s".parse().unwrap()),
-            ..Settings::default()
-        });
-        let mut rng = StdRng::seed_from_u64(1);
+        let mut limiter = Limiter::new(
+            Settings {
+                rate: Some("50/s".parse().unwrap()),
+                ..Settings::default()
+            },
+            1,
+        );
         let start = Instant::now();
         let mut now = start;
         let mut sent = 0;
         while now < start + Duration::from_secs(60) {
-            match limiter.take(0, 0, now, &mut rng) {
+            match limiter.take(0, 0, now) {
                 Ok(()) => sent += 1,
                 Err(wait) => now = wait.until + Duration::from_millis(2),
             }
@@ -306,19 +313,18 @@ mod tests {
         reason = "any instant will do as the zero of the test"
     )]
     fn a_refusal_by_one_limit_costs_the_others_nothing() {
-        let mut limiter = Limiter::new(Settings {
-            rate: Some("1/s".parse().unwrap()),
-            pair_rate: Some("1/h".parse().unwrap()),
-            ..Settings::default()
-        });
-        let mut rng = StdRng::seed_from_u64(1);
-        let now = Instant::now();
-        limiter.take(0, 0, now, &mut rng).unwrap();
-        let later = now + Duration::from_secs(2);
-        assert_eq!(
-            limiter.take(0, 0, later, &mut rng).unwrap_err().limit,
-            Limit::Proxy
+        let mut limiter = Limiter::new(
+            Settings {
+                rate: Some("1/s".parse().unwrap()),
+                pair_rate: Some("1/h".parse().unwrap()),
+                ..Settings::default()
+            },
+            1,
         );
-        limiter.take(0, 1, later, &mut rng).unwrap();
+        let now = Instant::now();
+        limiter.take(0, 0, now).unwrap();
+        let later = now + Duration::from_secs(2);
+        assert_eq!(limiter.take(0, 0, later).unwrap_err().limit, Limit::Proxy);
+        limiter.take(0, 1, later).unwrap();
     }
 }

@@ -1,0 +1,325 @@
+//! One attempt: a job through its leased proxy, redirects followed on the same proxy, each hop judged.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use tokio::time::Instant as TokioInstant;
+use url::Url;
+
+use super::Settings;
+use super::pending::{Answer, End, Pending};
+use crate::ban::{Judge, Seen};
+use crate::egress::{Egress, Outgoing};
+use crate::exchange::{Exchange, Phases, Response};
+use crate::job::HostKey;
+use crate::limit::Limiter;
+use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
+use crate::pool::Lease;
+use crate::text;
+
+/// What all attempts of a run share.
+pub(super) struct Context<E> {
+    pub(super) egress: E,
+    pub(super) judge: Arc<Judge>,
+    /// The dispatcher's limiter; attempts take it for redirect hops. Never held over an await.
+    pub(super) limiter: Mutex<Limiter>,
+    pub(super) settings: Settings,
+}
+
+impl<E> Context<E> {
+    pub(super) fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
+        // The limiter's methods do not panic half-way through a change, so a poisoned lock holds whole data.
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An attempt that has come back.
+pub(super) struct Landed {
+    pub(super) job: Box<Pending>,
+    pub(super) lease: Lease,
+    pub(super) end: Box<End>,
+    /// Dispatch until verdict.
+    pub(super) took: Duration,
+    pub(super) started: Instant,
+}
+
+/// Sends `job` through the proxy of `lease` and judges what comes back.
+pub(super) async fn attempt<E: Egress>(
+    context: Arc<Context<E>>,
+    job: Box<Pending>,
+    lease: Lease,
+) -> Landed {
+    let started = TokioInstant::now();
+    let deadline = started + context.settings.max_time;
+    let end = match job.job.target.clone() {
+        Ok(url) => follow(&context, &job, &lease, url, deadline).await,
+        Err(why) => {
+            // Invalid targets are answered before dispatch; a fault here keeps the record honest all the same.
+            let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.into_string());
+            let verdict = Verdict::new(Outcome::InvalidUrl, Blame::Target);
+            unanswered(&lease, verdict, fault, Exchangeless::default(), Vec::new())
+        }
+    };
+    let took = started.elapsed();
+    Landed {
+        job,
+        lease,
+        end: Box::new(end),
+        took,
+        started: started.into_std(),
+    }
+}
+
+/// What an exchange without an answer still tells.
+#[derive(Default)]
+struct Exchangeless {
+    phases: Phases,
+    connect_status: Option<u16>,
+    sent: bool,
+}
+
+fn unanswered(
+    lease: &Lease,
+    verdict: Verdict,
+    fault: Fault,
+    rest: Exchangeless,
+    redirects: Vec<RedirectHop>,
+) -> End {
+    End {
+        proxy: lease.proxy.clone(),
+        verdict,
+        answer: None,
+        fault: Some(fault),
+        redirects,
+        phases: rest.phases,
+        connect_status: rest.connect_status,
+        sent: rest.sent,
+        edge: None,
+    }
+}
+
+async fn follow<E: Egress>(
+    context: &Context<E>,
+    job: &Pending,
+    lease: &Lease,
+    mut url: Url,
+    deadline: TokioInstant,
+) -> End {
+    let mut request = Hop {
+        method: job.job.request.method.clone(),
+        headers: job.job.request.headers.clone(),
+        body: job.job.request.body.clone(),
+    };
+    let mut redirects = Vec::new();
+    loop {
+        let exchange = context
+            .egress
+            .send(Outgoing {
+                proxy: lease.proxy.clone(),
+                method: request.method.clone(),
+                url: url.clone(),
+                headers: request.headers.clone(),
+                body: request.body.clone(),
+                session: job.session.clone(),
+                connect_timeout: lease.connect_timeout,
+                deadline,
+            })
+            .await;
+        let target = match &exchange.result {
+            Ok(response) if context.settings.follow => redirect_target(&url, response),
+            _ => None,
+        };
+        let seen = Seen {
+            url: &url,
+            method: &request.method,
+            https: url.scheme() == "https",
+            follows: target.is_some(),
+        };
+        let verdict = context.judge.classify(&seen, &exchange);
+        let target = target.filter(|_| verdict.outcome == Outcome::Ok);
+        let Exchange {
+            result,
+            phases,
+            connect_status,
+            sent,
+            ..
+        } = exchange;
+        let rest = Exchangeless {
+            phases,
+            connect_status,
+            sent,
+        };
+        let response = match result {
+            Ok(response) => response,
+            Err(fault) => return unanswered(lease, verdict, fault, rest, redirects),
+        };
+        let Some(target) = target else {
+            let edge = context.judge.edge(&response.headers);
+            return answered(lease, verdict, url, response, edge, rest, redirects);
+        };
+        redirects.push(RedirectHop {
+            status: response.status.as_u16(),
+            url: url.as_str().into(),
+        });
+        let next = if redirects.len() > context.settings.max_redirs as usize {
+            Err(Fault::new(
+                Phase::Headers,
+                FaultKind::Redirects,
+                format!("more than {} redirects", context.settings.max_redirs),
+            ))
+        } else {
+            target
+        };
+        let next = match next {
+            Ok(next) => next,
+            Err(fault) => {
+                let verdict = Verdict::new(Outcome::HttpError, Blame::Target);
+                return unanswered(lease, verdict, fault, rest, redirects);
+            }
+        };
+        request.turn(response.status, &url, &next);
+        url = next;
+        if let Err(fault) = pace(context, lease, &url, deadline).await {
+            let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
+            return unanswered(lease, verdict, fault, rest, redirects);
+        }
+    }
+}
+
+fn answered(
+    lease: &Lease,
+    verdict: Verdict,
+    url: Url,
+    response: Response,
+    edge: Option<&'static str>,
+    rest: Exchangeless,
+    redirects: Vec<RedirectHop>,
+) -> End {
+    let content_type = response
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
+    let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
+    let answer = Answer {
+        final_url: String::from(url).into_boxed_str(),
+        sha256: sha256_hex(&response.body.bytes),
+        title,
+        response,
+    };
+    End {
+        proxy: lease.proxy.clone(),
+        verdict,
+        answer: Some(answer),
+        fault: None,
+        redirects,
+        phases: rest.phases,
+        connect_status: rest.connect_status,
+        sent: rest.sent,
+        edge,
+    }
+}
+
+/// What changes from hop to hop.
+struct Hop {
+    method: Method,
+    headers: HeaderMap,
+    body: bytes::Bytes,
+}
+
+/// Headers that describe a body and go with it.
+const BODY_HEADERS: [HeaderName; 3] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::TRANSFER_ENCODING,
+];
+
+impl Hop {
+    /// Prepares the next hop: curl's and RFC 9110's method changes, and nothing secret to another site.
+    fn turn(&mut self, status: StatusCode, from: &Url, to: &Url) {
+        let drops_body = match status.as_u16() {
+            303 => !matches!(self.method, Method::GET | Method::HEAD),
+            301 | 302 => self.method == Method::POST,
+            _ => false,
+        };
+        if drops_body {
+            self.method = Method::GET;
+            self.body = bytes::Bytes::new();
+            for name in BODY_HEADERS {
+                self.headers.remove(name);
+            }
+        }
+        if HostKey::of(from) != HostKey::of(to) {
+            for name in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
+                self.headers.remove(name);
+            }
+        }
+    }
+}
+
+/// Where the answer sends us, if it is a redirect; an error when it points to nowhere.
+fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>> {
+    if !matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers.get(header::LOCATION)?;
+    let location = String::from_utf8_lossy(location.as_bytes());
+    let bad = |why: &str| {
+        Err(Fault::new(
+            Phase::Headers,
+            FaultKind::Redirects,
+            format!("redirect to {why}"),
+        ))
+    };
+    Some(match from.join(location.trim()) {
+        Ok(mut next) if matches!(next.scheme(), "http" | "https") && next.has_host() => {
+            next.set_fragment(None);
+            Ok(next)
+        }
+        Ok(next) => bad(&format!("the unsupported scheme {}", next.scheme())),
+        Err(error) => bad(&format!("an invalid URL: {error}")),
+    })
+}
+
+/// Waits until the four limits admit one more request for a redirect hop. The hop keeps its slot meanwhile: it has its proxy
+/// and its connection, and giving them back would break "the same proxy for the whole chain".
+async fn pace<E>(
+    context: &Context<E>,
+    lease: &Lease,
+    url: &Url,
+    deadline: TokioInstant,
+) -> Result<(), Fault> {
+    let Some(key) = HostKey::of(url) else {
+        return Ok(());
+    };
+    loop {
+        let now = TokioInstant::now();
+        let taken = {
+            let mut limiter = context.limiter();
+            let host = limiter.number(&key);
+            limiter.take(host, lease.idx.number(), now.into_std())
+        };
+        match taken {
+            Ok(()) => return Ok(()),
+            Err(wait) if TokioInstant::from_std(wait.until) >= deadline => {
+                return Err(Fault::new(
+                    Phase::Request,
+                    FaultKind::Timeout,
+                    "the limits do not admit the next redirect hop in time",
+                ));
+            }
+            Err(wait) => tokio::time::sleep_until(TokioInstant::from_std(wait.until)).await,
+        }
+    }
+}
+
+fn sha256_hex(bytes: &[u8]) -> Box<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let mut hex = String::with_capacity(64);
+    for byte in digest.as_ref() {
+        hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        hex.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    hex.into_boxed_str()
+}

@@ -1,0 +1,589 @@
+//! The dispatcher: one task that owns the frontier and the pool and decides what is sent next.
+//!
+//! A job is sent only when a slot, a READY proxy and all four limits are free *now*; otherwise nothing is held and the
+//! dispatcher sleeps until the earliest of them. Attempts and probes run in their own tasks and come back as values.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant as TokioInstant;
+
+use super::Sticky;
+use super::attempt::{Context, Landed, attempt};
+use super::finish::{self, Style};
+use super::frontier::Frontier;
+use super::pending::Pending;
+use super::sessions::Sessions;
+use crate::egress::{Egress, ProbeReport};
+use crate::job::{HostKey, Job};
+use crate::limit::{self, Limit};
+use crate::metrics::{Binding, Host, Tally};
+use crate::outcome::{Blame, ErrorInfo, Finished, Outcome};
+use crate::pool::{
+    Ask, Demand, HostIdx, Lease, Pool, ProbeLease, ProbeResult, Refusal, RefusalReason, Settlement,
+};
+use crate::proxy::Proxy;
+use crate::retry::{self, Decision, Ended};
+
+/// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
+/// hide the others.
+pub(super) const LOOK_AHEAD: usize = 4096;
+/// Jobs of one host that are tried for a proxy before the host waits for the pool to change.
+const JOBS_PER_TURN: usize = 8;
+/// Blocked hosts that get another turn when a proxy has become free.
+const BLOCKED_HOSTS_PER_CHANGE: usize = 2;
+/// A job that the pool or the host would hold back longer than this is reported instead.
+const LONGEST_HOLD: Duration = Duration::from_secs(600);
+/// Probing rests this long after this machine itself failed (no descriptors, no route).
+const LOCAL_REST: Duration = Duration::from_secs(1);
+
+/// See the module text.
+pub(super) struct Dispatcher<E> {
+    pub(super) context: Arc<Context<E>>,
+    pub(super) pool: Pool,
+    pub(super) frontier: Frontier,
+    pub(super) attempts: JoinSet<Landed>,
+    pub(super) probes: JoinSet<(ProbeLease, ProbeReport)>,
+    pub(super) tally: Tally,
+    pub(super) out: mpsc::Sender<Finished>,
+    /// Records that did not fit into the channel; while there are any, nothing is dispatched.
+    pub(super) outbox: VecDeque<Finished>,
+    pub(super) limits: limit::Settings,
+    pub(super) retry: retry::Settings,
+    pub(super) rng: StdRng,
+    pub(super) style: Style,
+    pub(super) sessions: Sessions,
+    /// The input has ended: what is in the frontier is all there is.
+    pub(super) input_ended: bool,
+    /// The last choice of a proxy failed for want of READY ones.
+    pub(super) last_pick_failed: bool,
+    /// Set when the writer has gone away.
+    pub(super) output_failed: bool,
+    pub(super) probe_rest_until: Option<Instant>,
+}
+
+impl<E: Egress> Dispatcher<E> {
+    /// Files a job, or answers it at once when its URL is invalid.
+    pub(super) fn intake(&mut self, job: Job, now: Instant) {
+        self.tally.counters().read += 1;
+        let key = match &job.target {
+            Ok(url) => HostKey::of(url),
+            Err(why) => {
+                let message = why.0.clone();
+                let error = ErrorInfo {
+                    kind: "invalid_url",
+                    phase: None,
+                    message,
+                    curl_code: Some(3),
+                };
+                let done = finish::unattempted(job, Outcome::InvalidUrl, error, self.style);
+                self.emit(done, None, Duration::ZERO);
+                return;
+            }
+        };
+        let Some(key) = key else { return };
+        let number = self.context.limiter().number(&key);
+        self.frontier.meet(number, &key);
+        let session = self.session_of(&job, &key);
+        self.frontier
+            .push(Box::new(Pending::new(job, number, session, now)));
+    }
+
+    fn session_of(&self, job: &Job, key: &HostKey) -> Option<Arc<str>> {
+        if job.session.is_some() {
+            return job.session.clone();
+        }
+        match &self.context.settings.sticky {
+            Sticky::None => None,
+            Sticky::Host => Some(key.to_string().into()),
+            Sticky::Tag(name) => match job.tag.as_ref()?.get(name)? {
+                serde_json::Value::String(text) => Some(text.as_str().into()),
+                other => Some(other.to_string().into()),
+            },
+        }
+    }
+
+    /// Answers a job without attempting it.
+    pub(super) fn skip(&mut self, job: Job, error: ErrorInfo) {
+        self.tally.counters().read += 1;
+        let done = finish::unattempted(job, Outcome::Skipped, error, self.style);
+        self.emit(done, None, Duration::ZERO);
+    }
+
+    /// Starts whatever can start now; returns what holds the rest back and until when.
+    pub(super) fn pump(&mut self, now: Instant) -> Held {
+        self.frontier.promote(now);
+        let mut held = Held::default();
+        loop {
+            if !self.outbox.is_empty() {
+                return held.because(Binding::Output);
+            }
+            if self.attempts.len() >= self.limits.concurrency.get() as usize {
+                return held.because(Binding::Concurrency);
+            }
+            let Some(host) = self.frontier.first_ready() else {
+                break;
+            };
+            let admitted = self.context.limiter().check_host(host, now);
+            if let Err(wait) = admitted {
+                match wait.limit {
+                    Limit::Global => return held.until(wait.until).because(Binding::Rate),
+                    Limit::HostClock => {
+                        held.because(Binding::RetryAfter);
+                        if wait.until.saturating_duration_since(now) > LONGEST_HOLD {
+                            self.give_up_first(
+                                Outcome::RateLimited,
+                                "the target asks to wait",
+                                now,
+                            );
+                            continue;
+                        }
+                    }
+                    Limit::Host | Limit::Proxy => {
+                        held.because(Binding::HostRate);
+                    }
+                }
+                self.frontier.park_first(wait.until);
+                continue;
+            }
+            match self.start_first(host, now) {
+                Turn::Started | Turn::Again => {}
+                Turn::Stop(binding, until) => {
+                    if let Some(until) = until {
+                        held.until(until);
+                    }
+                    return held.because(binding);
+                }
+            }
+        }
+        if held.binding.is_none() && !self.frontier.is_empty() {
+            held.because(Binding::Backoff);
+        }
+        held
+    }
+
+    /// Tries to send a job of the host whose turn it is.
+    fn start_first(&mut self, host: u32, now: Instant) -> Turn {
+        let mut earliest: Option<Instant> = None;
+        let mut reason = RefusalReason::AllBusy;
+        for _ in 0..JOBS_PER_TURN {
+            match self.lease_for_first(host, now) {
+                Ok(lease) => {
+                    self.last_pick_failed = false;
+                    self.context.limiter().charge(host, lease.idx.number(), now);
+                    if let Some(job) = self.frontier.take_first() {
+                        self.send(job, lease, now);
+                    }
+                    return Turn::Started;
+                }
+                Err(refusal) => {
+                    reason = refusal.reason;
+                    earliest = earliest.into_iter().chain(refusal.retry_at).min();
+                    let specific = self
+                        .frontier
+                        .peek(host)
+                        .is_some_and(|job| job.job.filter.is_some() || job.session.is_some());
+                    match refusal.reason {
+                        RefusalReason::NoMatch => {
+                            let why = "no proxy of the pool carries the labels this job asks for";
+                            self.give_up_first(Outcome::ProxyError, why, now);
+                            return Turn::Again;
+                        }
+                        RefusalReason::Incapable => {
+                            let why = "no proxy of the pool can carry this kind of request";
+                            self.give_up_first(Outcome::ProxyError, why, now);
+                            return Turn::Again;
+                        }
+                        RefusalReason::NoneReady if !specific => {
+                            self.last_pick_failed = true;
+                            return Turn::Stop(Binding::NoProxy, refusal.retry_at);
+                        }
+                        RefusalReason::AllBusy if !specific => {
+                            self.last_pick_failed = true;
+                            return Turn::Stop(Binding::Proxies, refusal.retry_at);
+                        }
+                        _ => {}
+                    }
+                    // The refusal is about this job or this host; another job of the host may have better luck.
+                    if !self.frontier.rotate_first() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.last_pick_failed |= matches!(
+            reason,
+            RefusalReason::NoneReady | RefusalReason::AllCooling | RefusalReason::AllTried
+        );
+        match earliest {
+            Some(at) if at.saturating_duration_since(now) > LONGEST_HOLD => {
+                let why = "every proxy has to rest from this host";
+                self.give_up_first(Outcome::Banned, why, now);
+            }
+            // Never park in the past: a time that has passed would be a busy loop.
+            Some(at) => self
+                .frontier
+                .park_first(at.max(now + Duration::from_millis(1))),
+            None => self.frontier.block_first(),
+        }
+        Turn::Again
+    }
+
+    fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refusal> {
+        let Some(pending) = self.frontier.peek(host) else {
+            return Err(Refusal {
+                reason: RefusalReason::AllBusy,
+                retry_at: None,
+            });
+        };
+        let slots = self.limits.concurrency.get() as usize;
+        let pinned = pending
+            .session
+            .as_ref()
+            .and_then(|session| self.sessions.get(session));
+        let pinned = pinned.and_then(|id| self.pool.find(id));
+        let ask = Ask {
+            host: HostIdx(host),
+            tunnel: pending
+                .job
+                .target
+                .as_ref()
+                .is_ok_and(|url| url.scheme() == "https"),
+            avoid: &pending.avoid,
+            filter: pending.job.filter.as_deref(),
+            pinned,
+            endgame: self.input_ended && self.frontier.len() < slots,
+        };
+        let paced = self.limits.proxy_rate.is_some() || self.limits.pair_rate.is_some();
+        if !paced {
+            return self.pool.lease(&ask, now, &mut self.rng, &mut |_| true);
+        }
+        let limiter = self.context.limiter();
+        let mut earliest: Option<Instant> = None;
+        let leased =
+            self.pool.lease(
+                &ask,
+                now,
+                &mut self.rng,
+                &mut |proxy| match limiter.check_proxy(host, proxy.number(), now) {
+                    Ok(()) => true,
+                    Err(wait) => {
+                        earliest = earliest.into_iter().chain([wait.until]).min();
+                        false
+                    }
+                },
+            );
+        leased.map_err(|refusal| Refusal {
+            retry_at: earliest.into_iter().chain(refusal.retry_at).min(),
+            ..refusal
+        })
+    }
+
+    fn send(&mut self, mut job: Box<Pending>, lease: Lease, now: Instant) {
+        let waited = now.saturating_duration_since(job.waiting_since);
+        job.waited += waited;
+        if job.first_at.is_none() {
+            job.first_at = Some(now);
+            job.started_at = Some(SystemTime::now());
+        }
+        if let Some(session) = &job.session {
+            self.sessions.bind(session, lease.proxy.id());
+        }
+        self.tally
+            .attempt(job.last.as_ref().map(|end| end.verdict.outcome));
+        self.attempts
+            .spawn(attempt(self.context.clone(), job, lease));
+    }
+
+    /// Finishes the first job of the host in front: nothing can be done for it in reasonable time.
+    fn give_up_first(&mut self, outcome: Outcome, why: &'static str, now: Instant) {
+        let Some(job) = self.frontier.take_first() else {
+            return;
+        };
+        self.frontier.landed(job.host);
+        self.give_up(job, outcome, why, now);
+    }
+
+    /// Finishes a job: with how its last attempt ended, or with `outcome` when there was none.
+    pub(super) fn give_up(
+        &mut self,
+        mut job: Box<Pending>,
+        outcome: Outcome,
+        why: &'static str,
+        now: Instant,
+    ) {
+        job.waited += now.saturating_duration_since(job.waiting_since);
+        let number = job.host;
+        let waited = job.waited;
+        let attempted = job.last.is_some();
+        let mut done = finish::record(job, self.style, now);
+        if !attempted {
+            done.record.outcome = outcome;
+            let kind = if outcome == Outcome::ProxyError || outcome == Outcome::Skipped {
+                "no_usable_proxy"
+            } else {
+                "cooling"
+            };
+            done.record.error = Some(ErrorInfo {
+                kind,
+                phase: None,
+                message: why.into(),
+                curl_code: None,
+            });
+        }
+        self.emit(done, Some(number), waited);
+    }
+
+    /// An attempt came back: three ledgers, then retry or record.
+    pub(super) fn landed(&mut self, landed: Landed, now: Instant) {
+        let Landed {
+            mut job,
+            lease,
+            end,
+            took,
+            started,
+        } = landed;
+        let number = job.host;
+        let verdict = &end.verdict;
+        let proxy = lease.idx.number();
+        self.frontier.landed(number);
+        self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
+        if let Some(key) = self.frontier.key(number) {
+            self.tally
+                .landed(Host { number, key }, verdict.outcome, took);
+        }
+        if let (Blame::Proxy(_), Some(fault)) = (verdict.blame, &end.fault) {
+            self.tally.proxy_fault(fault);
+        }
+        self.pace_host(number, proxy, &end, started, now);
+        self.pool.settle(
+            lease,
+            &Settlement {
+                blame: verdict.blame,
+                latency: took,
+                retry_after: verdict.retry_after,
+                connect: end.phases.connect,
+                kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
+            },
+            now,
+        );
+        let known = job
+            .log
+            .iter()
+            .any(|attempt| attempt.proxy.id() == end.proxy.id());
+        job.proxies_tried += u32::from(!known);
+        let n = u32::try_from(job.log.len() + 1).unwrap_or(u32::MAX);
+        let waited = started.saturating_duration_since(job.waiting_since);
+        job.log.push(finish::log_line(n, &end, took, waited));
+        job.waiting_since = now;
+        let ended = Ended {
+            outcome: verdict.outcome,
+            blame: verdict.blame,
+            status: end
+                .answer
+                .as_ref()
+                .map(|answer| answer.response.status.as_u16()),
+            sent: end.sent,
+            idempotent: job.job.request.is_idempotent(),
+            elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
+        };
+        if !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local)
+            && let Some(session) = &job.session
+        {
+            self.sessions.release(session, end.proxy.id());
+        }
+        match retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng) {
+            Decision::Finish => {
+                job.last = Some(end);
+                let waited = job.waited;
+                let done = finish::record(job, self.style, now);
+                self.emit(done, Some(number), waited);
+            }
+            Decision::Retry { after } => {
+                if !matches!(verdict.blame, Blame::Local) {
+                    job.avoid.note(&end.proxy);
+                }
+                job.last = Some(end);
+                if after.is_zero() {
+                    self.frontier.push(job);
+                } else {
+                    self.frontier.push_later(job, now + after);
+                }
+            }
+        }
+    }
+
+    /// The host's ledger: refusals by distinct proxies move its clock.
+    fn pace_host(
+        &mut self,
+        host: u32,
+        proxy: u32,
+        end: &super::pending::End,
+        sent: Instant,
+        now: Instant,
+    ) {
+        let verdict = &end.verdict;
+        let told_to_wait = verdict.retry_after.is_some_and(|wait| !wait.is_zero());
+        if verdict.outcome == Outcome::RateLimited
+            || (verdict.outcome == Outcome::Ok && told_to_wait)
+        {
+            let live = self.pool.counts(now).ready as usize;
+            self.context
+                .limiter()
+                .refused(host, proxy, verdict.retry_after, sent, now, live);
+        } else if verdict.outcome == Outcome::Ok {
+            self.context.limiter().served(host, now);
+        }
+    }
+
+    /// Starts the probes that the pool wants now.
+    pub(super) fn probe(&mut self, now: Instant) {
+        if self.probe_rest_until.is_some_and(|until| now < until) {
+            return;
+        }
+        let Some(target) = self.frontier.any_target().cloned() else {
+            return;
+        };
+        let slots = self.limits.concurrency.get();
+        let limit = u32::try_from(self.context.settings.probe_concurrency).unwrap_or(u32::MAX);
+        loop {
+            let demand = Demand {
+                slots,
+                idle: slots.saturating_sub(u32::try_from(self.attempts.len()).unwrap_or(slots)),
+                probing: u32::try_from(self.probes.len()).unwrap_or(u32::MAX),
+                probe_limit: limit,
+                waiting: !self.frontier.is_empty(),
+                last_pick_failed: self.last_pick_failed,
+            };
+            let Some(lease) = self.pool.next_probe(demand, now, &mut self.rng) else {
+                return;
+            };
+            self.tally.counters().probes += 1;
+            let context = self.context.clone();
+            let target = target.clone();
+            self.probes.spawn(async move {
+                let proxy: Arc<Proxy> = lease.proxy.clone();
+                let report = context
+                    .egress
+                    .probe(proxy, target, lease.connect_timeout)
+                    .await;
+                (lease, report)
+            });
+        }
+    }
+
+    /// A probe came back.
+    pub(super) fn probed(&mut self, lease: ProbeLease, report: ProbeReport, now: Instant) {
+        let result = match &report.result {
+            Ok(()) => ProbeResult::Alive {
+                connect: report.phases.connect.unwrap_or_default(),
+                handshake: report.phases.proxy_handshake,
+            },
+            Err(fault) => {
+                let reply = report.connect_reply.as_deref();
+                let verdict = self.context.judge.classify_probe((fault, reply));
+                if verdict.blame == Blame::Local {
+                    self.probe_rest_until = Some(now + LOCAL_REST);
+                }
+                self.tally.counters().probes_failed += 1;
+                self.tally.proxy_fault(fault);
+                ProbeResult::Failed {
+                    blame: verdict.blame,
+                    kind: (fault.phase, fault.kind),
+                }
+            }
+        };
+        if matches!(result, ProbeResult::Alive { .. }) {
+            self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
+        }
+        self.pool.settle_probe(lease, result, now, &mut self.rng);
+    }
+
+    /// Sends a record on its way; what does not fit waits in the outbox.
+    pub(super) fn emit(&mut self, done: Finished, host: Option<u32>, waited: Duration) {
+        let host =
+            host.and_then(|number| self.frontier.key(number).map(|key| Host { number, key }));
+        self.tally.finished(host, &done.record, waited);
+        if !self.outbox.is_empty() {
+            self.outbox.push_back(done);
+            return;
+        }
+        match self.out.try_send(done) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(done)) => self.outbox.push_back(done),
+            Err(mpsc::error::TrySendError::Closed(_)) => self.output_failed = true,
+        }
+    }
+
+    /// Moves records from the outbox into the channel as far as it has room.
+    pub(super) fn flush(&mut self) {
+        while let Some(done) = self.outbox.pop_front() {
+            match self.out.try_send(done) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(done)) => {
+                    self.outbox.push_front(done);
+                    return;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => {
+                    self.output_failed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Earliest time at which something changes without anybody telling us.
+    pub(super) fn next_wake(&mut self) -> Option<Instant> {
+        [
+            self.frontier.next_due(),
+            self.pool.next_wake(),
+            self.probe_rest_until,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Bounds what is remembered of hosts that are done.
+    pub(super) fn sweep_hosts(&mut self, now: Instant) {
+        let mut limiter = self.context.limiter();
+        self.frontier
+            .sweep(|number, key| limiter.forget_host(number, key, now));
+    }
+}
+
+/// What one turn of a host came to.
+enum Turn {
+    Started,
+    Again,
+    /// Nobody can be sent now; go no further until `Instant` or an event.
+    Stop(Binding, Option<Instant>),
+}
+
+/// What holds dispatch back.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) binding: Option<Binding>,
+    pub(super) until: Option<Instant>,
+}
+
+impl Held {
+    fn because(&mut self, binding: Binding) -> Held {
+        self.binding = self.binding.or(Some(binding));
+        *self
+    }
+
+    fn until(&mut self, at: Instant) -> &mut Held {
+        self.until = self.until.into_iter().chain([at]).min();
+        self
+    }
+}
+
+/// Tokio's clock, which tests can pause, as the plain instant that layers 0 and 1 speak.
+pub(super) fn now() -> Instant {
+    TokioInstant::now().into_std()
+}

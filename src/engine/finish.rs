@@ -1,0 +1,195 @@
+//! Makes the record of a job that is done.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Version, header};
+
+use super::pending::{End, Pending};
+use crate::exchange::Phases;
+use crate::job::Job;
+use crate::outcome::{
+    Attempt, BodyField, ErrorInfo, Fault, Finished, Outcome, Record, Timing, UnixMillis,
+};
+
+/// What the records of a run have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    /// Keep response headers.
+    pub(super) headers: bool,
+    /// This run resumed another.
+    pub(super) resumed: bool,
+}
+
+/// The record of a job whose last attempt ended in `pending.last`.
+pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> Finished {
+    let last = pending.last.take();
+    let mut record = empty(&pending.job, style);
+    record.attempts = u32::try_from(pending.log.len()).unwrap_or(u32::MAX);
+    record.proxies_tried = pending.proxies_tried;
+    record.started_at = pending.started_at.map(UnixMillis::from);
+    let queue = pending
+        .first_at
+        .unwrap_or(now)
+        .saturating_duration_since(pending.read_at);
+    record.timing.queue = Some(Timing::ms(queue));
+    record.timing.wait = Some(Timing::ms(pending.waited));
+    record.timing.total = Some(Timing::ms(now.saturating_duration_since(pending.read_at)));
+    record.attempt_log = std::mem::take(&mut pending.log);
+    record.tag = pending.job.tag.take();
+    match last {
+        Some(end) => {
+            let body = fill(&mut record, *end, style);
+            Finished { record, body }
+        }
+        None => Finished {
+            record,
+            body: Bytes::new(),
+        },
+    }
+}
+
+/// The record of a job that was never attempted.
+pub(super) fn unattempted(
+    mut job: Job,
+    outcome: Outcome,
+    error: ErrorInfo,
+    style: Style,
+) -> Finished {
+    let mut record = empty(&job, style);
+    record.tag = job.tag.take();
+    record.outcome = outcome;
+    record.error = Some(error);
+    Finished {
+        record,
+        body: Bytes::new(),
+    }
+}
+
+fn empty(job: &Job, style: Style) -> Record {
+    Record {
+        v: 1,
+        id: job.id,
+        seq: job.seq,
+        input: job.input.clone(),
+        url: job.target.as_ref().ok().map(|url| url.as_str().into()),
+        final_url: None,
+        method: job.request.method.clone(),
+        tag: None,
+        outcome: Outcome::Skipped,
+        ok: false,
+        status: None,
+        http_version: None,
+        content_type: None,
+        charset: None,
+        proxy: None,
+        proxy_connect_status: None,
+        exit_ip: None,
+        attempts: 0,
+        proxies_tried: 0,
+        attempt_log: Vec::new(),
+        ban: None,
+        edge: None,
+        error: None,
+        redirects: Vec::new(),
+        timing: Timing::default(),
+        started_at: None,
+        finished_at: UnixMillis::from(SystemTime::now()),
+        size_wire: None,
+        size_body: None,
+        truncated: None,
+        body_sha256: None,
+        title: None,
+        fields: None,
+        headers: None,
+        body: BodyField::None,
+        resumed: style.resumed,
+    }
+}
+
+fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
+    record.outcome = end.verdict.outcome;
+    record.ok = record.outcome == Outcome::Ok;
+    record.proxy = Some(end.proxy);
+    record.proxy_connect_status = end.connect_status;
+    record.redirects = end.redirects;
+    fill_phases(&mut record.timing, &end.phases);
+    record.error = error_info(end.fault.as_ref(), &end.verdict);
+    record.ban = end.verdict.ban;
+    let Some(answer) = end.answer else {
+        return Bytes::new();
+    };
+    let response = answer.response;
+    record.status = Some(response.status.as_u16());
+    record.final_url = Some(answer.final_url);
+    record.http_version = match response.version {
+        Version::HTTP_09 => Some("0.9"),
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    };
+    record.content_type = content_type(&response.headers);
+    record.edge = end.edge;
+    record.size_wire = Some(response.body.size_wire);
+    record.size_body = Some(response.body.bytes.len() as u64);
+    record.truncated = response.body.truncated;
+    record.body_sha256 = Some(answer.sha256);
+    record.title = answer.title;
+    if style.headers {
+        record.headers = Some(response.headers);
+    }
+    response.body.bytes
+}
+
+fn content_type(headers: &HeaderMap) -> Option<Box<str>> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into())
+}
+
+fn fill_phases(timing: &mut Timing, phases: &Phases) {
+    timing.connect = phases.connect.map(Timing::ms);
+    timing.proxy_handshake = phases.proxy_handshake.map(Timing::ms);
+    timing.tls = phases.tls.map(Timing::ms);
+    timing.ttfb = phases.ttfb.map(Timing::ms);
+    timing.body = phases.body.map(Timing::ms);
+}
+
+/// `error` of a record or attempt: the transport fault, or which of the user's expectations failed.
+fn error_info(fault: Option<&Fault>, verdict: &crate::outcome::Verdict) -> Option<ErrorInfo> {
+    if let Some(fault) = fault {
+        return Some(ErrorInfo::from(fault));
+    }
+    let ban = verdict.ban.as_ref()?;
+    let kind = match &*ban.rule {
+        "must_match" => "must_match",
+        "must_not_match" => "must_not_match",
+        _ => return None,
+    };
+    let message = ban.evidence.clone();
+    Some(ErrorInfo {
+        kind,
+        phase: None,
+        message,
+        curl_code: None,
+    })
+}
+
+/// The line of the attempt log for an attempt that has just ended.
+pub(super) fn log_line(n: u32, end: &End, took: Duration, waited: Duration) -> Attempt {
+    Attempt {
+        n,
+        proxy: end.proxy.clone(),
+        outcome: end.verdict.outcome,
+        blame: end.verdict.blame,
+        status: end
+            .answer
+            .as_ref()
+            .map(|answer| answer.response.status.as_u16()),
+        connect_status: end.connect_status,
+        rule: end.verdict.ban.as_ref().map(|ban| ban.rule.clone()),
+        error: error_info(end.fault.as_ref(), &end.verdict),
+        t_ms: Timing::ms(took),
+        wait_ms: Timing::ms(waited),
+    }
+}

@@ -1,0 +1,316 @@
+//! Jobs that are not in flight: a queue per host, hosts taken in turn.
+//!
+//! A host is in exactly one place: ready (its first job may be tried now), parked until a time, blocked until the pool
+//! changes, full (its own concurrency), or idle (no job). So one slow or limited host never holds up the others, and nothing
+//! here is scanned: every step is a queue or heap operation.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use super::pending::Pending;
+use crate::job::HostKey;
+
+/// Idle hosts are forgotten once so many are known; bounds memory on inputs of millions of hosts.
+const SWEEP_AT: usize = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Idle,
+    Ready,
+    Parked,
+    Blocked,
+    Full,
+}
+
+struct Host {
+    key: HostKey,
+    jobs: VecDeque<Box<Pending>>,
+    in_flight: u32,
+    place: Place,
+}
+
+/// See the module text.
+pub(super) struct Frontier {
+    hosts: HashMap<u32, Host>,
+    ready: VecDeque<u32>,
+    blocked: VecDeque<u32>,
+    parked: BinaryHeap<Reverse<(Instant, u32)>>,
+    later: BinaryHeap<Later>,
+    queued: usize,
+    sweep_at: usize,
+    host_concurrency: Option<NonZeroU32>,
+}
+
+/// A job that may not go before a time; ordered so that the earliest is on top.
+struct Later {
+    at: Instant,
+    job: Box<Pending>,
+}
+
+impl PartialEq for Later {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Later {}
+
+impl PartialOrd for Later {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Later {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl Frontier {
+    pub(super) fn new(host_concurrency: Option<NonZeroU32>) -> Self {
+        Frontier {
+            hosts: HashMap::new(),
+            ready: VecDeque::new(),
+            blocked: VecDeque::new(),
+            parked: BinaryHeap::new(),
+            later: BinaryHeap::new(),
+            queued: 0,
+            sweep_at: SWEEP_AT,
+            host_concurrency,
+        }
+    }
+
+    /// Jobs waiting here.
+    pub(super) fn len(&self) -> usize {
+        self.queued
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queued == 0
+    }
+
+    /// Makes the host known under its number.
+    pub(super) fn meet(&mut self, number: u32, key: &HostKey) {
+        self.hosts.entry(number).or_insert_with(|| Host {
+            key: key.clone(),
+            jobs: VecDeque::new(),
+            in_flight: 0,
+            place: Place::Idle,
+        });
+    }
+
+    /// The name behind a number.
+    pub(super) fn key(&self, host: u32) -> Option<&HostKey> {
+        self.hosts.get(&host).map(|host| &host.key)
+    }
+
+    /// Appends a job to its host's queue.
+    pub(super) fn push(&mut self, job: Box<Pending>) {
+        self.queued += 1;
+        self.enqueue(job, false);
+    }
+
+    /// Files a job that may not go before `at`.
+    pub(super) fn push_later(&mut self, job: Box<Pending>, at: Instant) {
+        self.queued += 1;
+        self.later.push(Later { at, job });
+    }
+
+    fn enqueue(&mut self, job: Box<Pending>, front: bool) {
+        let number = job.host;
+        let Some(host) = self.hosts.get_mut(&number) else {
+            return;
+        };
+        if front {
+            host.jobs.push_front(job)
+        } else {
+            host.jobs.push_back(job)
+        }
+        if host.place == Place::Idle {
+            host.place = Place::Ready;
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Makes ready what has become due at `now`.
+    pub(super) fn promote(&mut self, now: Instant) {
+        while self.later.peek().is_some_and(|later| later.at <= now) {
+            if let Some(later) = self.later.pop() {
+                self.enqueue(later.job, false);
+            }
+        }
+        while let Some(Reverse((at, number))) = self.parked.peek().copied()
+            && at <= now
+        {
+            self.parked.pop();
+            self.make_ready(number, Place::Parked);
+        }
+    }
+
+    fn make_ready(&mut self, number: u32, from: Place) {
+        if let Some(host) = self.hosts.get_mut(&number)
+            && host.place == from
+        {
+            if host.jobs.is_empty() {
+                host.place = Place::Idle;
+            } else {
+                host.place = Place::Ready;
+                self.ready.push_back(number);
+            }
+        }
+    }
+
+    /// Earliest time at which something here becomes due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let later = self.later.peek().map(|later| later.at);
+        let parked = self.parked.peek().map(|Reverse((at, _))| *at);
+        [later, parked].into_iter().flatten().min()
+    }
+
+    /// The host whose turn it is; it stays in place until one of the calls below moves it.
+    pub(super) fn first_ready(&mut self) -> Option<u32> {
+        while let Some(number) = self.ready.front().copied() {
+            let Some(host) = self.hosts.get_mut(&number) else {
+                self.ready.pop_front();
+                continue;
+            };
+            if host.jobs.is_empty() {
+                host.place = Place::Idle;
+                self.ready.pop_front();
+                continue;
+            }
+            if self
+                .host_concurrency
+                .is_some_and(|most| host.in_flight >= most.get())
+            {
+                host.place = Place::Full;
+                self.ready.pop_front();
+                continue;
+            }
+            return Some(number);
+        }
+        None
+    }
+
+    /// A host that has work, for probes to aim at.
+    pub(super) fn any_target(&self) -> Option<&HostKey> {
+        let number = self.ready.front().or(self.blocked.front()).copied();
+        let parked = || self.parked.peek().map(|Reverse((_, number))| *number);
+        let later = || self.later.peek().map(|later| later.job.host);
+        self.key(number.or_else(parked).or_else(later)?)
+    }
+
+    /// The first job of `host`, to look at.
+    pub(super) fn peek(&self, host: u32) -> Option<&Pending> {
+        self.hosts.get(&host)?.jobs.front().map(|job| &**job)
+    }
+
+    /// Takes the first job of the host in front and sends the host to the end of the line.
+    pub(super) fn take_first(&mut self) -> Option<Box<Pending>> {
+        let number = self.ready.pop_front()?;
+        let host = self.hosts.get_mut(&number)?;
+        let job = host.jobs.pop_front();
+        if job.is_some() {
+            self.queued -= 1;
+            host.in_flight += 1;
+        }
+        if host.jobs.is_empty() {
+            host.place = Place::Idle;
+        } else {
+            self.ready.push_back(number);
+        }
+        job
+    }
+
+    /// Moves the first job of the host in front behind its other jobs; false when it is the only one.
+    pub(super) fn rotate_first(&mut self) -> bool {
+        let Some(host) = self
+            .ready
+            .front()
+            .and_then(|number| self.hosts.get_mut(number))
+        else {
+            return false;
+        };
+        if host.jobs.len() < 2 {
+            return false;
+        }
+        host.jobs.rotate_left(1);
+        true
+    }
+
+    /// Takes the host in front out of turn until `at`.
+    pub(super) fn park_first(&mut self, at: Instant) {
+        if let Some(number) = self.ready.pop_front()
+            && let Some(host) = self.hosts.get_mut(&number)
+        {
+            host.place = Place::Parked;
+            self.parked.push(Reverse((at, number)));
+        }
+    }
+
+    /// Takes the host in front out of turn until the pool changes.
+    pub(super) fn block_first(&mut self) {
+        if let Some(number) = self.ready.pop_front()
+            && let Some(host) = self.hosts.get_mut(&number)
+        {
+            host.place = Place::Blocked;
+            self.blocked.push_back(number);
+        }
+    }
+
+    /// The pool has changed: gives at most `most` blocked hosts another turn.
+    pub(super) fn unblock(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(number) = self.blocked.pop_front() else {
+                return;
+            };
+            self.make_ready(number, Place::Blocked);
+        }
+    }
+
+    /// A request to `host` has ended.
+    pub(super) fn landed(&mut self, number: u32) {
+        if let Some(host) = self.hosts.get_mut(&number) {
+            host.in_flight = host.in_flight.saturating_sub(1);
+            self.make_ready(number, Place::Full);
+        }
+    }
+
+    /// Takes everything out, in no particular order.
+    pub(super) fn drain(&mut self) -> Vec<Box<Pending>> {
+        self.queued = 0;
+        self.ready.clear();
+        self.blocked.clear();
+        self.parked.clear();
+        let mut jobs: Vec<_> = std::mem::take(&mut self.later)
+            .into_iter()
+            .map(|l| l.job)
+            .collect();
+        for host in self.hosts.values_mut() {
+            host.place = Place::Idle;
+            jobs.extend(host.jobs.drain(..));
+        }
+        jobs
+    }
+
+    /// Forgets hosts without jobs and requests, if very many are known. `may_go` is asked for each.
+    pub(super) fn sweep(&mut self, mut may_go: impl FnMut(u32, &HostKey) -> bool) {
+        if self.hosts.len() < self.sweep_at {
+            return;
+        }
+        let waiting: std::collections::HashSet<u32> =
+            self.later.iter().map(|later| later.job.host).collect();
+        self.hosts.retain(|number, host| {
+            host.place != Place::Idle
+                || host.in_flight > 0
+                || !host.jobs.is_empty()
+                || waiting.contains(number)
+                || !may_go(*number, &host.key)
+        });
+        // Amortised: the next sweep comes when as many again have been seen.
+        self.sweep_at = (self.hosts.len() * 2).max(SWEEP_AT);
+    }
+}

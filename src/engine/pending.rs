@@ -1,0 +1,85 @@
+//! A job on its way: what has been tried, what it has used up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::exchange::{Phases, Response};
+use crate::job::Job;
+use crate::outcome::{Attempt, Fault, RedirectHop, Verdict};
+use crate::pool::Avoid;
+use crate::proxy::Proxy;
+use crate::retry::Spent;
+
+/// A job between its input line and its record.
+pub(super) struct Pending {
+    pub(super) job: Job,
+    /// Number of its host.
+    pub(super) host: u32,
+    /// Sticky session: the job's own, or the one `--sticky` gives it.
+    pub(super) session: Option<Arc<str>>,
+    /// When it was read.
+    pub(super) read_at: Instant,
+    /// First dispatch.
+    pub(super) first_at: Option<Instant>,
+    /// First dispatch, wall clock.
+    pub(super) started_at: Option<SystemTime>,
+    /// Since when it could go as far as the job itself is concerned.
+    pub(super) waiting_since: Instant,
+    /// Total time it was held back.
+    pub(super) waited: Duration,
+    /// Attempts so far, as the record shows them.
+    pub(super) log: Vec<Attempt>,
+    /// Proxies, subnets and credential groups already tried.
+    pub(super) avoid: Avoid,
+    /// Distinct proxies tried.
+    pub(super) proxies_tried: u32,
+    /// Budgets used.
+    pub(super) spent: Spent,
+    /// How the last attempt ended; the record is made of it when no further attempt is possible.
+    pub(super) last: Option<Box<End>>,
+}
+
+impl Pending {
+    pub(super) fn new(job: Job, host: u32, session: Option<Arc<str>>, now: Instant) -> Self {
+        Pending {
+            job,
+            host,
+            session,
+            read_at: now,
+            first_at: None,
+            started_at: None,
+            waiting_since: now,
+            waited: Duration::ZERO,
+            log: Vec::new(),
+            avoid: Avoid::default(),
+            proxies_tried: 0,
+            spent: Spent::default(),
+            last: None,
+        }
+    }
+}
+
+/// How one attempt ended.
+pub(super) struct End {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) verdict: Verdict,
+    /// The answer that was judged.
+    pub(super) answer: Option<Answer>,
+    pub(super) fault: Option<Fault>,
+    pub(super) redirects: Vec<RedirectHop>,
+    /// Phases of the last hop.
+    pub(super) phases: Phases,
+    pub(super) connect_status: Option<u16>,
+    /// The request may have reached the target.
+    pub(super) sent: bool,
+    /// CDN or WAF in front of the target.
+    pub(super) edge: Option<&'static str>,
+}
+
+/// The last answer of an attempt, with what is derived from its body.
+pub(super) struct Answer {
+    pub(super) final_url: Box<str>,
+    pub(super) response: Response,
+    pub(super) sha256: Box<str>,
+    pub(super) title: Option<Box<str>>,
+}

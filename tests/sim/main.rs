@@ -1,0 +1,4 @@
+//! Tests on a paused clock, without sockets.
+
+mod engine;
+mod world;

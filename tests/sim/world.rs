@@ -1,0 +1,343 @@
+//! A scripted egress on tokio's paused clock: no sockets, and every send is on record.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use proxywheel::ban::Judge;
+use proxywheel::egress::{Egress, Outgoing, ProbeReport};
+use proxywheel::engine::{self, Control, Plan};
+use proxywheel::exchange::{Body, Exchange, Phases, Response};
+use proxywheel::input::StreamSource;
+use proxywheel::job::{HostKey, Job, RequestSpec};
+use proxywheel::metrics::{Snapshot, Summary};
+use proxywheel::outcome::{Fault, FaultKind, Finished, Phase};
+use proxywheel::proxy::{Proxy, Scheme};
+use proxywheel::{ban, limit, pool, retry};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// What a send is answered with, after so long.
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+        after: Duration,
+    },
+    Fault {
+        phase: Phase,
+        kind: FaultKind,
+        sent: bool,
+        after: Duration,
+    },
+}
+
+impl Reply {
+    pub(crate) fn status(status: u16) -> Reply {
+        Reply::Answer {
+            status,
+            headers: Vec::new(),
+            body: "<p>a page</p>".into(),
+            after: Duration::from_millis(100),
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        if let Reply::Answer { headers, .. } = &mut self {
+            headers.push((name, value.into()));
+        }
+        self
+    }
+
+    pub(crate) fn after(mut self, wait: Duration) -> Reply {
+        match &mut self {
+            Reply::Answer { after, .. } | Reply::Fault { after, .. } => *after = wait,
+        }
+        self
+    }
+}
+
+/// One send as the far side saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Hit {
+    pub(crate) at: Instant,
+    pub(crate) proxy: u16,
+    pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) method: http::Method,
+    pub(crate) authorization: bool,
+}
+
+type Script = Box<dyn Fn(&Outgoing, u16, usize) -> Reply + Send + Sync>;
+
+/// Answers by script; `probe` says which proxies are alive.
+pub(crate) struct World {
+    pub(crate) hits: Arc<Mutex<Vec<Hit>>>,
+    script: Script,
+    alive: Box<dyn Fn(u16) -> bool + Send + Sync>,
+}
+
+impl World {
+    /// `script` gets the request, the proxy's number and how often this URL has been asked before.
+    pub(crate) fn new(
+        script: impl Fn(&Outgoing, u16, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        World {
+            hits: Arc::default(),
+            script: Box::new(script),
+            alive: Box::new(|_| true),
+        }
+    }
+
+    pub(crate) fn alive(mut self, alive: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
+        self.alive = Box::new(alive);
+        self
+    }
+}
+
+impl Egress for World {
+    async fn probe(
+        &self,
+        proxy: Arc<Proxy>,
+        _host: HostKey,
+        _connect_timeout: Duration,
+    ) -> ProbeReport {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let phases = Phases {
+            connect: Some(Duration::from_millis(20)),
+            ..Phases::default()
+        };
+        let refused = || Fault::new(Phase::Connect, FaultKind::Refused, "connection refused");
+        let result = if (self.alive)(proxy.port()) {
+            Ok(())
+        } else {
+            Err(refused())
+        };
+        ProbeReport {
+            result,
+            phases,
+            connect_reply: None,
+        }
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Exchange {
+        let number = outgoing.proxy.port();
+        let path = outgoing.url.path().to_owned();
+        let before = {
+            let mut hits = self.hits.lock().expect("hits");
+            let before = hits.iter().filter(|hit| hit.path == path).count();
+            hits.push(Hit {
+                at: Instant::now(),
+                proxy: number,
+                host: outgoing.url.host_str().unwrap_or_default().to_owned(),
+                path,
+                method: outgoing.method.clone(),
+                authorization: outgoing.headers.contains_key(http::header::AUTHORIZATION),
+            });
+            before
+        };
+        match (self.script)(&outgoing, number, before) {
+            Reply::Answer {
+                status,
+                headers,
+                body,
+                after,
+            } => {
+                tokio::time::sleep(after).await;
+                answer(status, headers, body)
+            }
+            Reply::Fault {
+                phase,
+                kind,
+                sent,
+                after,
+            } => {
+                tokio::time::sleep(after).await;
+                let fault = Fault::new(phase, kind, "scripted");
+                Exchange {
+                    sent,
+                    ..Exchange::unsent(fault, Phases::default())
+                }
+            }
+        }
+    }
+}
+
+fn answer(status: u16, headers: Vec<(&'static str, String)>, body: String) -> Exchange {
+    let mut map = HeaderMap::new();
+    map.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html"),
+    );
+    for (name, value) in headers {
+        let value = HeaderValue::from_str(&value).expect("a header value");
+        map.append(HeaderName::from_static(name), value);
+    }
+    let size_wire = body.len() as u64;
+    let body = Body {
+        bytes: Bytes::from(body),
+        size_wire,
+        truncated: None,
+    };
+    let response = Response {
+        status: StatusCode::from_u16(status).expect("a status"),
+        version: Version::HTTP_11,
+        headers: map,
+        body,
+    };
+    Exchange {
+        result: Ok(response),
+        sent: true,
+        verified: true,
+        ..Exchange::unsent(
+            Fault::new(Phase::Headers, FaultKind::Closed, ""),
+            Phases::default(),
+        )
+    }
+}
+
+/// A run to be: world, members, settings.
+pub(crate) struct Setup {
+    pub(crate) world: World,
+    pub(crate) proxies: u16,
+    pub(crate) limits: limit::Settings,
+    pub(crate) retry: retry::Settings,
+    pub(crate) pool: pool::Settings,
+    pub(crate) engine: engine::Settings,
+}
+
+impl Setup {
+    pub(crate) fn new(world: World, proxies: u16) -> Self {
+        Setup {
+            world,
+            proxies,
+            limits: limit::Settings::default(),
+            retry: retry::Settings::default(),
+            pool: pool::Settings::default(),
+            engine: engine::Settings {
+                seed: Some(7),
+                ..engine::Settings::default()
+            },
+        }
+    }
+
+    pub(crate) fn concurrency(mut self, most: u32) -> Self {
+        self.limits.concurrency = NonZeroU32::new(most).expect("not zero");
+        self
+    }
+}
+
+/// What a run left behind.
+pub(crate) struct Outcomes {
+    pub(crate) rows: Vec<Finished>,
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) summary: Summary,
+    pub(crate) took: Duration,
+}
+
+/// One proxy per number; each in its own /24 so that no retry is kept from any of them.
+pub(crate) fn members(count: u16) -> Vec<Arc<Proxy>> {
+    (1..=count)
+        .map(|n| {
+            Arc::new(Proxy::new(
+                Scheme::Http,
+                &format!("10.{}.{}.1", n / 250, n % 250),
+                n,
+                None,
+            ))
+        })
+        .collect()
+}
+
+pub(crate) fn jobs(urls: impl IntoIterator<Item = String>) -> Vec<Job> {
+    let request = Arc::new(RequestSpec::default());
+    let each = urls.into_iter().enumerate();
+    each.map(|(seq, url)| Job::new(seq as u64, &url, request.clone()))
+        .collect()
+}
+
+/// Runs the jobs to the end.
+pub(crate) async fn run(setup: Setup, jobs: Vec<Job>) -> Outcomes {
+    run_with(setup, jobs, async |_| ()).await
+}
+
+/// Runs the jobs while `meanwhile` holds the controls.
+pub(crate) async fn run_with(
+    setup: Setup,
+    jobs: Vec<Job>,
+    meanwhile: impl AsyncFnOnce(mpsc::Sender<Control>),
+) -> Outcomes {
+    let began = Instant::now();
+    let hits = setup.world.hits.clone();
+    let plan = Plan {
+        egress: setup.world,
+        proxies: members(setup.proxies),
+        judge: Arc::new(Judge::new(&ban::Settings::default()).expect("the rules compile")),
+        pool: setup.pool,
+        limits: setup.limits,
+        retry: setup.retry,
+        engine: setup.engine,
+    };
+    let (out, mut records) = mpsc::channel(64);
+    let (control, commands) = mpsc::channel(4);
+    let (publish, _progress) = watch::channel(Snapshot::default());
+    let source = StreamSource::new(Jobs(jobs.into_iter()));
+    let engine = engine::run(plan, source, out, commands, publish);
+    let collect = async {
+        let mut rows = Vec::new();
+        while let Some(row) = records.recv().await {
+            rows.push(row);
+        }
+        rows
+    };
+    let ((summary, input), rows, ()) = tokio::join!(engine, collect, meanwhile(control));
+    input.expect("the input is a list");
+    let hits = hits.lock().expect("hits").clone();
+    Outcomes {
+        rows,
+        hits,
+        summary,
+        took: began.elapsed(),
+    }
+}
+
+struct Jobs(std::vec::IntoIter<Job>);
+
+impl futures_core::Stream for Jobs {
+    type Item = Job;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Job>> {
+        std::task::Poll::Ready(self.0.next())
+    }
+}
+
+/// Greatest number of hits within any half-open window of `width`, per key.
+pub(crate) fn densest<K: std::hash::Hash + Eq>(
+    hits: &[Hit],
+    width: Duration,
+    key: impl Fn(&Hit) -> K,
+) -> usize {
+    let mut by_key: HashMap<K, Vec<Instant>> = HashMap::new();
+    for hit in hits {
+        by_key.entry(key(hit)).or_default().push(hit.at);
+    }
+    by_key
+        .values()
+        .flat_map(|times| {
+            (0..times.len()).map(|i| {
+                times[i..]
+                    .iter()
+                    .take_while(|at| **at < times[i] + width)
+                    .count()
+            })
+        })
+        .max()
+        .unwrap_or(0)
+}
