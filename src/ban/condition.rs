@@ -6,9 +6,9 @@
 //! - `{ body = "marker" }`: in the first 30 kB or the last 2 kB; spelled as its vendor sends it
 //! - `{ url = "host path" }`: this URL, or where it redirects to; `{ location = "host path" }`: only the latter
 //!
-//! Texts are compared without case, and are contained in the value unless they begin with `^` (the value starts so) or `=`
-//! (is equal). A host is itself with its subdomains; `name.*` takes any public suffix; `*` any host. A path is a prefix of whole
-//! segments; after `~` it is any part of path and query.
+//! Texts are compared without case, and are contained in the value unless they begin with `^` (the value starts so) or
+//! `=` (is equal). A host is itself with its subdomains; `name.*` takes any public suffix; `*` any host. A path is a
+//! prefix of whole segments; after `~` it is any part of path and query.
 
 use serde::Deserialize;
 use url::Url;
@@ -175,15 +175,20 @@ impl UrlMatch {
 ///
 /// A second-level registry is recognised by its usual names, so that `google.example.com` is not Google.
 fn is_label_of(host: &str, label: &str) -> bool {
-    let mut parts = host.rsplit('.');
-    let Some(top) = parts.next().filter(|top| (2..=3).contains(&top.len())) else {
+    let Some((base, top)) = host.rsplit_once('.') else {
         return false;
     };
-    match parts.next() {
-        Some(second) if second == label => true,
-        Some("co" | "com" | "org" | "net" | "ne" | "or") => {
-            top.len() == 2 && parts.next() == Some(label)
-        }
+    let ends_so = |base: &str| {
+        base.strip_suffix(label)
+            .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    };
+    let of_registry = || match base.rsplit_once('.') {
+        Some((base, "co" | "com" | "org" | "net" | "ne" | "or")) => ends_so(base),
+        _ => false,
+    };
+    match top.len() {
+        2 => ends_so(base) || of_registry(),
+        3 => ends_so(base),
         _ => false,
     }
 }
@@ -204,9 +209,13 @@ mod tests {
             ("https://www.google.com/search?q=/sorry/", false),
             ("https://notgoogle.com/sorry/", false),
             ("https://8.8.8.8/sorry/", false),
+            ("https://localhost/sorry/", false),
         ] {
             assert_eq!(google.matches(&Url::parse(url).unwrap()), expected, "{url}");
         }
+        let consent = UrlMatch::parse("consent.google.*");
+        assert!(consent.matches(&Url::parse("https://consent.google.co.uk/ml").unwrap()));
+        assert!(!consent.matches(&Url::parse("https://www.google.de/").unwrap()));
         let queue = UrlMatch::parse("queue-it.net");
         assert!(queue.matches(&Url::parse("https://a.queue-it.net/?c=1").unwrap()));
         assert!(!queue.matches(&Url::parse("https://my-queue-it.net/").unwrap()));

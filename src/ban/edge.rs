@@ -6,8 +6,8 @@ use http::HeaderMap;
 
 use super::header_index::HeaderIndex;
 
-/// Name, header evidence, cookie evidence. The first named wins: products that are sold to sit in front of others come before
-/// the networks and servers they sit in front of.
+/// Name, header evidence, cookie evidence. The first named wins: products that are sold to sit in front of others come
+/// before the networks and servers they sit in front of.
 const PRESENCE: &[(&str, &[&str], &[&str])] = &[
     (
         "datadome",

@@ -1,9 +1,9 @@
 //! Verdicts on transport failures: who is to blame when nobody answered.
 //!
-//! The line is drawn where the target may have been involved. TCP and TLS to the proxy are the proxy's alone. A proxy that
-//! speaks garbage, or hangs up instead of answering CONNECT, is at fault whatever the target does. But a proxy that is silent after CONNECT
-//! may be waiting for a target that does not answer, exactly like one that had the patience to say 504: that is nobody's
-//! certain fault, and the pool, which knows how both have been doing, divides it.
+//! The line is drawn where the target may have been involved. TCP and TLS to the proxy are the proxy's alone. A proxy
+//! that speaks garbage, or hangs up instead of answering CONNECT, is at fault whatever the target does. But a proxy that
+//! is silent after CONNECT may be waiting for a target that does not answer, exactly like one that had the patience to
+//! say 504: that is nobody's certain fault, and the pool, which knows how both have been doing, divides it.
 
 use crate::outcome::{Blame, Charge, Fault, FaultKind, Outcome, Phase, Verdict};
 
@@ -63,9 +63,10 @@ fn rejected(code: u16) -> (Outcome, Blame) {
 
 /// A CONNECT refused with this status by a proxy that gave no other evidence.
 ///
-/// 403 is a policy about this target, and final. 400, 401, 404, 405 and 501 come from things that do not tunnel at all: web servers,
-/// router pages, plain-http proxies. 402 and 407 are about the account. 429 limits this account at this target. A redirect answers a
-/// question nobody asked: a portal or a suspended account. 5xx means that the proxy could not reach the target.
+/// 403 is a policy about this target, and final. 400, 401, 404, 405 and 501 come from things that do not tunnel at all:
+/// web servers, router pages, plain-http proxies. 402 and 407 are about the account. 429 limits this account at this
+/// target. A redirect answers a question nobody asked: a portal or a suspended account. 5xx means that the proxy could
+/// not reach the target.
 pub(super) fn connect_status(status: u16) -> (Outcome, Blame) {
     let blame = match status {
         402 | 407 => Blame::Proxy(Charge::Auth),

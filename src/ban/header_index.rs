@@ -1,7 +1,8 @@
 //! Many conditions on headers, answered in one walk over the headers of an answer.
 //!
-//! Every answer is asked some sixty questions about its headers, and nearly always all answers are no. Asking the map for each name costs
-//! sixty hash computations; walking the dozen headers there are and dropping most of them by first letter and length costs almost none.
+//! Every answer is asked some sixty questions about its headers, and nearly always all answers are no. Asking the map for
+//! each name costs sixty hash computations; walking the dozen headers there are and dropping most of them by first letter
+//! and length costs almost none.
 
 use std::collections::HashMap;
 

@@ -40,11 +40,11 @@ pub(super) struct RuleSpec {
     /// A machine-readable statement of its vendor: comes before the user's rules, confidence 1.
     #[serde(default)]
     pub(super) star: bool,
-    /// Strength of the evidence in points of ten; structure is worth 6 and more. Points of several rules are not summed here, so a rule
-    /// below 6 could never decide and is refused. Absent: by `source`.
+    /// Strength of the evidence in points of ten; structure is worth 6 and more. Points of several rules are not summed
+    /// here, so a rule below 6 could never decide and is refused. Absent: by `source`.
     #[serde(default)]
     pub(super) weight: Option<u8>,
-    /// Where the fact is from: `vendor` documentation, `source` code, `captures` in public, `general` knowledge.
+    /// Where the fact is from: `vendor` documentation, the `code` that prints it, `captures` in public, `general` knowledge.
     pub(super) source: Source,
     #[cfg(test)]
     #[serde(default)]
@@ -71,7 +71,7 @@ pub(super) enum Phase {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Source {
     Vendor,
-    Source,
+    Code,
     Captures,
     General,
 }
@@ -80,7 +80,7 @@ impl Source {
     /// Weight of a rule that names none: what nobody has shown in a capture counts for less.
     pub(super) fn weight(self) -> u8 {
         match self {
-            Source::Vendor | Source::Source => 10,
+            Source::Vendor | Source::Code => 10,
             Source::Captures => 9,
             Source::General => 7,
         }
@@ -118,7 +118,7 @@ pub(super) enum KindSpec {
 }
 
 impl KindSpec {
-    fn admits(self, kind: Kind) -> bool {
+    pub(super) fn admits(self, kind: Kind) -> bool {
         match self {
             KindSpec::Html => kind == Kind::Html,
             KindSpec::Json => kind == Kind::Json,
@@ -155,7 +155,7 @@ pub(super) struct Rule {
     pub(super) phase: Option<Phase>,
     pub(super) status: Option<StatusSet>,
     pub(super) max_bytes: usize,
-    /// Set where title or body are asked.
+    /// For which bodies its title and body conditions count; absent where it has none.
     pub(super) kind: Option<KindSpec>,
     pub(super) default_port: bool,
     pub(super) all: Vec<u16>,
@@ -184,7 +184,6 @@ impl Rule {
                 Some(Phase::Response) => !view.connect,
             }
             && view.body.len() <= self.max_bytes
-            && self.kind.is_none_or(|kind| kind.admits(view.kind))
             && (!self.default_port || view.url.is_none_or(|url| url.port().is_none()))
     }
 }

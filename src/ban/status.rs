@@ -42,7 +42,8 @@ pub(super) fn no_tunnel(view: &View<'_>) -> Blame {
 /// An answer whose status is not accepted.
 ///
 /// Only two of them are more than the target's plain answer: 407 to a request the proxy had to forward, and a used-up
-/// quota. A 403 without evidence stays the target's (login, ACL, signed URL): charging exits for it would burn a pool on one private page.
+/// quota. A 403 without evidence stays the target's (login, ACL, signed URL): charging exits for it would burn a pool on
+/// one private page.
 pub(super) fn refused(request: &Seen<'_>, view: &View<'_>) -> Verdict {
     let mut verdict = match view.status {
         407 if wants_proxy_credentials(request, view) => Verdict {
@@ -70,7 +71,8 @@ pub(super) fn refused(request: &Seen<'_>, view: &View<'_>) -> Verdict {
     verdict
 }
 
-/// 407 belongs to the proxy only where the proxy answers in its own name. Some CDNs send it too, without the header that it requires.
+/// 407 belongs to the proxy only where the proxy answers in its own name. Some CDNs send it too, without the header that
+/// it requires.
 fn wants_proxy_credentials(request: &Seen<'_>, view: &View<'_>) -> bool {
     !request.https
         && !view.verified

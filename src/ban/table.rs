@@ -1,10 +1,12 @@
 //! The built-in table: rules compiled so that an ordinary page costs next to nothing.
 //!
-//! Conditions are shared between rules and answered first, each at most once, into a set of bits; rules then only read bits. When
-//! no bit is set, which is the fate of an ordinary page, no rule is looked at. The body is searched in one pass for all markers, and
-//! only where a rule could use it: on error statuses that some body rule names, and on a success only after a vectorised search
-//! has found one of the few texts that block pages served as 200 cannot do without.
+//! Conditions are shared between rules and answered first, each at most once, into a set of bits; rules then only read
+//! bits. When no bit is set, which is the fate of an ordinary page, no rule is looked at. The body is searched in one
+//! pass for all markers, and only where a rule could use it: on error statuses that some body rule names, and on a
+//! success only after a vectorised search has found one of the few texts that block pages served as 200 cannot do
+//! without.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -21,21 +23,29 @@ use super::view::{Kind, View};
 use crate::outcome::StatusSet;
 use crate::text;
 
-const FILES: [(Layer, &str); 2] = [
+const FILES: [(Layer, &str); 4] = [
     (Layer::Proxy, include_str!("rules/proxy.toml")),
+    (Layer::Proxy, include_str!("rules/gateway.toml")),
     (Layer::Edge, include_str!("rules/edge.toml")),
+    (Layer::Edge, include_str!("rules/site.toml")),
 ];
 
 /// Upper bound of distinct conditions; the bits live on the stack.
 const MOST_CONDITIONS: usize = 512;
+/// Page sizes, in bytes, up to which the same texts are searched for.
+const SIZES: [usize; 3] = [5_000, 20_000, usize::MAX];
 /// Length of the text searched for first on successes: long enough to be rare, short enough to be compared in a register.
 const ANCHOR: usize = 12;
+/// A rarer beginning may cost some of that length, down to this; shorter ones turn up inside ordinary words.
+const SHORTEST_ANCHOR: usize = 10;
 
 /// The rules and their conditions.
 #[derive(Debug)]
 pub(super) struct Table {
     rules: Vec<Rule>,
     specs: Vec<Spec>,
+    /// The conditions that read the body.
+    in_body: Signals,
     headers: HeaderIndex<u16>,
     titles: Vec<(TextMatch, u16)>,
     reasons: Vec<(TextMatch, u16)>,
@@ -53,8 +63,16 @@ pub(super) struct Table {
 struct Scan {
     /// Error statuses for which some rule reads the body.
     statuses: StatusSet,
-    /// Texts without which no rule can fire on a 2xx page.
-    anchors: Anchors,
+    /// Texts without which no rule can fire on a 2xx page, by the size of the page: most rules are about small pages, and
+    /// the larger a page is the less is left to search for.
+    anchors: [Anchors; SIZES.len()],
+}
+
+impl Scan {
+    fn anchors_for(&self, length: usize) -> &Anchors {
+        let size = SIZES.iter().position(|limit| length <= *limit);
+        &self.anchors[size.unwrap_or(SIZES.len() - 1)]
+    }
 }
 
 #[derive(Debug)]
@@ -95,7 +113,8 @@ impl Signals {
 }
 
 impl Table {
-    /// The rules that come with the program. They are constants of it: a broken file is a broken build, which the tests of this module refuse.
+    /// The rules that come with the program. They are constants of it: a broken file is a broken build, which the tests
+    /// of this module refuse.
     pub(super) fn built_in() -> &'static Table {
         static TABLE: LazyLock<Table> =
             LazyLock::new(|| Table::parse(&FILES).expect("the built-in rules are well formed"));
@@ -145,7 +164,8 @@ impl Table {
         signals
     }
 
-    fn has_to_scan(&self, view: &View<'_>) -> bool {
+    /// True when the whole pass over the body could tell something; false for an ordinary page.
+    pub(super) fn has_to_scan(&self, view: &View<'_>) -> bool {
         let scan = &self.scan[usize::from(view.verified)];
         if view.body.is_empty() || view.kind == Kind::Other {
             return false;
@@ -154,7 +174,7 @@ impl Table {
             return scan.statuses.contains(view.status);
         }
         let (head, tail) = view.windows();
-        match &scan.anchors {
+        match scan.anchors_for(view.body.len()) {
             // Nothing but a page is ever blamed for its text when it came with success.
             _ if view.kind != Kind::Html => false,
             Anchors::None => false,
@@ -189,7 +209,12 @@ impl Table {
         }
         self.rules[self.groups[group as usize].clone()]
             .iter()
-            .find(|rule| rule.fires(view, |id| signals.has(id)))
+            .find(|rule| {
+                let legible = rule.kind.is_none_or(|kind| kind.admits(view.kind));
+                rule.fires(view, |id| {
+                    signals.has(id) && (legible || !self.in_body.has(id))
+                })
+            })
     }
 
     /// What the rule saw, for people: the strongest of its conditions that holds.
@@ -298,9 +323,13 @@ impl Builder {
                 start..start + rules.iter().filter(within).count()
             }),
             specs: Vec::new(),
+            in_body: Signals::default(),
         };
         let mut markers = Vec::new();
         for (id, spec) in (0u16..).zip(&self.specs) {
+            if spec.reads_body() {
+                table.in_body.set(id);
+            }
             match spec {
                 Spec::Header(text) => table.headers.add_header(text, id),
                 Spec::Cookie(text) => table.headers.add_cookie(text, id),
@@ -378,7 +407,7 @@ impl Builder {
 /// When a body has to be searched on behalf of the rules of these layers.
 fn scan(specs: &[(Layer, RuleSpec)], layers: &[Layer]) -> Result<Scan, String> {
     let mut statuses = StatusSet::EMPTY;
-    let mut anchors = Vec::new();
+    let mut texts: [Vec<&str>; SIZES.len()] = Default::default();
     for (_, rule) in specs.iter().filter(|(layer, _)| layers.contains(layer)) {
         if !rule.all.iter().chain(&rule.any).any(Spec::reads_body) {
             continue;
@@ -390,41 +419,57 @@ fn scan(specs: &[(Layer, RuleSpec)], layers: &[Layer]) -> Result<Scan, String> {
         for status in (300..=999).filter(|status| set.contains(*status)) {
             statuses = statuses.with(status, status);
         }
-        if (200..=299).any(|status| set.contains(status)) {
-            match rule.all.iter().find_map(Spec::literal) {
-                Some(needed) => anchors.push(anchor(needed)),
-                None => anchors.extend(rule.any.iter().filter_map(Spec::literal).map(anchor)),
+        if !(200..=299).any(|status| set.contains(status)) {
+            continue;
+        }
+        let longest = rule.when.max_bytes.unwrap_or(usize::MAX);
+        let needed = rule.all.iter().find_map(Spec::literal);
+        let mut smaller = 0;
+        for (size, texts) in SIZES.iter().zip(&mut texts) {
+            if longest > smaller {
+                match needed {
+                    Some(needed) => texts.push(anchor(needed)),
+                    None => texts.extend(rule.any.iter().filter_map(Spec::literal).map(anchor)),
+                }
             }
+            smaller = *size;
         }
     }
-    anchors.sort_unstable();
-    anchors.dedup();
-    if anchors.is_empty() {
-        return Ok(Scan {
-            statuses,
-            anchors: Anchors::None,
-        });
+    let [small, medium, large] = texts;
+    Ok(Scan {
+        statuses,
+        anchors: [search_for(small)?, search_for(medium)?, search_for(large)?],
+    })
+}
+
+fn search_for(mut texts: Vec<&str>) -> Result<Anchors, String> {
+    texts.sort_unstable();
+    texts.dedup();
+    if texts.is_empty() {
+        return Ok(Anchors::None);
     }
     let packed = packed::Config::new()
         .match_kind(packed::MatchKind::LeftmostFirst)
         .builder()
-        .extend(&anchors)
+        .extend(&texts)
         .build();
-    let anchors = match packed {
-        Some(searcher) => Anchors::Packed(searcher),
-        None => Anchors::Plain(AhoCorasick::new(&anchors).map_err(|error| error.to_string())?),
-    };
-    Ok(Scan { statuses, anchors })
+    match packed {
+        Some(searcher) => Ok(Anchors::Packed(searcher)),
+        None => AhoCorasick::new(&texts)
+            .map(Anchors::Plain)
+            .map_err(|error| error.to_string()),
+    }
 }
 
-/// The part of a marker that is rarest in ordinary pages, judged by its first four bytes, which is what the vectorised search compares.
+/// The part of a marker that is rarest in ordinary pages, judged by its first four bytes, which is what the vectorised
+/// search compares.
 fn anchor(marker: &str) -> &str {
     let bytes = marker.as_bytes();
     let score = |start: usize| -> u32 { bytes[start..start + 4].iter().map(|b| rarity(*b)).sum() };
-    let starts = 0..=bytes.len().saturating_sub(ANCHOR.min(bytes.len()).max(4));
-    let best = starts
+    let last = bytes.len().saturating_sub(SHORTEST_ANCHOR);
+    let best = (0..=last)
         .filter(|start| marker.is_char_boundary(*start) && start + 4 <= bytes.len())
-        .max_by_key(|start| (score(*start), std::cmp::Reverse(*start)));
+        .max_by_key(|start| (score(*start), Reverse(*start)));
     let start = best.unwrap_or(0);
     let mut end = (start + ANCHOR).min(bytes.len());
     while !marker.is_char_boundary(end) {
@@ -486,8 +531,8 @@ mod tests {
 
     #[test]
     fn an_anchor_is_the_rare_part_of_its_marker() {
-        assert_eq!(anchor("Incapsula incident ID:"), "Incapsula in");
-        assert_eq!(anchor("the _cf_chl_opt"), "_cf_chl_opt");
+        assert_eq!(anchor("the number is 1234 of many"), "1234 of many");
+        assert_eq!(anchor("see _cf_chl_opt"), "_cf_chl_opt");
         assert_eq!(anchor("abc"), "abc");
     }
 }

@@ -7,8 +7,8 @@ use url::Url;
 use super::Seen;
 use crate::exchange::{ProxyReply, Response};
 
-/// Where in a body structure is looked for. Block pages say what they are at the top; some pages carry 100 kB of styles first and
-/// say it in the last lines.
+/// Where in a body structure is looked for. Block pages say what they are at the top; some pages carry 100 kB of styles
+/// first and say it in the last lines.
 const HEAD: usize = 30 * 1024;
 const TAIL: usize = 2 * 1024;
 
