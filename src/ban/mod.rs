@@ -3,14 +3,14 @@
 //! # Order of evaluation
 //! 1. A refused CONNECT is the proxy's own answer; a fault without an answer is judged by its phase.
 //! 2. Where the proxy could have written the answer (plain http, unverified TLS): pages of proxies and their vendors. An
-//! answer through verified TLS never matches these.
+//!    answer through verified TLS never matches these.
 //! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
 //! 4. The user's rules: status, header, redirect, regex over the decoded text.
 //! 5. Pages that show by their structure what they are.
 //! 6. `--accept` and the status. Then, for accepted answers, whether the body is whole, and `--must-match`.
 //!
-//! # What it does not do Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN.
-//! Weak phrases ("access denied") are not counted up; a 403 that shows no block is the target's own answer, and whether
+//! # What it does not do
+//! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. Weak phrases ("access denied") are not counted up; a 403 that shows no block is the target's own answer, and whether
 //! other exits are told the same is not visible from one exchange. Nothing here keeps state or reads a clock.
 
 mod class;
