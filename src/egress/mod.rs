@@ -1,4 +1,34 @@
 //! The path out: one request through one proxy, and the probe that precedes it.
+//!
+//! - [`HyperEgress`]: the whole path over sockets. It uses, from the outside in:
+//! - `dial` (with `resolve`, `connect`, `socks`, `tls`, `stream`): the way to the far side of a proxy;
+//! - `conns`: idle connections, apart by proxy identity and session;
+//! - `request` and `exchange` (with `collect`, `decode`): one request and its answer;
+//! - `cookies`: jars, apart by proxy identity and session;
+//! - `fault`: foreign errors as [`Fault`]s.
+//! - [`fetch_list`]: direct traffic that is not to a target.
+//!
+//! Redirects, retries and verdicts are not decided here.
+
+mod collect;
+mod connect;
+mod conns;
+mod cookies;
+mod decode;
+mod dial;
+mod direct;
+mod exchange;
+mod fault;
+mod hyper_egress;
+mod request;
+mod resolve;
+mod socks;
+mod stream;
+mod tls;
+
+pub use cookies::CookieSource;
+pub use direct::{Fetched, Validators, fetch_list};
+pub use hyper_egress::HyperEgress;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -93,6 +123,8 @@ pub struct Settings {
     pub http: HttpVersions,
     /// Idle connections kept in all; the oldest goes first.
     pub max_idle: usize,
+    /// Cookies to start with (`-b`), in the order given.
+    pub cookies: Vec<CookieSource>,
 }
 
 impl Default for Settings {
@@ -106,6 +138,7 @@ impl Default for Settings {
             proxy_cacert: None,
             http: HttpVersions::Auto,
             max_idle: 1024,
+            cookies: Vec::new(),
         }
     }
 }

@@ -1,0 +1,138 @@
+use super::*;
+use crate::proxy::{Proxy, Scheme};
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+fn proxy(port: u16) -> ProxyId {
+    Proxy::new(Scheme::Http, "p", port, None).id()
+}
+
+fn set(cookies: &Cookies, proxy: ProxyId, session: Option<&Arc<str>>, from: &str, lines: &[&str]) {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        headers.append(header::SET_COOKIE, line.parse().unwrap());
+    }
+    cookies.absorb(proxy, session, &url(from), &headers);
+}
+
+fn sent(cookies: &Cookies, proxy: ProxyId, session: Option<&Arc<str>>, to: &str) -> String {
+    cookies
+        .header(proxy, session, &url(to), None)
+        .map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_cookie_stays_with_its_proxy_session_and_site() {
+    let cookies = Cookies::new(&[]).unwrap();
+    let session: Arc<str> = "s".into();
+    let from = "https://www.a.test/x";
+    set(
+        &cookies,
+        proxy(1),
+        Some(&session),
+        from,
+        &["id=1; Domain=a.test; Path=/"],
+    );
+    assert_eq!(
+        sent(&cookies, proxy(1), Some(&session), "https://m.a.test/"),
+        "id=1"
+    );
+    for (port, session, to) in [
+        (2, Some(&session), from),
+        (1, None, from),
+        (1, Some(&session), "https://b.test/"),
+    ] {
+        assert_eq!(sent(&cookies, proxy(port), session, to), "");
+    }
+}
+
+#[test]
+fn secure_path_expiry_and_top_level_rules_hold() {
+    let cookies = Cookies::new(&[]).unwrap();
+    let from = "https://www.a.test/dir/page";
+    let lines = [
+        "sec=1; Secure; Path=/",
+        "deep=1; Path=/dir",
+        "wide=1; Domain=test; Path=/",
+        "other=1; Domain=b.test; Path=/",
+    ];
+    set(&cookies, proxy(1), None, from, &lines);
+    assert_eq!(
+        sent(&cookies, proxy(1), None, "https://www.a.test/"),
+        "sec=1"
+    );
+    assert_eq!(
+        sent(&cookies, proxy(1), None, "http://www.a.test/dir/"),
+        "deep=1"
+    );
+    set(&cookies, proxy(1), None, from, &["sec=; Max-Age=0; Path=/"]);
+    assert_eq!(sent(&cookies, proxy(1), None, "https://www.a.test/"), "");
+}
+
+#[test]
+fn a_jar_keeps_its_newest_cookies() {
+    let cookies = Cookies::new(&[]).unwrap();
+    for n in 0..COOKIES_MAX + 5 {
+        set(
+            &cookies,
+            proxy(1),
+            None,
+            "http://a.test/",
+            &[&format!("c{n}=x")],
+        );
+    }
+    let line = sent(&cookies, proxy(1), None, "http://a.test/");
+    let names: Vec<_> = line.split("; ").collect();
+    assert_eq!(names.len(), COOKIES_MAX);
+    assert!(!names.contains(&"c4=x") && names.contains(&"c5=x"));
+}
+
+#[test]
+fn literal_cookies_join_the_callers_own() {
+    let cookies = Cookies::new(&[CookieSource::from_flag("a=1; b=2;")]).unwrap();
+    let own = HeaderValue::from_static("own=0");
+    let line = cookies
+        .header(proxy(1), None, &url("http://a.test/"), Some(&own))
+        .unwrap();
+    assert_eq!(line, "own=0; a=1; b=2");
+    assert!(!format!("{:?}", CookieSource::from_flag("sid=hunter2")).contains("hunter2"));
+}
+
+#[test]
+fn a_netscape_file_seeds_every_jar() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "# Netscape HTTP Cookie File\n\n\
+                .a.test\tTRUE\t/\tFALSE\t0\tseed\tv\r\n\
+                #HttpOnly_www.a.test\tFALSE\t/in\tTRUE\t99999999999\thost\tw\n\
+                .a.test\tTRUE\t/\tFALSE\t1\told\tgone\n";
+    std::fs::write(file.path(), text).unwrap();
+    let source = CookieSource::File(file.path().to_owned());
+    let cookies = Cookies::new(&[source]).unwrap();
+    assert_eq!(
+        sent(&cookies, proxy(1), None, "http://m.a.test/in"),
+        "seed=v"
+    );
+    set(
+        &cookies,
+        proxy(1),
+        None,
+        "http://www.a.test/",
+        &["seed=own; Domain=a.test; Path=/"],
+    );
+    assert_eq!(
+        sent(&cookies, proxy(1), None, "http://m.a.test/"),
+        "seed=own"
+    );
+    assert_eq!(sent(&cookies, proxy(2), None, "http://m.a.test/"), "seed=v");
+    let secure = sent(&cookies, proxy(2), None, "https://www.a.test/in/x");
+    assert!(secure.contains("host=w"), "{secure}");
+
+    std::fs::write(file.path(), "a.test TRUE / FALSE 0 n v\n").unwrap();
+    let Err(Error::Usage(problem)) = Cookies::new(&[CookieSource::File(file.path().to_owned())])
+    else {
+        panic!("spaces are not tabs");
+    };
+    assert!(problem.place.unwrap().ends_with(":1"));
+}

@@ -1,0 +1,133 @@
+use super::*;
+use async_compression::tokio::bufread::{
+    BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
+};
+use http::HeaderValue;
+use proptest::prelude::*;
+use tokio::io::AsyncReadExt;
+
+fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let mut reader: Box<dyn AsyncRead + Unpin> = match coding {
+        "gzip" => Box::new(GzipEncoder::new(plain)),
+        "br" => Box::new(BrotliEncoder::new(plain)),
+        "zstd" => Box::new(ZstdEncoder::new(plain)),
+        "deflate" => Box::new(ZlibEncoder::new(plain)),
+        _ => Box::new(DeflateEncoder::new(plain)),
+    };
+    let mut encoded = Vec::new();
+    runtime.block_on(reader.read_to_end(&mut encoded)).unwrap();
+    encoded
+}
+
+fn decoder(encodings: &str) -> Decoder {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_str(encodings).unwrap());
+    Decoder::for_headers(&headers).unwrap().unwrap()
+}
+
+fn decode(encodings: &str, encoded: &[u8], frame: usize) -> Result<Vec<u8>, Broken> {
+    let mut decoder = decoder(encodings);
+    let mut plain = Vec::new();
+    for chunk in encoded.chunks(frame) {
+        decoder.push(Bytes::copy_from_slice(chunk), |piece| {
+            plain.extend_from_slice(piece);
+            true
+        })?;
+    }
+    decoder.finish(|piece| {
+        plain.extend_from_slice(piece);
+        true
+    })?;
+    Ok(plain)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn every_encoding_is_undone_however_the_frames_fall(
+        plain in proptest::collection::vec(any::<u8>(), 1..30_000),
+        repeat in 1..4usize,
+        frame in 1..5000usize,
+        coding in prop_oneof![Just("gzip"), Just("br"), Just("zstd"), Just("deflate"), Just("raw")],
+    ) {
+        let plain = plain.repeat(repeat);
+        let encoded = encode(coding, &plain);
+        let header = if coding == "raw" { "deflate" } else { coding };
+        prop_assert_eq!(decode(header, &encoded, frame).unwrap(), plain);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        coding in prop_oneof![Just("gzip"), Just("br"), Just("zstd"), Just("deflate"), Just("gzip, br")],
+    ) {
+        let _ = decode(coding, &bytes, 100);
+    }
+}
+
+#[test]
+fn output_that_fills_the_last_piece_exactly_is_whole() {
+    for coding in ["gzip", "br", "zstd", "deflate"] {
+        for size in [PIECE, PIECE * 2, PIECE * 4, PIECE * 4 - 1] {
+            let plain = vec![b'a'; size];
+            let encoded = encode(coding, &plain);
+            for frame in [1, 7, encoded.len()] {
+                assert_eq!(decode(coding, &encoded, frame).unwrap(), plain, "{coding}");
+            }
+        }
+    }
+}
+
+#[test]
+fn stacked_encodings_are_undone_in_reverse() {
+    let once = encode("gzip", b"hello hello hello");
+    let twice = encode("br", &once);
+    assert_eq!(decode("gzip, br", &twice, 3).unwrap(), b"hello hello hello");
+    assert_eq!(
+        decode("identity, x-gzip", &once, 3).unwrap(),
+        b"hello hello hello"
+    );
+}
+
+#[test]
+fn unknown_encodings_are_left_alone_and_towers_are_refused() {
+    let mut headers = HeaderMap::new();
+    assert!(Decoder::for_headers(&headers).unwrap().is_none());
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("utf-8"));
+    assert!(Decoder::for_headers(&headers).unwrap().is_none());
+    headers.insert(
+        CONTENT_ENCODING,
+        HeaderValue::from_static("gzip, gzip, gzip, gzip"),
+    );
+    assert!(Decoder::for_headers(&headers).is_err());
+}
+
+#[test]
+fn damage_and_an_early_end_are_complaints() {
+    for coding in ["gzip", "br", "zstd", "deflate"] {
+        let plain: Vec<u8> = (0..20_000u32).map(|n| (n * 7919 >> 3) as u8).collect();
+        let encoded = encode(coding, &plain);
+        let cut = decode(coding, &encoded[..encoded.len() - 5], 1000).unwrap_err();
+        assert!(cut.0.contains(coding), "{cut:?}");
+    }
+    let garbage = decode("gzip", b"<html>not gzip at all</html>", 10).unwrap_err();
+    assert!(garbage.0.contains("broken"), "{garbage:?}");
+    assert_eq!(decode("gzip", b"", 10).unwrap(), b"");
+}
+
+#[test]
+fn a_bomb_stops_where_the_taker_says() {
+    let bomb = encode("gzip", &vec![0; 50_000_000]);
+    let mut decoder = decoder("gzip");
+    let mut taken = 0;
+    decoder
+        .push(Bytes::from(bomb), |piece| {
+            taken += piece.len();
+            taken < 100_000
+        })
+        .unwrap();
+    assert!(taken < 100_000 + PIECE, "{taken}");
+}

@@ -1,0 +1,115 @@
+//! Direct traffic that is not to a target: proxy lists from a URL.
+//!
+//! The one place where reqwest is used, and the one place beside the pool member `direct` where the client's own address is
+//! seen. Proxies of the environment are ignored. URLs of lists hold tokens, so errors name only the host.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::{Client, Response, StatusCode};
+use url::Url;
+
+use super::tls;
+use crate::error::Error;
+
+/// Largest list: a million lines of 64 bytes.
+const LIST_MAX: usize = 64 * 1024 * 1024;
+/// Whole transfer. Vendors assemble long lists while they send.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Reaching the list's server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a server said about the version it sent, to be shown to it next time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+}
+
+/// A list, or that it is still the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// The version with these validators is current.
+    NotModified,
+    /// The list.
+    Body {
+        /// Decoded bytes.
+        bytes: Bytes,
+        /// For the next time.
+        validators: Validators,
+    },
+}
+
+/// Fetches the proxy list at `url`, unless it is still the version of `cached`.
+///
+/// # Errors
+/// The server cannot be reached, takes longer than 60 s, answers with anything but success, or sends more than 64 MB.
+pub async fn fetch_list(url: &Url, cached: &Validators) -> Result<Fetched, Error> {
+    fetch(url, cached).await.map_err(|why| {
+        let named = format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or(""));
+        Error::io("fetch", named, io::Error::other(why))
+    })
+}
+
+async fn fetch(url: &Url, cached: &Validators) -> Result<Fetched, String> {
+    let config = tls::builtin().map_err(|error| error.to_string())?;
+    let client = Client::builder()
+        .tls_backend_preconfigured(config)
+        .no_proxy()
+        .timeout(LIST_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+        .map_err(described)?;
+    let mut request = client.get(url.clone());
+    if let Some(etag) = &cached.etag {
+        request = request.header(IF_NONE_MATCH, etag);
+    }
+    if let Some(date) = &cached.last_modified {
+        request = request.header(IF_MODIFIED_SINCE, date);
+    }
+    let response = request.send().await.map_err(described)?;
+    match response.status() {
+        StatusCode::NOT_MODIFIED => Ok(Fetched::NotModified),
+        status if status.is_success() => read(response).await,
+        status => Err(format!("the server answered {status}")),
+    }
+}
+
+async fn read(mut response: Response) -> Result<Fetched, String> {
+    let validator = |name: HeaderName| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let validators = Validators {
+        etag: validator(ETAG),
+        last_modified: validator(LAST_MODIFIED),
+    };
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(described)? {
+        if bytes.len() + chunk.len() > LIST_MAX {
+            return Err("the list is larger than 64 MB".into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Fetched::Body {
+        bytes: bytes.freeze(),
+        validators,
+    })
+}
+
+/// The error with its causes, without the URL.
+fn described(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}

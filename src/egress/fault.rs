@@ -1,0 +1,222 @@
+//! Foreign errors as [`Fault`]s.
+//!
+//! Everything the sockets, TLS and HTTP libraries can say is folded here into the closed list of [`FaultKind`]s. Texts are our
+//! own where a kind has one meaning; a library's text is used only where it cannot hold anything the user told us (certificate
+//! and parser errors), so no credential can reach a message.
+
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use rustls::CertificateError;
+
+use crate::outcome::{Fault, FaultKind, Phase};
+
+/// The kind of a socket error.
+pub(super) fn io_kind(error: &io::Error) -> FaultKind {
+    if error.raw_os_error().is_some_and(is_exhaustion) {
+        return FaultKind::Local;
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => FaultKind::Refused,
+        // An address no packet may be sent to (0.0.0.0/8, broadcast) is the list's fault, not this machine's.
+        ErrorKind::HostUnreachable | ErrorKind::PermissionDenied | ErrorKind::InvalidInput => {
+            FaultKind::Unreachable
+        }
+        ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::AddrInUse
+        | ErrorKind::OutOfMemory => FaultKind::Local,
+        ErrorKind::TimedOut => FaultKind::Timeout,
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected => FaultKind::Reset,
+        ErrorKind::UnexpectedEof | ErrorKind::WriteZero => FaultKind::Closed,
+        ErrorKind::InvalidData => FaultKind::Malformed,
+        _ => FaultKind::Reset,
+    }
+}
+
+/// True for EMFILE, ENFILE and ENOBUFS, which have no `ErrorKind` of their own.
+fn is_exhaustion(code: i32) -> bool {
+    // Linux, then the BSDs and macOS, then Windows (WSAEMFILE, WSAENOBUFS).
+    matches!(code, 23 | 24) || code == if cfg!(target_os = "linux") { 105 } else { 55 } || {
+        cfg!(windows) && matches!(code, 10024 | 10055)
+    }
+}
+
+/// A socket error of `phase`.
+pub(super) fn from_io(phase: Phase, error: &io::Error) -> Fault {
+    let kind = io_kind(error);
+    let message: &'static str = match kind {
+        FaultKind::Refused => "connection refused",
+        FaultKind::Unreachable => "no way to this address",
+        FaultKind::Timeout => "the operating system gave up on the connection",
+        FaultKind::Reset => "connection reset",
+        FaultKind::Closed => "connection closed",
+        FaultKind::Local => {
+            return Fault::new(phase, kind, format!("this machine: {}", error.kind()));
+        }
+        _ => "the other side does not speak the protocol",
+    };
+    Fault::new(phase, kind, message)
+}
+
+/// A failed TLS handshake. tokio-rustls hands rustls errors over inside an `io::Error`.
+pub(super) fn from_tls(phase: Phase, error: &io::Error) -> Fault {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        None if error.kind() == ErrorKind::UnexpectedEof => Fault::new(
+            phase,
+            FaultKind::Closed,
+            "connection closed in the TLS handshake",
+        ),
+        None => from_io(phase, error),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            Fault::new(phase, FaultKind::Certificate, certificate(why))
+        }
+        Some(rustls::Error::InvalidMessage(_)) => Fault::new(
+            phase,
+            FaultKind::Tls,
+            "the answer to the TLS handshake is not TLS",
+        ),
+        Some(other) => Fault::new(phase, FaultKind::Tls, format!("TLS failed: {other}")),
+    }
+}
+
+fn certificate(why: &CertificateError) -> String {
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the certificate is not valid yet; is the clock right?".into()
+        }
+        CertificateError::UnknownIssuer => {
+            "the certificate was issued by an unknown authority".into()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the certificate is for another name".into()
+        }
+        other => format!("the certificate does not verify: {other}"),
+    }
+}
+
+/// An error of hyper while the head was awaited or the body was read.
+pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
+    if error.is_parse() {
+        return Fault::new(
+            phase,
+            FaultKind::Malformed,
+            format!("not an HTTP answer: {error}"),
+        );
+    }
+    if let Some(io) = io_source(error) {
+        if io
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            return from_tls(phase, io);
+        }
+        return match io.kind() {
+            // hyper's own framing errors: a bad chunk size, a chunk without its end.
+            ErrorKind::InvalidData | ErrorKind::InvalidInput => Fault::new(
+                phase,
+                FaultKind::Malformed,
+                format!("the framing is broken: {io}"),
+            ),
+            _ => from_io(phase, io),
+        };
+    }
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return Fault::new(
+            phase,
+            FaultKind::Closed,
+            "connection closed before the answer was whole",
+        );
+    }
+    // What is left is a stream or connection error of HTTP/2, and bytes on an idle HTTP/1 connection.
+    match error.source() {
+        Some(source) => Fault::new(phase, FaultKind::Reset, source.to_string()),
+        None => Fault::new(phase, FaultKind::Malformed, error.to_string()),
+    }
+}
+
+/// The socket error at the bottom of the chain, if there is one.
+fn io_source(error: &hyper::Error) -> Option<&io::Error> {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        source = inner.source();
+    }
+    None
+}
+
+/// True when the other side went away: the fault of a stale connection.
+pub(super) fn is_hang_up(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Closed | FaultKind::Reset)
+}
+
+/// A limit passed in `phase`; `limit` is absent for the deadline of the whole attempt.
+pub(super) fn timeout(phase: Phase, limit: Option<Duration>) -> Fault {
+    let what = match phase {
+        Phase::Dns => "looking up the proxy's name",
+        Phase::Connect => "connecting",
+        Phase::ProxyTls => "the TLS handshake with the proxy",
+        Phase::Handshake => "the handshake with the proxy",
+        Phase::Tls => "the TLS handshake with the target",
+        Phase::Request => "sending the request",
+        Phase::Headers => "waiting for the answer",
+        Phase::Body => "reading the body",
+    };
+    match limit {
+        Some(limit) => Fault::new(
+            phase,
+            FaultKind::Timeout,
+            format!("{what} took longer than {:.1} s", limit.as_secs_f64()),
+        ),
+        None => Fault::new(
+            phase,
+            FaultKind::Timeout,
+            format!("the time limit passed while {what}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortages_of_this_machine_are_charged_to_nobody_else() {
+        for code in [23, 24] {
+            assert_eq!(
+                io_kind(&io::Error::from_raw_os_error(code)),
+                FaultKind::Local
+            );
+        }
+        assert_eq!(
+            io_kind(&ErrorKind::NetworkUnreachable.into()),
+            FaultKind::Local
+        );
+        assert_eq!(
+            io_kind(&ErrorKind::AddrNotAvailable.into()),
+            FaultKind::Local
+        );
+        assert_eq!(
+            io_kind(&ErrorKind::ConnectionRefused.into()),
+            FaultKind::Refused
+        );
+        assert_eq!(
+            io_kind(&ErrorKind::HostUnreachable.into()),
+            FaultKind::Unreachable
+        );
+        assert_eq!(io_kind(&ErrorKind::BrokenPipe.into()), FaultKind::Reset);
+    }
+}

@@ -1,0 +1,287 @@
+//! [`Egress`] over real sockets: finds or opens the connection, sends, and keeps what can be kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::conns::{Conns, Idle, Key, Owner, Route};
+use super::cookies::Cookies;
+use super::dial::{Dialer, Report};
+use super::exchange::{Failure, H1, H2, Limits, Reach, Trace};
+use super::request::{self, Form};
+use super::stream::{Stream, Tunnel};
+use super::tls::Tls;
+use super::{Egress, HttpVersions, Outgoing, ProbeReport, Settings, fault};
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::job::HostKey;
+use crate::outcome::{Fault, FaultKind, Phase};
+use crate::proxy::{Proxy, Rotation};
+
+/// Sends over real sockets. One serves a whole run; it holds the idle connections, the cookies and both TLS configurations.
+pub struct HyperEgress {
+    http: HttpVersions,
+    limits: Limits,
+    tls: Tls,
+    dialer: Dialer,
+    conns: Conns<Conn>,
+    cookies: Cookies,
+}
+
+impl HyperEgress {
+    /// # Errors
+    /// A PEM or cookie file that cannot be read or used.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        Ok(HyperEgress {
+            http: settings.http,
+            limits: Limits {
+                max_filesize: settings.max_filesize,
+                decode: settings.compressed,
+            },
+            tls: Tls::new(&settings)?,
+            dialer: Dialer::default(),
+            conns: Conns::new(settings.max_idle),
+            cookies: Cookies::new(&settings.cookies)?,
+        })
+    }
+
+    /// Idle connections kept now.
+    pub fn idle_connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    async fn attempt(&self, outgoing: &Outgoing, trace: &mut Trace) -> Result<(), Fault> {
+        let proxy = &*outgoing.proxy;
+        let target = HostKey::of(&outgoing.url).ok_or_else(|| {
+            Fault::new(
+                Phase::Request,
+                FaultKind::Unsupported,
+                "only http and https are fetched",
+            )
+        })?;
+        let mut key = Key {
+            proxy: proxy.id(),
+            route: route(proxy, target),
+            owner: Owner::Session(outgoing.session.clone()),
+        };
+        if let Some(conn) = self.find(&mut key, proxy.labels().rotation) {
+            match self.over(conn, &key, outgoing, trace).await {
+                Ok(()) => return Ok(()),
+                Err(failure) if may_replay(&failure, outgoing) => trace.restart(),
+                Err(failure) => return Err(failure.fault),
+            }
+        }
+        // Boxed, as is TLS below: they are large, and most requests do not need them.
+        let tunnel = Box::pin(self.dialer.dial(
+            &self.tls,
+            proxy,
+            &key.route,
+            outgoing.connect_timeout,
+            &mut trace.report,
+        ))
+        .await?;
+        self.over(Conn::Tunnel(Box::new(tunnel)), &key, outgoing, trace)
+            .await
+            .map_err(|failure| failure.fault)
+    }
+
+    /// An idle connection that is still open: the session's own, else one that a probe made.
+    fn find(&self, key: &mut Key, rotation: Rotation) -> Option<Conn> {
+        let now = Instant::now();
+        let open = |key: &Key| {
+            std::iter::from_fn(|| self.conns.take(key, now))
+                .find_map(|mut conn| conn.is_alive().then_some(conn))
+        };
+        if rotation == Rotation::Fixed
+            && let Some(conn) = open(key)
+        {
+            return Some(conn);
+        }
+        let owner = std::mem::replace(&mut key.owner, Owner::Nobody);
+        let conn = open(key);
+        key.owner = owner;
+        conn
+    }
+
+    /// Sends over `conn` and keeps it if it may be used again.
+    async fn over(
+        &self,
+        conn: Conn,
+        key: &Key,
+        outgoing: &Outgoing,
+        trace: &mut Trace,
+    ) -> Result<(), Failure> {
+        let https = matches!(&key.route, Route::Target(target) if target.https);
+        trace.reused = !matches!(conn, Conn::Tunnel(_));
+        let conn = match conn {
+            Conn::Tunnel(tunnel) => match &key.route {
+                Route::Target(target) if target.https => {
+                    Box::pin(self.secure(&target.host, *tunnel, trace)).await?
+                }
+                _ => Conn::H1(H1::open(Stream::clear(*tunnel)).await?),
+            },
+            Conn::Cold(stream) => Conn::H1(H1::open(*stream).await?),
+            ready => ready,
+        };
+        trace.verified = https && self.tls.verifies;
+
+        let form = match (&conn, &key.route) {
+            (Conn::H2(_), _) => Form::Http2,
+            (_, Route::Forward) => Form::Absolute,
+            (_, Route::Target(_)) => Form::Origin,
+        };
+        let own = outgoing.headers.get(http::header::COOKIE);
+        let session = outgoing.session.as_ref();
+        let cookie = self.cookies.header(key.proxy, session, &outgoing.url, own);
+        let request = request::build(outgoing, form, self.limits.decode, cookie)?;
+        let kept = match conn {
+            Conn::H2(h2) => h2
+                .exchange(request, self.limits, trace)
+                .await?
+                .map(Conn::H2),
+            Conn::H1(h1) => h1
+                .exchange(request, self.limits, trace)
+                .await?
+                .map(Conn::H1),
+            Conn::Tunnel(_) | Conn::Cold(_) => None,
+        };
+        if let Some(conn) = kept
+            && outgoing.proxy.labels().rotation == Rotation::Fixed
+        {
+            self.conns.put(key.clone(), conn, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// TLS with the target, and the HTTP version it agrees to.
+    async fn secure(&self, host: &str, tunnel: Tunnel, trace: &mut Trace) -> Result<Conn, Failure> {
+        let started = Instant::now();
+        trace.report.phase = Phase::Tls;
+        let shaken = self.tls.with_target(host, tunnel).await;
+        trace.report.phases.tls = Some(started.elapsed());
+        let stream = match shaken {
+            Ok(tls) => Stream::tls(Box::new(tls)),
+            Err(fault) => {
+                // No request was written: a tunnel that died while it waited may be replaced.
+                let reach = if fault::is_hang_up(fault.kind) {
+                    Reach::Unsent
+                } else {
+                    Reach::Answered
+                };
+                return Err(Failure { fault, reach });
+            }
+        };
+        if stream.is_h2() {
+            return Ok(Conn::H2(H2::open(stream).await?));
+        }
+        if self.http == HttpVersions::Http2 {
+            return Err(Fault::new(
+                Phase::Tls,
+                FaultKind::Unsupported,
+                "the target does not speak HTTP/2",
+            )
+            .into());
+        }
+        Ok(Conn::H1(H1::open(stream).await?))
+    }
+}
+
+impl Egress for HyperEgress {
+    async fn probe(
+        &self,
+        proxy: Arc<Proxy>,
+        host: HostKey,
+        connect_timeout: Duration,
+    ) -> ProbeReport {
+        let route = route(&proxy, host);
+        let mut report = Report::default();
+        let dialled = self
+            .dialer
+            .dial(&self.tls, &proxy, &route, connect_timeout, &mut report)
+            .await;
+        let result = dialled.map(|tunnel| {
+            let key = Key {
+                proxy: proxy.id(),
+                route,
+                owner: Owner::Nobody,
+            };
+            self.conns
+                .put(key, Conn::Tunnel(Box::new(tunnel)), Instant::now());
+        });
+        ProbeReport {
+            result,
+            phases: report.phases,
+            connect_reply: report.connect_reply,
+        }
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Exchange {
+        let mut trace = Trace::default();
+        let attempt = self.attempt(&outgoing, &mut trace);
+        let result = match timeout_at(outgoing.deadline, attempt).await {
+            Ok(result) => result,
+            Err(_) => trace.time_out(),
+        };
+        if let Some(headers) = trace.headers() {
+            let session = outgoing.session.as_ref();
+            self.cookies
+                .absorb(outgoing.proxy.id(), session, &outgoing.url, headers);
+        }
+        trace.into_exchange(result)
+    }
+}
+
+/// Plain `http://` goes to HTTP proxies as it is; everything else needs a way to the target.
+fn route(proxy: &Proxy, target: HostKey) -> Route {
+    if proxy.scheme().is_http() && !target.https {
+        Route::Forward
+    } else {
+        Route::Target(target)
+    }
+}
+
+/// True when a kept connection failed in a way that says nothing about proxy or target.
+fn may_replay(failure: &Failure, outgoing: &Outgoing) -> bool {
+    match failure.reach {
+        Reach::Unsent => true,
+        Reach::Unanswered => outgoing.method.is_idempotent(),
+        Reach::Answered => false,
+    }
+}
+
+/// A connection as it is kept.
+enum Conn {
+    /// Probed: nothing has been sent to the target, not even TLS.
+    Tunnel(Box<Tunnel>),
+    /// HTTP/1 was spoken; the state for it has to be built again.
+    Cold(Box<Stream>),
+    /// HTTP/1, ready to send.
+    H1(Box<H1>),
+    /// HTTP/2.
+    H2(H2),
+}
+
+impl Conn {
+    fn is_alive(&mut self) -> bool {
+        match self {
+            Conn::Tunnel(tunnel) => tunnel.is_quiet(),
+            Conn::Cold(stream) => stream.is_quiet(),
+            Conn::H1(h1) => h1.is_alive(),
+            Conn::H2(h2) => h2.is_alive(),
+        }
+    }
+}
+
+impl Idle for Conn {
+    fn is_warm(&self) -> bool {
+        matches!(self, Conn::H1(_))
+    }
+
+    fn cool(self) -> Option<Self> {
+        match self {
+            Conn::H1(h1) => h1.into_stream().map(|stream| Conn::Cold(Box::new(stream))),
+            cool => Some(cool),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! TLS to `https` proxies and, through any proxy, with targets.
+//!
+//! One client configuration per purpose, shared by all connections: what a target is trusted by has nothing to do with what a
+//! proxy is trusted by. Session resumption is off, since a ticket taken through one exit and shown through another tells the
+//! target that both are the same client; a handshake more is the price.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{HttpVersions, Settings, fault};
+use crate::error::{Error, Problem};
+use crate::outcome::{Fault, FaultKind, Phase};
+
+/// The two client configurations.
+pub(super) struct Tls {
+    target: TlsConnector,
+    proxy: TlsConnector,
+    /// Targets are verified.
+    pub(super) verifies: bool,
+}
+
+impl Tls {
+    /// # Errors
+    /// A PEM file that cannot be read, or holds no certificate.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+        let mut target = config(
+            settings.insecure,
+            settings.cacert.as_deref().map(|path| ("--cacert", path)),
+        )?;
+        target.alpn_protocols = match settings.http {
+            HttpVersions::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            HttpVersions::Http1 => vec![b"http/1.1".to_vec()],
+            HttpVersions::Http2 => vec![b"h2".to_vec()],
+        };
+        let proxy = config(
+            settings.proxy_insecure,
+            settings
+                .proxy_cacert
+                .as_deref()
+                .map(|path| ("--proxy-cacert", path)),
+        )?;
+        Ok(Tls {
+            target: Arc::new(target).into(),
+            proxy: Arc::new(proxy).into(),
+            verifies: !settings.insecure,
+        })
+    }
+
+    /// TLS with the target `host`, a name or an address without brackets.
+    pub(super) async fn with_target<T>(&self, host: &str, io: T) -> Result<TlsStream<T>, Fault>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        shake_hands(&self.target, Phase::Tls, host, io).await
+    }
+
+    /// TLS with an `https` proxy.
+    pub(super) async fn with_proxy<T>(&self, host: &str, io: T) -> Result<TlsStream<T>, Fault>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        shake_hands(&self.proxy, Phase::ProxyTls, host, io).await
+    }
+}
+
+async fn shake_hands<T>(
+    connector: &TlsConnector,
+    phase: Phase,
+    host: &str,
+    io: T,
+) -> Result<TlsStream<T>, Fault>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        Fault::new(
+            phase,
+            FaultKind::Unsupported,
+            format!("{host} is no name TLS can verify"),
+        )
+    })?;
+    connector
+        .connect(name, io)
+        .await
+        .map_err(|error| fault::from_tls(phase, &error))
+}
+
+/// A configuration that trusts `authorities`, or the built-in ones, or anybody.
+fn config(insecure: bool, authorities: Option<(&str, &Path)>) -> Result<ClientConfig, Error> {
+    let roots = match authorities {
+        Some((flag, path)) => read_authorities(flag, path)?,
+        None => RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        },
+    };
+    client_config(roots, insecure)
+}
+
+/// The built-in authorities, for direct traffic.
+pub(super) fn builtin() -> Result<ClientConfig, Error> {
+    config(false, None)
+}
+
+fn client_config(roots: RootCertStore, insecure: bool) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Internal(format!("TLS versions: {error}")))?;
+    let mut config = if insecure {
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_no_client_auth()
+    } else {
+        builder.with_root_certificates(roots).with_no_client_auth()
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn read_authorities(flag: &str, path: &Path) -> Result<RootCertStore, Error> {
+    let pem = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+    let problem = |what: String| {
+        Error::Usage(
+            Problem::new(what)
+                .at(flag)
+                .hint("give a file with one or more -----BEGIN CERTIFICATE----- blocks"),
+        )
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate
+            .map_err(|error| problem(format!("{} is not PEM: {error}", path.display())))?;
+        roots.add(certificate).map_err(|error| {
+            problem(format!(
+                "{} holds a certificate that cannot be used: {error}",
+                path.display()
+            ))
+        })?;
+    }
+    if roots.is_empty() {
+        return Err(problem(format!("{} holds no certificate", path.display())));
+    }
+    Ok(roots)
+}
+
+/// `-k`: whoever answers is the one. Not even the handshake's signature is checked, since it proves nothing about an identity
+/// nobody vouches for, and odd certificates are why people use `-k`.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_cacert(content: &[u8]) -> Result<Tls, Error> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        Tls::new(&Settings {
+            cacert: Some(file.path().to_owned()),
+            ..Settings::default()
+        })
+    }
+
+    #[test]
+    fn a_bad_authority_file_is_named_at_construction() {
+        for content in [
+            &b""[..],
+            b"no pem here",
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            let Err(Error::Usage(problem)) = with_cacert(content) else {
+                panic!("{content:?} was taken for an authority");
+            };
+            assert_eq!(problem.place.as_deref(), Some("--cacert"));
+        }
+        let missing = Tls::new(&Settings {
+            proxy_cacert: Some("/nonexistent/ca.pem".into()),
+            ..Settings::default()
+        });
+        assert!(matches!(missing, Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn nothing_is_resumed() {
+        let config = builtin().unwrap();
+        assert!(format!("{:?}", config.resumption).contains("NoClientSessionStorage"));
+    }
+}
