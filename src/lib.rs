@@ -23,3 +23,6 @@ pub mod output;
 // Layer 3: engines. Concurrency lives here.
 pub mod engine;
 pub mod metrics;
+
+// Layer 4: attachments. Layers 0-3 never name them.
+pub mod lab;
