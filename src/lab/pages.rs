@@ -1,30 +1,4 @@
-//! What lab hosts answer by path. The same table holds for virtual hosts and for real listeners.
-//!
-//! | Path | Answer |
-//! |---|---|
-//! | `/`, `/page/…` | 200, an HTML page that names its host and path, exactly `?size=` bytes (2048) |
-//! | `/status/CODE` | that status |
-//! | `/redirect/N` | 302 N times, then a page |
-//! | `/redirect-to?url=U&status=S` | S (302) to U |
-//! | `/redirect-loop` | 302 to itself |
-//! | `/delay/MS` | a page after so many milliseconds |
-//! | `/gzip/…`, `/br/…`, `/zstd/…`, `/deflate/…` | the page of that path, encoded, whatever was asked for |
-//! | `/bomb?mb=M` | gzip of M (256) MiB of zeros |
-//! | `/truncate` | half of the page, then the end |
-//! | `/drip?ms=M` | the page in 8 pieces, M (50) milliseconds apart |
-//! | `/endless` | a page without end |
-//! | `/chunked/…` | the page in chunks |
-//! | `/until-close` | the page, ended by the connection |
-//! | `/cookies/set?a=b` | sets the cookies, 302 to `/cookies` |
-//! | `/cookies`, `/echo`, `/ip` | JSON: the cookies, the whole request, the address it came from |
-//! | `/charset/LABEL` | a page in that encoding, named in its header only |
-//! | `/retry-after/VALUE` | 429 with that Retry-After |
-//! | `/basic-auth/USER/PASSWORD` | 401 unless given these |
-//! | `/captcha` | 200 with a challenge page |
-//! | `/sorry` | 429 with a challenge page |
-//! | `/empty` | 200, nothing |
-//! | `/header-flood`, `/garbage`, `/hang`, `/reset`, `/close` | as named |
-//! | anything else | 404 |
+//! What lab hosts answer by path: the table of `pages.md`, for virtual hosts and real listeners alike.
 
 use std::io;
 use std::time::Duration;
