@@ -26,3 +26,6 @@ pub mod metrics;
 
 // Layer 4: attachments. Layers 0-3 never name them.
 pub mod lab;
+
+// Layer 5: the library's door.
+pub mod client;

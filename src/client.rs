@@ -1,0 +1,340 @@
+//! The library's door: a pool of proxies and settings in, records out.
+//!
+//! [`Client::fetch`] fetches one URL and keeps what was learned about the proxies for the next; [`Client::run`] takes a stream
+//! of jobs and gives a stream of records. Both go through the same engine as the command line.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), proxywheel::error::Error> {
+//! use proxywheel::client::Client;
+//!
+//! let client = Client::builder()
+//!     .proxy("socks5://user:secret@192.0.2.1:1080")?
+//!     .proxy("http://192.0.2.2:3128")?
+//!     .build()?;
+//! let page = client.fetch("https://example.com/").await?;
+//! println!("{} {:?} {} bytes", page.record.outcome, page.record.status, page.body.len());
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::ban::{self, Judge};
+use crate::egress::{self, HyperEgress};
+use crate::engine::{self, Control, Plan};
+use crate::error::{Error, Problem};
+use crate::input::{JobSource, StreamSource};
+use crate::job::{Job, RequestSpec};
+use crate::limit;
+use crate::metrics::{Snapshot, Summary};
+use crate::outcome::Finished;
+use crate::pool;
+use crate::proxy::parse::parse_proxy_url;
+use crate::proxy::{Proxy, Scheme};
+use crate::retry;
+
+/// Records that may wait between the engine and whoever reads them.
+const CHANNEL: usize = 1024;
+
+/// Every mechanism's settings, each with its own defaults.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// Concurrency, rates, spacing.
+    pub limits: limit::Settings,
+    /// Budgets.
+    pub retry: retry::Settings,
+    /// Choice of proxies.
+    pub pool: pool::Settings,
+    /// What counts as an answer and what as a ban.
+    pub ban: ban::Settings,
+    /// The wire.
+    pub egress: egress::Settings,
+    /// Redirects, deadlines, sessions.
+    pub engine: engine::Settings,
+}
+
+/// Collects proxies and settings; see [`Client::builder`].
+#[derive(Debug, Default)]
+pub struct Builder {
+    proxies: Vec<Arc<Proxy>>,
+    settings: Settings,
+    request: RequestSpec,
+}
+
+impl Builder {
+    /// Adds one proxy by URL, as curl's `-x`: without a scheme it is `http`. Templates expand to several.
+    ///
+    /// # Errors
+    /// The text is not a proxy.
+    pub fn proxy(mut self, url: &str) -> Result<Self, Error> {
+        let env = |name: &str| std::env::var(name).ok();
+        let parsed = parse_proxy_url(url, Scheme::Http, &env)?;
+        self.proxies.extend(parsed.into_iter().map(Arc::new));
+        Ok(self)
+    }
+
+    /// Adds a parsed list.
+    #[must_use]
+    pub fn proxies(mut self, list: impl IntoIterator<Item = Arc<Proxy>>) -> Self {
+        self.proxies.extend(list);
+        self
+    }
+
+    /// Replaces all settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Requests in flight in all.
+    #[must_use]
+    pub fn concurrency(mut self, most: NonZeroU32) -> Self {
+        self.settings.limits.concurrency = most;
+        self
+    }
+
+    /// Requests to one host, such as `"10/s".parse()?`.
+    #[must_use]
+    pub fn host_rate(mut self, rate: limit::Quota) -> Self {
+        self.settings.limits.host_rate = Some(rate);
+        self
+    }
+
+    /// Method, headers and body of jobs made from a bare URL.
+    #[must_use]
+    pub fn request(mut self, request: RequestSpec) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// Checks everything that can be checked without a network.
+    ///
+    /// # Errors
+    /// No proxy was given, a rule does not compile, or a certificate file cannot be used.
+    pub fn build(self) -> Result<Client, Error> {
+        if self.proxies.is_empty() {
+            return Err(Error::NoProxy(
+                Problem::new("the client has no proxy")
+                    .hint("add one with Builder::proxy; \"direct\" stands for no proxy"),
+            ));
+        }
+        let judge = Arc::new(Judge::new(&self.settings.ban)?);
+        // Constructed here for its errors; each run has its own, so that runs share no connections.
+        HyperEgress::new(self.settings.egress.clone())?;
+        Ok(Client {
+            proxies: self.proxies,
+            judge,
+            settings: self.settings,
+            request: Arc::new(self.request),
+            single: OnceLock::new(),
+        })
+    }
+}
+
+/// A pool of proxies with settings. Cheap to keep, meant to be shared by reference.
+#[derive(Debug)]
+pub struct Client {
+    proxies: Vec<Arc<Proxy>>,
+    judge: Arc<Judge>,
+    settings: Settings,
+    request: Arc<RequestSpec>,
+    /// The engine behind [`Client::fetch`], started by the first call.
+    single: OnceLock<Single>,
+}
+
+impl Client {
+    /// A client to be set up.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned.
+    ///
+    /// # Errors
+    /// The engine behind the client has ended: no usable proxy is left in the pool.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn fetch(&self, url: &str) -> Result<Finished, Error> {
+        self.fetch_job(Job::new(0, url, self.request.clone())).await
+    }
+
+    /// Fetches one job; its `seq` is replaced.
+    ///
+    /// # Errors
+    /// As for [`Client::fetch`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn fetch_job(&self, mut job: Job) -> Result<Finished, Error> {
+        let ended = || Error::NoProxy(Problem::new("the run behind this client has ended"));
+        let single = match self.single.get() {
+            Some(single) => single,
+            None => {
+                let started = Single::start(self)?;
+                self.single.get_or_init(|| started)
+            }
+        };
+        job.seq = single.next.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        single.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(job.seq, reply);
+        single.jobs.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// Runs a stream of jobs to a stream of records, in the order they finish.
+    ///
+    /// # Errors
+    /// A certificate file that could be read when the client was built cannot be read any more.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn run(&self, jobs: impl Stream<Item = Job> + Send + 'static) -> Result<Run, Error> {
+        let (out, records) = mpsc::channel(CHANNEL);
+        let running = self.start(StreamSource::new(jobs), out)?;
+        Ok(Run { records, running })
+    }
+
+    /// Starts a run whose records go into `out`: what the command line does.
+    ///
+    /// # Errors
+    /// As for [`Client::run`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(
+        &self,
+        source: impl JobSource,
+        out: mpsc::Sender<Finished>,
+    ) -> Result<Running, Error> {
+        let plan = Plan {
+            egress: HyperEgress::new(self.settings.egress.clone())?,
+            proxies: self.proxies.clone(),
+            judge: self.judge.clone(),
+            pool: self.settings.pool.clone(),
+            limits: self.settings.limits.clone(),
+            retry: self.settings.retry.clone(),
+            engine: self.settings.engine.clone(),
+        };
+        let (control, commands) = mpsc::channel(8);
+        let (publish, progress) = watch::channel(Snapshot::default());
+        let task = tokio::spawn(engine::run(plan, source, out, commands, publish));
+        Ok(Running { control, progress, task })
+    }
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Running {
+    /// Drain, stop, or swap the proxies.
+    pub control: mpsc::Sender<Control>,
+    /// Counters, a few times a second.
+    pub progress: watch::Receiver<Snapshot>,
+    task: JoinHandle<(Summary, Result<(), Error>)>,
+}
+
+impl Running {
+    /// Waits for the end. The summary is valid although the input failed.
+    ///
+    /// # Panics
+    /// Re-raises a panic of the run.
+    pub async fn join(self) -> (Summary, Result<(), Error>) {
+        match self.task.await {
+            Ok(ended) => ended,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// The records of [`Client::run`].
+#[derive(Debug)]
+pub struct Run {
+    records: mpsc::Receiver<Finished>,
+    running: Running,
+}
+
+impl Run {
+    /// The next record, `None` when every job has its own.
+    pub async fn next(&mut self) -> Option<Finished> {
+        self.records.recv().await
+    }
+
+    /// Drain, stop, or swap the proxies.
+    pub fn control(&self) -> &mpsc::Sender<Control> {
+        &self.running.control
+    }
+
+    /// Drops the records not yet read and waits for the end.
+    ///
+    /// # Errors
+    /// The input could not be read to its end.
+    pub async fn finish(mut self) -> Result<Summary, Error> {
+        while self.records.recv().await.is_some() {}
+        let (summary, input) = self.running.join().await;
+        input.map(|()| summary)
+    }
+}
+
+impl Stream for Run {
+    type Item = Finished;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Finished>> {
+        self.records.poll_recv(cx)
+    }
+}
+
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Finished>>>>;
+
+/// The engine behind [`Client::fetch`]. Ends when the client is dropped, because its input ends.
+#[derive(Debug)]
+struct Single {
+    jobs: mpsc::Sender<Job>,
+    next: AtomicU64,
+    waiting: Waiting,
+}
+
+impl Single {
+    fn start(client: &Client) -> Result<Self, Error> {
+        let (jobs, mut input) = mpsc::channel::<Job>(CHANNEL);
+        let (out, mut records) = mpsc::channel::<Finished>(CHANNEL);
+        let waiting = Waiting::default();
+        let source = StreamSource::new(PollFn(move |cx: &mut Context<'_>| input.poll_recv(cx)));
+        let running = client.start(source, out)?;
+        let replies = waiting.clone();
+        tokio::spawn(async move {
+            while let Some(done) = records.recv().await {
+                let reply =
+                    replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&done.record.seq);
+                if let Some(reply) = reply {
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(done);
+                }
+            }
+            // The run is over: whoever still waits gets an error.
+            replies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            running.join().await
+        });
+        Ok(Single { jobs, next: AtomicU64::new(0), waiting })
+    }
+}
+
+/// A stream from a poll function.
+struct PollFn<F>(F);
+
+impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Job>> + Unpin> Stream for PollFn<F> {
+    type Item = Job;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Job>> {
+        (self.0)(cx)
+    }
+}
