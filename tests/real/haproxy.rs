@@ -1,0 +1,152 @@
+//! haproxy in front of tinyproxy: it ends TLS for an `https` proxy, and as an HTTP hop it answers with pages of its own when its
+//! rules refuse (403) or when nothing is behind it (503).
+
+use crate::nginx::Origin;
+use crate::rig::{ClosedPort, Launch, PASSWORD, Program, Server, USER};
+use crate::scenario::{self, Line};
+use crate::tinyproxy::Tinyproxy;
+use crate::tls::Authority;
+
+const HAPROXY: Program = Program {
+    name: "haproxy",
+    package: "haproxy",
+};
+
+/// A running haproxy and the proxy behind it.
+struct Haproxy {
+    server: Server,
+    authority: Authority,
+    _behind: Tinyproxy,
+    _dead: ClosedPort,
+}
+
+impl Haproxy {
+    fn before(origin: &Origin, behind: Tinyproxy) -> Self {
+        let authority = Authority::new("proxies of the rig");
+        let identity = authority.issue(&["localhost", "127.0.0.1"]);
+        let dead = ClosedPort::new();
+        let [refused, refused_tls] = origin.refused_ports();
+        let server = Server::start(&HAPROXY, 4, |site| {
+            site.write("both.pem", identity.certificate.clone() + &identity.key);
+            let values = [
+                ("TLS", site.port(0)),
+                ("TLS_DEAD", site.port(1)),
+                ("HOP", site.port(2)),
+                ("HOP_DEAD", site.port(3)),
+                ("BEHIND", behind.server.port(0)),
+                ("DEAD", dead.port()),
+                ("REFUSED", refused),
+                ("REFUSED_TLS", refused_tls),
+            ];
+            let values = values.map(|(key, port)| (key, port.to_string()));
+            site.write_config("haproxy.cfg", include_str!("conf/haproxy.cfg"), &values);
+            Launch {
+                args: ["-db", "-f", "haproxy.cfg"].map(str::to_owned).into(),
+                own_names: false,
+            }
+        });
+        Haproxy {
+            server,
+            authority,
+            _behind: behind,
+            _dead: dead,
+        }
+    }
+
+    fn tls(&self, credentials: &str) -> Line {
+        let port = self.server.port(0);
+        Line::new(format!("https://{credentials}localhost:{port}")).trusting(&self.authority.pem())
+    }
+
+    fn tls_dead(&self) -> Line {
+        let port = self.server.port(1);
+        Line::new(format!("https://localhost:{port}")).trusting(&self.authority.pem())
+    }
+
+    fn hop(&self) -> Line {
+        Line::new(format!("http://127.0.0.1:{}", self.server.port(2)))
+    }
+
+    fn hop_dead(&self) -> Line {
+        Line::new(format!("http://127.0.0.1:{}", self.server.port(3)))
+    }
+}
+
+#[test]
+fn pages_arrive_whole_over_tls_to_the_proxy() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    scenario::pages_arrive_whole(&origin, &proxy.tls(""));
+}
+
+#[test]
+fn pages_arrive_whole_through_two_hops() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    scenario::pages_arrive_whole(&origin, &proxy.hop());
+}
+
+#[test]
+fn a_wrong_password_inside_tls_stops_only_itself() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::with_password(&origin));
+    let [wrong, right] =
+        ["wrong", PASSWORD].map(|password| proxy.tls(&format!("{USER}:{password}@")));
+    scenario::a_wrong_password_stops_only_itself(&origin, &wrong, &right);
+}
+
+#[test]
+fn a_target_refused_by_the_hop_costs_no_other() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    scenario::a_refused_target_costs_no_other(&origin, &proxy.hop());
+}
+
+#[test]
+fn a_target_refused_behind_tls_costs_no_other() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    scenario::a_refused_target_costs_no_other(&origin, &proxy.tls(""));
+}
+
+#[test]
+fn a_target_that_is_down_costs_no_other() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    scenario::a_target_that_is_down_costs_no_other(&origin, &proxy.tls(""), Some(500));
+}
+
+#[test]
+fn another_takes_over_when_it_is_killed() {
+    let origin = Origin::start();
+    let mut proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    let line = proxy.tls("");
+    scenario::another_takes_over_when_it_is_killed(&origin, &mut proxy.server, &line);
+}
+
+#[test]
+fn a_hop_with_nothing_behind_is_never_taken_for_the_target() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    let urls = scenario::pages(&origin, 8);
+    for line in [proxy.hop_dead(), proxy.tls_dead()] {
+        let run = line.fetch(&origin, &urls).args(["--retry", "1"]).run();
+        assert!(matches!(run.code, 5 | 6), "{run}");
+        assert!(run.rows.iter().all(|row| !row.is_ok()), "{run}");
+        assert!(origin.hits(0).is_empty(), "{run}");
+    }
+}
+
+#[test]
+fn a_hop_with_nothing_behind_costs_no_url_beside_a_good_one() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    let urls = scenario::pages(&origin, 24);
+    let dead = [proxy.hop_dead(), proxy.tls_dead()];
+    let run = proxy
+        .tls("")
+        .fetch_beside(&origin, &urls, &dead.map(Line::into_url))
+        .run();
+    assert_eq!(run.code, 0, "{run}");
+    run.rows.iter().for_each(|row| row.assert_page());
+}

@@ -1,0 +1,264 @@
+//! The target: nginx over http and https, with pages of known content, and what its own answers come to in the rows.
+
+use std::time::{Duration, Instant};
+
+use crate::microsocks::Microsocks;
+use crate::rig::{ClosedPort, Launch, POLL, Program, Server, TARGET};
+use crate::run::{Fetch, Row};
+use crate::tls::Authority;
+
+const NGINX: Program = Program {
+    name: "nginx",
+    package: "nginx-light",
+};
+
+/// Pages `/page/0` up to this.
+const PAGES: usize = 200;
+
+/// A running nginx.
+pub(crate) struct Origin {
+    server: Server,
+    closed: ClosedPort,
+    authority: Authority,
+}
+
+/// One line of the access log: who asked for what, and what the request said about the client.
+#[derive(Debug)]
+pub(crate) struct Hit {
+    pub(crate) peer: String,
+    pub(crate) is_tls: bool,
+    pub(crate) status: u16,
+    pub(crate) uri: String,
+    pub(crate) host: String,
+    pub(crate) via: String,
+    pub(crate) forwarded_for: String,
+    pub(crate) proxy_authorization: String,
+}
+
+impl Origin {
+    /// Starts one.
+    pub(crate) fn start() -> Self {
+        let authority = Authority::new("targets of the rig");
+        let identity = authority.issue(&[TARGET, "localhost", "127.0.0.1"]);
+        let server = Server::start(&NGINX, 4, |site| {
+            for n in 0..PAGES {
+                site.write(&format!("www/page/{n}"), page(n));
+            }
+            site.write("origin.pem", &identity.certificate);
+            site.write("origin.key", &identity.key);
+            site.write("ca.pem", authority.pem());
+            let mut ports = 0_usize..;
+            let values = ["HTTP", "HTTPS", "REFUSED", "REFUSED_TLS"].map(|key| {
+                let index = ports.next().expect("an index for every key");
+                (key, site.port(index).to_string())
+            });
+            site.write_config("nginx.conf", include_str!("conf/nginx.conf"), &values);
+            let args = ["-p", ".", "-e", "stderr", "-c", "nginx.conf"];
+            Launch {
+                args: args.map(str::to_owned).into(),
+                own_names: false,
+            }
+        });
+        Origin {
+            server,
+            closed: ClosedPort::new(),
+            authority,
+        }
+    }
+
+    /// `http://` URL of a path.
+    pub(crate) fn http(&self, path: &str) -> String {
+        format!("http://{TARGET}:{}{path}", self.server.port(0))
+    }
+
+    /// `https://` URL of a path.
+    pub(crate) fn https(&self, path: &str) -> String {
+        format!("https://{TARGET}:{}{path}", self.server.port(1))
+    }
+
+    /// The same page of the same origin over http and https, on the two ports that the proxies' access rules refuse.
+    pub(crate) fn refused(&self, n: usize) -> [String; 2] {
+        let [http, https] = self.refused_ports();
+        [
+            format!("http://{TARGET}:{http}/page/{n}"),
+            format!("https://{TARGET}:{https}/page/{n}"),
+        ]
+    }
+
+    /// The two ports behind [`Origin::refused`], http and https.
+    pub(crate) fn refused_ports(&self) -> [u16; 2] {
+        [self.server.port(2), self.server.port(3)]
+    }
+
+    /// A page over http and https on a port where nothing listens.
+    pub(crate) fn down(&self, n: usize) -> [String; 2] {
+        let port = self.closed.port();
+        [
+            format!("http://{TARGET}:{port}/page/{n}"),
+            format!("https://{TARGET}:{port}/page/{n}"),
+        ]
+    }
+
+    /// The authority that `--cacert` has to name.
+    pub(crate) fn ca_pem(&self) -> String {
+        self.authority.pem()
+    }
+
+    /// The access log, once it holds at least `expected` lines: nginx writes a line after the answer has left.
+    pub(crate) fn hits(&self, expected: usize) -> Vec<Hit> {
+        let begun = Instant::now();
+        loop {
+            let hits: Vec<_> = self
+                .server
+                .read("hits.txt")
+                .lines()
+                .map(|line| self.hit(line))
+                .collect();
+            if hits.len() >= expected || begun.elapsed() > Duration::from_secs(5) {
+                return hits;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn hit(&self, line: &str) -> Hit {
+        let fields: Vec<_> = line.split('|').collect();
+        let field = |n: usize| fields[n].to_owned();
+        let tls = [self.server.port(1), self.server.port(3)];
+        Hit {
+            peer: field(0),
+            is_tls: tls.contains(&fields[1].parse().expect("a port")),
+            status: fields[2].parse().expect("a status"),
+            uri: field(3),
+            host: field(4),
+            via: field(5),
+            forwarded_for: field(6),
+            proxy_authorization: field(7),
+        }
+    }
+}
+
+/// Content of `/page/N`: compressible, and different in every line from every other page.
+pub(crate) fn page(n: usize) -> String {
+    let head = format!("<!doctype html><title>page {n}</title>\n");
+    let lines = (0..80).map(|line| format!("<p>line {line} of page {n}</p>\n"));
+    std::iter::once(head).chain(lines).collect()
+}
+
+/// One URL through one good proxy, without `--cacert` for the origin.
+fn fetch_untrusting(urls: &[String], proxy: &Microsocks) -> Fetch {
+    Fetch::new(urls, &[proxy.url()])
+}
+
+#[test]
+fn statuses_of_the_target_are_its_own_and_cost_the_proxy_nothing() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let mut urls = Vec::new();
+    for n in 0..6 {
+        urls.extend(
+            [origin.http("/status/404"), origin.https("/status/410")]
+                .map(|url| format!("{url}?{n}")),
+        );
+        urls.push(origin.https(&format!("/page/{n}")));
+    }
+    let run = Fetch::new(&urls, &[proxy.url()]).trusting(&origin).run();
+    assert_eq!(run.code, 4, "{run}");
+    for row in &run.rows {
+        if row.input().contains("/page/") {
+            row.assert_page();
+            continue;
+        }
+        assert_eq!(row.outcome(), "http_error", "{row}");
+        let expected = if row.input().contains("404") {
+            404
+        } else {
+            410
+        };
+        assert_eq!(row.status(), Some(expected), "{row}");
+        assert_eq!(
+            row.attempts().len(),
+            1,
+            "a final answer is not asked for again: {row}"
+        );
+        assert_eq!(row.attempts()[0].blame(), "target", "{row}");
+    }
+}
+
+#[test]
+fn a_server_error_is_retried_then_reported_and_the_proxy_keeps_working() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let mut urls = vec![origin.https("/status/500")];
+    urls.extend((0..8).map(|n| origin.https(&format!("/page/{n}"))));
+    let run = Fetch::new(&urls, &[proxy.url()])
+        .trusting(&origin)
+        .args(["--retry", "1"])
+        .run();
+    assert_eq!(run.code, 4, "{run}");
+    let broken = run.row(&urls[0]);
+    assert_eq!(
+        (broken.outcome(), broken.status()),
+        ("http_error", Some(500)),
+        "{broken}"
+    );
+    urls[1..].iter().for_each(|url| run.row(url).assert_page());
+}
+
+#[test]
+fn compressed_pages_and_redirects_come_out_as_the_page_itself() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let urls = [
+        origin.http("/moved"),
+        origin.https("/moved"),
+        origin.https("/page/2"),
+    ];
+    let run = Fetch::new(&urls, &[proxy.url()]).trusting(&origin).run();
+    assert_eq!(run.code, 0, "{run}");
+    for url in &urls[..2] {
+        let row = run.row(url);
+        assert!(row.text("final_url").ends_with("/page/1"), "{row}");
+        assert_eq!(row.text("title"), "page 1", "{row}");
+        assert_eq!(row.value("redirects")[0]["status"], 302, "{row}");
+    }
+    let row = run.row(&urls[2]);
+    row.assert_page();
+    let (wire, body) = (
+        row.value("size_wire").as_u64(),
+        row.value("size_body").as_u64(),
+    );
+    assert_eq!(body, Some(page(2).len() as u64), "{row}");
+    assert!(wire < body, "nginx compresses when asked: {row}");
+    assert_eq!(row.text("http_version"), "2", "nginx offers h2: {row}");
+}
+
+#[test]
+fn an_unknown_authority_is_the_targets_failure_not_the_proxys() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let urls: Vec<_> = (0..4)
+        .map(|n| origin.https(&format!("/page/{n}")))
+        .collect();
+    let run = fetch_untrusting(&urls, &proxy).run();
+    assert_eq!(run.code, 5, "{run}");
+    for row in &run.rows {
+        assert_eq!(row.outcome(), "tls_error", "{row}");
+        assert_eq!(row.error_kind(), Some("certificate"), "{row}");
+    }
+    let run = fetch_untrusting(&urls, &proxy).args(["-k"]).run();
+    assert_eq!(run.code, 0, "{run}");
+    run.rows.iter().for_each(Row::assert_page);
+}
+
+#[test]
+fn every_page_is_asked_for_exactly_once() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let urls: Vec<_> = (0..PAGES)
+        .map(|n| origin.https(&format!("/page/{n}")))
+        .collect();
+    let run = Fetch::new(&urls, &[proxy.url()]).trusting(&origin).run();
+    assert_eq!(run.code, 0, "{run}");
+    run.rows.iter().for_each(Row::assert_page);
+    let mut uris: Vec<_> = origin.hits(PAGES).into_iter().map(|hit| hit.uri).collect();
+    uris.sort();
+    uris.dedup();
+    assert_eq!(origin.hits(PAGES).len(), PAGES);
+    assert_eq!(uris.len(), PAGES);
+}

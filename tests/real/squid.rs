@@ -1,0 +1,196 @@
+//! squid: an HTTP proxy over plain TCP and over TLS, with and without a password. Each of its own pages names the reason in
+//! `X-Squid-Error`.
+
+use crate::nginx::Origin;
+use crate::rig::{Launch, PASSWORD, PASSWORD_HASH, Program, Server, Site, TARGET, USER};
+use crate::scenario::{self, Line};
+use crate::tls::Authority;
+
+const SQUID: Program = Program {
+    name: "squid",
+    package: "squid-openssl",
+};
+
+/// Debian's path of squid's password checker.
+const PASSWORD_CHECKER: &str = "/usr/lib/squid/basic_ncsa_auth";
+
+struct Squid {
+    server: Server,
+    authority: Authority,
+}
+
+impl Squid {
+    fn open(origin: &Origin) -> Self {
+        Self::start(origin, |_| "http_access allow all".to_owned())
+    }
+
+    fn with_password(origin: &Origin) -> Self {
+        Self::start(origin, |site| {
+            site.write("users", format!("{USER}:{PASSWORD_HASH}\n"));
+            let users = site.dir().join("users").display().to_string();
+            [
+                format!("auth_param basic program {PASSWORD_CHECKER} {users}"),
+                "auth_param basic realm rig".to_owned(),
+                "acl known proxy_auth REQUIRED".to_owned(),
+                "http_access allow known".to_owned(),
+                "http_access deny all".to_owned(),
+            ]
+            .join("\n")
+        })
+    }
+
+    fn start(origin: &Origin, access: impl Fn(&Site) -> String) -> Self {
+        let authority = Authority::new("proxies of the rig");
+        let identity = authority.issue(&["localhost", "127.0.0.1"]);
+        let [refused, refused_tls] = origin.refused_ports();
+        let server = Server::start(&SQUID, 2, |site| {
+            site.write("hosts", format!("127.0.0.1 {TARGET}\n"));
+            site.write("proxy.pem", &identity.certificate);
+            site.write("proxy.key", &identity.key);
+            let values = [
+                ("HTTP", site.port(0).to_string()),
+                ("HTTPS", site.port(1).to_string()),
+                ("REFUSED", refused.to_string()),
+                ("REFUSED_TLS", refused_tls.to_string()),
+                ("ACCESS", access(site)),
+            ];
+            site.write_config("squid.conf", include_str!("conf/squid.conf"), &values);
+            let config = site.dir().join("squid.conf").display().to_string();
+            Launch {
+                args: vec!["-N".to_owned(), "-f".to_owned(), config],
+                own_names: false,
+            }
+        });
+        Squid { server, authority }
+    }
+
+    fn line(&self) -> Line {
+        Line::new(format!("http://127.0.0.1:{}", self.server.port(0)))
+    }
+
+    fn line_with(&self, password: &str) -> Line {
+        let port = self.server.port(0);
+        Line::new(format!("http://{USER}:{password}@127.0.0.1:{port}"))
+    }
+
+    /// The list line of its TLS port.
+    fn tls_url(&self) -> String {
+        format!("https://localhost:{}", self.server.port(1))
+    }
+
+    fn tls_line(&self) -> Line {
+        Line::new(self.tls_url()).trusting(&self.authority.pem())
+    }
+}
+
+#[test]
+fn pages_arrive_whole() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    scenario::pages_arrive_whole(&origin, &proxy.line());
+}
+
+#[test]
+fn pages_arrive_whole_over_tls_to_the_proxy() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    scenario::pages_arrive_whole(&origin, &proxy.tls_line());
+}
+
+#[test]
+fn pages_arrive_whole_with_a_password() {
+    let origin = Origin::start();
+    let proxy = Squid::with_password(&origin);
+    scenario::pages_arrive_whole(&origin, &proxy.line_with(PASSWORD));
+}
+
+#[test]
+fn a_proxy_certificate_is_verified_apart_from_the_targets() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    let urls = scenario::pages(&origin, 6);
+    // `--cacert` vouches for targets, not for proxies.
+    let line = Line::new(proxy.tls_url());
+    let run = line.fetch(&origin, &urls).run();
+    assert_eq!(run.code, 6, "{run}");
+    assert!(run.rows.iter().all(|row| !row.is_ok()), "{run}");
+    assert!(origin.hits(0).is_empty(), "{run}");
+
+    let run = line.fetch(&origin, &urls).args(["--proxy-insecure"]).run();
+    assert_eq!(run.code, 0, "{run}");
+    run.rows.iter().for_each(|row| row.assert_page());
+}
+
+#[test]
+fn a_wrong_password_stops_only_itself() {
+    let origin = Origin::start();
+    let proxy = Squid::with_password(&origin);
+    let [wrong, right] = ["wrong", PASSWORD].map(|password| proxy.line_with(password));
+    scenario::a_wrong_password_stops_only_itself(&origin, &wrong, &right);
+}
+
+#[test]
+fn a_missing_password_stops_only_itself() {
+    let origin = Origin::start();
+    let proxy = Squid::with_password(&origin);
+    scenario::a_wrong_password_stops_only_itself(
+        &origin,
+        &proxy.line(),
+        &proxy.line_with(PASSWORD),
+    );
+}
+
+#[test]
+fn a_refused_target_costs_no_other() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    scenario::a_refused_target_costs_no_other(&origin, &proxy.line());
+}
+
+#[test]
+fn a_target_that_is_down_costs_no_other() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    scenario::a_target_that_is_down_costs_no_other(&origin, &proxy.line(), Some(503));
+}
+
+#[test]
+fn another_takes_over_when_it_is_killed() {
+    let origin = Origin::start();
+    let mut proxy = Squid::open(&origin);
+    let line = proxy.line();
+    scenario::another_takes_over_when_it_is_killed(&origin, &mut proxy.server, &line);
+}
+
+#[test]
+fn the_run_ends_with_every_row_written_when_the_only_proxy_is_killed() {
+    let origin = Origin::start();
+    let mut proxy = Squid::open(&origin);
+    let urls = scenario::pages(&origin, 120);
+    let mut running = proxy
+        .line()
+        .fetch(&origin, &urls)
+        .args(["--rate", "60/s", "-j", "4"])
+        .start();
+    running.wait_for_rows(20);
+    proxy.server.kill();
+    let run = running.finish();
+    assert_eq!(run.code, 6, "{run}");
+    let (done, lost): (Vec<_>, Vec<_>) = run.rows.iter().partition(|row| row.is_ok());
+    assert!(done.len() >= 20 && !lost.is_empty(), "{run}");
+    done.iter().for_each(|row| row.assert_page());
+    for row in lost {
+        assert!(
+            matches!(row.outcome(), "skipped" | "proxy_error" | "network_error"),
+            "{row}"
+        );
+    }
+    // Not one of the lost was fetched past the proxy.
+    assert!(
+        origin
+            .hits(done.len())
+            .iter()
+            .all(|hit| hit.peer == crate::rig::EXIT),
+        "{run}"
+    );
+}
