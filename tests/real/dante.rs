@@ -117,7 +117,7 @@ fn a_wrong_password_stops_only_itself() {
 fn a_refused_target_costs_no_other() {
     let origin = Origin::start();
     let proxy = Dante::open(&origin);
-    scenario::a_refused_target_costs_no_other(&origin, &proxy.line("socks5h"));
+    scenario::a_refused_target_costs_no_other(&origin, &proxy.line("socks5h"), &["proxy_error"]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn pages_arrive_whole() {
 fn a_refused_target_costs_no_other() {
     let origin = Origin::start();
     let proxy = Privoxy::start(&origin);
-    scenario::a_refused_target_costs_no_other(&origin, &proxy.line());
+    scenario::a_refused_target_costs_no_other(&origin, &proxy.line(), &["proxy_error"]);
 }
 
 #[test]

@@ -299,6 +299,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// What the proxy was charged with, if it was.
+    pub(crate) fn charge(self) -> Option<&'a str> {
+        self.0["blame"]["proxy"].as_str()
+    }
+
     /// `error.kind`.
     pub(crate) fn error_kind(self) -> Option<&'a str> {
         self.0["error"]["kind"].as_str()

@@ -96,7 +96,7 @@ fn a_missing_password_stops_only_itself() {
 fn a_refused_target_costs_no_other() {
     let origin = Origin::start();
     let proxy = Tinyproxy::open(&origin);
-    scenario::a_refused_target_costs_no_other(&origin, &proxy.line());
+    scenario::a_refused_target_costs_no_other(&origin, &proxy.line(), &["proxy_error"]);
 }
 
 #[test]
