@@ -56,8 +56,10 @@ impl Squid {
             ];
             site.write_config("squid.conf", include_str!("conf/squid.conf"), &values);
             let config = site.dir().join("squid.conf").display().to_string();
+            let service = service_name(site.port(0));
+            let args = ["-N", "-n", &service, "-f", &config];
             Launch {
-                args: vec!["-N".to_owned(), "-f".to_owned(), config],
+                args: args.map(str::to_owned).into(),
                 own_names: false,
             }
         });
@@ -81,6 +83,28 @@ impl Squid {
     fn tls_line(&self) -> Line {
         Line::new(self.tls_url()).trusting(&self.authority.pem())
     }
+}
+
+impl Drop for Squid {
+    /// A squid that is killed leaves its shared memory behind, under names that begin with the service's.
+    fn drop(&mut self) {
+        self.server.kill();
+        let prefix = service_name(self.server.port(0)) + "-";
+        let segments = std::fs::read_dir("/dev/shm")
+            .into_iter()
+            .flatten()
+            .flatten();
+        for segment in segments {
+            if segment.file_name().to_string_lossy().starts_with(&prefix) {
+                let _ = std::fs::remove_file(segment.path());
+            }
+        }
+    }
+}
+
+/// Tells this squid's shared memory from that of every other on the machine; two of one name do not start side by side.
+fn service_name(port: u16) -> String {
+    format!("proxywheel{port}")
 }
 
 #[test]
