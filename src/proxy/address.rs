@@ -13,6 +13,8 @@ pub(super) struct Address<'a> {
     pub(super) host: Cow<'a, str>,
     pub(super) port: u16,
     pub(super) rank: Rank,
+    /// The port was not written but follows from the scheme.
+    pub(super) implied_port: bool,
 }
 
 /// How much a host looks like one. `user` is a legal host name too, so readings of a line are compared by this.
@@ -78,7 +80,13 @@ pub(super) fn leading<'a>(
             (port, host_length)
         }
     };
-    Ok((Address { host, port, rank }, length))
+    let address = Address {
+        host,
+        port,
+        rank,
+        implied_port: !after.starts_with(':'),
+    };
+    Ok((address, length))
 }
 
 /// Reads the address `text` ends with: the last two fields of `user:pass:host:port`. Returns it with its length.

@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::entry::Style;
 use super::reject::{Flaw, Reason, Reject};
 use super::{Proxy, ProxyId, Scheme, json, parse, table, template};
 use crate::error::Problem;
@@ -281,7 +282,7 @@ impl<'a> Sink<'a> {
     /// Takes the proxies of one line of the text grammar; false for a blank line or a comment.
     pub(super) fn text(&mut self, text: &str) -> Result<bool, Flaw> {
         let options = self.options;
-        let Some(line) = parse::line(text, options.default_scheme, parse::Style::List)? else {
+        let Some(line) = parse::line(text, options.default_scheme, Style::List)? else {
             return Ok(false);
         };
         let mut take = |proxy| self.take(proxy);

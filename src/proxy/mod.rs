@@ -5,6 +5,7 @@
 
 mod address;
 mod country;
+mod entry;
 mod json;
 mod labels;
 pub mod list;

@@ -16,10 +16,9 @@
 //!
 //! Text is split first and `${NAME}` is replaced afterwards (in [`super::template`]), so the values may hold any character.
 
-use std::cmp::Ordering;
 use std::fmt;
 
-use super::address::{self, Address, Rank};
+use super::entry::{self, Entry, Style};
 use super::labels::Marks;
 use super::reject::{Flaw, Reason};
 use super::template;
@@ -89,15 +88,6 @@ pub fn parse_proxy_url(
     Ok(proxies)
 }
 
-/// How an entry without `scheme://` is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
-    /// In any of the orders.
-    List,
-    /// As a URL that lacks its scheme.
-    Url,
-}
-
 /// One line, split but not yet decoded or expanded.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
@@ -106,31 +96,6 @@ pub(super) struct Line<'a> {
     /// The entry's text without labels: what names the credential group and the sessions of a template.
     pub(super) template: &'a str,
 }
-
-/// An entry, split into its fields.
-#[derive(Debug, PartialEq)]
-pub(super) struct Entry<'a> {
-    pub(super) scheme: Scheme,
-    /// `None` for `direct`.
-    pub(super) address: Option<Address<'a>>,
-    /// User name and password as written.
-    pub(super) credentials: Option<(Field<'a>, Field<'a>)>,
-    /// The six digits of a printed label (`…:8080#1a2b3c`) that the entry has to have.
-    pub(super) stamp: Option<Field<'a>>,
-}
-
-/// A credential as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) text: &'a str,
-    /// Offset in the line.
-    pub(super) at: usize,
-    /// Percent-encoded.
-    pub(super) encoded: bool,
-}
-
-/// Where a trailing country begins, and what separates it from further columns.
-type Place = (usize, &'static str);
 
 /// Splits one line; `None` for a blank line or a comment.
 pub(super) fn line(
@@ -151,7 +116,7 @@ pub(super) fn line(
     let (head, tail) = content.split_at(head_length);
     let mut marks = Marks::default();
     if !tail.is_empty()
-        && let Some((entry, length)) = spaced(content, start, default_scheme)?
+        && let Some((entry, length)) = entry::spaced(content, start, default_scheme)?
     {
         let (template, rest) = content.split_at(length);
         marks.read(rest, start + length, entry.credentials.is_none())?;
@@ -161,7 +126,7 @@ pub(super) fn line(
             template,
         }));
     }
-    let (entry, place) = entry(head, start, default_scheme, style)?;
+    let (entry, place) = entry::read(head, start, default_scheme, style)?;
     let (rest, rest_at) = match place {
         // A country name may hold blanks, so it is cut from the line and not from the head.
         Some((at, separator)) => {
@@ -177,312 +142,6 @@ pub(super) fn line(
         marks,
         template: head,
     }))
-}
-
-/// Splits one entry without labels.
-pub(super) fn entry(
-    head: &str,
-    at: usize,
-    default_scheme: Scheme,
-    style: Style,
-) -> Result<(Entry<'_>, Option<Place>), Flaw> {
-    let (scheme, rest, skipped) = match scheme_of(head, at)? {
-        Some((scheme, length)) => (scheme, &head[length..], length),
-        None if head.eq_ignore_ascii_case("direct") => (Scheme::Direct, "", head.len()),
-        None => (default_scheme, head, 0),
-    };
-    let at = at + skipped;
-    if scheme == Scheme::Direct {
-        return if rest.is_empty() {
-            let entry = Entry {
-                scheme,
-                address: None,
-                credentials: None,
-                stamp: None,
-            };
-            Ok((entry, None))
-        } else {
-            Err(Flaw::new(at, Reason::Trailing))
-        };
-    }
-    let is_url = skipped > 0 || style == Style::Url;
-    let default_port = address::default_port(scheme).filter(|_| is_url);
-    if !rest.contains('@')
-        && let Some(found) = address_only(rest, at, scheme, default_port)?
-    {
-        return Ok(found);
-    }
-    let entry = credentialed(rest, at, scheme, default_port, is_url)?;
-    Ok((entry, None))
-}
-
-/// The scheme an entry is written with and the length up to its authority.
-fn scheme_of(head: &str, at: usize) -> Result<Option<(Scheme, usize)>, Flaw> {
-    let Some(length) = head.find("://") else {
-        return Ok(None);
-    };
-    let name = &head[..length];
-    let scheme_like = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    if !scheme_like {
-        // The `://` belongs to a password.
-        return Ok(None);
-    }
-    Ok(Some((scheme(name, at)?, length + 3)))
-}
-
-/// A scheme by name.
-pub(super) fn scheme(name: &str, at: usize) -> Result<Scheme, Flaw> {
-    name.parse().map_err(|_| {
-        let reason = if name.eq_ignore_ascii_case("socks") {
-            Reason::SocksVersion
-        } else {
-            Reason::UnknownScheme
-        };
-        Flaw::new(at, reason)
-    })
-}
-
-/// An address alone, with what published lists append to it; `None` when there are credentials.
-fn address_only(
-    rest: &str,
-    at: usize,
-    scheme: Scheme,
-    default_port: Option<u16>,
-) -> Result<Option<(Entry<'_>, Option<Place>)>, Flaw> {
-    let (address, length) = match address::leading(rest, at, default_port) {
-        Ok(found) => found,
-        Err(flaw) if flaw.reason == Reason::BareIpv6 => return Err(flaw),
-        Err(_) => return Ok(None),
-    };
-    let (more, more_at) = (&rest[length..], at + length);
-    let separator = ["::", ":", "|", ",", ";"]
-        .into_iter()
-        .find(|separator| more.starts_with(separator) && more.len() > separator.len());
-    if separator == Some(":") && more[1..].contains(':') {
-        return Ok(None);
-    }
-    let mut entry = Entry {
-        scheme,
-        address: Some(address),
-        credentials: None,
-        stamp: None,
-    };
-    if let Some(separator) = separator {
-        return Ok(Some((entry, Some((more_at + separator.len(), separator)))));
-    }
-    entry.stamp = end_of_url(more, more_at)?;
-    Ok(Some((entry, None)))
-}
-
-/// One way to read an entry with credentials.
-struct Reading<'a> {
-    address: Address<'a>,
-    user: Field<'a>,
-    password: Field<'a>,
-    stamp: Option<Field<'a>>,
-}
-
-impl<'a> Reading<'a> {
-    fn entry(self, scheme: Scheme) -> Entry<'a> {
-        let empty = self.user.text.is_empty() && self.password.text.is_empty();
-        Entry {
-            scheme,
-            address: Some(self.address),
-            credentials: (!empty).then_some((self.user, self.password)),
-            stamp: self.stamp,
-        }
-    }
-}
-
-/// An address and credentials, in the order that has the surest address.
-fn credentialed(
-    rest: &str,
-    at: usize,
-    scheme: Scheme,
-    default_port: Option<u16>,
-    is_url: bool,
-) -> Result<Entry<'_>, Flaw> {
-    // A URL with a port has one reading.
-    if is_url && let Ok(reading) = standard(rest, at, None) {
-        return Ok(reading.entry(scheme));
-    }
-    let (first, flaw) = if rest.contains('@') {
-        match standard(rest, at, default_port) {
-            Ok(reading) => (Some(reading), None),
-            Err(flaw) => (None, Some(flaw)),
-        }
-    } else {
-        (None, address::leading(rest, at, default_port).err())
-    };
-    let others = [forward(rest, at), backward(rest, at), reversed(rest, at)];
-    let readings = std::iter::once(first).chain(others).flatten();
-    let mut best: Option<Reading<'_>> = None;
-    let mut tied = false;
-    for reading in readings {
-        let order = best.as_ref().map_or(Ordering::Greater, |best| {
-            reading.address.rank.cmp(&best.address.rank)
-        });
-        match order {
-            Ordering::Greater => {
-                tied = false;
-                best = Some(reading);
-            }
-            // Between bare words the order of the forms decides.
-            Ordering::Equal => tied |= reading.address.rank > Rank::Word,
-            Ordering::Less => {}
-        }
-    }
-    if tied {
-        return Err(Flaw::new(at, Reason::Ambiguous));
-    }
-    let Some(reading) = best else {
-        return Err(flaw.unwrap_or(Flaw::new(at, Reason::MissingPassword)));
-    };
-    Ok(reading.entry(scheme))
-}
-
-/// `user:pass@host:port`. The user name alone is enough, as in URLs.
-fn standard(rest: &str, at: usize, default_port: Option<u16>) -> Result<Reading<'_>, Flaw> {
-    let (userinfo, right) = rest
-        .rsplit_once('@')
-        .ok_or(Flaw::new(at, Reason::MissingPassword))?;
-    let right_at = at + userinfo.len() + 1;
-    let (address, length) = address::leading(right, right_at, default_port)?;
-    let stamp = end_of_url(&right[length..], right_at + length)?;
-    // Some exports escape the `@` for a shell.
-    let userinfo = userinfo.strip_suffix('\\').unwrap_or(userinfo);
-    let length = user_length(userinfo).unwrap_or(userinfo.len());
-    let field = |range: std::ops::Range<usize>| Field {
-        text: userinfo.get(range.clone()).unwrap_or(""),
-        at: at + range.start,
-        encoded: true,
-    };
-    Ok(Reading {
-        address,
-        user: field(0..length),
-        password: field(length + 1..userinfo.len()),
-        stamp,
-    })
-}
-
-/// `host:port:user:pass`.
-fn forward(rest: &str, at: usize) -> Option<Reading<'_>> {
-    let (address, length) = address::leading(rest, at, None).ok()?;
-    let info = rest[length..].strip_prefix(':')?;
-    pair(address, info, at + length + 1)
-}
-
-/// `user:pass:host:port`.
-fn backward(rest: &str, at: usize) -> Option<Reading<'_>> {
-    let (address, length) = address::trailing(rest, at).ok()?;
-    let info = rest[..rest.len() - length].strip_suffix(':')?;
-    pair(address, info, at)
-}
-
-/// `host:port@user:pass`.
-fn reversed(rest: &str, at: usize) -> Option<Reading<'_>> {
-    let (left, info) = rest.split_once('@')?;
-    let (address, length) = address::leading(left, at, None).ok()?;
-    if length < left.len() {
-        return None;
-    }
-    pair(address, info, at + length + 1)
-}
-
-/// A reading with the credentials `user:pass`, where the password may hold colons and the user may not be empty.
-fn pair<'a>(address: Address<'a>, info: &'a str, at: usize) -> Option<Reading<'a>> {
-    let length = user_length(info).filter(|length| *length > 0)?;
-    let field = |text, at| Field {
-        text,
-        at,
-        encoded: false,
-    };
-    Some(Reading {
-        address,
-        user: field(&info[..length], at),
-        password: field(&info[length + 1..], at + length + 1),
-        stamp: None,
-    })
-}
-
-/// Where the user name ends: at the first colon that is not part of `{session:8}`.
-fn user_length(info: &str) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let colon = from + info[from..].find(':')?;
-        let before = &info[..colon];
-        if !before.ends_with("{session") {
-            return Some(colon);
-        }
-        from = colon + info[colon..].find('}')?;
-    }
-}
-
-/// What may follow the port of a URL: nothing, `/`, or the digits of a printed label.
-fn end_of_url(text: &str, at: usize) -> Result<Option<Field<'_>>, Flaw> {
-    match text.strip_prefix('#') {
-        Some(stamp) if stamp.len() == 6 && stamp.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            Ok(Some(Field {
-                text: stamp,
-                at,
-                encoded: false,
-            }))
-        }
-        None if text.is_empty() || text == "/" || text == ":" => Ok(None),
-        _ => Err(Flaw::new(at, Reason::Trailing)),
-    }
-}
-
-/// `scheme host port [user pass]` (proxychains) and `host port` as blank-separated columns; `None` for other lines. Returns
-/// the length read.
-fn spaced(
-    content: &str,
-    at: usize,
-    default_scheme: Scheme,
-) -> Result<Option<(Entry<'_>, usize)>, Flaw> {
-    let mut words = words(content);
-    let Some((first, _)) = words.next() else {
-        return Ok(None);
-    };
-    let named = first.parse().ok().filter(|s| *s != Scheme::Direct);
-    let (scheme, host) = match named {
-        Some(scheme) => (scheme, words.next()),
-        None => (default_scheme, Some((first, 0))),
-    };
-    let (Some((host, host_at)), Some((port, port_at))) = (host, words.next()) else {
-        return Ok(None);
-    };
-    let port_like = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    let host_like = matches!(address::lone_host(host, 0), Ok((_, rank)) if named.is_some() || rank == Rank::Sure);
-    if !port_like || !host_like {
-        return Ok(None);
-    }
-    let (host, rank) = address::lone_host(host, at + host_at)?;
-    let mut length = port_at + port.len();
-    let port = address::port(port, at + port_at)?;
-    let field = |(text, word_at): (_, usize)| Field {
-        text,
-        at: at + word_at,
-        encoded: false,
-    };
-    let mut credentials = None;
-    if named.is_some()
-        && let (Some(user), Some(password)) = (words.next(), words.next())
-        && !user.0.contains('=')
-    {
-        credentials = Some((field(user), field(password)));
-        length = password.1 + password.0.len();
-    }
-    let entry = Entry {
-        scheme,
-        address: Some(Address { host, port, rank }),
-        credentials,
-        stamp: None,
-    };
-    Ok(Some((entry, length)))
 }
 
 /// The blank-separated words of a text with their offsets.
@@ -639,6 +298,7 @@ mod tests {
         assert_eq!(port("gate.example"), Err(Reason::NoPort));
         assert_eq!(port("socks://gate.example:1"), Err(Reason::SocksVersion));
         assert_eq!(port("vmess://abc"), Err(Reason::UnknownScheme));
+        assert_eq!(port("https://www.example/"), Err(Reason::NoPort));
     }
 
     #[test]

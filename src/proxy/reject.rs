@@ -39,7 +39,7 @@ pub enum Reason {
     TooLong,
     /// Bytes that are not UTF-8, or credentials that are not after decoding.
     NotUtf8,
-    /// A line of HTML.
+    /// A line of HTML or XML.
     Markup,
     /// The entry has no port and its scheme has no unambiguous one.
     NoPort,
@@ -126,7 +126,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::TooLong => "the entry is too long, expected at most 8192 bytes",
             Reason::NotUtf8 => "not UTF-8 text",
-            Reason::Markup => "HTML, expected a plain list with one proxy a line",
+            Reason::Markup => "HTML or XML, expected a plain list with one proxy a line",
             Reason::NoPort => "no port, expected host:port",
             Reason::BadPort => "not a port, expected a number from 1 to 65535",
             Reason::NoHost => "no host, expected host:port",

@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 
 use super::address::{self, Address};
+use super::entry::{self, Entry, Field, Style};
 use super::labels::Marks;
 use super::list::{MAX_LINE, Sink};
-use super::parse::{self, Entry, Field, Style};
 use super::reject::{Flaw, Reason};
 use super::{Scheme, country, template};
 
@@ -181,13 +181,18 @@ impl<'a> Row<'a> {
             let template = format!("{scheme_or_default}://{host}:{port}");
             let entry = Entry {
                 scheme: scheme_or_default,
-                address: Some(Address { host, port, rank }),
+                address: Some(Address {
+                    host,
+                    port,
+                    rank,
+                    implied_port: false,
+                }),
                 credentials: None,
                 stamp: None,
             };
             return Ok((entry, template));
         }
-        let (entry, place) = parse::entry(text, at, scheme_or_default, Style::List)?;
+        let (entry, place) = entry::read(text, at, scheme_or_default, Style::List)?;
         match place {
             Some((at, _)) => Err(Flaw::new(at, Reason::Trailing)),
             None => Ok((entry, text.to_owned())),
@@ -198,7 +203,7 @@ impl<'a> Row<'a> {
 /// The first scheme of a cell that may name several (`HTTP, HTTPS`).
 fn scheme(text: &str, at: usize) -> Result<Scheme, Flaw> {
     let first = text.split([',', ';', '/', '|', ' ']).next().unwrap_or("");
-    parse::scheme(first.strip_suffix("://").unwrap_or(first), at)
+    entry::scheme(first.strip_suffix("://").unwrap_or(first), at)
 }
 
 /// The header of a CSV list.
@@ -215,10 +220,8 @@ pub(super) struct Header {
 /// The header, if the first line that is not blank or a comment is one: it names a proxy column, or host and port.
 pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     let mut rows_at = 0;
-    let mut rows_line = 1;
-    for line in bytes.split_inclusive(|&b| b == b'\n') {
+    for (rows_line, line) in (2..).zip(bytes.split_inclusive(|&b| b == b'\n')) {
         rows_at += line.len();
-        rows_line += 1;
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
@@ -322,4 +325,114 @@ fn next_cell(text: &[u8], at: usize, delimiter: u8) -> usize {
         }
     }
     text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy::Scheme;
+    use crate::proxy::list::{Options, ProxyList};
+    use crate::proxy::reject::Reason;
+
+    fn read(text: &str) -> ProxyList {
+        let options = Options {
+            default_scheme: Scheme::Http,
+            env: &|name| (name == "PASS").then(|| "s,e\"cret".to_owned()),
+            remote: false,
+        };
+        ProxyList::read("list", text.as_bytes(), &options)
+    }
+
+    fn same(text: &str, lines: &str) {
+        let (table, expected) = (read(text), read(lines));
+        assert_eq!(table.report.rejects, [], "{text}");
+        assert_eq!(table.proxies, expected.proxies, "{text}");
+        assert_eq!(table.report.lines, expected.proxies.len() as u64, "{text}");
+    }
+
+    #[test]
+    fn csv_columns_go_by_the_names_providers_use() {
+        same(
+            "\u{feff}# export\r\nIP Address,Port,Login,Pass,Protocol,Country\r\n1.2.3.4,80,bob,p:w,SOCKS5,United States\r\n\r\n2001:db8::1,81,,,,\r\n",
+            "socks5://1.2.3.4:80:bob:p:w country=us\n[2001:db8::1]:81",
+        );
+        same(
+            "server;username;password\nhttp://h.example:80;bob;\"${PASS}\"\nh.example:81;;\n",
+            "http://bob:${PASS}@h.example:80\nh.example:81",
+        );
+        same(
+            "proxy_address\tport\ttag\tcost\tweight\trotation\n1.2.3.4\t80\ta,b\t0.5\t2\tper_connection\n",
+            "1.2.3.4:80 tag=a tag=b cost=0.5 weight=2 rotation=per_connection",
+        );
+        let expanded = read("host,port,user,password,sessions\nh.example,1,u-{session:4},p,2\n");
+        assert_eq!(expanded.report.proxies, 2);
+    }
+
+    #[test]
+    fn csv_rejects_point_at_the_cell() {
+        let list =
+            read("host,port,user,password\n1.2.3.4,80,bob,pw\n\"1.2.3.5\",x80,bob,pw\n1.2.3.6\n");
+        let places: Vec<_> = list
+            .report
+            .rejects
+            .iter()
+            .map(|r| (r.line, r.column, r.reason))
+            .collect();
+        assert_eq!(places, [(3, 11, Reason::BadPort), (4, 8, Reason::NoPort)]);
+        assert_eq!((list.report.lines, list.report.proxies), (3, 1));
+    }
+
+    #[test]
+    fn a_table_without_a_known_header_is_read_as_lines() {
+        let list = read("name,value\n1.2.3.4:80\n");
+        assert_eq!((list.report.proxies, list.report.rejected), (1, 1));
+    }
+
+    #[test]
+    fn json_documents_and_lines_give_the_same_proxies() {
+        let lines = "1.2.3.4:80:bob:pw country=nl\nsocks4://1.2.3.5:81";
+        same(
+            r#"{"count": 2, "next": null, "results": [
+                {"proxy_address": "1.2.3.4", "port": 80, "username": "bob", "password": "pw", "valid": true, "country_code": "NL"},
+                {"host": "1.2.3.5", "port": "81", "protocols": ["socks4"], "username": null, "note": "}]"}
+            ]}"#,
+            lines,
+        );
+        same(
+            "{\"data\":{\"proxies\":[\"http://bob:pw@1.2.3.4:80 country=nl\",\"socks4://1.2.3.5:81\"]}}",
+            lines,
+        );
+        same(
+            "{\"proxy\":\"http://bob:pw@1.2.3.4:80\",\"url\":\"http://t.example/\",\"geolocation\":{\"country\":{\"iso_code\":\"NL\"}}}\nsocks4://1.2.3.5:81\n",
+            lines,
+        );
+        same(
+            "[{\"ip\":\"1.2.3.4\",\"port\":80,\"user\":\"bob\",\"pass\":\"pw\",\"country\":\"Netherlands\"},\"socks4://1.2.3.5:81\"]",
+            lines,
+        );
+    }
+
+    #[test]
+    fn a_broken_entry_of_a_document_costs_that_entry() {
+        let list = read(
+            "[\n \"1.2.3.4:80\",\n {\"ip\": \"1.2.3.5\", \"port\": oops},\n {\"port\": 1},\n 7,\n \"1.2.3.6:80\"\n",
+        );
+        let places: Vec<_> = list
+            .report
+            .rejects
+            .iter()
+            .map(|r| (r.line, r.column, r.reason))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                (3, 2, Reason::BadJson),
+                (4, 2, Reason::NoAddress),
+                (5, 2, Reason::NoAddress),
+                (7, 1, Reason::BadJson)
+            ]
+        );
+        assert_eq!(list.report.proxies, 2);
+        let empty = read("{\"results\": []}").checked(false).unwrap_err();
+        assert_eq!(empty.what, "the proxy list is empty");
+    }
 }

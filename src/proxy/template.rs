@@ -11,8 +11,9 @@ use std::collections::HashSet;
 use percent_encoding::percent_decode_str;
 
 use super::address::Address;
+use super::entry::{Entry, Field};
 use super::labels::Marks;
-use super::parse::{Entry, Field, Options};
+use super::parse::Options;
 use super::reject::{Flaw, Reason};
 use super::{Credentials, Labels, Proxy};
 use crate::secret::Secret;
@@ -337,4 +338,119 @@ fn derive(spec: Spec, template: &str, index: u32, attempt: u32) -> String {
             char::from_digit(u32::from(byte % radix) + base, 36).unwrap_or('0')
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use crate::proxy::list::{Options, ProxyList};
+    use crate::proxy::reject::Reason;
+    use crate::proxy::{Proxy, Scheme};
+
+    fn read(text: &str) -> ProxyList {
+        let options = Options {
+            default_scheme: Scheme::Http,
+            env: &|name| (name == "PASS").then(|| "{session}%41@:${PASS}".to_owned()),
+            remote: false,
+        };
+        ProxyList::read("list", text.as_bytes(), &options)
+    }
+
+    fn user(proxy: &Proxy) -> &str {
+        proxy.credentials().map_or("", |c| c.user.expose())
+    }
+
+    #[test]
+    fn sessions_are_distinct_and_stable() {
+        let text = |n| format!("u-{{session:num:3}}:p@h.example:1 sessions={n}");
+        let many = read(&text(900));
+        assert_eq!(many.report.proxies, 900, "{:?}", many.report);
+        let few = read(&text(20));
+        assert_eq!(few.proxies, many.proxies[..20]);
+        for proxy in &many.proxies {
+            let name = user(proxy).strip_prefix("u-").unwrap();
+            assert!(
+                name.len() == 3 && name.parse::<u32>().unwrap() >= 100,
+                "{name}"
+            );
+        }
+        // The first names are part of the format: runs of different versions share their sessions.
+        let first = read("u-{session}:p@h.example:1 sessions=1");
+        assert_eq!(user(&first.proxies[0]), "u-wbpod8x4");
+    }
+
+    #[test]
+    fn sessions_of_one_template_share_a_credential_group() {
+        let list = read(
+            "u-{country}-{session}:p-{session}@h.example:1 sessions=3 country=US\nv-{session}:p@h.example:1 sessions=1",
+        );
+        let groups: HashSet<_> = list.proxies.iter().map(|p| p.group()).collect();
+        assert_eq!((list.proxies.len(), groups.len()), (4, 2));
+        let session = user(&list.proxies[0]).strip_prefix("u-US-").unwrap();
+        let password = list.proxies[0].credentials().unwrap().password.expose();
+        assert_eq!(password, format!("p-{session}"));
+        assert_eq!(list.proxies[0].labels().country.as_deref(), Some("us"));
+    }
+
+    #[test]
+    fn variables_go_in_as_they_are() {
+        let list = read("http://a%41:x%41${PASS}y@h.example:1\nh.example:1:$${a}:%41{b}$");
+        let passwords: Vec<_> = list
+            .proxies
+            .iter()
+            .map(|p| p.credentials().unwrap().password.expose())
+            .collect();
+        assert_eq!(passwords, ["xA{session}%41@:${PASS}y", "%41{b}$"]);
+        assert_eq!(user(&list.proxies[1]), "${a}");
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let long = "x".repeat(300);
+        for (text, reason) in [
+            ("u-{session}:p@h.example:1", Reason::NoSessions),
+            ("u:p@h.example:1 sessions=2", Reason::NoPlaceholder),
+            ("h.example:1 sessions=2", Reason::NoPlaceholder),
+            ("direct sessions=2", Reason::NoPlaceholder),
+            (
+                "u-{session:0}:p@h.example:1 sessions=2",
+                Reason::BadPlaceholder,
+            ),
+            (
+                "u-{session:x}:p@h.example:1 sessions=2",
+                Reason::BadPlaceholder,
+            ),
+            (
+                "u-{session:num:1}:p@h.example:1 sessions=10",
+                Reason::SessionTooShort,
+            ),
+            ("u-{session}:p@h.example:1 sessions=0", Reason::BadSessions),
+            (
+                "u-{session}:p@h.example:1 sessions=100001",
+                Reason::BadSessions,
+            ),
+            ("u-{country}:p@h.example:1", Reason::NoCountry),
+            (
+                "u:p@{session}.example:1 sessions=2",
+                Reason::MisplacedPlaceholder,
+            ),
+            ("u:${NOPE}@h.example:1", Reason::UndefinedVariable),
+            ("u:${1}@h.example:1", Reason::BadVariable),
+            ("http://u%0d%0a:p@h.example:1", Reason::ControlCharacter),
+            ("http://u%3a:p@h.example:1", Reason::ColonInUser),
+            (
+                &*format!("socks5://u:{long}@h.example:1"),
+                Reason::CredentialTooLong,
+            ),
+        ] {
+            let list = read(text);
+            let reasons: Vec<_> = list.report.rejects.iter().map(|r| r.reason).collect();
+            assert_eq!(
+                (list.report.proxies, &*reasons),
+                (0, &[reason][..]),
+                "{text}"
+            );
+        }
+    }
 }
