@@ -27,5 +27,6 @@ pub mod metrics;
 // Layer 4: attachments. Layers 0-3 never name them.
 pub mod lab;
 
-// Layer 5: the library's door.
+// Layer 5: assembly.
 pub mod client;
+pub mod config;
