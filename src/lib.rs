@@ -30,3 +30,6 @@ pub mod lab;
 // Layer 5: assembly.
 pub mod client;
 pub mod config;
+
+// Layer 6: the face.
+pub mod cli;

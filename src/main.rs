@@ -1,3 +1,9 @@
 //! The `proxywheel` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use proxywheel::cli::{Environment, run};
+
+fn main() -> ExitCode {
+    run(&Environment::of_process())
+}

@@ -39,9 +39,12 @@ pub struct Catalog {
     pub elsewhere: Vec<(String, Vec<Setting>)>,
 }
 
-/// Settings of which a later layer displaces all others: the last word on the mode of the output, on the HTTP version and on
-/// the request body counts as a whole.
-const GROUPS: [&[&str]; 3] = [
+/// Settings of which a later layer displaces all others: the last word on which proxies are used, on the mode of the output,
+/// on the HTTP version, on the request body and on how much is said counts as a whole. So `-x` on the command line replaces
+/// the lists of a configuration file instead of joining them.
+const GROUPS: [&[&str]; 5] = [
+    &["proxy", "proxy-file"],
+    &["quiet", "verbose"],
     &["append", "overwrite", "resume"],
     &["http1.1", "http2"],
     &["data", "data-raw", "data-binary", "json"],

@@ -121,8 +121,9 @@ impl File<'_> {
                 let text = scalar(other).ok_or_else(|| {
                     let problem = wrong("one value", other.type_str());
                     match other {
-                        DeValue::Array(_) => problem
-                            .hint("a list of codes or names is one string with commas between"),
+                        DeValue::Array(_) => problem.hint(
+                            "write one value; several codes are one string with commas between",
+                        ),
                         _ => problem,
                     }
                 })?;

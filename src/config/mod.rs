@@ -18,6 +18,7 @@ mod nearest;
 mod redact;
 mod request;
 mod resolved;
+mod show;
 mod units;
 
 pub use catalog::{Catalog, Kind, Setting};
@@ -31,4 +32,5 @@ pub use resolved::{
     AttemptsDetail, BodyMode, Format, Input, InputFormat, ListSource, MaxFail, Output, OutputMode,
     ProxySources, Resolved, Streams,
 };
+pub use show::shown;
 pub use units::{Size, Span};

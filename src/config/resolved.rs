@@ -1,7 +1,8 @@
 //! The settings of a run, each mechanism's section by itself, and the checks that need more than one of them.
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -112,8 +113,8 @@ pub struct Output {
     pub path: Option<PathBuf>,
     /// What is written.
     pub format: Format,
-    /// Fields to keep, in this order; empty keeps all.
-    pub fields: Vec<String>,
+    /// Fields to keep, in this order; `None` keeps all.
+    pub fields: Option<Vec<String>>,
     /// What an existing file means.
     pub mode: OutputMode,
     /// With `Resume`: fetch again what failed.
@@ -143,13 +144,13 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format the suffix of a file name asks for.
-    pub fn of_suffix(path: &std::path::Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "jsonl" | "ndjson" => Some(Format::Jsonl),
-            "csv" => Some(Format::Csv),
-            "json" => Some(Format::Json),
-            _ => None,
+    /// The format the suffix of the file name asks for, else JSONL.
+    pub fn of(path: Option<&Path>) -> Self {
+        let suffix = path.and_then(Path::extension).and_then(OsStr::to_str);
+        match suffix.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "csv" => Format::Csv,
+            "json" => Format::Json,
+            _ => Format::Jsonl,
         }
     }
 }

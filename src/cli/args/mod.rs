@@ -1,0 +1,285 @@
+//! The command line: every flag, its help and its default.
+//!
+//! Defaults are the mechanisms' own `Settings::default()`, so that help, configuration and library cannot disagree. Flags
+//! follow curl's names and meanings wherever curl has one. This module says what flags exist and turns one parsed command
+//! line into [`crate::config::Resolved`]; where the command line came from is [`super::settings`]'s business.
+
+mod catalog;
+mod input;
+mod judging;
+mod limits;
+mod output;
+mod proxies;
+mod request;
+mod resolve;
+mod words;
+
+pub use catalog::catalog_of;
+pub use input::InputArgs;
+pub use judging::{BanArgs, RetryArgs};
+pub use limits::{LimitArgs, RotationArgs};
+pub use output::OutputArgs;
+pub use proxies::ProxyArgs;
+pub use request::RequestArgs;
+pub use resolve::resolve;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+
+use words::{COLORS, LOG_FORMATS, PROGRESS, words};
+
+/// A list of URLs in, one honest row per URL out, fetched through a rotating pool of forward proxies.
+#[derive(Parser)]
+#[command(
+    name = "proxywheel",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "Settings may also stand in ~/.config/proxywheel/config.toml or PROXYWHEEL_* variables; see `config show`."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+/// The whole command line as clap knows it.
+pub fn root() -> clap::Command {
+    Cli::command()
+}
+
+/// The id under which the parser keeps the flag with this long name.
+pub fn id_of(long: &str) -> String {
+    long.replace(['-', '.'], "_")
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Fetch URLs through a pool of proxies, one record per URL
+    ///
+    /// Reads URLs from arguments, files or standard input, fetches each through a proxy of the pool, tries another proxy when
+    /// one fails or is banned, and writes exactly one record per URL, failures included.
+    ///
+    /// Example: proxywheel fetch -i urls.txt --proxy-file proxies.txt -o out.jsonl
+    #[command(after_help = EXIT_CODES, allow_negative_numbers = true)]
+    Fetch(Box<FetchArgs>),
+    /// Show the settings in effect and where each was made
+    Config(ConfigArgs),
+}
+
+/// The table in the help of `fetch`; DESIGN of the codes is in [`super::exit`].
+const EXIT_CODES: &str = "\
+Exit codes: 0 done within --max-fail, 1 internal error, 2 usage or configuration, 3 input or output failed, 4 some URLs failed, \
+5 every URL failed, 6 no usable proxy, 8 targets block or rate-limit, 75 output in use by another run, 130/143 interrupted.";
+
+/// Arguments of `config`.
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// What to do with the configuration.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// The commands below `config`.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Print each setting of fetch with its value and origin
+    ///
+    /// As TOML, without credentials. Takes the flags of `fetch`, so that the effect of a command line can be seen before it runs.
+    ///
+    /// Example: proxywheel config show --config cron.toml -j 8
+    #[command(allow_negative_numbers = true)]
+    Show(Box<FetchArgs>),
+}
+
+/// Arguments of `fetch`, by section.
+#[derive(Args)]
+pub struct FetchArgs {
+    /// Inputs.
+    #[command(flatten, next_help_heading = "Input")]
+    pub input: InputArgs,
+    /// Proxy lists.
+    #[command(flatten, next_help_heading = "Proxies")]
+    pub proxies: ProxyArgs,
+    /// Choice of proxies.
+    #[command(flatten, next_help_heading = "Proxies")]
+    pub rotation: RotationArgs,
+    /// The request.
+    #[command(flatten, next_help_heading = "Request")]
+    pub request: RequestArgs,
+    /// Rates and concurrency.
+    #[command(flatten, next_help_heading = "Limits")]
+    pub limits: LimitArgs,
+    /// What counts as an answer and what as a ban.
+    #[command(flatten, next_help_heading = "Bans and accepted answers")]
+    pub bans: BanArgs,
+    /// Further attempts.
+    #[command(flatten, next_help_heading = "Retries")]
+    pub retry: RetryArgs,
+    /// Records.
+    #[command(flatten, next_help_heading = "Output")]
+    pub output: OutputArgs,
+    /// The run as a whole.
+    #[command(flatten, next_help_heading = "Run")]
+    pub run: RunArgs,
+}
+
+/// What concerns the run as a whole.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Progress on standard error
+    ///
+    /// `auto` is a bar when standard error is a terminal that the records do not go to, else none.
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = words(&PROGRESS))]
+    pub progress: Progress,
+
+    /// Failed URLs that still count as success
+    ///
+    /// A count, or a share of all URLs with %. Above it the exit code is 4, 5 or 8.
+    ///
+    /// Example: --max-fail 5%
+    #[arg(long, value_name = "N|P%", default_value_t = crate::config::MaxFail::default())]
+    pub max_fail: crate::config::MaxFail,
+
+    /// Write the counters of the run to this file, as flat JSON
+    ///
+    /// Replaced as a whole at the end of the run. Keys are like outcome/ok or site/HOST/requests. No default.
+    ///
+    /// Example: --stats run.json
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+
+    /// Seed of every random choice
+    ///
+    /// A whole number; with the same answers the same seed gives the same choices. By default the system provides one.
+    ///
+    /// Example: --seed 42
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Everywhere")]
+pub struct GlobalArgs {
+    /// Print nothing but errors
+    ///
+    /// No progress, no summary, no notes. Off by default.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more on standard error; twice for every decision
+    ///
+    /// -v tells what changes in the pool, -vv every attempt. Off by default.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Form of messages on standard error
+    #[arg(long, global = true, value_name = "FORM", default_value = "text", value_parser = words(&LOG_FORMATS))]
+    pub log_format: LogFormat,
+
+    /// Colours on standard error
+    ///
+    /// `auto` means on a terminal, unless NO_COLOR is set and not empty.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = words(&COLORS))]
+    pub color: Color,
+
+    /// Read settings from this TOML file as well
+    ///
+    /// Its settings win over those of the user's own file, ~/.config/proxywheel/config.toml. Keys are the long flags, at the
+    /// top or in a [fetch] table. Also PROXYWHEEL_CONFIG. No default.
+    ///
+    /// Example: --config cron.toml
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]
+    pub config: Option<PathBuf>,
+
+    /// Read no configuration file
+    ///
+    /// Variables still count. Also PROXYWHEEL_NO_CONFIG=1. Off by default.
+    #[arg(long, global = true)]
+    pub no_config: bool,
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// A bar where it can be drawn without harm.
+    #[default]
+    Auto,
+    /// A bar.
+    Bar,
+    /// One line a second.
+    Log,
+    /// Nothing.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        root().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_fetch_has_a_line_a_page_and_a_heading() {
+        let mut root = root();
+        root.build();
+        let fetch = root.find_subcommand("fetch").expect("fetch");
+        for arg in fetch.get_arguments() {
+            let name = arg.get_id().as_str();
+            if matches!(name, "help" | "version") {
+                continue;
+            }
+            let short = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                !short.is_empty() && short.chars().count() <= 68 && !short.ends_with('.'),
+                "{name}: one short line: {short:?}"
+            );
+            let long = arg.get_long_help().map(ToString::to_string);
+            let long = long.unwrap_or_default();
+            assert!(arg.get_help_heading().is_some(), "{name} has no heading");
+            let has_default =
+                !arg.get_default_values().is_empty() && arg.get_action().takes_values();
+            assert!(
+                has_default || long.to_lowercase().contains("default"),
+                "{name}: the page says nothing of a default"
+            );
+            let has_words = !arg.get_possible_values().is_empty();
+            assert!(
+                has_words || !arg.get_action().takes_values() || long.contains("Example: "),
+                "{name}: the page has no example"
+            );
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where the proxies come from.
+
+use std::convert::Infallible;
+
+use clap::Args;
+
+use super::words::{SCHEMES, some_time, words};
+use crate::config::Span;
+use crate::proxy::Scheme;
+use crate::secret::Secret;
+
+/// `-x --proxy-file --proxy-scheme --proxy-refresh --strict --proxy-cacert --proxy-insecure`.
+#[derive(Args)]
+pub struct ProxyArgs {
+    /// Use this proxy; repeatable
+    ///
+    /// Any line a proxy list may hold: scheme://user:password@host:port, host:port:user:password and their kin. Schemes are
+    /// http, https, socks4, socks4a, socks5, socks5h; `direct` stands for this machine's own address, which is never used
+    /// unless named. ${NAME} is replaced by the variable NAME. No default.
+    ///
+    /// Example: -x socks5h://127.0.0.1:9050
+    #[arg(short = 'x', long, value_name = "URL", value_parser = secret)]
+    pub proxy: Vec<Secret>,
+
+    /// Read proxies from this file, address or - (stdin); repeatable
+    ///
+    /// Text with one proxy a line, CSV, JSON or JSONL. Rejected lines are reported with their place. Read again on SIGHUP. No
+    /// default.
+    ///
+    /// Example: --proxy-file proxies.txt
+    #[arg(long, value_name = "FILE|URL|-")]
+    pub proxy_file: Vec<String>,
+
+    /// Scheme of proxies that name none
+    ///
+    /// For lines such as 192.0.2.1:8080. The default is http.
+    #[arg(long, value_name = "SCHEME", value_parser = words(&SCHEMES))]
+    pub proxy_scheme: Option<Scheme>,
+
+    /// Read the proxy lists again this often
+    ///
+    /// The new list replaces the old one as a whole; a list that cannot be read leaves the old one in use. Proxies that stay
+    /// keep what is known of them. Seconds or a number with a unit; never by default.
+    ///
+    /// Example: --proxy-refresh 5m
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub proxy_refresh: Option<Span>,
+
+    /// Refuse a proxy list with a line that is not a proxy
+    ///
+    /// By default such lines are reported and left out.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// PEM file of the authorities for https proxies
+    ///
+    /// Replaces the built-in authorities for TLS to the proxy; --cacert is for targets. The default are Mozilla's.
+    ///
+    /// Example: --proxy-cacert proxy-ca.pem
+    #[arg(long, value_name = "FILE")]
+    pub proxy_cacert: Option<std::path::PathBuf>,
+
+    /// Do not verify the certificates of https proxies
+    ///
+    /// Off by default.
+    #[arg(long)]
+    pub proxy_insecure: bool,
+}
+
+/// Takes a credential out of circulation.
+pub(super) fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}

@@ -1,0 +1,226 @@
+//! From one parsed command line to the mechanisms' own settings.
+//!
+//! This is the only place that knows both the flags and the sections.
+
+use std::path::Path;
+
+use clap::ArgMatches;
+
+use super::FetchArgs;
+use crate::config::{
+    Data, DataKind, Format, Input, ListSource, Output, OutputMode, ProxySources, RequestParts,
+    Resolved,
+};
+use crate::egress::HttpVersions;
+use crate::error::Error;
+use crate::outcome::StatusSet;
+use crate::{ban, egress, engine, limit, pool, retry};
+
+/// Sorts the flags into sections. `matches` tells the order of flags that make up one body; `read` returns the bytes of a
+/// file, of standard input for `-`.
+///
+/// # Errors
+/// A request that cannot be put together, see [`RequestParts::build`].
+pub fn resolve(
+    args: &FetchArgs,
+    matches: &ArgMatches,
+    read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Error>,
+) -> Result<Resolved, Error> {
+    let request = request_parts(args, matches);
+    let seconds = |span: Option<crate::config::Span>| span.map(|span| span.0);
+    Ok(Resolved {
+        proxies: ProxySources {
+            lines: args.proxies.proxy.clone(),
+            lists: args
+                .proxies
+                .proxy_file
+                .iter()
+                .map(|text| ListSource::of(text))
+                .collect(),
+            scheme: args.proxies.proxy_scheme,
+            refresh: seconds(args.proxies.proxy_refresh),
+            strict: args.proxies.strict,
+        },
+        input: Input {
+            urls: args.input.urls.clone(),
+            files: args.input.input.clone(),
+            format: args.input.input_format,
+            url_column: args.input.url_column.clone(),
+        },
+        output: output(args),
+        request_from_stdin: request.reads_stdin(),
+        request: request.build(read)?,
+        limit: limit::Settings {
+            concurrency: args.limits.concurrency,
+            rate: args.limits.rate,
+            host_rate: args.limits.host_rate,
+            host_concurrency: args.limits.host_concurrency,
+            proxy_rate: args.limits.proxy_rate,
+            proxy_concurrency: args.limits.proxy_concurrency,
+            pair_rate: args.limits.pair_rate,
+            delay: args.limits.delay.0,
+            jitter: args.limits.jitter,
+        },
+        retry: retry::Settings {
+            retries: args.retry.retry,
+            max_proxies_per_url: args.retry.max_proxies_per_url,
+            max_time: seconds(args.retry.retry_max_time),
+            retry_on: args.retry.retry_on.clone(),
+            non_idempotent: args.retry.retry_non_idempotent,
+        },
+        pool: pool::Settings {
+            strategy: args.rotation.rotate,
+            on_no_proxy: args.rotation.on_no_proxy,
+            proxy_concurrency: args.limits.proxy_concurrency.get(),
+            connect_timeout: args.request.connect_timeout.0,
+        },
+        ban: ban::Settings {
+            accept: args.bans.accept.clone(),
+            ban_status: args.bans.ban_status.clone().unwrap_or(StatusSet::EMPTY),
+            ban_regex: args.bans.ban_regex.clone(),
+            ban_header: args.bans.ban_header.clone(),
+            ban_redirect: args.bans.ban_redirect.clone(),
+            must_match: args.bans.must_match.clone(),
+            must_not_match: args.bans.must_not_match.clone(),
+        },
+        egress: egress::Settings {
+            max_filesize: args.request.max_filesize.0,
+            compressed: !args.request.no_compressed,
+            insecure: args.request.insecure,
+            cacert: args.request.cacert.clone(),
+            proxy_insecure: args.proxies.proxy_insecure,
+            proxy_cacert: args.proxies.proxy_cacert.clone(),
+            http: match (args.request.http1_1, args.request.http2) {
+                (true, _) => HttpVersions::Http1,
+                (false, true) => HttpVersions::Http2,
+                (false, false) => HttpVersions::Auto,
+            },
+            ..egress::Settings::default()
+        },
+        engine: engine::Settings {
+            follow: !args.request.no_location,
+            max_redirs: args.request.max_redirs,
+            max_time: args.request.max_time.0,
+            sticky: args.rotation.sticky.clone(),
+            headers: args.output.headers,
+            seed: args.run.seed,
+            ..engine::Settings::default()
+        },
+        max_fail: args.run.max_fail,
+        stats: args.run.stats.clone(),
+    })
+}
+
+fn output(args: &FetchArgs) -> Output {
+    let flags = &args.output;
+    let path = flags.output.clone().filter(|path| path.as_os_str() != "-");
+    Output {
+        format: flags.format.unwrap_or_else(|| Format::of(path.as_deref())),
+        path,
+        fields: (!flags.fields.is_empty()).then(|| {
+            let names = flags.fields.iter();
+            names.map(|name| name.trim().to_owned()).collect()
+        }),
+        mode: if flags.append {
+            OutputMode::Append
+        } else if flags.overwrite {
+            OutputMode::Overwrite
+        } else if flags.resume {
+            OutputMode::Resume
+        } else {
+            OutputMode::New
+        },
+        retry_failed: flags.retry_failed,
+        csv_raw: flags.csv_raw,
+        body: flags.body,
+        save_dir: flags.save_dir.clone(),
+        attempts: flags.attempts,
+        write_out: flags.write_out.clone(),
+    }
+}
+
+fn request_parts(args: &FetchArgs, matches: &ArgMatches) -> RequestParts {
+    let flags = &args.request;
+    let kinds = [
+        ("data", DataKind::Text, &flags.data),
+        ("data_raw", DataKind::Raw, &flags.data_raw),
+        ("data_binary", DataKind::Binary, &flags.data_binary),
+        ("json", DataKind::Json, &flags.json),
+    ];
+    let mut data: Vec<(usize, Data)> = Vec::new();
+    for (id, kind, values) in kinds {
+        let places = matches.indices_of(id).into_iter().flatten();
+        data.extend(places.zip(values).map(|(place, text)| {
+            let text = text.clone();
+            (place, Data { kind, text })
+        }));
+    }
+    data.sort_by_key(|(place, _)| *place);
+    RequestParts {
+        method: flags.request.clone(),
+        headers: flags.header.clone(),
+        data: data.into_iter().map(|(_, data)| data).collect(),
+        user_agent: flags.user_agent.clone(),
+        referer: flags.referer.clone(),
+        cookies: flags.cookie.clone(),
+        user: flags.user.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+    use crate::cli::args::root;
+
+    fn resolved(line: &[&str]) -> Resolved {
+        let words = ["proxywheel", "fetch"].iter().chain(line);
+        let matches = root().try_get_matches_from(words).expect("parses");
+        let matches = matches.subcommand_matches("fetch").expect("fetch");
+        let args = FetchArgs::from_arg_matches(matches).expect("args");
+        resolve(&args, matches, &mut |path| {
+            Ok(format!("<{}>", path.display()).into_bytes())
+        })
+        .expect("resolves")
+    }
+
+    #[test]
+    fn without_flags_every_section_is_its_own_default() {
+        let resolved = resolved(&[]);
+        assert_eq!(resolved.proxies, ProxySources::default());
+        assert_eq!(resolved.input, Input::default());
+        assert_eq!(resolved.output, Output::default());
+        assert_eq!(resolved.limit, limit::Settings::default());
+        assert_eq!(resolved.retry, retry::Settings::default());
+        assert_eq!(resolved.pool, pool::Settings::default());
+        assert_eq!(resolved.ban, ban::Settings::default());
+        assert_eq!(resolved.egress, egress::Settings::default());
+        assert_eq!(resolved.engine, engine::Settings::default());
+        assert_eq!(resolved.max_fail, crate::config::MaxFail::default());
+    }
+
+    #[test]
+    fn bodies_keep_the_order_of_the_flags() {
+        let resolved = resolved(&["--data-raw", "@b", "-d", "a", "--data-binary=@f", "-d", "c"]);
+        assert_eq!(resolved.request.body, "@b&a&<f>&c");
+    }
+
+    #[test]
+    fn the_last_of_a_pair_of_switches_counts() {
+        assert!(!resolved(&["-L", "--no-location"]).engine.follow);
+        assert!(resolved(&["--no-location", "-L"]).engine.follow);
+        assert!(!resolved(&["--no-compressed"]).egress.compressed);
+    }
+
+    #[test]
+    fn the_format_goes_by_suffix_unless_named() {
+        assert_eq!(resolved(&["-o", "a.CSV"]).output.format, Format::Csv);
+        assert_eq!(
+            resolved(&["-o", "a.csv", "--format", "json"]).output.format,
+            Format::Json
+        );
+        assert_eq!(resolved(&["-o", "a.out"]).output.format, Format::Jsonl);
+        assert_eq!(resolved(&["-o", "-"]).output.path, None);
+    }
+}

@@ -1,0 +1,44 @@
+//! One file per command.
+
+mod config;
+mod fetch;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use super::Environment;
+use super::exit::Exit;
+use super::printer::Printer;
+use super::settings::CommandLine;
+use crate::error::Error;
+
+/// An error, and the printer that knows how it is to be told.
+pub(super) type Failure = (Printer, Error);
+
+/// Runs the command the line names.
+pub(super) fn run(
+    line: &CommandLine,
+    environment: &Environment,
+    early: &Printer,
+) -> Result<Exit, Failure> {
+    match line.command.as_str() {
+        "fetch" => fetch::run(line, environment, early),
+        "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
+        other => {
+            let error = Error::Internal(format!("the command {other:?} has no code"));
+            Err((early.clone(), error))
+        }
+    }
+}
+
+/// The bytes of a file, of standard input for `-`.
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        return match std::io::stdin().lock().read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(source) => Err(Error::io("read", "standard input", source)),
+        };
+    }
+    std::fs::read(path).map_err(|source| Error::io("read", path, source))
+}

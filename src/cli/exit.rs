@@ -1,0 +1,131 @@
+//! Exit codes, decided from how the run ended.
+//!
+//! | code | word | meaning |
+//! |---|---|---|
+//! | 0 | `done` | every URL has its record, failures within `--max-fail` |
+//! | 1 | `internal` | a promise of the program was broken |
+//! | 2 | `usage` | flags, configuration or input are wrong; nothing was done |
+//! | 3 | `output_failed`, `input_failed`, `io` | a file could not be read or written |
+//! | 4 | `some_failed` | more URLs failed than `--max-fail` allows |
+//! | 5 | `all_failed` | not one URL succeeded |
+//! | 6 | `no_usable_proxy` | the pool had no usable proxy |
+//! | 8 | `blocked` | most failures are bans or rate limits: slowing down may help, trying again will not |
+//! | 75 | `locked` | another run writes the same output |
+//! | 130, 143 | `interrupted`, `terminated` | stopped by SIGINT or SIGTERM after a clean flush; `--resume` goes on |
+//!
+//! 8 goes before 5 and 4, because it says what to do.
+
+use std::process::ExitCode;
+
+use crate::config::MaxFail;
+use crate::error::Error;
+use crate::metrics::{FinishReason, Summary};
+use crate::outcome::Outcome;
+
+/// An exit code and its reason word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The number the process returns.
+    pub code: u8,
+    /// The word in the summary and in `--stats`.
+    pub word: &'static str,
+}
+
+impl Exit {
+    /// Success.
+    pub const DONE: Exit = Exit::new(0, "done");
+    /// The caller's settings are wrong.
+    pub const USAGE: Exit = Exit::new(2, "usage");
+
+    const fn new(code: u8, word: &'static str) -> Self {
+        Exit { code, word }
+    }
+
+    /// The exit of a run that came to its end.
+    pub fn of_summary(summary: &Summary, max_fail: MaxFail) -> Self {
+        let totals = &summary.totals;
+        match summary.reason {
+            reason @ FinishReason::Interrupted => Exit::new(130, reason.as_str()),
+            reason @ FinishReason::Terminated => Exit::new(143, reason.as_str()),
+            reason @ (FinishReason::OutputFailed | FinishReason::InputFailed) => {
+                Exit::new(3, reason.as_str())
+            }
+            reason @ FinishReason::NoProxy => Exit::new(6, reason.as_str()),
+            FinishReason::Done => {
+                let failed = totals.failed();
+                let blocked = totals.count(Outcome::Banned) + totals.count(Outcome::RateLimited);
+                if max_fail.admits(failed, totals.done) {
+                    Exit::DONE
+                } else if blocked * 2 > failed {
+                    Exit::new(8, "blocked")
+                } else if failed == totals.done {
+                    Exit::new(5, "all_failed")
+                } else {
+                    Exit::new(4, "some_failed")
+                }
+            }
+        }
+    }
+
+    /// The exit of a run that could not start or go on.
+    pub fn of_error(error: &Error) -> Self {
+        match error {
+            Error::Usage(_) => Exit::USAGE,
+            Error::Io { .. } => Exit::new(3, "io"),
+            Error::NoProxy(_) => Exit::new(6, "no_usable_proxy"),
+            Error::Locked { .. } => Exit::new(75, "locked"),
+            Error::Internal(_) => Exit::new(1, "internal"),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Snapshot;
+
+    fn exit(reason: FinishReason, counts: &[(Outcome, u64)], max_fail: &str) -> u8 {
+        let mut totals = Snapshot::default();
+        for (outcome, count) in counts {
+            let at = Outcome::ALL.iter().position(|each| each == outcome);
+            totals.outcomes[at.expect("listed")] = *count;
+            totals.done += count;
+        }
+        let summary = Summary { reason, totals };
+        Exit::of_summary(&summary, max_fail.parse().expect("limit")).code
+    }
+
+    #[test]
+    fn codes_follow_reason_then_failures_then_their_cause() {
+        use FinishReason::*;
+        use Outcome::*;
+        for (reason, counts, max_fail, code) in [
+            (Done, vec![(Ok, 9)], "0", 0),
+            (Done, vec![], "0", 0),
+            (Done, vec![(Ok, 9), (HttpError, 1)], "0", 4),
+            (Done, vec![(Ok, 9), (HttpError, 1)], "1", 0),
+            (Done, vec![(Ok, 9), (HttpError, 1)], "10%", 0),
+            (Done, vec![(HttpError, 2)], "1", 5),
+            (Done, vec![(Ok, 9), (Banned, 2), (HttpError, 1)], "0", 8),
+            (Done, vec![(RateLimited, 2)], "0", 8),
+            (Done, vec![(Ok, 9), (Banned, 1), (HttpError, 1)], "0", 4),
+            (NoProxy, vec![(Ok, 9)], "0", 6),
+            (Interrupted, vec![(Ok, 9)], "0", 130),
+            (Terminated, vec![(Ok, 9)], "0", 143),
+            (OutputFailed, vec![(Ok, 9)], "0", 3),
+            (InputFailed, vec![(Ok, 9)], "0", 3),
+        ] {
+            assert_eq!(
+                exit(reason, &counts, max_fail),
+                code,
+                "{reason:?} {counts:?}"
+            );
+        }
+    }
+}

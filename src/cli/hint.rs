@@ -1,0 +1,278 @@
+//! The one setting that would have helped.
+//!
+//! Looks at the counters from the most certain cause to the least and stops at the first that explains most failures. Says
+//! nothing rather than something vague.
+
+use super::summary::Report;
+use crate::config::{Size, Span};
+use crate::metrics::{Binding, FinishReason, Snapshot};
+use crate::outcome::Outcome;
+use crate::outcome::StatusSet;
+
+/// Below this a run is too short for its speed to matter.
+const WORTH_SPEEDING_UP_S: f64 = 10.0;
+
+/// A hint for the end of the summary.
+pub fn hint(report: &Report<'_>) -> Option<String> {
+    let totals = &report.summary.totals;
+    let to_file = report.resolved.output.path.is_some();
+    match report.summary.reason {
+        FinishReason::Interrupted | FinishReason::Terminated if to_file => {
+            return Some("the same command with --resume goes on where this run stopped".into());
+        }
+        FinishReason::OutputFailed if to_file => {
+            return Some("make room, then go on with the same command and --resume".into());
+        }
+        FinishReason::Interrupted
+        | FinishReason::Terminated
+        | FinishReason::OutputFailed
+        | FinishReason::InputFailed => return None,
+        FinishReason::NoProxy | FinishReason::Done => {}
+    }
+    let nothing_worked = totals.pool.proven == 0 && totals.pool.total > 0;
+    if report.summary.reason == FinishReason::NoProxy || nothing_worked {
+        let from_pool = pool(report);
+        if from_pool.is_some() {
+            return from_pool;
+        }
+    }
+    let failed = totals.failed();
+    if failed == 0 {
+        return speed(totals);
+    }
+    let cause = Outcome::ALL
+        .into_iter()
+        .find(|outcome| *outcome != Outcome::Ok && totals.count(*outcome) * 2 > failed)?;
+    because_of(cause, report)
+}
+
+/// Why no proxy works.
+fn pool(report: &Report<'_>) -> Option<String> {
+    let faults = &report.summary.totals.proxy_faults;
+    let all: u64 = faults.values().sum();
+    let mostly = |words: &[&str]| {
+        let these: u64 = faults
+            .iter()
+            .filter(|(fault, _)| words.iter().any(|word| fault.contains(word)))
+            .map(|(_, count)| count)
+            .sum();
+        all > 0 && these * 2 > all
+    };
+    if mostly(&["auth", "407"]) {
+        return Some(
+            "most proxies refuse the credentials: check user and password in the list; \
+             at many providers this machine's address has to be allowed first"
+                .into(),
+        );
+    }
+    if mostly(&["timeout"]) {
+        let now = Span(report.resolved.pool.connect_timeout);
+        return Some(format!(
+            "most proxies do not answer in time: raise --connect-timeout (now {now}), or get a fresher list"
+        ));
+    }
+    if mostly(&[
+        "malformed",
+        "handshake closed",
+        "handshake reset",
+        "proxy_tls",
+    ]) {
+        return Some(
+            "most proxies do not speak the protocol they are listed with: for lines without a scheme \
+             try --proxy-scheme socks5"
+                .into(),
+        );
+    }
+    if mostly(&["refused", "unreachable", "reset", "dns"]) {
+        return Some(
+            "most proxies cannot be connected to: get a fresher list with --proxy-file".into(),
+        );
+    }
+    None
+}
+
+fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
+    let totals = &report.summary.totals;
+    let settings = report.resolved;
+    Some(match cause {
+        Outcome::RateLimited => format!(
+            "most failures are rate limits: try --host-rate {}",
+            half_the_pace(totals)
+        ),
+        Outcome::Banned => {
+            let wall = totals.hosts.iter().find(|host| {
+                host.done >= 3 && host.failed == host.done && host.worst == Some(Outcome::Banned)
+            });
+            match wall {
+                Some(host) => format!(
+                    "{} blocks every proxy tried: it needs other proxies or another request, not more retries",
+                    host.host
+                ),
+                None => {
+                    "most failures are bans: slow each proxy down, for example --pair-rate 10/m"
+                        .into()
+                }
+            }
+        }
+        Outcome::Corrupt if !settings.ban.must_match.is_empty() => {
+            let none = totals.count(Outcome::Ok) == 0;
+            format!(
+                "{} bodies match --must-match: compare the regex with a body kept by --body inline",
+                if none { "no" } else { "few" }
+            )
+        }
+        Outcome::Timeout => format!(
+            "most failures are timeouts: raise --max-time (now {})",
+            Span(settings.engine.max_time)
+        ),
+        Outcome::ProxyError => {
+            if let Some(pool) = pool(report) {
+                return Some(pool);
+            }
+            format!(
+                "most URLs ran out of working proxies: raise --max-proxies-per-url (now {})",
+                settings.retry.max_proxies_per_url
+            )
+        }
+        Outcome::TlsError if settings.egress.cacert.is_none() => {
+            "most failures are certificates of targets: name their authority with --cacert FILE"
+                .into()
+        }
+        Outcome::TooLarge => format!(
+            "most failures are large bodies: raise --max-filesize (now {})",
+            Size(settings.egress.max_filesize)
+        ),
+        Outcome::InvalidUrl => {
+            "most lines are not URLs: check the input, --input-format and --url-column".into()
+        }
+        Outcome::HttpError => {
+            let (status, count) = totals
+                .statuses
+                .iter()
+                .filter(|(status, _)| !settings.ban.accept.contains(**status))
+                .max_by_key(|(_, count)| **count)?;
+            if count * 2 <= totals.count(Outcome::HttpError) {
+                return None;
+            }
+            let accept: StatusSet = settings.ban.accept.clone().with(*status, *status);
+            format!("most failures are status {status}: if that is an answer, --accept {accept}")
+        }
+        _ => return None,
+    })
+}
+
+/// Half of what the busiest host was asked, as a quota.
+fn half_the_pace(totals: &Snapshot) -> String {
+    let busiest = totals.hosts.iter().map(|host| host.attempts).max();
+    let seconds = totals.elapsed.as_secs_f64().max(1.0);
+    let half = busiest.unwrap_or(totals.attempts) as f64 / seconds / 2.0;
+    if half >= 1.0 {
+        format!("{}/s", half.floor())
+    } else {
+        format!("{}/m", (half * 60.0).floor().max(1.0))
+    }
+}
+
+/// What would make a good run faster.
+fn speed(totals: &Snapshot) -> Option<String> {
+    if totals.elapsed.as_secs_f64() < WORTH_SPEEDING_UP_S {
+        return None;
+    }
+    match totals.binding? {
+        Binding::Concurrency => Some("-j was the limit: a higher one would be faster".into()),
+        Binding::Rate => Some("--rate was the limit".into()),
+        Binding::HostRate => Some("--host-rate or --delay was the limit".into()),
+        Binding::HostConcurrency => Some("--host-concurrency was the limit".into()),
+        Binding::Proxies => {
+            Some("the limits per proxy were the limit: more proxies would be faster".into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::tests::{Sample, sample, settings};
+    use super::*;
+
+    fn failing(outcome: Outcome) -> Sample {
+        let mut sample = sample();
+        sample.records(&[(Outcome::Ok, 10), (outcome, 90)]);
+        sample.summary.totals.statuses = [(200, 10), (404, 90)].into();
+        sample
+    }
+
+    fn said(sample: &Sample) -> String {
+        hint(&sample.report()).unwrap_or_default()
+    }
+
+    #[test]
+    fn each_common_cause_names_its_flag() {
+        for (outcome, flag) in [
+            (Outcome::RateLimited, "--host-rate 16/s"),
+            (Outcome::Banned, "--pair-rate"),
+            (Outcome::Timeout, "--max-time (now 30s)"),
+            (Outcome::ProxyError, "fresher list"),
+            (Outcome::TlsError, "--cacert"),
+            (Outcome::TooLarge, "--max-filesize (now 10M)"),
+            (Outcome::InvalidUrl, "--url-column"),
+            (Outcome::HttpError, "--accept 200..=299,404"),
+        ] {
+            let hint = said(&failing(outcome));
+            assert!(hint.contains(flag), "{outcome}: {hint}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_when_nothing_is_certain() {
+        let mut mixed = sample();
+        mixed.records(&[
+            (Outcome::Ok, 1),
+            (Outcome::Banned, 5),
+            (Outcome::Timeout, 5),
+        ]);
+        assert_eq!(said(&mixed), "");
+        assert_eq!(said(&failing(Outcome::Corrupt)), "", "no --must-match");
+        assert_eq!(said(&failing(Outcome::NetworkError)), "");
+    }
+
+    #[test]
+    fn a_regex_that_matches_nothing_is_named() {
+        let mut sample = failing(Outcome::Corrupt);
+        sample.resolved = settings(&["--must-match", "x"]);
+        assert!(said(&sample).starts_with("few bodies match --must-match"));
+        sample.records(&[(Outcome::Corrupt, 5)]);
+        assert!(said(&sample).starts_with("no bodies match --must-match"));
+    }
+
+    #[test]
+    fn a_host_that_blocks_everybody_is_named() {
+        let mut sample = failing(Outcome::Banned);
+        sample.summary.totals.hosts[1].failed = 300;
+        assert!(said(&sample).starts_with("http://a.example blocks every proxy"));
+    }
+
+    #[test]
+    fn a_dead_pool_is_explained_by_its_faults() {
+        for (fault, words) in [
+            ("handshake rejected 407", "credentials"),
+            ("connect timeout", "--connect-timeout (now 10s)"),
+            ("handshake malformed", "--proxy-scheme"),
+            ("connect refused", "fresher list"),
+        ] {
+            let mut sample = failing(Outcome::ProxyError);
+            sample.summary.reason = FinishReason::NoProxy;
+            sample.summary.totals.proxy_faults = [(fault.to_owned(), 50)].into();
+            assert!(said(&sample).contains(words), "{fault}: {}", said(&sample));
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_with_a_file_can_be_resumed() {
+        let mut sample = sample();
+        sample.summary.reason = FinishReason::Interrupted;
+        assert_eq!(said(&sample), "", "standard output cannot be resumed");
+        sample.resolved = settings(&["-o", "x.jsonl"]);
+        assert!(said(&sample).contains("--resume"));
+    }
+}

@@ -1,0 +1,289 @@
+//! What is going on, on standard error while a run lasts.
+//!
+//! A bar is drawn only where it can do no harm: on a terminal to which the records do not go as well. `log` prints one line a
+//! second instead. Both show the same line.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+
+use super::args::Progress;
+use super::figures;
+use super::printer::{Level, Printer};
+use crate::config::Streams;
+use crate::metrics::Snapshot;
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// A bar.
+    Bar,
+    /// One line a second.
+    Log,
+    /// Nothing.
+    Nothing,
+}
+
+/// What `--progress` comes to here. A bar that cannot be drawn becomes lines.
+pub fn choose(
+    wanted: Progress,
+    streams: Streams,
+    records_to_stdout: bool,
+    printer: &Printer,
+) -> Shown {
+    let drawable = streams.stderr_is_terminal && !printer.is_json();
+    let harmless = !(records_to_stdout && streams.stdout_is_terminal);
+    match wanted {
+        _ if printer.level() == Level::Quiet => Shown::Nothing,
+        Progress::None => Shown::Nothing,
+        Progress::Log => Shown::Log,
+        Progress::Bar if drawable => Shown::Bar,
+        Progress::Bar => Shown::Log,
+        Progress::Auto if drawable && harmless => Shown::Bar,
+        Progress::Auto => Shown::Nothing,
+    }
+}
+
+/// Shows every snapshot until their sender is dropped, then clears up.
+pub async fn show(snapshots: watch::Receiver<Snapshot>, printer: Printer, shown: Shown) {
+    match shown {
+        Shown::Nothing => {}
+        Shown::Bar => draw(snapshots, &printer).await,
+        Shown::Log => log(snapshots, &printer).await,
+    }
+}
+
+async fn draw(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
+    let bar = ProgressBar::new_spinner();
+    let spinner = style("{spinner} {msg}");
+    let full = style("[{bar:24}] {percent:>3}% {msg}");
+    bar.set_style(spinner);
+    printer.attach(bar.clone());
+    let mut pace = Pace::default();
+    let mut total_known = false;
+    while snapshots.changed().await.is_ok() {
+        let line = {
+            let now = snapshots.borrow_and_update();
+            pace.update(&now);
+            if now.input_ended && !total_known {
+                total_known = true;
+                bar.set_style(full.clone());
+            }
+            if now.input_ended {
+                bar.set_length(now.read);
+                bar.set_position(now.done);
+            }
+            line(&now, pace.per_second)
+        };
+        bar.set_message(line);
+        bar.tick();
+    }
+    bar.finish_and_clear();
+    printer.detach();
+}
+
+/// The templates are constants of this file, so a bad one shows in the first test; a plain bar is still better than none.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+async fn log(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    second.tick().await;
+    let mut pace = Pace::default();
+    loop {
+        tokio::select! {
+            _ = second.tick() => {
+                let text = line(&snapshots.borrow(), pace.per_second);
+                printer.note(&text);
+            }
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                pace.update(&snapshots.borrow());
+            }
+        }
+    }
+}
+
+/// Jobs per second, smoothed.
+#[derive(Debug, Default)]
+struct Pace {
+    per_second: f64,
+    seen: Option<(Duration, u64)>,
+}
+
+impl Pace {
+    /// Half of what is shown is younger than this.
+    const HALF_LIFE: f64 = 5.0;
+
+    fn update(&mut self, now: &Snapshot) {
+        let Some((then, done)) = self.seen else {
+            let seconds = now.elapsed.as_secs_f64();
+            if seconds > 0.0 {
+                self.per_second = now.done as f64 / seconds;
+            }
+            self.seen = Some((now.elapsed, now.done));
+            return;
+        };
+        let seconds = now.elapsed.saturating_sub(then).as_secs_f64();
+        // Shorter steps are more noise than news.
+        if seconds < 0.1 {
+            return;
+        }
+        let current = now.done.saturating_sub(done) as f64 / seconds;
+        let weight = 1.0 - 0.5f64.powf(seconds / Self::HALF_LIFE);
+        self.per_second += weight * (current - self.per_second);
+        self.seen = Some((now.elapsed, now.done));
+    }
+}
+
+/// One line: done/total, rate, results, pool, time left, the limit that binds.
+fn line(now: &Snapshot, per_second: f64) -> String {
+    let total = if now.input_ended {
+        now.read.to_string()
+    } else {
+        "?".to_owned()
+    };
+    let mut line = format!(
+        "{}/{total} {} | {} ok {} failed {} retries | proxies: {} live {} cooling {} quarantined",
+        now.done,
+        figures::rate(per_second),
+        now.done - now.failed(),
+        now.failed(),
+        now.retries,
+        now.pool.ready,
+        now.pool.cooling_pairs,
+        now.pool.quarantined,
+    );
+    if now.input_ended && per_second > 0.0 {
+        let left = now.read.saturating_sub(now.done) as f64 / per_second;
+        if let Ok(left) = Duration::try_from_secs_f64(left.ceil()) {
+            let left = match left.as_secs() {
+                seconds @ 0..60 => format!("{seconds} s"),
+                _ => figures::time(left),
+            };
+            line.push_str(&format!(" | ETA {left}"));
+        }
+    }
+    if let Some(binding) = now.binding {
+        line.push_str(&format!(" | limit: {}", binding.as_str()));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::printer::tests::printer;
+    use super::*;
+    use crate::metrics::{Binding, PoolCounts};
+
+    fn snapshot(seconds: u64, done: u64) -> Snapshot {
+        let mut snapshot = Snapshot {
+            elapsed: Duration::from_secs(seconds),
+            read: 600,
+            input_ended: true,
+            done,
+            retries: 35,
+            pool: PoolCounts {
+                ready: 41,
+                cooling_pairs: 3,
+                quarantined: 12,
+                ..PoolCounts::default()
+            },
+            binding: Some(Binding::HostRate),
+            ..Snapshot::default()
+        };
+        snapshot.outcomes[0] = done;
+        snapshot
+    }
+
+    #[test]
+    fn the_line_tells_work_pool_time_left_and_limit() {
+        let now = snapshot(6, 300);
+        assert_eq!(
+            line(&now, 50.0),
+            "300/600 50.0/s | 300 ok 0 failed 35 retries | proxies: 41 live 3 cooling 12 quarantined \
+             | ETA 6 s | limit: host rate (--host-rate)"
+        );
+        let open = Snapshot {
+            input_ended: false,
+            binding: None,
+            ..now
+        };
+        assert!(line(&open, 50.0).starts_with("300/? 50.0/s"));
+        assert!(!line(&open, 50.0).contains("ETA"), "no total, no end");
+    }
+
+    #[test]
+    fn pace_follows_a_change_within_a_few_half_lives() {
+        let mut pace = Pace::default();
+        pace.update(&snapshot(1, 10));
+        assert_eq!(pace.per_second, 10.0);
+        for second in 2..=21 {
+            pace.update(&snapshot(second, 10 + (second - 1) * 100));
+        }
+        assert!((90.0..=100.0).contains(&pace.per_second), "{pace:?}");
+    }
+
+    #[test]
+    fn a_bar_is_drawn_only_where_it_does_no_harm() {
+        let (normal, _, _) = printer(Level::Normal, false);
+        let (json, _, _) = printer(Level::Normal, true);
+        let (quiet, _, _) = printer(Level::Quiet, false);
+        let terminal = Streams {
+            stdin_is_terminal: true,
+            stdout_is_terminal: true,
+            stderr_is_terminal: true,
+        };
+        for (wanted, streams, to_stdout, printer, shown) in [
+            (Progress::Auto, terminal, false, &normal, Shown::Bar),
+            (Progress::Auto, terminal, true, &normal, Shown::Nothing),
+            (
+                Progress::Auto,
+                Streams::default(),
+                false,
+                &normal,
+                Shown::Nothing,
+            ),
+            (Progress::Auto, terminal, false, &json, Shown::Nothing),
+            (Progress::Bar, terminal, true, &normal, Shown::Bar),
+            (
+                Progress::Bar,
+                Streams::default(),
+                false,
+                &normal,
+                Shown::Log,
+            ),
+            (Progress::Log, terminal, true, &normal, Shown::Log),
+            (Progress::Log, terminal, true, &quiet, Shown::Nothing),
+            (Progress::None, terminal, false, &normal, Shown::Nothing),
+        ] {
+            assert_eq!(
+                choose(wanted, streams, to_stdout, printer),
+                shown,
+                "{wanted:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn log_prints_one_line_a_second_and_ends_with_its_sender() {
+        let (printer, out, err) = printer(Level::Normal, false);
+        let (sender, receiver) = watch::channel(Snapshot::default());
+        let shown = tokio::spawn(show(receiver, printer, Shown::Log));
+        for tenth in 1..=35 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            sender.send_replace(snapshot(tenth / 10, tenth));
+        }
+        drop(sender);
+        shown.await.expect("no panic");
+        assert_eq!(err.text().lines().count(), 3, "{}", err.text());
+        assert_eq!(out.text(), "");
+    }
+}

@@ -1,0 +1,153 @@
+//! The counters of a run as flat JSON: one object, keys with slashes, so that they graph without work.
+//!
+//! A counter that does not apply is `null`; the counters of one site are only kept for the first
+//! [`crate::metrics::MAX_HOSTS`] sites.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::summary::Report;
+use crate::error::Error;
+use crate::outcome::Outcome;
+
+/// The object.
+pub fn stats(report: &Report<'_>) -> Map<String, Value> {
+    let totals = &report.summary.totals;
+    let left = totals.count(Outcome::Skipped) + totals.count(Outcome::Cancelled);
+    let mut map = Map::new();
+    let mut put = |key: String, value: Value| {
+        map.insert(key, value);
+    };
+    put("v".into(), 1.into());
+    put("exit_code".into(), report.exit.code.into());
+    put("finish_reason".into(), report.exit.word.into());
+    put("elapsed_s".into(), totals.elapsed.as_secs_f64().into());
+    for (key, value) in [
+        ("urls/total", totals.read),
+        ("urls/done", totals.done),
+        ("urls/ok", totals.count(Outcome::Ok)),
+        ("urls/failed", totals.failed().saturating_sub(left)),
+        ("urls/skipped", left),
+        ("attempts/total", totals.attempts),
+        ("attempts/retry", totals.retries),
+        ("probes/total", totals.probes),
+        ("probes/failed", totals.probes_failed),
+        ("bytes/wire", totals.bytes_wire),
+        ("bytes/body", totals.bytes_body),
+        ("list/lines", report.intake.lines),
+        ("list/proxies", report.intake.proxies),
+        ("list/duplicates", report.intake.duplicates),
+        ("list/rejected", report.intake.rejected),
+        ("proxy/total", totals.pool.total.into()),
+        ("proxy/usable", totals.pool.ready.into()),
+        ("proxy/untried", totals.pool.unknown.into()),
+        ("proxy/quarantined", totals.pool.quarantined.into()),
+        ("proxy/retired", totals.pool.retired.into()),
+        ("proxy/cooling_pairs", totals.pool.cooling_pairs.into()),
+        ("proxy/proven", totals.pool.proven.into()),
+        (
+            "proxy/never_worked",
+            totals.pool.total.saturating_sub(totals.pool.proven).into(),
+        ),
+    ] {
+        put(key.into(), value.into());
+    }
+    for outcome in Outcome::ALL {
+        put(format!("outcome/{outcome}"), totals.count(outcome).into());
+    }
+    for (status, count) in &totals.statuses {
+        put(format!("status/{status}"), (*count).into());
+    }
+    for (reason, count) in &totals.retry_reasons {
+        put(format!("retry/reason/{reason}"), (*count).into());
+    }
+    for (fault, count) in &totals.proxy_faults {
+        let fault = fault.replace(' ', "_");
+        put(format!("proxy/fault/{fault}"), (*count).into());
+    }
+    for (at, name) in ["p50", "p95", "p99"].into_iter().enumerate() {
+        let value = totals.latency_ms.map(|latency| latency[at]);
+        put(format!("latency_ms/{name}"), value.into());
+    }
+    for host in &totals.hosts {
+        for (name, value) in [
+            ("urls", Value::from(host.done)),
+            ("failed", host.failed.into()),
+            ("requests", host.attempts.into()),
+            ("rate_limited", host.rate_limited.into()),
+            ("banned", host.banned.into()),
+            ("wait_ms", host.wait_ms.into()),
+        ] {
+            put(format!("site/{}/{name}", host.host), value);
+        }
+    }
+    map
+}
+
+/// Writes the object to `path`, replacing what is there as a whole.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, stats: &Map<String, Value>) -> Result<(), Error> {
+    let mut text = serde_json::to_string_pretty(stats)
+        .map_err(|error| Error::Internal(format!("cannot write the counters: {error}")))?;
+    text.push('\n');
+    let failed = |source| Error::io("write", path, source);
+    // A pipe or device cannot be replaced, only written to.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return fs::write(path, text).map_err(failed);
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    fs::write(&name, text).map_err(failed)?;
+    fs::rename(&name, path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::tests::sample;
+    use super::*;
+
+    #[test]
+    fn keys_are_flat_and_tell_the_exit() {
+        let mixed = sample();
+        let map = stats(&mixed.report());
+        assert_eq!(map["exit_code"], 4);
+        assert_eq!(map["finish_reason"], "some_failed");
+        assert_eq!(map["urls/total"], 600);
+        assert_eq!(map["outcome/http_error"], 6);
+        assert_eq!(map["outcome/tls_error"], 0);
+        assert_eq!(map["status/404"], 6);
+        assert_eq!(map["retry/reason/proxy_error"], 80);
+        assert_eq!(map["proxy/never_worked"], 19);
+        assert_eq!(map["proxy/fault/connect_refused"], 7);
+        assert_eq!(map["site/http://a.example/banned"], 9);
+        assert_eq!(map["latency_ms/p95"], 900.4);
+        let mut quiet = sample();
+        quiet.summary.totals.latency_ms = None;
+        assert_eq!(stats(&quiet.report())["latency_ms/p95"], Value::Null);
+        assert!(
+            map.values()
+                .all(|value| !value.is_object() && !value.is_array())
+        );
+    }
+
+    #[test]
+    fn an_older_file_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("stats.json");
+        fs::write(&path, "x".repeat(100_000)).expect("older file");
+        let map = stats(&sample().report());
+        write(&path, &map).expect("written");
+        let read: Value = serde_json::from_slice(&fs::read(&path).unwrap()).expect("JSON");
+        assert_eq!(read.as_object(), Some(&map));
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing left over"
+        );
+        assert!(write(&dir.path().join("no/such.json"), &map).is_err());
+    }
+}
