@@ -41,6 +41,7 @@ fn the_long_help_tells_default_unit_and_example() {
 
     Example: --host-rate 2/s
     ");
+    assert!(text.contains("- round-robin: the one not used for longest"));
     assert!(text.contains("Exit codes:") && output.status.success());
 }
 

@@ -50,7 +50,32 @@ pub struct Cli {
 
 /// The whole command line as clap knows it.
 pub fn root() -> clap::Command {
-    Cli::command()
+    with_words(Cli::command())
+}
+
+/// Lists the words a flag takes on its page, with their meaning. clap's own list would also be in the short help, which has
+/// one line for a flag.
+fn with_words(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let words = arg.get_possible_values();
+            if words.is_empty() || !arg.get_action().takes_values() {
+                return arg;
+            }
+            let page = arg.get_long_help().or(arg.get_help());
+            let mut page = page.map(ToString::to_string).unwrap_or_default();
+            page.push('\n');
+            for word in words {
+                let meaning = word.get_help().map(ToString::to_string);
+                page.push_str(&format!(
+                    "\n- {}: {}",
+                    word.get_name(),
+                    meaning.unwrap_or_default()
+                ));
+            }
+            arg.long_help(page).hide_possible_values(true)
+        })
+        .mut_subcommands(with_words)
 }
 
 /// The id under which the parser keeps the flag with this long name.
