@@ -187,7 +187,11 @@ impl Client {
         };
         job.seq = single.next.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        single.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(job.seq, reply);
+        single
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(job.seq, reply);
         single.jobs.send(job).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())
     }
@@ -229,7 +233,11 @@ impl Client {
         let (control, commands) = mpsc::channel(8);
         let (publish, progress) = watch::channel(Snapshot::default());
         let task = tokio::spawn(engine::run(plan, source, out, commands, publish));
-        Ok(Running { control, progress, task })
+        Ok(Running {
+            control,
+            progress,
+            task,
+        })
     }
 }
 
@@ -313,18 +321,27 @@ impl Single {
         let replies = waiting.clone();
         tokio::spawn(async move {
             while let Some(done) = records.recv().await {
-                let reply =
-                    replies.lock().unwrap_or_else(PoisonError::into_inner).remove(&done.record.seq);
+                let reply = replies
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&done.record.seq);
                 if let Some(reply) = reply {
                     // Whoever asked may have gone away.
                     let _ = reply.send(done);
                 }
             }
             // The run is over: whoever still waits gets an error.
-            replies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            replies
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
             running.join().await
         });
-        Ok(Single { jobs, next: AtomicU64::new(0), waiting })
+        Ok(Single {
+            jobs,
+            next: AtomicU64::new(0),
+            waiting,
+        })
     }
 }
 

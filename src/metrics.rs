@@ -33,8 +33,8 @@ pub struct Snapshot {
     pub probes: u64,
     /// Probes that failed.
     pub probes_failed: u64,
-    /// Failed probes and proxy faults by what went wrong; [`Snapshot::fault_text`] says it in words.
-    pub proxy_faults: HashMap<(Phase, FaultKind), u64>,
+    /// Failed probes and proxy faults by what went wrong: `connect refused`, `handshake rejected 403`.
+    pub proxy_faults: BTreeMap<String, u64>,
     /// Requests in flight now.
     pub in_flight: u64,
     /// Jobs read but not in flight.
@@ -63,11 +63,6 @@ impl Snapshot {
             .iter()
             .position(|each| *each == outcome)
             .map_or(0, |at| self.outcomes[at])
-    }
-
-    /// `connect refused`, `handshake rejected 403`: a key of `proxy_faults` for people.
-    pub fn fault_text((phase, kind): (Phase, FaultKind)) -> String {
-        format!("{phase} {kind}")
     }
 
     /// Records that are not `ok`.
@@ -196,6 +191,7 @@ pub(crate) struct Host<'a> {
 #[derive(Debug)]
 pub(crate) struct Tally {
     snapshot: Snapshot,
+    faults: HashMap<(Phase, FaultKind), u64>,
     latency: Box<[u64; BUCKETS]>,
     /// By the engine's number of the host.
     hosts: HashMap<u32, HostTally>,
@@ -212,6 +208,7 @@ impl Tally {
         let snapshot = Snapshot::default();
         Tally {
             snapshot,
+            faults: HashMap::new(),
             latency: Box::new([0; BUCKETS]),
             hosts: HashMap::new(),
         }
@@ -255,7 +252,7 @@ impl Tally {
     /// A proxy failed, in a probe or in an attempt.
     pub(crate) fn proxy_fault(&mut self, fault: &Fault) {
         let key = (fault.phase, fault.kind);
-        *self.snapshot.proxy_faults.entry(key).or_default() += 1;
+        *self.faults.entry(key).or_default() += 1;
     }
 
     /// A job has its record.
@@ -300,6 +297,10 @@ impl Tally {
         let mut snapshot = self.snapshot.clone();
         snapshot.elapsed = elapsed;
         snapshot.latency_ms = self.percentiles();
+        let faults = self.faults.iter();
+        snapshot.proxy_faults = faults
+            .map(|((phase, kind), count)| (format!("{phase} {kind}"), *count))
+            .collect();
         if with_hosts {
             snapshot.hosts = self.hosts.values().map(HostTally::stats).collect();
             snapshot

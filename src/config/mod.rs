@@ -14,6 +14,7 @@ mod catalog;
 mod environment;
 mod file;
 mod layer;
+mod lists;
 mod nearest;
 mod redact;
 mod request;
@@ -25,12 +26,10 @@ pub use catalog::{Catalog, Kind, Setting};
 pub use environment::{PREFIX, Variables, from_environment};
 pub use file::{from_file, user_file};
 pub use layer::{Entry, Layer, Merged, Origin, RawValue};
+pub use lists::Lists;
 pub use nearest::nearest;
 pub use redact::redact;
 pub use request::{Data, DataKind, RequestParts};
-pub use resolved::{
-    AttemptsDetail, BodyMode, Format, Input, InputFormat, ListSource, MaxFail, Output, OutputMode,
-    ProxySources, Resolved, Streams,
-};
+pub use resolved::{ListSource, MaxFail, ProxySources, Resolved, Streams};
 pub use show::shown;
 pub use units::{Size, Span};

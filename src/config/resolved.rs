@@ -1,16 +1,17 @@
 //! The settings of a run, each mechanism's section by itself, and the checks that need more than one of them.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::Problem;
+use crate::input::{self, Source};
 use crate::job::RequestSpec;
+use crate::output::{self, BodyMode, Mode};
 use crate::proxy::Scheme;
 use crate::secret::Secret;
-use crate::{ban, egress, engine, limit, pool, retry};
+use crate::{ban, client, egress, engine, limit, pool, retry};
 
 /// Everything a fetch needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,9 +19,9 @@ pub struct Resolved {
     /// Where the proxies come from.
     pub proxies: ProxySources,
     /// Where the URLs come from.
-    pub input: Input,
+    pub input: input::Settings,
     /// Where the records go.
-    pub output: Output,
+    pub output: output::Settings,
     /// The request all jobs share.
     pub request: RequestSpec,
     /// Rates, concurrency, spacing.
@@ -80,117 +81,6 @@ impl ListSource {
             ListSource::File(text.into())
         }
     }
-}
-
-/// Job sources.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Input {
-    /// URLs on the command line.
-    pub urls: Vec<String>,
-    /// Input files; `-` is standard input.
-    pub files: Vec<String>,
-    /// What the files hold; `None` goes by suffix.
-    pub format: Option<InputFormat>,
-    /// CSV column of the URL; `None` means `url`.
-    pub url_column: Option<String>,
-}
-
-/// What an input file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputFormat {
-    /// One URL a line.
-    Text,
-    /// One JSON object a line.
-    Jsonl,
-    /// CSV with a header.
-    Csv,
-}
-
-/// Record sinks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Output {
-    /// The file; `None` is standard output.
-    pub path: Option<PathBuf>,
-    /// What is written.
-    pub format: Format,
-    /// Fields to keep, in this order; `None` keeps all.
-    pub fields: Option<Vec<String>>,
-    /// What an existing file means.
-    pub mode: OutputMode,
-    /// With `Resume`: fetch again what failed.
-    pub retry_failed: bool,
-    /// Do not defuse CSV cells that a spreadsheet would run.
-    pub csv_raw: bool,
-    /// What becomes of bodies.
-    pub body: BodyMode,
-    /// Directory for bodies, with [`BodyMode::File`].
-    pub save_dir: Option<PathBuf>,
-    /// How much each entry of `attempt_log` says.
-    pub attempts: AttemptsDetail,
-    /// Line printed to standard output for each record.
-    pub write_out: Option<String>,
-}
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// One JSON object a line.
-    #[default]
-    Jsonl,
-    /// CSV with a fixed header.
-    Csv,
-    /// One JSON array.
-    Json,
-}
-
-impl Format {
-    /// The format the suffix of the file name asks for, else JSONL.
-    pub fn of(path: Option<&Path>) -> Self {
-        let suffix = path.and_then(Path::extension).and_then(OsStr::to_str);
-        match suffix.unwrap_or_default().to_ascii_lowercase().as_str() {
-            "csv" => Format::Csv,
-            "json" => Format::Json,
-            _ => Format::Jsonl,
-        }
-    }
-}
-
-/// What to do with an existing output file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OutputMode {
-    /// Refuse it.
-    #[default]
-    New,
-    /// Add to it.
-    Append,
-    /// Replace it.
-    Overwrite,
-    /// Repair it, skip what it holds, add the rest.
-    Resume,
-}
-
-/// What becomes of bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BodyMode {
-    /// Dropped.
-    #[default]
-    None,
-    /// Text in the record.
-    Inline,
-    /// Base64 in the record.
-    Base64,
-    /// A file each below `save_dir`.
-    File,
-}
-
-/// How much each entry of `attempt_log` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AttemptsDetail {
-    /// Proxy, outcome, status, times.
-    #[default]
-    Short,
-    /// All of it.
-    Full,
 }
 
 /// How many records may fail before the run counts as failed.
@@ -260,6 +150,18 @@ pub struct Streams {
 }
 
 impl Resolved {
+    /// The sections that a client is made of.
+    pub fn client_settings(&self) -> client::Settings {
+        client::Settings {
+            limits: self.limit.clone(),
+            retry: self.retry.clone(),
+            pool: self.pool.clone(),
+            ban: self.ban.clone(),
+            egress: self.egress.clone(),
+            engine: self.engine.clone(),
+        }
+    }
+
     /// Everything that one section alone cannot tell. Nothing has been opened or sent yet when this fails.
     ///
     /// # Errors
@@ -286,7 +188,12 @@ impl Resolved {
                 "name them as arguments or with -i FILE; -i - reads them from standard input",
             ));
         }
-        let urls = self.input.files.iter().filter(|file| *file == "-").count();
+        let urls = self
+            .input
+            .files
+            .iter()
+            .filter(|file| **file == Source::Stdin)
+            .count();
         let lists = self
             .proxies
             .lists
@@ -346,17 +253,17 @@ impl Resolved {
             )
             .hint("send the records to a file with -o FILE"));
         }
-        if to_stdout && output.mode != OutputMode::New {
+        if to_stdout && output.mode != Mode::New {
             let flag = match output.mode {
-                OutputMode::Append => "--append",
-                OutputMode::Overwrite => "--overwrite",
+                Mode::Append => "--append",
+                Mode::Overwrite => "--overwrite",
                 _ => "--resume",
             };
             return Err(
                 Problem::new(format!("{flag} needs an output file")).hint("name it with -o FILE")
             );
         }
-        if output.retry_failed && output.mode != OutputMode::Resume {
+        if output.retry_failed && output.mode != Mode::Resume {
             return Err(Problem::new("--retry-failed is only used with --resume")
                 .hint("add --resume, or drop --retry-failed"));
         }
@@ -382,11 +289,11 @@ mod tests {
                 lines: vec![Secret::new("direct")],
                 ..ProxySources::default()
             },
-            input: Input {
+            input: input::Settings {
                 urls: vec!["http://example.com".into()],
-                ..Input::default()
+                ..input::Settings::default()
             },
-            output: Output::default(),
+            output: output::Settings::default(),
             request: RequestSpec::default(),
             limit: limit::Settings::default(),
             retry: retry::Settings::default(),
@@ -409,11 +316,11 @@ mod tests {
             ("no proxies", "--proxy-file", |r| r.proxies.lines.clear()),
             ("no URLs", "-i FILE", |r| r.input.urls.clear()),
             ("-i - and --proxy-file -", "file", |r| {
-                r.input.files = vec!["-".into()];
+                r.input.files = vec![Source::Stdin];
                 r.proxies.lists = vec![ListSource::Stdin];
             }),
             ("-i - twice", "file", |r| {
-                r.input.files = vec!["-".into(), "-".into()];
+                r.input.files = vec![Source::Stdin, Source::Stdin];
             }),
             ("--proxy-file - and @-", "file", |r| {
                 r.request_from_stdin = true;
@@ -428,9 +335,7 @@ mod tests {
             ("--write-out", "-o FILE", |r| {
                 r.output.write_out = Some("x".into());
             }),
-            ("--resume", "-o FILE", |r| {
-                r.output.mode = OutputMode::Resume
-            }),
+            ("--resume", "-o FILE", |r| r.output.mode = Mode::Resume),
             ("jitter 2", "--delay", |r| r.limit.jitter = 2.0),
         ];
         for (what, hint, change) in cases {
@@ -453,7 +358,7 @@ mod tests {
         };
         assert_eq!(complete().check(terminal), Ok(()));
         let mut reading = complete();
-        reading.input.files = vec!["-".into()];
+        reading.input.files = vec![Source::Stdin];
         let problem = reading.check(terminal).unwrap_err();
         assert_eq!(problem.what, "-i -: standard input is a terminal");
         assert_eq!(reading.check(Streams::default()), Ok(()));

@@ -42,7 +42,7 @@ pub trait JobSource: Send + 'static {
 }
 
 /// What to read and how.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     /// URLs named as arguments; they come first.
     pub urls: Vec<String>,

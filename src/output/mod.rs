@@ -37,7 +37,7 @@ use crate::error::Problem;
 pub const SCHEMA: &str = include_str!("../../schema/record.v1.json");
 
 /// Where and how records are written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     /// The file; `None` is standard output.
     pub path: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::words::{INPUT_FORMATS, words};
-use crate::config::InputFormat;
+use crate::input::InputFormat;
 
 /// `URL… -i --input-format --url-column`.
 #[derive(Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::words::{ATTEMPTS, BODIES, FORMATS, words};
-use crate::config::{AttemptsDetail, BodyMode, Format};
+use crate::output::{Attempts, BodyMode, Format};
 
 /// `-o --format --fields --body --headers --attempts -w` and what an existing file means.
 #[derive(Args)]
@@ -58,7 +58,7 @@ pub struct OutputArgs {
 
     /// How much the record says of each attempt
     #[arg(long, value_name = "HOW", default_value = "short", value_parser = words(&ATTEMPTS))]
-    pub attempts: AttemptsDetail,
+    pub attempts: Attempts,
 
     /// Print this line to standard output for each record
     ///

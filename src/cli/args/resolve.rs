@@ -3,18 +3,17 @@
 //! This is the only place that knows both the flags and the sections.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::ArgMatches;
 
 use super::FetchArgs;
-use crate::config::{
-    Data, DataKind, Format, Input, ListSource, Output, OutputMode, ProxySources, RequestParts,
-    Resolved,
-};
+use crate::config::{Data, DataKind, ListSource, ProxySources, RequestParts, Resolved};
 use crate::egress::HttpVersions;
 use crate::error::Error;
 use crate::outcome::StatusSet;
-use crate::{ban, egress, engine, limit, pool, retry};
+use crate::output::{self, Format, Mode};
+use crate::{ban, egress, engine, input, limit, pool, retry};
 
 /// Sorts the flags into sections. `matches` tells the order of flags that make up one body; `read` returns the bytes of a
 /// file, of standard input for `-`.
@@ -41,11 +40,12 @@ pub fn resolve(
             refresh: seconds(args.proxies.proxy_refresh),
             strict: args.proxies.strict,
         },
-        input: Input {
+        input: input::Settings {
             urls: args.input.urls.clone(),
-            files: args.input.input.clone(),
+            files: args.input.input.iter().map(|text| source(text)).collect(),
             format: args.input.input_format,
             url_column: args.input.url_column.clone(),
+            request: Arc::default(),
         },
         output: output(args),
         request_from_stdin: request.reads_stdin(),
@@ -103,6 +103,7 @@ pub fn resolve(
             max_time: args.request.max_time.0,
             sticky: args.rotation.sticky.clone(),
             headers: args.output.headers,
+            resumed: args.output.resume,
             seed: args.run.seed,
             ..engine::Settings::default()
         },
@@ -111,10 +112,18 @@ pub fn resolve(
     })
 }
 
-fn output(args: &FetchArgs) -> Output {
+fn source(text: &str) -> input::Source {
+    if text == "-" {
+        input::Source::Stdin
+    } else {
+        input::Source::File(text.into())
+    }
+}
+
+fn output(args: &FetchArgs) -> output::Settings {
     let flags = &args.output;
     let path = flags.output.clone().filter(|path| path.as_os_str() != "-");
-    Output {
+    output::Settings {
         format: flags.format.unwrap_or_else(|| Format::of(path.as_deref())),
         path,
         fields: (!flags.fields.is_empty()).then(|| {
@@ -122,13 +131,13 @@ fn output(args: &FetchArgs) -> Output {
             names.map(|name| name.trim().to_owned()).collect()
         }),
         mode: if flags.append {
-            OutputMode::Append
+            Mode::Append
         } else if flags.overwrite {
-            OutputMode::Overwrite
+            Mode::Overwrite
         } else if flags.resume {
-            OutputMode::Resume
+            Mode::Resume
         } else {
-            OutputMode::New
+            Mode::New
         },
         retry_failed: flags.retry_failed,
         csv_raw: flags.csv_raw,
@@ -136,6 +145,7 @@ fn output(args: &FetchArgs) -> Output {
         save_dir: flags.save_dir.clone(),
         attempts: flags.attempts,
         write_out: flags.write_out.clone(),
+        tag_columns: Vec::new(),
     }
 }
 
@@ -189,8 +199,8 @@ mod tests {
     fn without_flags_every_section_is_its_own_default() {
         let resolved = resolved(&[]);
         assert_eq!(resolved.proxies, ProxySources::default());
-        assert_eq!(resolved.input, Input::default());
-        assert_eq!(resolved.output, Output::default());
+        assert_eq!(resolved.input, input::Settings::default());
+        assert_eq!(resolved.output, output::Settings::default());
         assert_eq!(resolved.limit, limit::Settings::default());
         assert_eq!(resolved.retry, retry::Settings::default());
         assert_eq!(resolved.pool, pool::Settings::default());

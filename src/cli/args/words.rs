@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{Color, LogFormat, Progress};
-use crate::config::{AttemptsDetail, BodyMode, Format, InputFormat};
 use crate::engine::Sticky;
 use crate::error::Problem;
+use crate::input::InputFormat;
+use crate::output::{Attempts, BodyMode, Format};
 use crate::pool::{OnNoProxy, Strategy};
 use crate::proxy::Scheme;
 
@@ -113,13 +114,9 @@ pub(super) const BODIES: [Word<BodyMode>; 4] = [
     ("file", "a file each below --save-dir", BodyMode::File),
 ];
 
-pub(super) const ATTEMPTS: [Word<AttemptsDetail>; 2] = [
-    (
-        "short",
-        "proxy, outcome, status and times",
-        AttemptsDetail::Short,
-    ),
-    ("full", "with blame, rule and error", AttemptsDetail::Full),
+pub(super) const ATTEMPTS: [Word<Attempts>; 2] = [
+    ("short", "proxy, outcome, status and times", Attempts::Short),
+    ("full", "with blame, rule and error", Attempts::Full),
 ];
 
 /// Reads `--sticky`.

@@ -1,9 +1,13 @@
 //! `fetch`: the main job.
 
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, Interval, interval_at};
 
 use super::{Failure, read};
 use crate::cli::Environment;
@@ -15,52 +19,14 @@ use crate::cli::progress::{self, Shown};
 use crate::cli::settings::{CommandLine, gather};
 use crate::cli::signals::{self, Signal};
 use crate::cli::stats;
-use crate::cli::summary::{Intake, Report, render};
-use crate::config::Resolved;
-use crate::error::Error;
-use crate::metrics::{Snapshot, Summary};
-
-/// Fields of a record, in the order of the schema.
-const FIELDS: [&str; 38] = [
-    "v",
-    "id",
-    "seq",
-    "input",
-    "url",
-    "final_url",
-    "method",
-    "tag",
-    "outcome",
-    "ok",
-    "status",
-    "http_version",
-    "content_type",
-    "charset",
-    "proxy",
-    "proxy_connect_status",
-    "exit_ip",
-    "attempts",
-    "proxies_tried",
-    "attempt_log",
-    "ban",
-    "edge",
-    "error",
-    "redirects",
-    "timing",
-    "started_at",
-    "finished_at",
-    "size_wire",
-    "size_body",
-    "truncated",
-    "body_sha256",
-    "title",
-    "fields",
-    "headers",
-    "body",
-    "body_b64",
-    "body_path",
-    "resumed",
-];
+use crate::cli::summary::{self, Intake, render};
+use crate::client::Client;
+use crate::config::{Lists, Resolved};
+use crate::engine::Control;
+use crate::error::{Error, Problem};
+use crate::metrics::{FinishReason, Snapshot, Summary};
+use crate::proxy::list::{ProxyList, Report};
+use crate::{input, output};
 
 /// Gathers and checks the settings, then runs.
 pub(super) fn run(
@@ -69,7 +35,8 @@ pub(super) fn run(
     early: &Printer,
 ) -> Result<Exit, Failure> {
     if line.has("list_fields") {
-        let listed = early.data(&format!("{}\n", FIELDS.join("\n")));
+        let fields: Vec<&str> = output::field_names().collect();
+        let listed = early.data(&format!("{}\n", fields.join("\n")));
         return listed
             .map(|()| Exit::DONE)
             .map_err(|error| (early.clone(), error));
@@ -80,10 +47,11 @@ pub(super) fn run(
     let prepare = || {
         let resolved = resolve(&gathered.args, &gathered.matches, &mut read)?;
         resolved.check(environment.streams)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        // One thread: the work is waiting, and waking other threads costs more than it brings (benches/README.md).
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Error::Internal(format!("cannot start threads: {error}")))?;
+            .map_err(|error| Error::Internal(format!("cannot start the runtime: {error}")))?;
         Ok((Arc::new(resolved), runtime))
     };
     let (resolved, runtime) =
@@ -109,7 +77,7 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
         resume_unwind(failed.into_panic());
     }
     let Ended { summary, intake } = ended?;
-    let report = Report {
+    let report = summary::Report {
         summary: &summary,
         exit: Exit::of_summary(&summary, resolved.max_fail),
         intake,
@@ -131,12 +99,168 @@ struct Ended {
     intake: Intake,
 }
 
-/// Fetches. `control` brings the signals; the progress display ends when `snapshots` is dropped.
+/// Fetches. `signals` steer the run; the progress display ends when `snapshots` is dropped.
 async fn run_fetch(
-    _resolved: Arc<Resolved>,
-    _printer: &Printer,
-    _control: mpsc::Receiver<Signal>,
-    _snapshots: watch::Sender<Snapshot>,
+    resolved: Arc<Resolved>,
+    printer: &Printer,
+    mut signals: mpsc::Receiver<Signal>,
+    snapshots: watch::Sender<Snapshot>,
 ) -> Result<Ended, Error> {
-    Err(Error::Internal("not wired".into()))
+    let mut lists = Lists::open(resolved.proxies.clone())?;
+    let list = lists.read().await?;
+    let intake = announce(&list, printer);
+    let client = Client::builder()
+        .proxies(list.proxies)
+        .settings(resolved.client_settings())
+        .build()?;
+    let jobs = input::prepare(input::Settings {
+        request: Arc::new(resolved.request.clone()),
+        ..resolved.input.clone()
+    })?;
+    let opened = output::open(output::Settings {
+        tag_columns: jobs.tag_columns(),
+        ..resolved.output.clone()
+    })?;
+    if opened.repaired.cut_bytes > 0 {
+        let cut = opened.repaired.cut_bytes;
+        printer.note(&format!(
+            "the last row of the output was torn; {cut} bytes were cut"
+        ));
+    }
+    let source = jobs.start(opened.done)?;
+    let skipped = source.skipped();
+    let writer = opened.writer.start()?;
+    let running = client.start(source, writer.sender.clone())?;
+    let control = running.control.clone();
+    let mut progress = running.progress.clone();
+    let mut steering = Steering {
+        lists,
+        control,
+        printer: printer.clone(),
+    };
+    let mut refresh = Refresh::every(resolved.proxies.refresh);
+    let mut ended = pin!(running.join());
+    let mut listening = true;
+    let (summary, read) = loop {
+        tokio::select! {
+            ended = &mut ended => break ended,
+            signal = signals.recv(), if listening => match signal {
+                Some(signal) => steering.obey(signal).await,
+                None => listening = false,
+            },
+            () = refresh.due() => steering.obey(Signal::Reload).await,
+            Ok(()) = progress.changed() => {
+                let snapshot = progress.borrow_and_update().clone();
+                // The display may have ended before the run has.
+                let _ = snapshots.send(snapshot);
+            }
+        }
+    };
+    let written = tokio::task::spawn_blocking(move || writer.join()).await;
+    written.unwrap_or_else(|failed| resume_unwind(failed.into_panic()))?;
+    read?;
+    let skipped = skipped.load(Ordering::Relaxed);
+    if skipped > 0 {
+        printer.note(&format!(
+            "{skipped} URLs were skipped: the output has their rows"
+        ));
+    }
+    Ok(Ended { summary, intake })
+}
+
+/// Says what the proxy list held.
+fn announce(list: &ProxyList, printer: &Printer) -> Intake {
+    let Report {
+        lines,
+        proxies,
+        duplicates,
+        rejected,
+        rejects,
+    } = &list.report;
+    for reject in rejects.iter().take(REJECTS_SHOWN) {
+        printer.warn(&Problem::new(reject.to_string()));
+    }
+    let more = rejected.saturating_sub(REJECTS_SHOWN as u64);
+    if more > 0 {
+        printer.warn(&Problem::new(format!(
+            "{more} further entries of the proxy list rejected"
+        )));
+    }
+    if list.only_direct() {
+        printer.warn(
+            &Problem::new("the pool holds only direct: every target sees this machine's address")
+                .hint("name proxies with --proxy-file FILE or -x URL"),
+        );
+    }
+    Intake {
+        lines: *lines,
+        proxies: *proxies,
+        duplicates: *duplicates,
+        rejected: *rejected,
+    }
+}
+
+/// Rejected entries shown one by one; the rest is counted.
+const REJECTS_SHOWN: usize = 10;
+
+/// Acts on signals while the run goes on.
+struct Steering {
+    lists: Lists,
+    control: mpsc::Sender<Control>,
+    printer: Printer,
+}
+
+impl Steering {
+    async fn obey(&mut self, signal: Signal) {
+        let control = match signal {
+            Signal::Drain(code) => {
+                self.printer
+                    .note("finishing what is in flight; once more stops now");
+                Control::Drain(reason_of(code))
+            }
+            Signal::Stop => Control::Stop(FinishReason::Interrupted),
+            Signal::Reload => match self.lists.read().await {
+                Ok(list) => {
+                    self.printer.note(&format!(
+                        "proxy list read again: {} proxies",
+                        list.proxies.len()
+                    ));
+                    Control::Replace(list.proxies)
+                }
+                Err(error) => {
+                    let problem = Problem::new(format!("the proxy list stays as it was: {error}"));
+                    self.printer.warn(&problem);
+                    return;
+                }
+            },
+        };
+        // A run that has ended needs no steering.
+        let _ = self.control.send(control).await;
+    }
+}
+
+fn reason_of(code: u8) -> FinishReason {
+    if code == 143 {
+        FinishReason::Terminated
+    } else {
+        FinishReason::Interrupted
+    }
+}
+
+/// The beat of `--proxy-refresh`.
+struct Refresh(Option<Interval>);
+
+impl Refresh {
+    fn every(period: Option<Duration>) -> Self {
+        Refresh(period.map(|period| interval_at(Instant::now() + period, period)))
+    }
+
+    async fn due(&mut self) {
+        match &mut self.0 {
+            Some(interval) => {
+                interval.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
 }
