@@ -25,6 +25,9 @@ use super::stream::Stream;
 use super::wire::split_authority;
 use super::world::World;
 
+/// Between the last bytes of a body that breaks off and the reset of its stream.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
 /// Serves HTTP/2 until the client leaves.
 ///
 /// # Errors
@@ -36,10 +39,11 @@ pub(super) async fn serve(world: &Arc<World>, stream: Stream, route: Route) -> i
         let (world, route) = (world.clone(), route.clone());
         async move { exchange(&world, &route, request).await }
     });
-    hyper::server::conn::http2::Builder::new(streams)
+    let served = hyper::server::conn::http2::Builder::new(streams.clone())
         .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(io::Error::other)
+        .await;
+    raise_panic(&mut streams.0.lock().unwrap_or_else(PoisonError::into_inner));
+    served.map_err(io::Error::other)
 }
 
 /// Runs the streams of one connection, and no longer than it.
@@ -52,8 +56,19 @@ where
 {
     fn execute(&self, stream: F) {
         let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while streams.try_join_next().is_some() {}
+        raise_panic(&mut streams);
         streams.spawn(stream);
+    }
+}
+
+/// Reaps the streams that have ended; one that has panicked takes its connection with it, which is where panics are kept.
+fn raise_panic(streams: &mut JoinSet<()>) {
+    while let Some(done) = streams.try_join_next() {
+        if let Err(error) = done
+            && let Ok(payload) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(payload);
+        }
     }
 }
 
@@ -157,6 +172,8 @@ struct Outgoing {
     end: End,
     pause: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// The pause before a cut has been made.
+    flushed: bool,
 }
 
 impl Outgoing {
@@ -167,6 +184,7 @@ impl Outgoing {
             end: pieces.end,
             pause: pieces.pause,
             sleep: None,
+            flushed: false,
         }
     }
 
@@ -198,6 +216,12 @@ impl HttpBody for Outgoing {
         let piece = match (self.pieces.next(), self.end) {
             (Some(piece), _) => piece,
             (None, End::Whole) => return Poll::Ready(None),
+            // A reset overtakes frames that still wait to be sent; let the half that there is go first.
+            (None, End::Cut) if !self.flushed => {
+                self.flushed = true;
+                self.sleep = Some(Box::pin(tokio::time::sleep(BEFORE_CUT)));
+                return self.poll_frame(cx);
+            }
             (None, End::Cut) => {
                 self.end = End::Whole;
                 return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())));

@@ -135,9 +135,10 @@ impl Origin {
 
     pub(super) fn stats(&self) -> BTreeMap<String, HostStats> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        let named =
-            |(name, host): (&Box<str>, &Arc<Host>)| (name.to_string(), host.counters.snapshot());
-        hosts.iter().map(named).collect()
+        let named = hosts
+            .values()
+            .map(|host| (host.name.to_string(), host.counters.snapshot()));
+        named.collect()
     }
 
     /// The host of this lower-case name.

@@ -30,6 +30,9 @@ pub(super) enum Show {
     WrongName,
 }
 
+/// By what is shown, whether an origin shows it, and the name.
+type Cache = HashMap<(Show, bool, Box<str>), Arc<ServerConfig>>;
+
 /// Issues certificates and remembers them.
 pub(super) struct Authority {
     trusted: Issuer<'static, KeyPair>,
@@ -40,7 +43,7 @@ pub(super) struct Authority {
     leaf_key: KeyPair,
     /// Offered to clients of origins.
     alpn: Vec<Vec<u8>>,
-    cache: Mutex<HashMap<(Show, bool, Box<str>), Arc<ServerConfig>>>,
+    cache: Mutex<Cache>,
 }
 
 impl fmt::Debug for Authority {

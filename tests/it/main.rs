@@ -1,5 +1,6 @@
 //! Tests with real files, sockets and time.
 
 mod input;
+mod lab;
 mod output;
 mod output_resume;
