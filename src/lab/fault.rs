@@ -58,8 +58,8 @@ pub enum Fault {
     Stale,
     /// `redirect-loop`: 302 to the same URL for every plain request.
     RedirectLoop,
-    /// `dies-after(requests)` or `dies-after(requests,revives_after_ms)`: resets everything after so many requests, for
-    /// good or for so long.
+    /// `dies-after(requests)` or `dies-after(requests,revives_after_ms)`: resets everything after so many requests (a
+    /// tunnel is one), for good or for so long.
     DiesAfter {
         /// Requests served before it dies.
         requests: u64,

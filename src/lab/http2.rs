@@ -108,7 +108,7 @@ async fn exchange(
         via: route.via,
         resumed_from: route.resumed_from,
     };
-    let answer = respond(world, &asked).await?;
+    let answer = respond(world, &asked, route.lags).await?;
     if !answer.wait.is_zero() {
         tokio::time::sleep(answer.wait).await;
     }

@@ -198,6 +198,7 @@ async fn origin(
         host: name.as_str().into(),
         https: false,
         resumed_from: None,
+        lags: false,
     };
     let config = world.authority.origin(&name, Show::Trusted)?;
     serve::any(world, Box::new(tcp), route, config).await

@@ -414,3 +414,16 @@ async fn run(builder: &Builder) -> io::Result<(Arc<World>, Ports, Running)> {
 async fn finish(mut running: Running) {
     running.tasks.shutdown().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "a task of the lab has panicked: boom")]
+    async fn a_panic_of_a_task_is_raised_when_the_lab_stops() {
+        let lab = Lab::builder().perfect(1).start().await.unwrap();
+        lab.world.note_panic(&"boom");
+        lab.stop().await;
+    }
+}

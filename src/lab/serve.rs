@@ -22,6 +22,8 @@ pub(super) struct Route {
     pub(super) host: Arc<str>,
     pub(super) https: bool,
     pub(super) resumed_from: Option<Option<u32>>,
+    /// Inside a tunnel to a site, where only the site can imitate the lag of the proxy.
+    pub(super) lags: bool,
 }
 
 /// Serves a site on a connection whose client may or may not begin with TLS.
@@ -116,7 +118,7 @@ async fn http1(world: &Arc<World>, mut wire: Wire, route: Route) -> io::Result<(
             via: route.via,
             resumed_from: route.resumed_from,
         };
-        let answer = respond(world, &request).await?;
+        let answer = respond(world, &request, route.lags).await?;
         let asked = Asked {
             host: &host,
             path: head.target(),
@@ -133,11 +135,14 @@ async fn http1(world: &Arc<World>, mut wire: Wire, route: Route) -> io::Result<(
     Ok(())
 }
 
-/// The answer of a site to a request inside a tunnel, after the lag of the proxy in between.
-pub(super) async fn respond(world: &World, request: &Request<'_>) -> io::Result<answer::Answer> {
-    if let Some(number) = request.via.proxy
-        && let Some(proxy) = world.proxies.get(number as usize)
-    {
+/// The answer of a site, after the lag of the proxy in between where that is asked for.
+pub(super) async fn respond(
+    world: &World,
+    request: &Request<'_>,
+    lags: bool,
+) -> io::Result<answer::Answer> {
+    if lags && let Some(number) = request.via.proxy {
+        let proxy = world.proxy(number);
         // A tunnel hides its requests from the counters of the proxy; the path is what tells one lag from another.
         let count = request
             .path

@@ -119,6 +119,7 @@ pub(super) async fn carry(
                 host: host.into(),
                 https: false,
                 resumed_from: None,
+                lags: true,
             };
             let config = world.authority.origin(host, show)?;
             serve::any(world, stream, route, config).await

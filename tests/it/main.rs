@@ -2,5 +2,7 @@
 
 mod input;
 mod lab;
+mod lab_client;
+mod lab_faults;
 mod output;
 mod output_resume;
