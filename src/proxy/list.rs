@@ -19,7 +19,7 @@ pub use super::parse::Options;
 
 /// Longest line, CSV row or JSON string read, in bytes. Real entries have less than 300; more is a file of another kind.
 pub const MAX_LINE: usize = 8192;
-/// Most proxies taken from one source: about 1.3 GB. Templates make it possible to ask for more in a few lines.
+/// Most proxies taken from one source: about 2 GB. Templates make it possible to ask for more in a few lines.
 pub const MAX_PROXIES: usize = 5_000_000;
 /// Rejects kept for the report; further ones are only counted.
 const KEPT_REJECTS: usize = 1000;

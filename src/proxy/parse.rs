@@ -14,7 +14,7 @@
 //! then a dotted name, then a bare word), then, between bare words, the form listed first. Two equally sure ones are refused:
 //! a wrong guess would send the password to a stranger as a host name. `%xx` is decoded where URLs have it, in front of `@`.
 //!
-//! Text is split first and `${NAME}` is replaced afterwards (in [`super::template`]), so the values may hold any character.
+//! Text is split first and `${NAME}` is replaced afterwards, so the values may hold any character.
 
 use std::fmt;
 
