@@ -212,7 +212,11 @@ impl Coding {
 
 /// The frame being decoded. Shared between [`Decoder`] and the bottom of its reader; the lock is never contended.
 #[derive(Clone, Default)]
-struct Feed(Arc<Mutex<Fed>>, Bytes);
+struct Feed {
+    shared: Arc<Mutex<Fed>>,
+    /// Taken from `shared` and not yet consumed.
+    current: Bytes,
+}
 
 #[derive(Default)]
 struct Fed {
@@ -222,25 +226,27 @@ struct Fed {
 
 impl Feed {
     fn lock(&self) -> std::sync::MutexGuard<'_, Fed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl AsyncBufRead for Feed {
     fn poll_fill_buf(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        if this.1.is_empty() {
-            let mut fed = this.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if this.current.is_empty() {
+            let mut fed = this.lock();
             if fed.chunk.is_empty() && !fed.ended {
                 return Poll::Pending;
             }
-            this.1 = std::mem::take(&mut fed.chunk);
+            let chunk = std::mem::take(&mut fed.chunk);
+            drop(fed);
+            this.current = chunk;
         }
-        Poll::Ready(Ok(&this.1))
+        Poll::Ready(Ok(&this.current))
     }
 
     fn consume(self: Pin<&mut Self>, amount: usize) {
-        self.get_mut().1.advance(amount);
+        self.get_mut().current.advance(amount);
     }
 }
 

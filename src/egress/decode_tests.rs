@@ -108,7 +108,7 @@ fn unknown_encodings_are_left_alone_and_towers_are_refused() {
 #[test]
 fn damage_and_an_early_end_are_complaints() {
     for coding in ["gzip", "br", "zstd", "deflate"] {
-        let plain: Vec<u8> = (0..20_000u32).map(|n| (n * 7919 >> 3) as u8).collect();
+        let plain: Vec<u8> = (0..20_000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
         let encoded = encode(coding, &plain);
         let cut = decode(coding, &encoded[..encoded.len() - 5], 1000).unwrap_err();
         assert!(cut.0.contains(coding), "{cut:?}");

@@ -17,10 +17,13 @@ const KEEP: Duration = Duration::from_secs(30);
 /// Names remembered; a list with more distinct names has no use for a memory.
 const NAMES_MAX: usize = 1024;
 
+/// When each name was looked up, and what it was.
+type Known = HashMap<Box<str>, (Instant, Arc<[IpAddr]>)>;
+
 /// The memory of look-ups.
 #[derive(Default)]
 pub(super) struct Resolver {
-    known: Mutex<HashMap<Box<str>, (Instant, Arc<[IpAddr]>)>>,
+    known: Mutex<Known>,
 }
 
 impl Resolver {
@@ -58,7 +61,7 @@ impl Resolver {
         Ok(addresses)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, (Instant, Arc<[IpAddr]>)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,6 @@
 //! Tests with real files, sockets and time.
 
+mod egress;
 mod input;
 mod lab;
 mod lab_client;

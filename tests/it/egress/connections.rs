@@ -1,0 +1,245 @@
+//! Which connection serves which request, and what a stale one costs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxywheel::egress::{CookieSource, Egress, Outgoing, Settings};
+use proxywheel::outcome::{FaultKind, Phase};
+use proxywheel::proxy::Scheme;
+use proxywheel::secret::Secret;
+use tokio::sync::Notify;
+
+use super::fixture::{Conn, Server, answer, egress, get, host, ok, post};
+
+const URL: &str = "http://target.test/";
+
+/// Its first connection answers once and then hangs up on the second request without a byte; the others answer.
+async fn hangs_up_on_the_second_request() -> Server {
+    Server::start(|mut conn: Conn| async move {
+        while conn.request().await.is_some() {
+            conn.say(&ok("answer")).await;
+            if conn.number == 0 {
+                conn.request().await;
+                return;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_used_again_unless_the_server_says_close() {
+    let server = Server::answering(ok("x")).await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress_ = egress(Settings::default());
+    for (path, reused) in [("a", false), ("b", true), ("c", true)] {
+        // Through an HTTP proxy one connection serves any host.
+        let exchange = egress_
+            .send(get(&proxy, &format!("http://{path}.test/")))
+            .await;
+        assert_eq!(exchange.reused, reused);
+        assert_eq!(exchange.phases.connect.is_none(), reused);
+        answer(exchange);
+    }
+    assert_eq!(server.connections(), [0, 0, 0]);
+
+    let server =
+        Server::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    let proxy = server.proxy(Scheme::Http);
+    for _ in 0..2 {
+        answer(egress_.send(get(&proxy, URL)).await);
+    }
+    assert_eq!(server.connections(), [0, 1]);
+}
+
+#[tokio::test]
+async fn sessions_do_not_share_connections_or_cookies() {
+    let server = Server::answering(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: id=1; Path=/\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    let sessions: [Option<Arc<str>>; 4] =
+        [None, Some("a".into()), Some("b".into()), Some("a".into())];
+    for session in sessions {
+        answer(
+            egress
+                .send(Outgoing {
+                    session,
+                    ..get(&proxy, URL)
+                })
+                .await,
+        );
+    }
+    assert_eq!(server.connections(), [0, 1, 2, 1]);
+    let with_cookie: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|r| r.contains("cookie: id=1\r\n"))
+        .collect();
+    assert_eq!(with_cookie, [false, false, false, true]);
+}
+
+#[tokio::test]
+async fn literal_cookies_go_with_every_request() {
+    let server = Server::answering(ok("x")).await;
+    let egress = egress(Settings {
+        cookies: vec![CookieSource::Literal(Secret::new("a=1"))],
+        ..Settings::default()
+    });
+    answer(egress.send(get(&server.proxy(Scheme::Http), URL)).await);
+    assert!(server.requests()[0].contains("\r\ncookie: a=1\r\n"));
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_replaced_once_and_nobody_is_charged() {
+    let server = hangs_up_on_the_second_request().await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    answer(egress.send(get(&proxy, URL)).await);
+    let exchange = egress.send(get(&proxy, URL)).await;
+    assert!(exchange.sent && !exchange.reused);
+    assert!(
+        exchange.phases.connect.is_some(),
+        "the phases are those of the fresh connection"
+    );
+    assert_eq!(&answer(exchange).body.bytes[..], b"answer");
+    assert_eq!(server.connections(), [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_been_read_is_not_repeated_unless_idempotent() {
+    let server = hangs_up_on_the_second_request().await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    answer(egress.send(get(&proxy, URL)).await);
+    let exchange = egress.send(post(&proxy, URL)).await;
+    assert!(exchange.sent && exchange.reused);
+    let fault = exchange.result.unwrap_err();
+    assert_eq!(
+        (fault.phase, fault.kind),
+        (Phase::Headers, FaultKind::Closed)
+    );
+    assert_eq!(server.connections(), [0, 0], "one POST reached the server");
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_fails_is_not_replayed() {
+    let server = Server::start(|mut conn: Conn| async move {
+        conn.request().await;
+    })
+    .await;
+    let exchange = egress(Settings::default())
+        .send(get(&server.proxy(Scheme::Http), URL))
+        .await;
+    assert_eq!(exchange.result.unwrap_err().kind, FaultKind::Closed);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_in_its_head_is_not_replayed() {
+    let server = Server::start(|mut conn: Conn| async move {
+        conn.request().await;
+        conn.say(&ok("x")).await;
+        conn.request().await;
+        conn.say(b"HTTP/1.1 20").await;
+    })
+    .await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    answer(egress.send(get(&proxy, URL)).await);
+    let exchange = egress.send(get(&proxy, URL)).await;
+    assert!(exchange.reused && exchange.result.is_err());
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_never_written_to() {
+    let (close, closed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, tell) = (close.clone(), closed.clone());
+    let server = Server::start(move |mut conn: Conn| {
+        let (told, tell) = (told.clone(), tell.clone());
+        async move {
+            conn.request().await;
+            conn.say(&ok("x")).await;
+            told.notified().await;
+            drop(conn);
+            tell.notify_one();
+        }
+    })
+    .await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    answer(egress.send(get(&proxy, URL)).await);
+    assert_eq!(egress.idle_connections(), 1);
+    close.notify_one();
+    closed.notified().await;
+    // The close is in the socket by now; the runtime has to look at its sockets once to know.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // Not even for a request that could not be repeated.
+    let exchange = egress.send(post(&proxy, URL)).await;
+    assert!(!exchange.reused);
+    answer(exchange);
+    assert_eq!(server.connections(), [0, 1]);
+}
+
+#[tokio::test]
+async fn a_probed_connection_serves_the_first_request_of_any_session() {
+    let server = Server::answering(ok("x")).await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    let report = egress
+        .probe(proxy.clone(), host(URL), Duration::from_secs(5))
+        .await;
+    report.result.unwrap();
+    assert!(report.phases.connect.is_some());
+    let out = Outgoing {
+        session: Some("s".into()),
+        ..get(&proxy, URL)
+    };
+    let exchange = egress.send(out).await;
+    assert_eq!((exchange.reused, exchange.phases.connect), (false, None));
+    answer(exchange);
+    let exchange = egress.send(get(&proxy, URL)).await;
+    assert!(
+        exchange.phases.connect.is_some(),
+        "by now it belongs to session s"
+    );
+    assert_eq!(server.connections(), [0, 1]);
+}
+
+#[tokio::test]
+async fn a_probe_reports_what_connect_was_refused_with() {
+    let server = Server::answering("HTTP/1.1 429 Slow down\r\nContent-Length: 2\r\n\r\nno").await;
+    let egress = egress(Settings::default());
+    let report = egress
+        .probe(
+            server.proxy(Scheme::Http),
+            host("https://target.test/"),
+            Duration::from_secs(5),
+        )
+        .await;
+    assert_eq!(report.result.unwrap_err().kind, FaultKind::Rejected(429));
+    assert_eq!(&report.connect_reply.unwrap().body[..], b"no");
+    assert_eq!(egress.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn a_rotating_endpoint_gets_a_connection_per_request() {
+    let server = Server::answering(ok("x")).await;
+    let proxy = server.rotating_proxy();
+    let egress = egress(Settings::default());
+    egress
+        .probe(proxy.clone(), host(URL), Duration::from_secs(5))
+        .await
+        .result
+        .unwrap();
+    for _ in 0..3 {
+        answer(egress.send(get(&proxy, URL)).await);
+    }
+    // The first is the probed one.
+    assert_eq!(server.connections(), [0, 1, 2]);
+    assert_eq!(egress.idle_connections(), 0);
+}

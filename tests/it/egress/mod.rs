@@ -1,0 +1,8 @@
+//! The wire rules of the egress, each against a server written for it.
+
+mod bodies;
+mod connections;
+mod fixture;
+mod forms;
+mod lists;
+mod tls;

@@ -1,0 +1,295 @@
+//! TLS with targets inside tunnels, with proxies, and HTTP/2.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Version;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use proxywheel::egress::{Egress, HttpVersions, HyperEgress, Settings};
+use proxywheel::outcome::{FaultKind, Phase};
+use proxywheel::proxy::Scheme;
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::fixture::{Conn, Server, answer, egress, get, ok};
+
+/// Where a connection turns to TLS.
+#[derive(Clone, Copy, PartialEq)]
+enum Where {
+    /// From the start: an `https` proxy.
+    Proxy,
+    /// Behind a CONNECT, whose answer claims a length.
+    Target,
+}
+
+/// A self-signed certificate for `name`, as an acceptor and as a PEM file.
+struct Identity {
+    acceptor: TlsAcceptor,
+    pem: tempfile::NamedTempFile,
+}
+
+impl Identity {
+    fn new(name: &str, alpn: &[&str]) -> Self {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let pem = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(pem.path(), made.cert.pem()).unwrap();
+        Identity {
+            acceptor: Arc::new(config).into(),
+            pem,
+        }
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        Some(self.pem.path().to_owned())
+    }
+
+    /// Answers HTTP/1 requests inside TLS.
+    async fn serve(&self, tls: Where) -> Server {
+        let acceptor = self.acceptor.clone();
+        Server::start(move |mut conn: Conn| {
+            let acceptor = acceptor.clone();
+            async move {
+                if tls == Where::Target {
+                    conn.request().await;
+                    conn.say(b"HTTP/1.0 200 OK\r\nContent-Length: 99\r\n\r\n")
+                        .await;
+                }
+                let Ok(mut conn) = conn.over(|io| acceptor.accept(io)).await else {
+                    return;
+                };
+                while conn.request().await.is_some() {
+                    conn.say(&ok("secret")).await;
+                }
+            }
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn https_goes_through_a_tunnel_whose_answer_claimed_a_length() {
+    let identity = Identity::new("target.test", &[]);
+    let server = identity.serve(Where::Target).await;
+    let proxy = server.proxy_with_password(Scheme::Http);
+    let egress = egress(Settings {
+        cacert: identity.path(),
+        ..Settings::default()
+    });
+    let exchange = egress.send(get(&proxy, "https://target.test/x")).await;
+    assert!(exchange.verified && exchange.sent);
+    assert_eq!(exchange.connect_status, Some(200));
+    assert!(exchange.phases.proxy_handshake.is_some() && exchange.phases.tls.is_some());
+    assert_eq!(&answer(exchange).body.bytes[..], b"secret");
+    let [connect, request] = &server.requests()[..] else {
+        panic!("{:?}", server.requests());
+    };
+    assert!(connect.starts_with("CONNECT target.test:443 HTTP/1.1\r\nHost: target.test:443\r\n"));
+    assert!(connect.contains("Proxy-Authorization: Basic"));
+    assert!(request.starts_with("GET /x HTTP/1.1\r\nhost: target.test\r\n"));
+    assert!(
+        !request.to_ascii_lowercase().contains("proxy-"),
+        "{request}"
+    );
+
+    let exchange = egress.send(get(&proxy, "https://target.test/y")).await;
+    assert!(exchange.reused && exchange.verified && exchange.connect_status.is_none());
+    answer(exchange);
+    // A tunnel leads to one target only.
+    let exchange = egress.send(get(&proxy, "https://other.test/")).await;
+    assert_eq!(exchange.result.unwrap_err().kind, FaultKind::Certificate);
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_verify_is_a_fault_unless_the_user_does_not_mind() {
+    let identity = Identity::new("target.test", &[]);
+    let server = identity.serve(Where::Target).await;
+    let proxy = server.proxy(Scheme::Http);
+    let exchange = egress(Settings::default())
+        .send(get(&proxy, "https://target.test/"))
+        .await;
+    assert!(!exchange.sent && !exchange.verified);
+    let fault = exchange.result.unwrap_err();
+    assert_eq!(
+        (fault.phase, fault.kind),
+        (Phase::Tls, FaultKind::Certificate)
+    );
+
+    let careless = egress(Settings {
+        insecure: true,
+        ..Settings::default()
+    });
+    let exchange = careless.send(get(&proxy, "https://target.test/")).await;
+    assert!(!exchange.verified);
+    answer(exchange);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_leads_to_no_tls_is_a_tls_fault() {
+    let server = Server::start(|mut conn: Conn| async move {
+        conn.request().await;
+        conn.say(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 Bad Request\r\n\r\n")
+            .await;
+        std::future::pending().await
+    })
+    .await;
+    let exchange = egress(Settings::default())
+        .send(get(&server.proxy(Scheme::Http), "https://target.test/"))
+        .await;
+    let fault = exchange.result.unwrap_err();
+    assert_eq!(
+        (fault.phase, fault.kind),
+        (Phase::Tls, FaultKind::Tls),
+        "{fault}"
+    );
+}
+
+#[tokio::test]
+async fn an_https_proxy_is_verified_by_its_own_authorities() {
+    let identity = Identity::new("127.0.0.1", &[]);
+    let server = identity.serve(Where::Proxy).await;
+    let proxy = server.proxy_with_password(Scheme::Https);
+    for (settings, works) in [
+        (
+            Settings {
+                proxy_cacert: identity.path(),
+                ..Settings::default()
+            },
+            true,
+        ),
+        (
+            Settings {
+                proxy_insecure: true,
+                ..Settings::default()
+            },
+            true,
+        ),
+        (
+            Settings {
+                cacert: identity.path(),
+                insecure: true,
+                ..Settings::default()
+            },
+            false,
+        ),
+    ] {
+        let exchange = egress(settings)
+            .send(get(&proxy, "http://target.test/"))
+            .await;
+        assert!(exchange.phases.proxy_handshake.is_some() && !exchange.verified);
+        match exchange.result {
+            Ok(response) => assert!(works && &response.body.bytes[..] == b"secret"),
+            Err(fault) => {
+                assert!(!works, "{fault}");
+                assert_eq!(
+                    (fault.phase, fault.kind),
+                    (Phase::ProxyTls, FaultKind::Certificate)
+                );
+            }
+        }
+    }
+    assert!(server.requests()[0].starts_with("GET http://target.test/ HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
+    let identity = Identity::new("target.test", &["h2", "http/1.1"]);
+    let acceptor = identity.acceptor.clone();
+    let server = Server::start(move |mut conn: Conn| {
+        let acceptor = acceptor.clone();
+        async move {
+            conn.request().await;
+            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let tls = acceptor.accept(conn.io).await.unwrap();
+            let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                let seen = format!("{} {:?}", request.uri(), request.headers().get("host"));
+                Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(seen))))
+            });
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(tls), service)
+                .await;
+        }
+    })
+    .await;
+    let proxy = server.proxy(Scheme::Http);
+    let settings = Settings {
+        cacert: identity.path(),
+        ..Settings::default()
+    };
+    let egress = HyperEgress::new(settings.clone()).unwrap();
+    for reused in [false, true] {
+        let exchange = egress.send(get(&proxy, "https://target.test/x")).await;
+        assert_eq!((exchange.reused, exchange.verified), (reused, true));
+        let response = answer(exchange);
+        assert_eq!(response.version, Version::HTTP_2);
+        assert_eq!(&response.body.bytes[..], b"https://target.test/x None");
+    }
+    assert_eq!(server.connections(), [0]);
+
+    let plain = Identity::new("target.test", &["http/1.1"]);
+    let server = plain.serve(Where::Target).await;
+    let only2 = HyperEgress::new(Settings {
+        cacert: plain.path(),
+        http: HttpVersions::Http2,
+        ..Settings::default()
+    })
+    .unwrap();
+    let exchange = only2
+        .send(get(&server.proxy(Scheme::Http), "https://target.test/"))
+        .await;
+    let fault = exchange.result.unwrap_err();
+    assert_eq!(fault.phase, Phase::Tls);
+    assert!(
+        matches!(fault.kind, FaultKind::Unsupported | FaultKind::Tls),
+        "{fault}"
+    );
+}
+
+#[tokio::test]
+async fn no_tls_session_is_resumed() {
+    let identity = Identity::new("target.test", &[]);
+    let resumed = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (acceptor, seen) = (identity.acceptor.clone(), resumed.clone());
+    let server = Server::start(move |mut conn: Conn| {
+        let (acceptor, seen) = (acceptor.clone(), seen.clone());
+        async move {
+            conn.request().await;
+            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let mut conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
+            conn.request().await;
+            let kind = conn.io.get_ref().1.handshake_kind();
+            seen.lock().unwrap().push(kind);
+            conn.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .await;
+        }
+    })
+    .await;
+    let egress = egress(Settings {
+        cacert: identity.path(),
+        ..Settings::default()
+    });
+    for _ in 0..2 {
+        answer(
+            egress
+                .send(get(&server.proxy(Scheme::Http), "https://target.test/"))
+                .await,
+        );
+    }
+    assert_eq!(
+        *resumed.lock().unwrap(),
+        [Some(rustls::HandshakeKind::Full); 2]
+    );
+}
