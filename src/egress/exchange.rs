@@ -17,9 +17,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Version, response};
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::collect::Collector;
@@ -174,8 +175,7 @@ impl H1 {
 
     /// True when the connection can take a request, as far as can be seen without sending one.
     pub(super) fn is_alive(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
+        Pin::new(&mut self.driver).poll(&mut deaf()).is_pending() && self.sender.is_ready()
     }
 
     /// The bare stream; `None` when bytes nobody asked for have come.
@@ -200,11 +200,13 @@ impl H1 {
         let driver = &mut self.driver;
         let mut running = true;
         let answered = {
-            let mut answer = pin!(self.sender.try_send_request(request));
+            let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
             poll_fn(|cx| {
-                // The driver first: it takes the request off its queue, writes it and reads the answer in one go.
+                // The driver first: it takes the request off its queue, writes it and reads the answer in one go. Only it is
+                // waited for: whatever it does is looked at right behind it, so the answer need not wake this task as well.
+                // (Unconstrained, because a spent budget would be reported to the waker that does nothing.)
                 running = running && Pin::new(&mut *driver).poll(cx).is_pending();
-                match answer.as_mut().poll(cx) {
+                match answer.as_mut().poll(&mut deaf()) {
                     Poll::Ready(answered) => Poll::Ready(Some(answered)),
                     Poll::Pending if running => Poll::Pending,
                     Poll::Pending => Poll::Ready(None),
@@ -222,10 +224,19 @@ impl H1 {
         };
 
         let (head, body) = answer.into_parts();
-        let body_is_whole = receive(head, body, started, limits, trace, |cx| {
+        let next = |body: &mut Incoming, cx: &mut Context<'_>| {
+            let mut body = Pin::new(body);
+            if let Poll::Ready(frame) = body.as_mut().poll_frame(&mut deaf()) {
+                return Poll::Ready(frame.into());
+            }
             running = running && Pin::new(&mut *driver).poll(cx).is_pending();
-        })
-        .await?;
+            match body.poll_frame(&mut deaf()) {
+                Poll::Ready(frame) => Poll::Ready(frame.into()),
+                Poll::Pending if running => Poll::Pending,
+                Poll::Pending => Poll::Ready(Next::Lost),
+            }
+        };
+        let body_is_whole = receive(head, body, started, limits, trace, next).await?;
         let reusable = body_is_whole && running && (self.sender.is_ready() || self.is_alive());
         Ok(reusable.then_some(self))
     }
@@ -272,8 +283,30 @@ impl H2 {
             Err(error) => return Err(failed(error, true, sent_before, trace)),
         };
         let (head, body) = answer.into_parts();
-        let body_is_whole = receive(head, body, started, limits, trace, |_| {}).await?;
+        let next = |body: &mut Incoming, cx: &mut Context<'_>| {
+            Pin::new(body).poll_frame(cx).map(Next::from)
+        };
+        let body_is_whole = receive(head, body, started, limits, trace, next).await?;
         Ok((body_is_whole && self.is_alive()).then_some(self))
+    }
+}
+
+/// A context for polling what is polled again anyway when this task wakes for another reason.
+fn deaf() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+/// What the connection has of a body.
+enum Next {
+    Frame(hyper::Result<Frame<Bytes>>),
+    End,
+    /// The connection is gone without a word about the body.
+    Lost,
+}
+
+impl From<Option<hyper::Result<Frame<Bytes>>>> for Next {
+    fn from(frame: Option<hyper::Result<Frame<Bytes>>>) -> Self {
+        frame.map_or(Next::End, Next::Frame)
     }
 }
 
@@ -307,14 +340,14 @@ fn ended_early() -> Fault {
     )
 }
 
-/// Reads the answer into `trace`; `drive` moves the connection on when the body has nothing yet. True when it came whole.
+/// Reads the answer into `trace`; `next` polls the connection for more of the body. True when it came whole.
 async fn receive(
     head: response::Parts,
     body: Incoming,
     started: Instant,
     limits: Limits,
     trace: &mut Trace,
-    drive: impl FnMut(&mut Context<'_>),
+    next: impl FnMut(&mut Incoming, &mut Context<'_>) -> Poll<Next>,
 ) -> Result<bool, Fault> {
     let now = Instant::now();
     let has_body = !body.is_end_stream();
@@ -338,7 +371,7 @@ async fn receive(
     if !has_body {
         return Ok(true);
     }
-    let whole = read_body(body, head, drive).await?;
+    let whole = read_body(body, head, next).await?;
     head.since = None;
     trace.report.phases.body = Some(now.elapsed());
     Ok(whole)
@@ -347,20 +380,11 @@ async fn receive(
 async fn read_body(
     mut body: Incoming,
     head: &mut Head,
-    mut drive: impl FnMut(&mut Context<'_>),
+    mut next: impl FnMut(&mut Incoming, &mut Context<'_>) -> Poll<Next>,
 ) -> Result<bool, Fault> {
     while !body.is_end_stream() {
-        let frame = poll_fn(|cx| {
-            let ready = Pin::new(&mut body).poll_frame(cx);
-            if ready.is_ready() {
-                return ready;
-            }
-            drive(cx);
-            Pin::new(&mut body).poll_frame(cx)
-        })
-        .await;
-        match frame {
-            Some(Ok(frame)) => {
+        match poll_fn(|cx| next(&mut body, cx)).await {
+            Next::Frame(Ok(frame)) => {
                 // Trailers are not kept.
                 if let Ok(data) = frame.into_data()
                     && !head.body.push(data).map_err(undecodable)?
@@ -368,7 +392,7 @@ async fn read_body(
                     return Ok(false);
                 }
             }
-            Some(Err(error)) => {
+            Next::Frame(Err(error)) => {
                 let fault = fault::from_hyper(Phase::Body, &error);
                 return match fault.kind {
                     FaultKind::Malformed | FaultKind::Tls | FaultKind::Certificate => Err(fault),
@@ -378,11 +402,11 @@ async fn read_body(
                     }
                 };
             }
-            None if body.size_hint().lower() > 0 => {
+            Next::End if body.size_hint().lower() == 0 => break,
+            Next::End | Next::Lost => {
                 head.truncated = Some(Truncation::Disconnect);
                 return Ok(false);
             }
-            None => break,
         }
     }
     head.body.finish().map_err(undecodable)
