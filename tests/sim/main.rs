@@ -1,4 +1,8 @@
-//! Tests on a paused clock, without sockets.
+//! Tests without sockets and without waiting: the engine on a paused clock, the pool on a clock that is a number. Every
+//! failure of a random run names its seed.
 
 mod engine;
+mod pool;
+mod pool_run;
+mod pool_world;
 mod world;
