@@ -37,7 +37,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["src/egress", "src/lab"]),
     ("async_compression", &["src/egress", "src/lab"]),
     ("cookie_store", &["src/egress"]),
-    ("encoding_rs", &["src/text.rs", "src/output/body.rs"]),
+    (
+        "encoding_rs",
+        &["src/text.rs", "src/output/body.rs", "src/lab"],
+    ),
     ("aho_corasick", &["src/ban"]),
     ("rcgen", &["src/lab"]),
     ("clap", &["src/cli", "src/config"]),

@@ -133,7 +133,7 @@ mod tests {
     fn ranges_exclusions_and_classes() {
         let set: StatusSet = "200..=299, 404,5xx,!501".parse().unwrap();
         assert_eq!(set.to_string(), "200..=299,404,500,502..=599");
-        assert!(set.contains(999) == false && set.contains(204) && !set.contains(501));
+        assert!(!set.contains(999) && set.contains(204) && !set.contains(501));
         assert_eq!(
             "200..300".parse::<StatusSet>().unwrap().to_string(),
             "200..=299"

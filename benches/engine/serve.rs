@@ -1,0 +1,72 @@
+//! The lab in a process of its own, so that its work is not counted as the client's.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use proxywheel::lab::Lab;
+
+/// A lab process; ends when dropped.
+pub(crate) struct Served {
+    child: Child,
+    pub(crate) list: PathBuf,
+    pub(crate) ca: PathBuf,
+}
+
+impl Served {
+    /// Starts a lab of `proxies` perfect HTTP proxies and waits until it listens.
+    pub(crate) fn start(proxies: u32, folder: &Path) -> Served {
+        let list = folder.join("proxies.txt");
+        let ca = folder.join("ca.pem");
+        let me = std::env::current_exe().expect("this program");
+        let mut child = Command::new(me)
+            .args(["serve", &proxies.to_string()])
+            .args([&list, &ca])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the lab");
+        let mut ready = String::new();
+        let stdout = child.stdout.take().expect("its output");
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("its word");
+        assert_eq!(ready, "ready\n", "the lab did not start");
+        Served { child, list, ca }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Closing its input ends it; waiting leaves no process behind.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// The lab process: `serve COUNT LIST CA`.
+pub(crate) fn child(mut arguments: impl Iterator<Item = String>) {
+    let mut next = || arguments.next().expect("an argument");
+    let count: u32 = next().parse().expect("a number");
+    let (list, ca) = (next(), next());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let lab = Lab::builder()
+            .seed(1)
+            .perfect(count)
+            .http1_only()
+            .start()
+            .await
+            .expect("a lab");
+        std::fs::write(list, lab.proxy_list()).expect("the list");
+        std::fs::write(ca, lab.ca_pem()).expect("the authority");
+        println!("ready");
+        std::io::stdout().flush().expect("stdout");
+        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        let _ = ended.await;
+        lab.stop().await;
+    });
+}
