@@ -6,6 +6,7 @@
 
 pub mod args;
 mod commands;
+mod descriptors;
 pub mod exit;
 mod figures;
 pub mod hint;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, interval_at};
 use super::{Failure, read};
 use crate::cli::Environment;
 use crate::cli::args::resolve;
+use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
 use crate::cli::printer::Printer;
@@ -45,8 +46,12 @@ pub(super) fn run(
     let printer = Printer::new(&gathered.global, environment);
     printer.receive_events();
     let prepare = || {
-        let resolved = resolve(&gathered.args, &gathered.matches, &mut read)?;
+        let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read)?;
         resolved.check(environment.streams)?;
+        let busy =
+            u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
+        resolved.egress.max_idle =
+            idle_that_fit(resolved.egress.max_idle, busy, descriptors::raise());
         // One thread: the work is waiting, and waking other threads costs more than it brings (benches/README.md).
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
