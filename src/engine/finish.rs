@@ -17,6 +17,8 @@ use crate::outcome::{
 pub(super) struct Style {
     /// Keep response headers.
     pub(super) headers: bool,
+    /// Hand the body out.
+    pub(super) bodies: bool,
     /// This run resumed another.
     pub(super) resumed: bool,
 }
@@ -139,7 +141,11 @@ fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
     if style.headers {
         record.headers = Some(response.headers);
     }
-    response.body.bytes
+    if style.bodies {
+        response.body.bytes
+    } else {
+        Bytes::new()
+    }
 }
 
 fn content_type(headers: &HeaderMap) -> Option<Box<str>> {

@@ -63,6 +63,8 @@ pub struct Settings {
     pub sticky: Sticky,
     /// Keep response headers in the record.
     pub headers: bool,
+    /// Hand the body out with the record. Without it a body is hashed, judged and dropped, and waiting records stay small.
+    pub bodies: bool,
     /// Sockets of the probe lane, beside `-j`.
     pub probe_concurrency: usize,
     /// How long a drain waits for requests in flight.
@@ -81,6 +83,7 @@ impl Default for Settings {
             max_time: Duration::from_secs(30),
             sticky: Sticky::None,
             headers: false,
+            bodies: true,
             probe_concurrency: 128,
             drain_grace: Duration::from_secs(10),
             seed: None,
@@ -149,6 +152,7 @@ pub async fn run<E: Egress, S: JobSource>(
     let limiter = Limiter::new(plan.limits.clone(), rng.random());
     let style = Style {
         headers: plan.engine.headers,
+        bodies: plan.engine.bodies,
         resumed: plan.engine.resumed,
     };
     let on_no_proxy = plan.pool.on_no_proxy;

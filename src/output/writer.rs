@@ -27,6 +27,8 @@ use crate::outcome::Finished;
 
 /// Records that may wait for the writer; then the engine waits.
 const CHANNEL: usize = 1024;
+/// The same when every record carries its body, which may be 10 MB.
+const CHANNEL_WITH_BODIES: usize = 64;
 /// Records taken from the channel at a time.
 const BATCH: usize = 256;
 /// Bytes that are written without waiting for more.
@@ -99,7 +101,12 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`] when no thread can be started.
     pub fn start(self) -> Result<WriterHandle, Error> {
-        let (sender, receiver) = mpsc::channel(CHANNEL);
+        let waiting = if self.body == BodyMode::None {
+            CHANNEL
+        } else {
+            CHANNEL_WITH_BODIES
+        };
+        let (sender, receiver) = mpsc::channel(waiting);
         let (progress, receipts) = watch::channel(Receipt::default());
         let thread = Builder::new()
             .name("output".to_owned())

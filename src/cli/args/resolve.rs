@@ -103,6 +103,7 @@ pub fn resolve(
             max_time: args.request.max_time.0,
             sticky: args.rotation.sticky.clone(),
             headers: args.output.headers,
+            bodies: args.output.body != output::BodyMode::None,
             resumed: args.output.resume,
             seed: args.run.seed,
             ..engine::Settings::default()
@@ -206,7 +207,12 @@ mod tests {
         assert_eq!(resolved.pool, pool::Settings::default());
         assert_eq!(resolved.ban, ban::Settings::default());
         assert_eq!(resolved.egress, egress::Settings::default());
-        assert_eq!(resolved.engine, engine::Settings::default());
+        // The command line keeps no bodies unless asked to; the library hands them out.
+        let engine = engine::Settings {
+            bodies: false,
+            ..engine::Settings::default()
+        };
+        assert_eq!(resolved.engine, engine);
         assert_eq!(resolved.max_fail, crate::config::MaxFail::default());
     }
 
