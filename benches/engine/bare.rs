@@ -33,15 +33,20 @@ pub(crate) fn run(plan: &Plan) -> u64 {
         plan: plan.clone(),
     });
     let local = LocalSet::new();
-    for _ in 0..WORKERS {
-        let shared = shared.clone();
-        local.spawn_local(async move {
-            while let Some(n) = shared.take() {
-                shared.fetch(n).await;
-            }
-        });
-    }
-    runtime.block_on(local);
+    let worker = async |shared: Rc<Shared>| {
+        while let Some(n) = shared.take() {
+            shared.fetch(n).await;
+        }
+    };
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|_| local.spawn_local(worker(shared.clone())))
+        .collect();
+    // The drivers of idle connections never end by themselves, so only the workers are waited for.
+    runtime.block_on(local.run_until(async {
+        for worker in workers {
+            worker.await.expect("a worker");
+        }
+    }));
     shared.right.get()
 }
 
