@@ -117,7 +117,7 @@ impl World {
         let took = lognormal(rng, self.connect[at], 0.2) + lost_syn;
         let truth = match self.truth[at] {
             _ if !self.is_down(at, now) => self.truth[at],
-            _ if at % 2 == 0 => Truth::Refuses,
+            _ if at.is_multiple_of(2) => Truth::Refuses,
             _ => Truth::BlackHole,
         };
         match truth {

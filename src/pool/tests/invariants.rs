@@ -89,7 +89,7 @@ struct Model {
 
 fn member(n: u32) -> Proxy {
     // Some share credentials, some a subnet.
-    if n % 4 == 0 {
+    if n.is_multiple_of(4) {
         with_user(n, if n < 6 { "a" } else { "b" })
     } else {
         proxy(n)
@@ -142,15 +142,9 @@ impl Model {
                     *until = (*until).max(now + wait);
                 }
             }
-            Blame::Nobody | Blame::Target => {
-                if self
-                    .cooling
-                    .get(&(id, lease.host))
-                    .is_some_and(|until| *until <= now)
-                {
-                    self.cooling.remove(&(id, lease.host));
-                }
-            }
+            Blame::Nobody | Blame::Target => self
+                .cooling
+                .retain(|pair, until| *pair != (id, lease.host) || *until > now),
             Blame::Proxy(Charge::Unreachable) => {
                 self.away.insert(id);
             }
@@ -215,7 +209,7 @@ fn run(strategy: super::Strategy, ops: Vec<Op>) {
                 let lease: Lease = leases.swap_remove(which % leases.len());
                 let report = Settlement {
                     latency: Duration::from_millis(ms),
-                    retry_after: (ms % 3 == 0).then(|| Duration::from_millis(ms * 10)),
+                    retry_after: ms.is_multiple_of(3).then(|| Duration::from_millis(ms * 10)),
                     kind: Some(REFUSED),
                     ..Settlement::new(BLAMES[blame])
                 };

@@ -1,6 +1,7 @@
 //! The probe lane: whom, when, how many, and when to stop.
 
 use super::*;
+use crate::job::LabelFilter;
 
 const REFUSING: ProbeResult = ProbeResult::Failed {
     blame: Blame::Proxy(Charge::Unreachable),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::job::LabelFilter;
 use crate::proxy::ProxyId;
 
 /// Uses per proxy of `attempts` successes, one after the other.
