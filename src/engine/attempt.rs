@@ -274,6 +274,9 @@ fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>
     Some(match from.join(location.trim()) {
         Ok(mut next) if matches!(next.scheme(), "http" | "https") && next.has_host() => {
             next.set_fragment(None);
+            // Credentials that the site made up are neither sent nor recorded. Neither call fails on a URL with a host.
+            let _ = next.set_username("");
+            let _ = next.set_password(None);
             Ok(next)
         }
         Ok(next) => bad(&format!("the unsupported scheme {}", next.scheme())),

@@ -16,6 +16,7 @@ use super::Sticky;
 use super::attempt::{Context, Landed, attempt};
 use super::finish::{self, Style};
 use super::frontier::Frontier;
+use super::held::{Held, Turn};
 use super::pending::Pending;
 use super::sessions::Sessions;
 use crate::egress::{Egress, ProbeReport};
@@ -24,9 +25,8 @@ use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Host, Tally};
 use crate::outcome::{Blame, ErrorInfo, Finished, Outcome};
 use crate::pool::{
-    Ask, Demand, HostIdx, Lease, Pool, ProbeLease, ProbeResult, Refusal, RefusalReason, Settlement,
+    Ask, HostIdx, Lease, Pool, ProbeLease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
-use crate::proxy::Proxy;
 use crate::retry::{self, Decision, Ended};
 
 /// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
@@ -35,11 +35,17 @@ pub(super) const LOOK_AHEAD: usize = 4096;
 /// Jobs of one host that are tried for a proxy before the host waits for the pool to change.
 const JOBS_PER_TURN: usize = 8;
 /// Blocked hosts that get another turn when a proxy has become free.
-const BLOCKED_HOSTS_PER_CHANGE: usize = 2;
+pub(super) const BLOCKED_HOSTS_PER_CHANGE: usize = 2;
+/// Blocked hosts that get another turn at every look for exhaustion.
+const BLOCKED_HOSTS_PER_CHECK: usize = 64;
 /// A job that the pool or the host would hold back longer than this is reported instead.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
-/// Probing rests this long after this machine itself failed (no descriptors, no route).
-const LOCAL_REST: Duration = Duration::from_secs(1);
+/// A host that waits for a proxy asks again after this at the latest.
+const LONGEST_PARK: Duration = Duration::from_secs(2);
+/// A time so near that waiting for it beats waiting for news.
+const SOON: Duration = Duration::from_millis(100);
+/// How long a job waits for a proxy in quarantine when those that are READY cannot carry it.
+const INCAPABLE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// See the module text.
 pub(super) struct Dispatcher<E> {
@@ -85,7 +91,19 @@ impl<E: Egress> Dispatcher<E> {
                 return;
             }
         };
-        let Some(key) = key else { return };
+        let Some(key) = key else {
+            // Jobs built by hand may hold any URL; no job goes without its row.
+            let why = "only http and https URLs with a host are fetched";
+            let error = ErrorInfo {
+                kind: "invalid_url",
+                phase: None,
+                message: why.into(),
+                curl_code: Some(1),
+            };
+            let done = finish::unattempted(job, Outcome::InvalidUrl, error, self.style);
+            self.emit(done, None, Duration::ZERO);
+            return;
+        };
         let number = self.context.limiter().number(&key);
         self.frontier.meet(number, &key);
         let session = self.session_of(&job, &key);
@@ -169,9 +187,13 @@ impl<E: Egress> Dispatcher<E> {
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
-        let mut reason = RefusalReason::AllBusy;
         for _ in 0..JOBS_PER_TURN {
-            match self.lease_for_first(host, now) {
+            if self.is_out_of_time(host, now) {
+                let why = "the time for retries is over";
+                self.give_up_first(Outcome::Timeout, why, now);
+                return Turn::Again;
+            }
+            let refusal = match self.lease_for_first(host, now) {
                 Ok(lease) => {
                     self.last_pick_failed = false;
                     self.context.limiter().charge(host, lease.idx.number(), now);
@@ -180,60 +202,115 @@ impl<E: Egress> Dispatcher<E> {
                     }
                     return Turn::Started;
                 }
-                Err(refusal) => {
-                    reason = refusal.reason;
-                    earliest = earliest.into_iter().chain(refusal.retry_at).min();
-                    let specific = self
-                        .frontier
-                        .peek(host)
-                        .is_some_and(|job| job.job.filter.is_some() || job.session.is_some());
-                    match refusal.reason {
-                        RefusalReason::NoMatch => {
-                            let why = "no proxy of the pool carries the labels this job asks for";
-                            self.give_up_first(Outcome::ProxyError, why, now);
-                            return Turn::Again;
-                        }
-                        RefusalReason::Incapable => {
-                            let why = "no proxy of the pool can carry this kind of request";
-                            self.give_up_first(Outcome::ProxyError, why, now);
-                            return Turn::Again;
-                        }
-                        RefusalReason::NoneReady if !specific => {
-                            self.last_pick_failed = true;
-                            return Turn::Stop(Binding::NoProxy, refusal.retry_at);
-                        }
-                        RefusalReason::AllBusy if !specific => {
-                            self.last_pick_failed = true;
-                            return Turn::Stop(Binding::Proxies, refusal.retry_at);
-                        }
-                        _ => {}
-                    }
-                    // The refusal is about this job or this host; another job of the host may have better luck.
-                    if !self.frontier.rotate_first() {
-                        break;
-                    }
-                }
+                Err(refusal) => refusal,
+            };
+            if let Some((outcome, why)) = self.hopeless(host, &refusal, now) {
+                self.give_up_first(outcome, why, now);
+                return Turn::Again;
+            }
+            if refusal.reason != RefusalReason::Limited {
+                self.last_pick_failed = true;
+            }
+            if let Some(binding) = self.holds_everybody(refusal.reason) {
+                return Turn::Stop(binding, refusal.retry_at);
+            }
+            // The end of some quarantine is news only through its probe, which unblocks.
+            let at = refusal.retry_at.filter(|at| {
+                let timed = [RefusalReason::AllCooling, RefusalReason::Limited];
+                timed.contains(&refusal.reason) || *at <= now + SOON
+            });
+            earliest = earliest.into_iter().chain(at).min();
+            // The refusal is about this job or this host; another job of the host may have better luck.
+            if !self.frontier.rotate_first() {
+                break;
             }
         }
-        self.last_pick_failed |= matches!(
-            reason,
-            RefusalReason::NoneReady | RefusalReason::AllCooling | RefusalReason::AllTried
-        );
         match earliest {
-            Some(at) if at.saturating_duration_since(now) > LONGEST_HOLD => {
-                let why = "every proxy has to rest from this host";
-                self.give_up_first(Outcome::Banned, why, now);
+            // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
+            Some(at) => {
+                let soonest = now + Duration::from_millis(1);
+                self.frontier
+                    .park_first(at.clamp(soonest, now + LONGEST_PARK));
             }
-            // Never park in the past: a time that has passed would be a busy loop.
-            Some(at) => self
-                .frontier
-                .park_first(at.max(now + Duration::from_millis(1))),
             None => self.frontier.block_first(),
         }
         Turn::Again
     }
 
+    /// True when the first job of `host` may not be attempted again (`--retry-max-time`): it has waited too long for it.
+    fn is_out_of_time(&self, host: u32, now: Instant) -> bool {
+        let began = self.frontier.peek(host).and_then(|job| job.first_at);
+        let limit = began.zip(self.retry.max_time);
+        limit.is_some_and(|(began, limit)| now.saturating_duration_since(began) > limit)
+    }
+
+    /// Why the first job of `host` is not worth waiting any longer, if it is not.
+    fn hopeless(
+        &self,
+        host: u32,
+        refusal: &Refusal,
+        now: Instant,
+    ) -> Option<(Outcome, &'static str)> {
+        let wait = refusal.retry_at.map(|at| at.saturating_duration_since(now));
+        let job = self.frontier.peek(host)?;
+        let waited = now.saturating_duration_since(job.waiting_since);
+        match refusal.reason {
+            RefusalReason::NoMatch => Some((
+                Outcome::ProxyError,
+                "no proxy of the pool carries the labels this job asks for",
+            )),
+            // One in quarantine may be able to: it gets a while to come back.
+            RefusalReason::Incapable if wait.is_none() || waited > INCAPABLE_PATIENCE => Some((
+                Outcome::ProxyError,
+                "no proxy of the pool can carry this kind of request",
+            )),
+            RefusalReason::AllCooling if wait.is_some_and(|wait| wait > LONGEST_HOLD) => {
+                Some((Outcome::Banned, "every proxy has to rest from this host"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What holds back every other host too, so that asking for them is no use.
+    fn holds_everybody(&self, reason: RefusalReason) -> Option<Binding> {
+        match reason {
+            RefusalReason::NoneReady if !self.pool.has_room() => Some(Binding::NoProxy),
+            RefusalReason::AllBusy if !self.pool.has_room() => Some(Binding::Proxies),
+            _ => None,
+        }
+    }
+
+    /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
+    /// is shut, banned or gone would lose the session's jobs, not save the session.
     fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refusal> {
+        let session = self.frontier.peek(host).and_then(|job| job.session.clone());
+        let pinned = session
+            .as_ref()
+            .and_then(|session| self.sessions.get(session));
+        if let (Some(session), Some(id)) = (session, pinned) {
+            let at = self.pool.find(id);
+            match at.map(|at| self.lease_from(host, Some(at), now)) {
+                Some(Err(refusal))
+                    if matches!(
+                        refusal.reason,
+                        RefusalReason::AllBusy | RefusalReason::Limited
+                    ) =>
+                {
+                    return Err(refusal);
+                }
+                Some(Ok(lease)) => return Ok(lease),
+                _ => self.sessions.release(&session, id),
+            }
+        }
+        self.lease_from(host, None, now)
+    }
+
+    fn lease_from(
+        &mut self,
+        host: u32,
+        pinned: Option<ProxyIdx>,
+        now: Instant,
+    ) -> Result<Lease, Refusal> {
         let Some(pending) = self.frontier.peek(host) else {
             return Err(Refusal {
                 reason: RefusalReason::AllBusy,
@@ -241,11 +318,6 @@ impl<E: Egress> Dispatcher<E> {
             });
         };
         let slots = self.limits.concurrency.get() as usize;
-        let pinned = pending
-            .session
-            .as_ref()
-            .and_then(|session| self.sessions.get(session));
-        let pinned = pinned.and_then(|id| self.pool.find(id));
         let ask = Ask {
             host: HostIdx(host),
             tunnel: pending
@@ -390,6 +462,7 @@ impl<E: Egress> Dispatcher<E> {
             sent: end.sent,
             idempotent: job.job.request.is_idempotent(),
             elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
+            asked: verdict.retry_after,
         };
         if !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local)
             && let Some(session) = &job.session
@@ -429,7 +502,7 @@ impl<E: Egress> Dispatcher<E> {
         let verdict = &end.verdict;
         let told_to_wait = verdict.retry_after.is_some_and(|wait| !wait.is_zero());
         if verdict.outcome == Outcome::RateLimited
-            || (verdict.outcome == Outcome::Ok && told_to_wait)
+            || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
         {
             let live = self.pool.counts(now).ready as usize;
             self.context
@@ -438,69 +511,6 @@ impl<E: Egress> Dispatcher<E> {
         } else if verdict.outcome == Outcome::Ok {
             self.context.limiter().served(host, now);
         }
-    }
-
-    /// Starts the probes that the pool wants now.
-    pub(super) fn probe(&mut self, now: Instant) {
-        if self.probe_rest_until.is_some_and(|until| now < until) {
-            return;
-        }
-        let Some(target) = self.frontier.any_target().cloned() else {
-            return;
-        };
-        let slots = self.limits.concurrency.get();
-        let limit = u32::try_from(self.context.settings.probe_concurrency).unwrap_or(u32::MAX);
-        loop {
-            let demand = Demand {
-                slots,
-                idle: slots.saturating_sub(u32::try_from(self.attempts.len()).unwrap_or(slots)),
-                probing: u32::try_from(self.probes.len()).unwrap_or(u32::MAX),
-                probe_limit: limit,
-                waiting: !self.frontier.is_empty(),
-                last_pick_failed: self.last_pick_failed,
-            };
-            let Some(lease) = self.pool.next_probe(demand, now, &mut self.rng) else {
-                return;
-            };
-            self.tally.counters().probes += 1;
-            let context = self.context.clone();
-            let target = target.clone();
-            self.probes.spawn(async move {
-                let proxy: Arc<Proxy> = lease.proxy.clone();
-                let report = context
-                    .egress
-                    .probe(proxy, target, lease.connect_timeout)
-                    .await;
-                (lease, report)
-            });
-        }
-    }
-
-    /// A probe came back.
-    pub(super) fn probed(&mut self, lease: ProbeLease, report: ProbeReport, now: Instant) {
-        let result = match &report.result {
-            Ok(()) => ProbeResult::Alive {
-                connect: report.phases.connect.unwrap_or_default(),
-                handshake: report.phases.proxy_handshake,
-            },
-            Err(fault) => {
-                let reply = report.connect_reply.as_deref();
-                let verdict = self.context.judge.classify_probe((fault, reply));
-                if verdict.blame == Blame::Local {
-                    self.probe_rest_until = Some(now + LOCAL_REST);
-                }
-                self.tally.counters().probes_failed += 1;
-                self.tally.proxy_fault(fault);
-                ProbeResult::Failed {
-                    blame: verdict.blame,
-                    kind: (fault.phase, fault.kind),
-                }
-            }
-        };
-        if matches!(result, ProbeResult::Alive { .. }) {
-            self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
-        }
-        self.pool.settle_probe(lease, result, now, &mut self.rng);
     }
 
     /// Sends a record on its way; what does not fit waits in the outbox.
@@ -536,8 +546,9 @@ impl<E: Egress> Dispatcher<E> {
         }
     }
 
-    /// Earliest time at which something changes without anybody telling us.
-    pub(super) fn next_wake(&mut self) -> Option<Instant> {
+    /// Earliest time after `now` at which something changes without anybody telling us. What was due by `now` has been
+    /// seen to, or nobody waits for it: sleeping until a time that has passed would be a busy loop.
+    pub(super) fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         [
             self.frontier.next_due(),
             self.pool.next_wake(),
@@ -545,6 +556,7 @@ impl<E: Egress> Dispatcher<E> {
         ]
         .into_iter()
         .flatten()
+        .filter(|due| *due > now)
         .min()
     }
 
@@ -553,33 +565,14 @@ impl<E: Egress> Dispatcher<E> {
         let mut limiter = self.context.limiter();
         self.frontier
             .sweep(|number, key| limiter.forget_host(number, key, now));
-    }
-}
-
-/// What one turn of a host came to.
-enum Turn {
-    Started,
-    Again,
-    /// Nobody can be sent now; go no further until `Instant` or an event.
-    Stop(Binding, Option<Instant>),
-}
-
-/// What holds dispatch back.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) binding: Option<Binding>,
-    pub(super) until: Option<Instant>,
-}
-
-impl Held {
-    fn because(&mut self, binding: Binding) -> Held {
-        self.binding = self.binding.or(Some(binding));
-        *self
+        // Hosts that only redirects led to are known to the limiter alone.
+        limiter.forget_others(|number| self.frontier.key(number).is_some(), now);
     }
 
-    fn until(&mut self, at: Instant) -> &mut Held {
-        self.until = self.until.into_iter().chain([at]).min();
-        self
+    /// Gives some blocked hosts another turn although nothing is known to have changed. Events wake a few hosts each, and
+    /// not necessarily those they concern; this makes sure that nobody waits for ever.
+    pub(super) fn unblock_some(&mut self) {
+        self.frontier.unblock(BLOCKED_HOSTS_PER_CHECK);
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Frontier {
     queued: usize,
     sweep_at: usize,
     host_concurrency: Option<NonZeroU32>,
+    /// Probe targets given out so far.
+    aim: usize,
 }
 
 /// A job that may not go before a time; ordered so that the earliest is on top.
@@ -80,6 +82,7 @@ impl Frontier {
             queued: 0,
             sweep_at: SWEEP_AT,
             host_concurrency,
+            aim: 0,
         }
     }
 
@@ -195,12 +198,18 @@ impl Frontier {
         None
     }
 
-    /// A host that has work, for probes to aim at.
-    pub(super) fn any_target(&self) -> Option<&HostKey> {
-        let number = self.ready.front().or(self.blocked.front()).copied();
+    /// A host that has work, for probes to aim at; another one at every call.
+    pub(super) fn next_target(&mut self) -> Option<(u32, &HostKey)> {
+        self.aim = self.aim.wrapping_add(1);
+        let aim = self.aim;
+        let of = |list: &VecDeque<u32>| list.get(aim.checked_rem(list.len())?).copied();
         let parked = || self.parked.peek().map(|Reverse((_, number))| *number);
         let later = || self.later.peek().map(|later| later.job.host);
-        self.key(number.or_else(parked).or_else(later)?)
+        let number = of(&self.ready)
+            .or_else(|| of(&self.blocked))
+            .or_else(parked)
+            .or_else(later)?;
+        self.key(number).map(|key| (number, key))
     }
 
     /// The first job of `host`, to look at.

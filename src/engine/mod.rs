@@ -8,7 +8,9 @@ mod attempt;
 mod dispatch;
 mod finish;
 mod frontier;
+mod held;
 mod pending;
+mod probing;
 mod sessions;
 
 use std::collections::VecDeque;
@@ -25,6 +27,7 @@ use self::attempt::{Context, Landed};
 use self::dispatch::{Dispatcher, LOOK_AHEAD, now};
 use self::finish::Style;
 use self::frontier::Frontier;
+use self::held::Held;
 use self::sessions::Sessions;
 use crate::ban::Judge;
 use crate::egress::{Egress, ProbeReport};
@@ -244,13 +247,14 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 exhausted_check = at + EXHAUSTED_EVERY;
                 self.check_exhausted(at);
                 self.dispatcher.sweep_hosts(at);
+                self.dispatcher.unblock_some();
             }
             let held = if self.phase == Phase::Running {
                 let held = self.dispatcher.pump(at);
                 self.dispatcher.probe(at);
                 held
             } else {
-                dispatch::Held::default()
+                Held::default()
             };
             if self.dispatcher.output_failed {
                 break FinishReason::OutputFailed;
@@ -427,7 +431,11 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             Phase::Draining { until, .. } => Some(until),
             _ => None,
         };
-        let due = self.dispatcher.next_wake();
+        // Only a running run acts on what becomes due.
+        let due = match self.phase {
+            Phase::Running => self.dispatcher.next_wake(at),
+            _ => None,
+        };
         let soonest = [held, draining, due].into_iter().flatten().min();
         // A time that has passed and changed nothing must not become a busy loop.
         let soonest = soonest.map_or(exhausted_check, |soonest| soonest.min(exhausted_check));

@@ -12,6 +12,7 @@ const MOST_SESSIONS: usize = 100_000;
 #[derive(Default)]
 pub(super) struct Sessions {
     pins: HashMap<Arc<str>, ProxyId>,
+    /// As they were bound, oldest first; those released since stay until they are met.
     order: VecDeque<Arc<str>>,
 }
 
@@ -23,9 +24,10 @@ impl Sessions {
     pub(super) fn bind(&mut self, session: &Arc<str>, proxy: ProxyId) {
         if self.pins.insert(session.clone(), proxy).is_none() {
             self.order.push_back(session.clone());
-            if self.order.len() > MOST_SESSIONS
-                && let Some(oldest) = self.order.pop_front()
-            {
+            while self.pins.len() > MOST_SESSIONS || self.order.len() > 2 * MOST_SESSIONS {
+                let Some(oldest) = self.order.pop_front() else {
+                    break;
+                };
                 self.pins.remove(&oldest);
             }
         }
@@ -35,7 +37,6 @@ impl Sessions {
     pub(super) fn release(&mut self, session: &str, proxy: ProxyId) {
         if self.pins.get(session) == Some(&proxy) {
             self.pins.remove(session);
-            self.order.retain(|name| &**name != session);
         }
     }
 }

@@ -92,7 +92,8 @@ impl HostClock {
 
     /// True when it holds nothing worth keeping.
     pub fn is_idle(&self, now: Instant) -> bool {
-        self.level == 0 && self.witnesses.is_empty() && self.blocked_until(now).is_none()
+        let over = |at: Instant| now.saturating_duration_since(at) > WINDOW;
+        self.blocked_until.is_none_or(over) && self.witnesses.iter().all(|witness| over(witness.at))
     }
 }
 

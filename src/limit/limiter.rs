@@ -46,6 +46,8 @@ pub struct Limiter {
     hosts: HashMap<u32, Host>,
     proxies: HashMap<u32, Cell>,
     pairs: HashMap<(u32, u32), Cell>,
+    /// Numbers given out at which the next [`Limiter::forget_others`] looks.
+    sweep_at: usize,
     rng: StdRng,
 }
 
@@ -67,6 +69,7 @@ impl Limiter {
             hosts: HashMap::new(),
             proxies: HashMap::new(),
             pairs: HashMap::new(),
+            sweep_at: SWEEP_AT,
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -189,6 +192,24 @@ impl Limiter {
         }
         at_rest
     }
+
+    /// Drops the hosts that are at rest and not `wanted`, once very many are known.
+    pub fn forget_others(&mut self, wanted: impl Fn(u32) -> bool, now: Instant) {
+        if self.numbers.len() < self.sweep_at {
+            return;
+        }
+        let others: Vec<_> = self
+            .numbers
+            .iter()
+            .filter(|(_, number)| !wanted(**number))
+            .map(|(key, number)| (key.clone(), *number))
+            .collect();
+        for (key, number) in others {
+            self.forget_host(number, &key, now);
+        }
+        // Amortised: the next look comes when as many again have been seen.
+        self.sweep_at = (self.numbers.len() * 2).max(SWEEP_AT);
+    }
 }
 
 fn charge_in<K: std::hash::Hash + Eq>(
@@ -305,6 +326,31 @@ mod tests {
             }
         }
         assert!((2850..=3000).contains(&sent), "{sent} in 60 s at 50/s");
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn hosts_that_only_redirects_led_to_are_forgotten() {
+        let mut limiter = Limiter::new(Settings::default(), 1);
+        let now = Instant::now();
+        for n in 0..SWEEP_AT {
+            let host = format!("h{n}.test").into();
+            let number = limiter.number(&HostKey {
+                https: false,
+                host,
+                port: 80,
+            });
+            // One refusal is remembered for a while, not for good.
+            limiter.refused(number, 1, None, now, now, 100);
+        }
+        limiter.forget_others(|number| number == 7, now);
+        assert_eq!(limiter.numbers.len(), SWEEP_AT);
+        limiter.sweep_at = SWEEP_AT;
+        limiter.forget_others(|number| number == 7, now + Duration::from_secs(60));
+        assert_eq!((limiter.numbers.len(), limiter.hosts.len()), (1, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::clock::{Micros, SECOND};
+use super::roster::Shelf;
 use super::{Pool, ProxyIdx};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
@@ -42,6 +43,12 @@ impl Pool {
             cooling_pairs: self.pairs.cooling(),
             proven: tally.proven,
         }
+    }
+
+    /// True when some READY member can take one more request, whatever the host. Constant time.
+    pub fn has_room(&self) -> bool {
+        let room = |shelf| !self.roster.shelf(shelf).is_empty();
+        room(Shelf::Fresh) || room(Shelf::Free)
     }
 
     /// True when waiting is not worth while: all members are retired; or nobody is READY, unknown, probed or in use, each

@@ -9,6 +9,8 @@ use super::hash::Mixing;
 const HALF_LIFE: f32 = 20.0;
 /// Results older than this weigh less than 2 % and the host is as good as unknown.
 const FORGOTTEN_AFTER: f32 = 120.0;
+/// What is left of one answer after two minutes.
+const REACHED: f32 = 0.015;
 /// Hosts before the first look for forgotten ones.
 const FIRST_PRUNE: usize = 4096;
 
@@ -50,6 +52,14 @@ impl Hosts {
         let results = self.results.get(&host).copied().unwrap_or_default();
         let left = remains(seconds(results.faded, now), HALF_LIFE);
         (results.failures * left + 0.1) / ((results.failures + results.answers) * left + 4.0)
+    }
+
+    /// True when somebody got through to the host in the last minutes.
+    pub(super) fn is_reached(&self, host: u32, now: Micros) -> bool {
+        self.results.get(&host).is_some_and(|results| {
+            let left = remains(seconds(results.faded, now), HALF_LIFE);
+            results.answers * left > REACHED
+        })
     }
 
     fn faded(&mut self, host: u32, now: Micros) -> &mut Results {

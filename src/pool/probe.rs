@@ -239,12 +239,25 @@ impl Pool {
     fn judge_probe(&mut self, at: u32, host: Option<HostIdx>, result: ProbeResult, now: Micros) {
         let proven = self.roster.slot(at).is_proven();
         let (blame, kind) = match result {
-            ProbeResult::Alive { .. } => return self.open(at),
+            ProbeResult::Alive { handshake, .. } => {
+                if let (Some(host), Some(_)) = (host, handshake) {
+                    self.hosts.answered(host.0, now);
+                }
+                return self.open(at);
+            }
             ProbeResult::Failed { blame, kind } => (blame, kind),
         };
         match blame {
             // The proxy passed something on: it is there. What the target thinks of it, a request will tell.
             Blame::Nobody | Blame::Target | Blame::Pair | Blame::Local => self.open(at),
+            // It speaks its protocol and says that it cannot reach a host that nobody has reached lately: its word against
+            // nobody's. Were it shut for that, one host that is down would make a whole pool look dead.
+            Blame::Unknown
+                if matches!(kind, (Phase::Handshake, FaultKind::Rejected(_)))
+                    && host.is_some_and(|host| !self.hosts.is_reached(host.0, now)) =>
+            {
+                self.open(at);
+            }
             Blame::Unknown => {
                 let weight = self.blame_share(at, host, now);
                 let slot = self.roster.slot_mut(at);

@@ -47,6 +47,8 @@ impl Default for Settings {
 /// First backoff of a target's trouble, doubling to the cap, full jitter (ALGORITHMS 2.10).
 const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_CAP: Duration = Duration::from_secs(30);
+/// A job whose target asks for a longer wait is reported instead.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// Attempts that never left for the target are free, but not without end: so many per proxy of the proxy budget.
 const UNREACHED_PER_PROXY: u32 = 4;
 /// Local trouble (no descriptors, no route) is waited out this often before the job is given up.
@@ -83,6 +85,8 @@ pub struct Ended {
     pub idempotent: bool,
     /// Since the first attempt of the job began.
     pub elapsed: Duration,
+    /// How long the target asked to wait. A wait of the pair alone is the pool's business, which knows other proxies.
+    pub asked: Option<Duration>,
 }
 
 /// The answer of [`decide`].
@@ -106,6 +110,12 @@ pub fn decide(
 ) -> Decision {
     let Some(after) = wanted(settings, ended, spent, rng) else {
         return Decision::Finish;
+    };
+    // A target that answers "come back in two minutes" (503 in maintenance) means everybody.
+    let after = match (ended.blame, ended.asked) {
+        (Blame::Target, Some(asked)) if asked > LONGEST_WAIT => return Decision::Finish,
+        (Blame::Target, Some(asked)) => after.max(asked),
+        _ => after,
     };
     if ended.sent && !ended.idempotent && !settings.non_idempotent {
         return Decision::Finish;
@@ -192,6 +202,7 @@ mod tests {
             sent,
             idempotent: true,
             elapsed: Duration::ZERO,
+            asked: None,
         }
     }
 
@@ -250,6 +261,19 @@ mod tests {
         );
         post.sent = false;
         assert_eq!(attempts(&settings, post), 4);
+    }
+
+    #[test]
+    fn a_target_that_asks_for_time_gets_it() {
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut busy = ended(Outcome::HttpError, Blame::Target, Some(503));
+        busy.asked = Some(Duration::from_secs(120));
+        let decision = decide(&Settings::default(), &busy, &mut Spent::default(), &mut rng);
+        let after = Duration::from_secs(120);
+        assert_eq!(decision, Decision::Retry { after });
+        busy.asked = Some(Duration::from_secs(3600));
+        let decision = decide(&Settings::default(), &busy, &mut Spent::default(), &mut rng);
+        assert_eq!(decision, Decision::Finish);
     }
 
     #[test]

@@ -79,7 +79,10 @@ pub(crate) struct World {
     pub(crate) hits: Arc<Mutex<Vec<Hit>>>,
     script: Script,
     alive: Box<dyn Fn(u16) -> bool + Send + Sync>,
+    reach: Reach,
 }
+
+type Reach = Box<dyn Fn(&HostKey) -> Result<(), (Phase, FaultKind)> + Send + Sync>;
 
 impl World {
     /// `script` gets the request, the proxy's number and how often this URL has been asked before.
@@ -90,7 +93,17 @@ impl World {
             hits: Arc::default(),
             script: Box::new(script),
             alive: Box::new(|_| true),
+            reach: Box::new(|_| Ok(())),
         }
+    }
+
+    /// What the handshake of a live proxy towards a host comes to.
+    pub(crate) fn reach(
+        mut self,
+        reach: impl Fn(&HostKey) -> Result<(), (Phase, FaultKind)> + Send + Sync + 'static,
+    ) -> Self {
+        self.reach = Box::new(reach);
+        self
     }
 
     pub(crate) fn alive(mut self, alive: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
@@ -103,17 +116,18 @@ impl Egress for World {
     async fn probe(
         &self,
         proxy: Arc<Proxy>,
-        _host: HostKey,
+        host: HostKey,
         _connect_timeout: Duration,
     ) -> ProbeReport {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let phases = Phases {
             connect: Some(Duration::from_millis(20)),
+            proxy_handshake: host.https.then_some(Duration::from_millis(10)),
             ..Phases::default()
         };
         let refused = || Fault::new(Phase::Connect, FaultKind::Refused, "connection refused");
         let result = if (self.alive)(proxy.port()) {
-            Ok(())
+            (self.reach)(&host).map_err(|(phase, kind)| Fault::new(phase, kind, "scripted"))
         } else {
             Err(refused())
         };
@@ -265,9 +279,24 @@ pub(crate) async fn run(setup: Setup, jobs: Vec<Job>) -> Outcomes {
     run_with(setup, jobs, async |_| ()).await
 }
 
+/// Runs the jobs over a list of the test's own.
+pub(crate) async fn run_of(setup: Setup, list: Vec<Arc<Proxy>>, jobs: Vec<Job>) -> Outcomes {
+    run_over(setup, list, jobs, async |_| ()).await
+}
+
 /// Runs the jobs while `meanwhile` holds the controls.
 pub(crate) async fn run_with(
     setup: Setup,
+    jobs: Vec<Job>,
+    meanwhile: impl AsyncFnOnce(mpsc::Sender<Control>),
+) -> Outcomes {
+    let list = members(setup.proxies);
+    run_over(setup, list, jobs, meanwhile).await
+}
+
+async fn run_over(
+    setup: Setup,
+    list: Vec<Arc<Proxy>>,
     jobs: Vec<Job>,
     meanwhile: impl AsyncFnOnce(mpsc::Sender<Control>),
 ) -> Outcomes {
@@ -275,7 +304,7 @@ pub(crate) async fn run_with(
     let hits = setup.world.hits.clone();
     let plan = Plan {
         egress: setup.world,
-        proxies: members(setup.proxies),
+        proxies: list,
         judge: Arc::new(Judge::new(&ban::Settings::default()).expect("the rules compile")),
         pool: setup.pool,
         limits: setup.limits,
