@@ -4,8 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use crate::proxy::Labels;
@@ -47,6 +51,50 @@ impl Job {
             session: None,
             filter: None,
         }
+    }
+
+    /// Makes of credentials within the URL what curl makes of them: an `Authorization` header, unless the job has its own.
+    /// They leave the target and the input, so that no record holds them. The id stays.
+    pub fn take_credentials(&mut self) {
+        let Ok(url) = &mut self.target else {
+            self.input = masked(&self.input, true);
+            return;
+        };
+        if url.username().is_empty() && url.password().is_none() {
+            return;
+        }
+        let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+        pair.push(b':');
+        pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+        // Neither fails on a URL with a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        self.input = masked(&self.input, false);
+        let request = Arc::make_mut(&mut self.request);
+        if !request.headers.contains_key(AUTHORIZATION)
+            && let Ok(mut value) = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+        {
+            value.set_sensitive(true);
+            request.headers.insert(AUTHORIZATION, value);
+        }
+    }
+}
+
+/// `text` with what stands before the `@` of its authority blanked; before the last `@` when it is no URL, whose authority
+/// nobody can tell.
+fn masked(text: &str, no_url: bool) -> Box<str> {
+    let start = text
+        .find("//")
+        .map_or_else(|| text.find(':').map_or(0, |at| at + 1), |at| at + 2);
+    let rest = &text[start..];
+    let end = if no_url {
+        rest.len()
+    } else {
+        rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())
+    };
+    match rest[..end].rfind('@') {
+        Some(sign) => format!("{}***{}", &text[..start], &rest[sign..]).into(),
+        None => text.into(),
     }
 }
 
@@ -326,6 +374,29 @@ mod tests {
         assert_eq!(a.id, b.id);
         assert_ne!(a.id, JobId::of(&Method::POST, "http://example.com/", b""));
         assert_eq!(JobId::from_hex(&a.id.to_string()), Some(a.id));
+    }
+
+    #[test]
+    fn credentials_in_the_url_become_a_header_and_are_seen_nowhere_else() {
+        let mut job = Job::new(0, "http://me:p%40ss@a.test/x@y", Arc::default());
+        let id = job.id;
+        job.take_credentials();
+        assert_eq!(job.target.as_ref().unwrap().as_str(), "http://a.test/x@y");
+        assert_eq!(&*job.input, "http://***@a.test/x@y");
+        // me:p@ss
+        assert_eq!(job.request.headers[AUTHORIZATION], "Basic bWU6cEBzcw==");
+        assert_eq!(job.id, id);
+
+        let mut request = RequestSpec::default();
+        let own = HeaderValue::from_static("Bearer x");
+        request.headers.insert(AUTHORIZATION, own.clone());
+        let mut job = Job::new(0, "http://me@a.test/", Arc::new(request));
+        job.take_credentials();
+        assert_eq!(job.request.headers[AUTHORIZATION], own);
+
+        let mut broken = Job::new(0, "ftp://me:pa/ss@a.test/", Arc::default());
+        broken.take_credentials();
+        assert_eq!(&*broken.input, "ftp://***@a.test/");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `Host` first, as browsers do, then the caller's headers in their order. Added are only `Accept-Encoding` (when asked for and
 //! not set by the caller), cookies, and for absolute-form the proxy's credentials. A user and password within the URL are not
-//! sent: turning them into `Authorization` is the caller's decision.
+//! sent: [`crate::job::Job::take_credentials`] has turned them into `Authorization`.
 
 use bytes::Bytes;
 use http::header::{

@@ -74,8 +74,9 @@ pub(super) struct Dispatcher<E> {
 
 impl<E: Egress> Dispatcher<E> {
     /// Files a job, or answers it at once when its URL is invalid.
-    pub(super) fn intake(&mut self, job: Job, now: Instant) {
+    pub(super) fn intake(&mut self, mut job: Job, now: Instant) {
         self.tally.counters().read += 1;
+        job.take_credentials();
         let key = match &job.target {
             Ok(url) => HostKey::of(url),
             Err(why) => {
@@ -126,8 +127,9 @@ impl<E: Egress> Dispatcher<E> {
     }
 
     /// Answers a job without attempting it.
-    pub(super) fn skip(&mut self, job: Job, error: ErrorInfo) {
+    pub(super) fn skip(&mut self, mut job: Job, error: ErrorInfo) {
         self.tally.counters().read += 1;
+        job.take_credentials();
         let done = finish::unattempted(job, Outcome::Skipped, error, self.style);
         self.emit(done, None, Duration::ZERO);
     }
