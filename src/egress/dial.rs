@@ -2,6 +2,7 @@
 //!
 //! The proxy's own name may be looked up here; a target's name never is, except for `direct`, where there is no proxy to do it.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ impl Dialer {
                     let _ = tcp.set_nodelay(true);
                     return Ok(tcp);
                 }
-                Ok(Err(error)) => last = Some(fault::from_io(Phase::Connect, &error)),
+                Ok(Err(error)) => last = Some(unconnected(*address, &error)),
                 Err(_) => last = Some(fault::timeout(Phase::Connect, Some(share))),
             }
         }
@@ -129,6 +130,20 @@ impl Dialer {
                 "the proxy's name has no address",
             )
         }))
+    }
+}
+
+/// Why there is no connection to `address`.
+///
+/// A machine without IPv6 fails towards every such address, and only there: that is a member this machine cannot use, not
+/// trouble of the machine itself, for which the probe lane would pause again and again.
+fn unconnected(address: IpAddr, error: &io::Error) -> Fault {
+    match error.kind() {
+        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable if address.is_ipv6() => {
+            let why = "this machine has no way to IPv6 addresses";
+            Fault::new(Phase::Connect, FaultKind::Unreachable, why)
+        }
+        _ => fault::from_io(Phase::Connect, error),
     }
 }
 
@@ -182,5 +197,18 @@ async fn open(
             .await
             .map(|()| Bytes::new()),
         Scheme::Direct => Ok(Bytes::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_ipv6_is_not_a_machine_in_trouble() {
+        let error = || io::Error::from(ErrorKind::NetworkUnreachable);
+        let kind = |text: &str| unconnected(text.parse().unwrap(), &error()).kind;
+        assert_eq!(kind("2001:db8::1"), FaultKind::Unreachable);
+        assert_eq!(kind("192.0.2.1"), FaultKind::Local);
     }
 }

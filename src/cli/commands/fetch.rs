@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{Failure, read};
 use crate::cli::Environment;
@@ -257,7 +257,12 @@ struct Refresh(Option<Interval>);
 
 impl Refresh {
     fn every(period: Option<Duration>) -> Self {
-        Refresh(period.map(|period| interval_at(Instant::now() + period, period)))
+        Refresh(period.map(|period| {
+            let mut beat = interval_at(Instant::now() + period, period);
+            // A machine that slept has missed beats; one reading makes up for all of them.
+            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            beat
+        }))
     }
 
     async fn due(&mut self) {
