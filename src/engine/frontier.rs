@@ -14,6 +14,8 @@ use crate::job::HostKey;
 
 /// Idle hosts are forgotten once so many are known; bounds memory on inputs of millions of hosts.
 const SWEEP_AT: usize = 10_000;
+/// Hosts at the front of the line that probes aim at in turn. Few, so that a job soon uses the tunnel that a probe opened.
+const PROBED_HOSTS: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -198,11 +200,15 @@ impl Frontier {
         None
     }
 
-    /// A host that has work, for probes to aim at; another one at every call.
+    /// A host that has work, for probes to aim at; another one at every call: aimed at one that is down, every proxy would look as
+    /// if it could not reach anything.
     pub(super) fn next_target(&mut self) -> Option<(u32, &HostKey)> {
         self.aim = self.aim.wrapping_add(1);
         let aim = self.aim;
-        let of = |list: &VecDeque<u32>| list.get(aim.checked_rem(list.len())?).copied();
+        let of = |list: &VecDeque<u32>| {
+            list.get(aim.checked_rem(list.len().min(PROBED_HOSTS))?)
+                .copied()
+        };
         let parked = || self.parked.peek().map(|Reverse((_, number))| *number);
         let later = || self.later.peek().map(|later| later.job.host);
         let number = of(&self.ready)

@@ -52,14 +52,15 @@ impl Pool {
     }
 
     /// True when waiting is not worth while: all members are retired; or nobody is READY, unknown, probed or in use, each
-    /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were. Constant time.
+    /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were or if requests are sent
+    /// through a last resort. Constant time.
     pub fn is_exhausted(&self, now: Instant) -> bool {
         let tally = &self.roster.tally;
         if tally.retired == tally.total() {
             return true;
         }
         let idle = tally.ready + tally.unknown + tally.in_flight + tally.probing == 0;
-        let grace = if self.ever_ready {
+        let grace = if self.ever_ready || self.on_last_resort {
             ONCE_READY
         } else {
             NEVER_READY

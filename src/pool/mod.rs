@@ -140,6 +140,8 @@ pub struct Pool {
     /// Last moment at which some proxy was known to be READY, at first the beginning.
     last_ready: Micros,
     ever_ready: bool,
+    /// The READY member, if any, was opened although its handshake failed, because nobody else was left.
+    on_last_resort: bool,
 }
 
 impl Pool {
@@ -178,6 +180,7 @@ impl Pool {
             turn: 0,
             last_ready: 0,
             ever_ready: false,
+            on_last_resort: false,
             settings,
         };
         pool.note_ready(0);
@@ -219,7 +222,7 @@ impl Pool {
 
     /// Remembers that some proxy is READY at `now`, if so. To be called before a change that may take the last one away.
     fn note_ready(&mut self, now: Micros) {
-        if self.roster.tally.ready > 0 {
+        if self.roster.tally.ready > 0 && !self.on_last_resort {
             self.last_ready = now;
             self.ever_ready = true;
         }

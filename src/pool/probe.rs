@@ -240,6 +240,7 @@ impl Pool {
         let proven = self.roster.slot(at).is_proven();
         let (blame, kind) = match result {
             ProbeResult::Alive { handshake, .. } => {
+                self.on_last_resort = false;
                 if let (Some(host), Some(_)) = (host, handshake) {
                     self.hosts.answered(host.0, now);
                 }
@@ -263,7 +264,11 @@ impl Pool {
                 let slot = self.roster.slot_mut(at);
                 slot.alive = true;
                 slot.charge(weight, now);
-                if weight > 0.5 {
+                if weight > 0.5 && self.is_last_resort(at) {
+                    // A request tells more than a second handshake would, and its row says what the proxy answered.
+                    self.open(at);
+                    self.on_last_resort = true;
+                } else if weight > 0.5 {
                     self.quarantine(at, if proven { BASE_PROVEN } else { BASE_UNPROVEN }, now);
                 } else {
                     // Against a host that fails for everybody the handshake says little; the proxy itself did speak.

@@ -26,6 +26,8 @@ pub(super) const BASE_TAMPERED: f64 = 60.0;
 pub(super) const BASE_NEVER_ALIVE: f64 = 900.0;
 /// Of a session whose gateway has no exit for it. The endpoint is fine and exits come and go.
 pub(super) const BASE_NO_EXIT: f64 = 10.0;
+/// Of the only one left, while nobody has served yet: whether it or the target fails is not known, and other targets wait.
+const LAST_RESORT: Micros = SECOND;
 /// No quarantine is longer, seconds.
 const LONGEST: f64 = 1800.0;
 /// Levels that count; 3^8 is beyond [`LONGEST`] for every base.
@@ -80,7 +82,12 @@ impl Pool {
                 if self.roster.slot(at).is_proven() {
                     self.hosts.failed(lease.host.0, t);
                 }
-                self.failed(at, weight, t);
+                if self.roster.slot(at).state == State::Ready && self.is_last_resort(at) {
+                    self.roster.slot_mut(at).charge(weight, t);
+                    self.shut_for(at, LAST_RESORT, t);
+                } else {
+                    self.failed(at, weight, t);
+                }
             }
             Blame::Proxy(charge) => {
                 self.charged(at, charge, Some(lease.host), report.kind, t);
@@ -124,6 +131,7 @@ impl Pool {
     /// The target answered through this proxy, so both work.
     fn answered(&mut self, at: u32, host: HostIdx, now: Micros) {
         self.hosts.answered(host.0, now);
+        self.on_last_resort = false;
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.alive = true;
@@ -182,6 +190,17 @@ impl Pool {
             let base = if proven { BASE_PROVEN } else { BASE_UNPROVEN };
             self.quarantine_ready(at, base, now);
         }
+    }
+
+    /// True while nobody of the pool has served and nobody but this member is READY or unknown. An ambiguous failure then
+    /// may well be the target's: shutting the member for long would give up all other targets on the word of one.
+    pub(super) fn is_last_resort(&self, at: u32) -> bool {
+        let tally = &self.roster.tally;
+        let own = |state| u32::from(self.roster.slot(at).filed.state == state);
+        tally.proven == 0
+            && tally.ready == own(State::Ready)
+            && tally.unknown == own(State::Unknown)
+            && !self.roster.slot(at).proxy.is_direct()
     }
 
     /// What is certainly the proxy's, found by an attempt or by a probe.

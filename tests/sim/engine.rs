@@ -333,3 +333,46 @@ async fn host_concurrency_is_never_exceeded() {
     assert!(densest(&ended.hits, width, |hit| hit.host.clone()) <= 3);
     assert!(ended.took < Duration::from_secs(13), "{:?}", ended.took);
 }
+
+/// 20 URLs of `down.test` in front of 60 URLs of eleven hosts.
+fn behind_a_dead_host() -> Vec<Job> {
+    let dead = (0..20).map(|n| format!("https://down.test/{n}"));
+    jobs(dead.chain((0..60).map(|n| format!("https://h{}.test/page/{n}", n % 11))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_host_in_front_keeps_neither_one_proxy_nor_many_from_the_rest() {
+    for (proxies, patience) in [(1, 60), (2, 60), (300, 30)] {
+        let world = World::new(|_, _, _| Reply::status(200)).down(|host| host == "down.test");
+        let ended = run(Setup::new(world, proxies), behind_a_dead_host()).await;
+        assert_eq!(ended.summary.reason, FinishReason::Done, "{proxies}");
+        for row in &ended.rows {
+            let record = &row.record;
+            let dead = record.input.contains("down.test");
+            let expected = if dead {
+                Outcome::ProxyError
+            } else {
+                Outcome::Ok
+            };
+            assert_eq!(record.outcome, expected, "{proxies}: {}", record.input);
+            assert!(
+                record.attempts > 0,
+                "somebody was asked for {}",
+                record.input
+            );
+        }
+        let patience = Duration::from_secs(patience);
+        assert!(ended.took < patience, "{proxies}: {:?}", ended.took);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn proxies_that_reach_nothing_are_given_up_after_a_minute() {
+    let world = World::new(|_, _, _| Reply::status(200)).down(|_| true);
+    let ended = run(Setup::new(world, 30), jobs(urls(5000, 40))).await;
+    assert_eq!(ended.summary.reason, FinishReason::NoProxy);
+    assert_eq!(ended.rows.len(), 5000);
+    assert!(ended.rows.iter().all(|row| !row.record.ok));
+    let seconds = ended.took.as_secs();
+    assert!((30..120).contains(&seconds), "{seconds} s");
+}

@@ -80,6 +80,7 @@ pub(crate) struct World {
     script: Script,
     alive: Box<dyn Fn(u16) -> bool + Send + Sync>,
     reach: Reach,
+    down: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 type Reach = Box<dyn Fn(&HostKey) -> Result<(), (Phase, FaultKind)> + Send + Sync>;
@@ -94,6 +95,7 @@ impl World {
             script: Box::new(script),
             alive: Box::new(|_| true),
             reach: Box::new(|_| Ok(())),
+            down: Box::new(|_| false),
         }
     }
 
@@ -108,6 +110,12 @@ impl World {
 
     pub(crate) fn alive(mut self, alive: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
         self.alive = Box::new(alive);
+        self
+    }
+
+    /// Hosts that no proxy reaches: handshakes with them are refused, by probes and requests alike.
+    pub(crate) fn down(mut self, down: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.down = Box::new(down);
         self
     }
 }
@@ -126,7 +134,9 @@ impl Egress for World {
             ..Phases::default()
         };
         let refused = || Fault::new(Phase::Connect, FaultKind::Refused, "connection refused");
-        let result = if (self.alive)(proxy.port()) {
+        let result = if (self.down)(&host.host) && (self.alive)(proxy.port()) {
+            Err(unreached())
+        } else if (self.alive)(proxy.port()) {
             (self.reach)(&host).map_err(|(phase, kind)| Fault::new(phase, kind, "scripted"))
         } else {
             Err(refused())
@@ -154,6 +164,10 @@ impl Egress for World {
             });
             before
         };
+        if (self.down)(outgoing.url.host_str().unwrap_or_default()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Exchange::unsent(unreached(), Phases::default());
+        }
         match (self.script)(&outgoing, number, before) {
             Reply::Answer {
                 status,
@@ -179,6 +193,15 @@ impl Egress for World {
             }
         }
     }
+}
+
+/// A proxy's word that it cannot connect to the target.
+fn unreached() -> Fault {
+    Fault::new(
+        Phase::Handshake,
+        FaultKind::Rejected(5),
+        "connection refused",
+    )
 }
 
 fn answer(status: u16, headers: Vec<(&'static str, String)>, body: String) -> Exchange {

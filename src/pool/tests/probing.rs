@@ -285,3 +285,27 @@ fn exhaustion_needs_two_probes_of_everybody_and_some_patience() {
             .is_exhausted(bench.now)
     );
 }
+
+#[test]
+fn the_last_one_left_serves_on_trial_until_a_minute_has_brought_no_answer() {
+    let rejected = failed(Blame::Unknown, (Phase::Handshake, FaultKind::Rejected(5)));
+    let mut bench = Bench::untried(list((0..3).map(proxy)), Settings::default());
+    assert_eq!(bench.probe_all(|_| rejected), 3);
+    assert_eq!((bench.counts().ready, bench.counts().quarantined), (1, 2));
+    let begun = bench.now;
+    let mut asked = 0;
+    while !bench.pool.is_exhausted(bench.now) {
+        if let Ok(lease) = bench.lease(HOST) {
+            asked += 1;
+            bench.settle(lease, &Settlement::new(Blame::Unknown));
+        }
+        assert!(
+            bench.now - begun < Duration::from_secs(90),
+            "never given up"
+        );
+        bench.wait(0.5);
+        bench.probe_all(|_| rejected);
+    }
+    assert!((bench.now - begun).as_secs() >= 60);
+    assert!((20..=70).contains(&asked), "{asked} requests");
+}
