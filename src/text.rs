@@ -1,4 +1,4 @@
-//! Text out of bytes: charset detection, decoding to UTF-8, and the title of a page.
+//! Text out of bytes: charset detection, decoding to UTF-8, the title of a page, and the digest of a body.
 
 use std::borrow::Cow;
 
@@ -122,6 +122,18 @@ pub fn title(content_type: Option<&str>, bytes: &[u8]) -> Option<String> {
     }
     let text = unescape(&text);
     Some(text.chars().take(TITLE_CHARS).collect()).filter(|text: &String| !text.is_empty())
+}
+
+/// Hex SHA-256, lower case: `body_sha256` of a record.
+pub fn sha256_hex(bytes: &[u8]) -> Box<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let mut hex = String::with_capacity(64);
+    for byte in digest.as_ref() {
+        hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        hex.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    hex.into_boxed_str()
 }
 
 fn find_tag(haystack: &[u8], tag: &[u8]) -> Option<usize> {

@@ -203,7 +203,7 @@ fn answered(
     let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
     let answer = Answer {
         final_url: String::from(url).into_boxed_str(),
-        sha256: sha256_hex(&response.body.bytes),
+        sha256: text::sha256_hex(&response.body.bytes),
         title,
         response,
     };
@@ -314,15 +314,4 @@ async fn pace<E>(
             Err(wait) => tokio::time::sleep_until(TokioInstant::from_std(wait.until)).await,
         }
     }
-}
-
-fn sha256_hex(bytes: &[u8]) -> Box<str> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut hex = String::with_capacity(64);
-    for byte in digest.as_ref() {
-        hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        hex.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    hex.into_boxed_str()
 }

@@ -1,6 +1,7 @@
 //! The real program: what it says and returns, without a network.
 
 mod bad_input;
+mod demo;
 mod example;
 mod help;
 mod settings;

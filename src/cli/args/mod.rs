@@ -5,6 +5,7 @@
 //! line into [`crate::config::Resolved`]; where the command line came from is [`super::settings`]'s business.
 
 mod catalog;
+mod demo;
 mod input;
 mod judging;
 mod limits;
@@ -15,6 +16,7 @@ mod resolve;
 mod words;
 
 pub use catalog::catalog_of;
+pub use demo::DemoArgs;
 pub use input::InputArgs;
 pub use judging::{BanArgs, RetryArgs};
 pub use limits::{LimitArgs, RotationArgs};
@@ -94,6 +96,14 @@ pub enum Command {
     /// Example: proxywheel fetch -i urls.txt --proxy-file proxies.txt -o out.jsonl
     #[command(after_help = EXIT_CODES, allow_negative_numbers = true)]
     Fetch(Box<FetchArgs>),
+    /// Try it: fetch 600 URLs through 60 bad proxies, no network needed
+    ///
+    /// Starts a lab inside this process: 60 proxies on loopback of which about half are dead, slow, lying or banned, and three
+    /// sites. Fetches 600 pages through them as `fetch` would, then compares every page with what the site really sent. Reads no
+    /// configuration. Takes some seconds.
+    ///
+    /// Example: proxywheel demo
+    Demo(DemoArgs),
     /// Show the settings in effect and where each was made
     Config(ConfigArgs),
 }

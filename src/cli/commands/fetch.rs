@@ -11,7 +11,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{Failure, read};
 use crate::cli::Environment;
-use crate::cli::args::resolve;
+use crate::cli::args::{Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
@@ -45,29 +45,34 @@ pub(super) fn run(
     let gathered = gather(line, environment).map_err(|error| (early.clone(), error))?;
     let printer = Printer::new(&gathered.global, environment);
     printer.receive_events();
-    let prepare = || {
-        let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read)?;
-        resolved.check(environment.streams)?;
-        let busy =
-            u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
-        resolved.egress.max_idle =
-            idle_that_fit(resolved.egress.max_idle, busy, descriptors::raise());
-        // One thread: the work is waiting, and waking other threads costs more than it brings (benches/README.md).
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::Internal(format!("cannot start the runtime: {error}")))?;
-        Ok((Arc::new(resolved), runtime))
-    };
-    let (resolved, runtime) =
-        prepare().map_err(|error| (printer.clone(), gathered.placed(error)))?;
+    let resolved = resolve(&gathered.args, &gathered.matches, &mut read)
+        .and_then(|resolved| Ok(resolved.check(environment.streams).map(|()| resolved)?))
+        .map_err(|error| (printer.clone(), gathered.placed(error)))?;
+    let progress = gathered.args.run.progress;
+    execute(resolved, progress, environment, &printer).map_err(|error| (printer, error))
+}
+
+/// Fetches what the settings say, shows how it goes, and tells how it went. `fetch` and `demo` differ in their settings only.
+pub(super) fn execute(
+    mut resolved: Resolved,
+    progress: Progress,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Exit, Error> {
+    let busy =
+        u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
+    resolved.egress.max_idle = idle_that_fit(resolved.egress.max_idle, busy, descriptors::raise());
+    // One thread: the work is waiting, and waking other threads costs more than it brings (benches/README.md).
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Internal(format!("cannot start the runtime: {error}")))?;
     let to_stdout = resolved.output.path.is_none();
-    let wanted = gathered.args.run.progress;
-    let shown = progress::choose(wanted, environment.streams, to_stdout, &printer);
-    let ended = runtime.block_on(drive(resolved, &printer, shown));
+    let shown = progress::choose(progress, environment.streams, to_stdout, printer);
+    let ended = runtime.block_on(drive(Arc::new(resolved), printer, shown));
     // Everything is flushed; what still blocks (a read from a terminal) must not hold the process.
     runtime.shutdown_background();
-    ended.map_err(|error| (printer, error))
+    ended
 }
 
 /// The run with everything around it: signals in, progress out, summary at the end.

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod config;
+mod demo;
 mod fetch;
 
 use std::io::Read as _;
@@ -23,6 +24,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match line.command.as_str() {
         "fetch" => fetch::run(line, environment, early),
+        "demo" => demo::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
