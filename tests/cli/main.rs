@@ -4,6 +4,7 @@ mod bad_input;
 mod demo;
 mod example;
 mod help;
+mod readme;
 mod settings;
 
 use std::process::{Command, Output};

@@ -39,7 +39,11 @@ use words::{COLORS, LOG_FORMATS, PROGRESS, words};
     disable_help_subcommand = true,
     arg_required_else_help = true,
     subcommand_required = true,
-    after_help = "Settings may also stand in ~/.config/proxywheel/config.toml or PROXYWHEEL_* variables; see `config show`."
+    after_help = "\
+Start with:  proxywheel demo
+then:        proxywheel fetch -i urls.txt --proxy-file proxies.txt -o out.jsonl
+
+Settings may also stand in ~/.config/proxywheel/config.toml or PROXYWHEEL_* variables; see `proxywheel config show`."
 )]
 pub struct Cli {
     /// What to do.
@@ -94,7 +98,7 @@ pub enum Command {
     /// one fails or is banned, and writes exactly one record per URL, failures included.
     ///
     /// Example: proxywheel fetch -i urls.txt --proxy-file proxies.txt -o out.jsonl
-    #[command(after_help = EXIT_CODES, allow_negative_numbers = true)]
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES_AT_LENGTH, allow_negative_numbers = true)]
     Fetch(Box<FetchArgs>),
     /// Try it: fetch 600 URLs through 60 bad proxies, no network needed
     ///
@@ -112,6 +116,20 @@ pub enum Command {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done within --max-fail, 1 internal error, 2 usage or configuration, 3 input or output failed, 4 some URLs failed, \
 5 every URL failed, 6 no usable proxy, 8 targets block or rate-limit, 75 output in use by another run, 130/143 interrupted.";
+
+/// The same on the page.
+const EXIT_CODES_AT_LENGTH: &str = "\
+Exit codes:
+    0  done: every URL has its record, failures within --max-fail
+    1  internal error
+    2  usage or configuration, nothing was done
+    3  input or output failed; with a file, --resume goes on
+    4  some URLs failed
+    5  every URL failed
+    6  no usable proxy
+    8  most failures are bans or rate limits: slow down
+   75  another run writes the same output
+  130  interrupted by Ctrl-C, 143 by SIGTERM, after a clean flush; --resume goes on";
 
 /// Arguments of `config`.
 #[derive(Args)]
@@ -228,7 +246,7 @@ pub struct GlobalArgs {
     /// Read settings from this TOML file as well
     ///
     /// Its settings win over those of the user's own file, ~/.config/proxywheel/config.toml. Keys are the long flags, at the
-    /// top or in a [fetch] table. Also PROXYWHEEL_CONFIG. No default.
+    /// top or in a [fetch] table; config.example.toml has all of them. Also PROXYWHEEL_CONFIG. No default.
     ///
     /// Example: --config cron.toml
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]

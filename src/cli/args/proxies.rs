@@ -24,8 +24,8 @@ pub struct ProxyArgs {
 
     /// Read proxies from this file, address or - (stdin); repeatable
     ///
-    /// Text with one proxy a line, CSV, JSON or JSONL. Rejected lines are reported with their place. Read again on SIGHUP. No
-    /// default.
+    /// Text with one proxy a line, CSV, JSON or JSONL; proxies.example.txt shows every form. Rejected lines are reported with
+    /// their place. Read again on SIGHUP. No default.
     ///
     /// Example: --proxy-file proxies.txt
     #[arg(long, value_name = "FILE|URL|-")]

@@ -171,10 +171,10 @@ impl Report {
         let _ = write!(
             text,
             "\nlook next:\
-             \n  head -n 1 {file} | jq .                                   one row, all of it\
-             \n  jq -c 'select(.attempts > 1) | [.url, .attempts]' {file}   what took more than one attempt\
-             \n  jq -c '.attempt_log[] | select(.outcome == \"banned\")' {file}   what a ban looks like\
-             \n  proxywheel fetch --help                                      the same with your own lists"
+             \n  one row, all of it       head -n 1 {file} | jq .\
+             \n  what took some attempts  jq -c 'select(.attempts > 1) | [.url, .attempts]' {file}\
+             \n  what a ban looks like    jq -c '.attempt_log[] | select(.outcome == \"banned\")' {file}\
+             \n  the same with your list  proxywheel fetch --help"
         );
         text
     }
