@@ -1,5 +1,10 @@
 //! The product's first impression: a rehearsal that delivers every page, checked from outside.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests measure a process from outside and wait for it"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
