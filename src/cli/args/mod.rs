@@ -100,7 +100,7 @@ pub enum Command {
     /// Example: proxywheel fetch -i urls.txt --proxy-file proxies.txt -o out.jsonl
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES_AT_LENGTH, allow_negative_numbers = true)]
     Fetch(Box<FetchArgs>),
-    /// Try it: fetch 600 URLs through 60 bad proxies, no network needed
+    /// Try it: fetch 600 URLs through 60 proxies, half of them bad, no network needed
     ///
     /// Starts a lab inside this process: 60 proxies on loopback of which about half are dead, slow, lying or banned, and three
     /// sites. Fetches 600 pages through them as `fetch` would, then compares every page with what the site really sent. Reads no

@@ -75,8 +75,8 @@ pub(super) struct Report {
     ok: usize,
     /// What must not be: a page that is not the site's, a URL without or with two rows.
     broken: Vec<String>,
-    /// Proxies that were caught with an answer of their own, with what they did.
-    liars: BTreeMap<String, String>,
+    /// Proxies that gave something else than the page, with what they gave.
+    wrong: BTreeMap<String, String>,
     /// Proxies that a site has banned.
     banned: BTreeSet<String>,
     hardest: Option<Row>,
@@ -124,7 +124,7 @@ impl Report {
         }
         for attempt in &row.attempt_log {
             if matches!(&*attempt.outcome, "corrupt" | "tls_error") {
-                self.liars.insert(attempt.proxy.clone(), attempt.told());
+                self.wrong.insert(attempt.proxy.clone(), attempt.told());
             } else if attempt.outcome == "banned" {
                 self.banned.insert(attempt.proxy.clone());
             }
@@ -149,9 +149,13 @@ impl Report {
         if !self.broken.is_empty() {
             text = format!("\nchecked: {} rows in {file} are wrong", self.broken.len());
         }
-        if !self.liars.is_empty() {
-            let _ = write!(text, "\nproxies caught lying: {}", self.liars.len());
-            for (proxy, what) in &self.liars {
+        if !self.wrong.is_empty() {
+            let _ = write!(
+                text,
+                "\nproxies that gave wrong answers: {}",
+                self.wrong.len()
+            );
+            for (proxy, what) in &self.wrong {
                 let _ = write!(text, "\n  {proxy:<34} {what}");
             }
         }
