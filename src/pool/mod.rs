@@ -10,10 +10,10 @@
 //!                                                                       `--> retired: tampering, refused credentials
 //! ```
 //!
-//! - [`Pool::lease`] / [`Pool::settle`]: borrow a proxy for one attempt, report who was to blame ([`lease`], [`settle`]).
-//! - [`Pool::next_probe`] / [`Pool::settle_probe`]: the probe lane ([`probe`]).
-//! - [`Pool::replace`]: another list, health kept ([`replace`]).
-//! - [`Pool::counts`], [`Pool::score`], [`Pool::is_exhausted`]: what people and the engine ask ([`counts`]).
+//! - [`Pool::lease`] / [`Pool::settle`]: borrow a proxy for one attempt, report who was to blame (`lease`, `settle`).
+//! - [`Pool::next_probe`] / [`Pool::settle_probe`]: the probe lane (`probe`).
+//! - [`Pool::replace`]: another list, health kept (`replace`).
+//! - [`Pool::counts`], [`Pool::score`], [`Pool::is_exhausted`]: what people and the engine ask (`counts`).
 //!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
 //! of each host (`host`), which only weighs ambiguous failures. The pool is a state machine without I/O, clock or lock; one

@@ -4,6 +4,12 @@
 //! follow curl's names and meanings wherever curl has one. This module says what flags exist and turns one parsed command
 //! line into [`crate::config::Resolved`]; where the command line came from is [`super::settings`]'s business.
 
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments on flags are help texts for a terminal, where markup would be shown as it stands"
+)]
+
 mod catalog;
 mod demo;
 mod input;
