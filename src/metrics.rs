@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::time::Duration;
 
 use crate::job::HostKey;
-use crate::outcome::{Fault, FaultKind, Outcome, Phase, Record};
+use crate::outcome::{FaultKind, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
 
 /// What has happened so far. Cheap to clone but for the per-host part, which is bounded.
@@ -250,8 +250,8 @@ impl Tally {
     }
 
     /// A proxy failed, in a probe or in an attempt.
-    pub(crate) fn proxy_fault(&mut self, fault: &Fault) {
-        let key = (fault.phase, fault.kind);
+    pub(crate) fn proxy_fault(&mut self, phase: Phase, kind: FaultKind) {
+        let key = (phase, kind);
         *self.faults.entry(key).or_default() += 1;
     }
 

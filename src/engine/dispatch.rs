@@ -430,8 +430,8 @@ impl<E: Egress> Dispatcher<E> {
             self.tally
                 .landed(Host { number, key }, verdict.outcome, took);
         }
-        if let (Blame::Proxy(_), Some(fault)) = (verdict.blame, &end.fault) {
-            self.tally.proxy_fault(fault);
+        if let Some((phase, kind)) = end.proxy_fault() {
+            self.tally.proxy_fault(phase, kind);
         }
         self.pace_host(number, proxy, &end, started, now);
         self.pool.settle(

@@ -68,7 +68,7 @@ impl<E: Egress> Dispatcher<E> {
                     self.probe_rest_until = Some(now + LOCAL_REST);
                 }
                 self.tally.counters().probes_failed += 1;
-                self.tally.proxy_fault(fault);
+                self.tally.proxy_fault(fault.phase, fault.kind);
                 ProbeResult::Failed {
                     blame: verdict.blame,
                     kind: (fault.phase, fault.kind),
