@@ -11,6 +11,11 @@ const NEVER_READY: Micros = 5 * SECOND;
 /// The same when some were READY: an outage of the uplink or of a gateway is often over in a minute.
 const ONCE_READY: Micros = 60 * SECOND;
 
+/// Requests without an answer after which a pool that never brought one is given up, when [`ONCE_READY`] has passed too.
+/// Proxies that accept connections and do nothing with them are READY again and again; so few requests may also have met
+/// a slow target each.
+const FRUITLESS: u32 = 8;
+
 /// Where the members stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -52,20 +57,25 @@ impl Pool {
     }
 
     /// True when waiting is not worth while: all members are retired; or nobody is READY, unknown, probed or in use, each
-    /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were or if requests are sent
-    /// through a last resort. Constant time.
+    /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were. Where no request was
+    /// ever answered, the 60 s begin with the first READY member. Constant time.
     pub fn is_exhausted(&self, now: Instant) -> bool {
         let tally = &self.roster.tally;
         if tally.retired == tally.total() {
             return true;
         }
         let idle = tally.ready + tally.unknown + tally.in_flight + tally.probing == 0;
-        let grace = if self.ever_ready || self.on_last_resort {
-            ONCE_READY
-        } else {
-            NEVER_READY
-        };
-        idle && tally.underprobed == 0 && self.clock.micros(now) >= self.last_ready + grace
+        if !idle || tally.underprobed > 0 {
+            return false;
+        }
+        let now = self.clock.micros(now);
+        match self.first_ready {
+            None => now >= self.last_ready + NEVER_READY,
+            Some(first) if !self.answered && self.fruitless >= FRUITLESS => {
+                now >= first + ONCE_READY
+            }
+            Some(_) => now >= self.last_ready + ONCE_READY,
+        }
     }
 
     /// 0 to 100: a cautious percentage chance that the next request through this proxy brings a valid body, less if it

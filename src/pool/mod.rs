@@ -139,9 +139,12 @@ pub struct Pool {
     turn: u64,
     /// Last moment at which some proxy was known to be READY, at first the beginning.
     last_ready: Micros,
-    ever_ready: bool,
-    /// The READY member, if any, was opened although its handshake failed, because nobody else was left.
-    on_last_resort: bool,
+    /// First such moment.
+    first_ready: Option<Micros>,
+    /// Some request was answered by its target.
+    answered: bool,
+    /// Requests that were not, before the first that was.
+    fruitless: u32,
 }
 
 impl Pool {
@@ -179,8 +182,9 @@ impl Pool {
             jitter: Jitter::new(rng.random()),
             turn: 0,
             last_ready: 0,
-            ever_ready: false,
-            on_last_resort: false,
+            first_ready: None,
+            answered: false,
+            fruitless: 0,
             settings,
         };
         pool.note_ready(0);
@@ -222,9 +226,9 @@ impl Pool {
 
     /// Remembers that some proxy is READY at `now`, if so. To be called before a change that may take the last one away.
     fn note_ready(&mut self, now: Micros) {
-        if self.roster.tally.ready > 0 && !self.on_last_resort {
+        if self.roster.tally.ready > 0 {
             self.last_ready = now;
-            self.ever_ready = true;
+            self.first_ready.get_or_insert(now);
         }
     }
 }

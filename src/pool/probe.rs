@@ -240,7 +240,6 @@ impl Pool {
         let proven = self.roster.slot(at).is_proven();
         let (blame, kind) = match result {
             ProbeResult::Alive { handshake, .. } => {
-                self.on_last_resort = false;
                 if let (Some(host), Some(_)) = (host, handshake) {
                     self.hosts.answered(host.0, now);
                 }
@@ -267,7 +266,6 @@ impl Pool {
                 if weight > 0.5 && self.is_last_resort(at) {
                     // A request tells more than a second handshake would, and its row says what the proxy answered.
                     self.open(at);
-                    self.on_last_resort = true;
                 } else if weight > 0.5 {
                     self.quarantine(at, if proven { BASE_PROVEN } else { BASE_UNPROVEN }, now);
                 } else {

@@ -78,6 +78,7 @@ impl Pool {
             }
             Blame::Local => {}
             Blame::Unknown => {
+                self.fruitless = self.fruitless.saturating_add(1);
                 let weight = self.blame_share(at, Some(lease.host), t);
                 if self.roster.slot(at).is_proven() {
                     self.hosts.failed(lease.host.0, t);
@@ -90,6 +91,7 @@ impl Pool {
                 }
             }
             Blame::Proxy(charge) => {
+                self.fruitless = self.fruitless.saturating_add(1);
                 self.charged(at, charge, Some(lease.host), report.kind, t);
             }
         }
@@ -131,7 +133,7 @@ impl Pool {
     /// The target answered through this proxy, so both work.
     fn answered(&mut self, at: u32, host: HostIdx, now: Micros) {
         self.hosts.answered(host.0, now);
-        self.on_last_resort = false;
+        self.answered = true;
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.alive = true;
