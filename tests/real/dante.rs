@@ -106,6 +106,13 @@ fn a_name_refused_over_socks4a_is_a_rejection() {
 }
 
 #[test]
+fn redirects_and_compression_and_http2_work() {
+    let origin = Origin::start();
+    let proxy = Dante::open(&origin);
+    scenario::redirects_and_compression_and_http2(&origin, &proxy.line("socks5h"));
+}
+
+#[test]
 fn a_wrong_password_stops_only_itself() {
     let origin = Origin::start();
     let proxy = Dante::with_password(&origin);

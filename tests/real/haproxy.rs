@@ -90,6 +90,13 @@ fn pages_arrive_whole_through_two_hops() {
 }
 
 #[test]
+fn redirects_and_compression_and_http2_work_over_tls_to_the_proxy() {
+    let origin = Origin::start();
+    let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
+    scenario::redirects_and_compression_and_http2(&origin, &proxy.tls(""));
+}
+
+#[test]
 fn a_wrong_password_inside_tls_stops_only_itself() {
     let origin = Origin::start();
     let proxy = Haproxy::before(&origin, Tinyproxy::with_password(&origin));

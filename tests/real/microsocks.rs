@@ -72,6 +72,12 @@ fn pages_arrive_whole_with_a_password() {
 }
 
 #[test]
+fn redirects_and_compression_and_http2_work() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    scenario::redirects_and_compression_and_http2(&origin, &Line::new(proxy.url()));
+}
+
+#[test]
 fn a_wrong_password_stops_only_itself() {
     let (origin, proxy) = (Origin::start(), Microsocks::with_password());
     let [wrong, right] = ["wrong", PASSWORD].map(|password| proxy.line_with(password));

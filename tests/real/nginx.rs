@@ -199,33 +199,6 @@ fn a_server_error_is_retried_then_reported_and_the_proxy_keeps_working() {
 }
 
 #[test]
-fn compressed_pages_and_redirects_come_out_as_the_page_itself() {
-    let (origin, proxy) = (Origin::start(), Microsocks::open());
-    let urls = [
-        origin.http("/moved"),
-        origin.https("/moved"),
-        origin.https("/page/2"),
-    ];
-    let run = Fetch::new(&urls, &[proxy.url()]).trusting(&origin).run();
-    assert_eq!(run.code, 0, "{run}");
-    for url in &urls[..2] {
-        let row = run.row(url);
-        assert!(row.text("final_url").ends_with("/page/1"), "{row}");
-        assert_eq!(row.text("title"), "page 1", "{row}");
-        assert_eq!(row.value("redirects")[0]["status"], 302, "{row}");
-    }
-    let row = run.row(&urls[2]);
-    row.assert_page();
-    let (wire, body) = (
-        row.value("size_wire").as_u64(),
-        row.value("size_body").as_u64(),
-    );
-    assert_eq!(body, Some(page(2).len() as u64), "{row}");
-    assert!(wire < body, "nginx compresses when asked: {row}");
-    assert_eq!(row.text("http_version"), "2", "nginx offers h2: {row}");
-}
-
-#[test]
 fn an_unknown_authority_fails_its_target_and_no_other() {
     let (origin, proxy) = (Origin::start(), Microsocks::open());
     let plain: Vec<_> = (0..12)

@@ -45,6 +45,13 @@ fn pages_arrive_whole() {
 }
 
 #[test]
+fn redirects_and_compression_and_http2_work() {
+    let origin = Origin::start();
+    let proxy = Privoxy::start(&origin);
+    scenario::redirects_and_compression_and_http2(&origin, &proxy.line());
+}
+
+#[test]
 fn a_refused_target_costs_no_other() {
     let origin = Origin::start();
     let proxy = Privoxy::start(&origin);

@@ -31,6 +31,8 @@ impl Fetch {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxywheel"));
         command.args(["fetch", "-i", "urls.txt", "--proxy-file", "proxies.txt"]);
         command.args(["-o", "out.jsonl", "--connect-timeout", "5", "-m", "10"]);
+        // The tests ask who was charged for each attempt.
+        command.args(["--attempts", "full"]);
         command.current_dir(dir.path());
         // The tests say how the program is set, not the shell they are started from.
         for (name, _) in std::env::vars_os() {
@@ -172,6 +174,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The messages contain this.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.messages.contains(text)
+    }
+
     /// The row of this input.
     pub(crate) fn row(&self, url: &str) -> &Row {
         let mut rows = self.rows.iter();

@@ -146,6 +146,20 @@ fn a_proxy_certificate_is_verified_apart_from_the_targets() {
 }
 
 #[test]
+fn redirects_and_compression_and_http2_work() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    scenario::redirects_and_compression_and_http2(&origin, &proxy.line());
+}
+
+#[test]
+fn redirects_and_compression_and_http2_work_over_tls_to_the_proxy() {
+    let origin = Origin::start();
+    let proxy = Squid::open(&origin);
+    scenario::redirects_and_compression_and_http2(&origin, &proxy.tls_line());
+}
+
+#[test]
 fn a_wrong_password_stops_only_itself() {
     let origin = Origin::start();
     let proxy = Squid::with_password(&origin);

@@ -74,6 +74,13 @@ fn pages_arrive_whole_with_a_password() {
 }
 
 #[test]
+fn redirects_and_compression_and_http2_work() {
+    let origin = Origin::start();
+    let proxy = Tinyproxy::open(&origin);
+    scenario::redirects_and_compression_and_http2(&origin, &proxy.line());
+}
+
+#[test]
 fn a_wrong_password_stops_only_itself() {
     let origin = Origin::start();
     let proxy = Tinyproxy::with_password(&origin);
