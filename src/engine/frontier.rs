@@ -295,6 +295,10 @@ impl Frontier {
     }
 
     /// Takes everything out, in no particular order.
+    #[expect(
+        clippy::vec_box,
+        reason = "jobs live in boxes everywhere; unpacking would move each of them twice"
+    )]
     pub(super) fn drain(&mut self) -> Vec<Box<Pending>> {
         self.queued = 0;
         self.ready.clear();

@@ -40,7 +40,7 @@ const SYNC: Duration = Duration::from_secs(1);
 /// Wait for a pipe that somebody else made non-blocking.
 const PIPE_FULL: Duration = Duration::from_millis(1);
 
-/// An output that is open and locked, not yet written; see [`super::open`].
+/// An output that is open and locked, not yet written; see [`super::open()`].
 pub struct Writer {
     sink: Sink,
     encoder: Encoder,
