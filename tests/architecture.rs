@@ -47,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli"]),
     ("tracing_subscriber", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
-    ("toml", &["src/config", "src/ban"]),
+    ("toml", &["src/config", "src/ban", "src/lab"]),
 ];
 
 /// Longest file, tests included (docs/architecture.md).
