@@ -14,6 +14,7 @@ mod probing;
 mod sessions;
 
 use std::collections::VecDeque;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng, TryRng};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant as TokioInstant;
+use tokio::time::{Instant as TokioInstant, Interval, Sleep, sleep_until};
 
 use self::attempt::{Context, Landed};
 use self::dispatch::{Dispatcher, LOOK_AHEAD, now};
@@ -215,7 +216,7 @@ enum Phase {
 /// What [`Run::wait`] waited for.
 enum Event {
     Control(Option<Control>),
-    Landed(Box<Landed>),
+    Landed(Landed),
     Probed(Box<(ProbeLease, ProbeReport)>),
     /// The output has room again, or is gone.
     Room(bool),
@@ -241,6 +242,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         let mut publish = tokio::time::interval(PUBLISH_EVERY);
         publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut exhausted_check = self.began;
+        let mut alarm = pin!(sleep_until(TokioInstant::from_std(self.began)));
         let reason = loop {
             let at = now();
             if at >= exhausted_check {
@@ -267,14 +269,19 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 .or_else(|| self.wants_input().then_some(Binding::Input));
             self.dispatcher.tally.counters().binding = binding;
             let wake = self.wake(at, held.until, exhausted_check);
-            let event = self.wait(wake, &mut publish).await;
+            // Moving a timer costs more than asking whether it has to move; under load it mostly has not.
+            let wake = TokioInstant::from_std(wake);
+            if alarm.deadline() != wake {
+                alarm.as_mut().reset(wake);
+            }
+            let event = self.wait(alarm.as_mut(), &mut publish).await;
             self.handle(event);
         };
         self.end(reason).await
     }
 
     /// The one place that waits: for whatever comes first.
-    async fn wait(&mut self, wake: Instant, publish: &mut tokio::time::Interval) -> Event {
+    async fn wait(&mut self, alarm: Pin<&mut Sleep>, publish: &mut Interval) -> Event {
         let wants_input = self.wants_input();
         let Dispatcher {
             attempts,
@@ -287,7 +294,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             biased;
             control = self.control.recv(), if self.control_open => Event::Control(control),
             Some(landed) = attempts.join_next(), if !attempts.is_empty() => {
-                Event::Landed(Box::new(reraise(landed)))
+                Event::Landed(reraise(landed))
             }
             Some(probed) = probes.join_next(), if !probes.is_empty() => {
                 Event::Probed(Box::new(reraise(probed)))
@@ -295,7 +302,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             room = out.reserve(), if !outbox.is_empty() => Event::Room(room.is_ok()),
             batch = self.source.next(), if wants_input => Event::Input(batch),
             _ = publish.tick() => Event::Publish,
-            () = tokio::time::sleep_until(TokioInstant::from_std(wake)) => Event::Wake,
+            () = alarm => Event::Wake,
         }
     }
 
@@ -306,7 +313,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             Event::Control(Some(control)) => self.obey(control),
             Event::Control(None) => self.control_open = false,
             Event::Landed(landed) => {
-                dispatcher.landed(*landed, at);
+                dispatcher.landed(landed, at);
                 // Take along whatever else has landed: one round of dispatch then serves them all.
                 while let Some(landed) = dispatcher.attempts.try_join_next() {
                     dispatcher.landed(reraise(landed), at);
