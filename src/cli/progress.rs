@@ -1,7 +1,7 @@
 //! What is going on, on standard error while a run lasts.
 //!
 //! A bar is drawn only where it can do no harm: on a terminal to which the records do not go as well. `log` prints one line a
-//! second instead. Both show the same line.
+//! second instead. Both show the same.
 
 use std::time::Duration;
 
@@ -56,14 +56,15 @@ pub async fn show(snapshots: watch::Receiver<Snapshot>, printer: Printer, shown:
 
 async fn draw(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
     let bar = ProgressBar::new_spinner();
-    let spinner = style("{spinner} {msg}");
-    let full = style("[{bar:24}] {percent:>3}% {msg}");
+    // Two lines, so that neither is wider than a usual terminal.
+    let spinner = style("{spinner} {wide_msg}\n  {prefix}");
+    let full = style("[{bar:16}] {percent:>3}% {wide_msg}\n  {prefix}");
     bar.set_style(spinner);
     printer.attach(bar.clone());
     let mut pace = Pace::default();
     let mut total_known = false;
     while snapshots.changed().await.is_ok() {
-        let line = {
+        let (work, pool) = {
             let now = snapshots.borrow_and_update();
             pace.update(&now);
             if now.input_ended && !total_known {
@@ -74,9 +75,10 @@ async fn draw(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
                 bar.set_length(now.read);
                 bar.set_position(now.done);
             }
-            line(&now, pace.per_second)
+            (work(&now, pace.per_second), pool(&now))
         };
-        bar.set_message(line);
+        bar.set_message(work);
+        bar.set_prefix(pool);
         bar.tick();
     }
     bar.finish_and_clear();
@@ -98,7 +100,10 @@ async fn log(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
     loop {
         tokio::select! {
             _ = second.tick() => {
-                let text = line(&snapshots.borrow(), pace.per_second);
+                let text = {
+                    let now = snapshots.borrow();
+                    format!("{} | {}", work(&now, pace.per_second), pool(&now))
+                };
                 printer.note(&text);
             }
             changed = snapshots.changed() => {
@@ -115,7 +120,9 @@ async fn log(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
 #[derive(Debug, Default)]
 struct Pace {
     per_second: f64,
-    seen: Option<(Duration, u64)>,
+    /// The smoothed value before its correction for a short history, which starts at 0.
+    raw: f64,
+    seen: (Duration, u64),
 }
 
 impl Pace {
@@ -123,43 +130,34 @@ impl Pace {
     const HALF_LIFE: f64 = 5.0;
 
     fn update(&mut self, now: &Snapshot) {
-        let Some((then, done)) = self.seen else {
-            let seconds = now.elapsed.as_secs_f64();
-            if seconds > 0.0 {
-                self.per_second = now.done as f64 / seconds;
-            }
-            self.seen = Some((now.elapsed, now.done));
-            return;
-        };
+        let (then, done) = self.seen;
         let seconds = now.elapsed.saturating_sub(then).as_secs_f64();
         // Shorter steps are more noise than news.
         if seconds < 0.1 {
             return;
         }
+        let kept = |seconds: f64| 0.5f64.powf(seconds / Self::HALF_LIFE);
         let current = now.done.saturating_sub(done) as f64 / seconds;
-        let weight = 1.0 - 0.5f64.powf(seconds / Self::HALF_LIFE);
-        self.per_second += weight * (current - self.per_second);
-        self.seen = Some((now.elapsed, now.done));
+        self.raw = self.raw * kept(seconds) + current * (1.0 - kept(seconds));
+        self.per_second = self.raw / (1.0 - kept(now.elapsed.as_secs_f64()));
+        self.seen = (now.elapsed, now.done);
     }
 }
 
-/// One line: done/total, rate, results, pool, time left, the limit that binds.
-fn line(now: &Snapshot, per_second: f64) -> String {
+/// What is done: done/total, rate, results, time left.
+fn work(now: &Snapshot, per_second: f64) -> String {
     let total = if now.input_ended {
         now.read.to_string()
     } else {
         "?".to_owned()
     };
     let mut line = format!(
-        "{}/{total} {} | {} ok {} failed {} retries | proxies: {} live {} cooling {} quarantined",
+        "{}/{total} {} | {} ok {} failed {} retries",
         now.done,
         figures::rate(per_second),
         now.done - now.failed(),
         now.failed(),
         now.retries,
-        now.pool.ready,
-        now.pool.cooling_pairs,
-        now.pool.quarantined,
     );
     if now.input_ended && per_second > 0.0 {
         let left = now.read.saturating_sub(now.done) as f64 / per_second;
@@ -171,6 +169,15 @@ fn line(now: &Snapshot, per_second: f64) -> String {
             line.push_str(&format!(" | ETA {left}"));
         }
     }
+    line
+}
+
+/// What it is done with: proxies, and the limit that binds.
+fn pool(now: &Snapshot) -> String {
+    let mut line = format!(
+        "proxies: {} live {} cooling {} quarantined",
+        now.pool.ready, now.pool.cooling_pairs, now.pool.quarantined,
+    );
     if let Some(binding) = now.binding {
         line.push_str(&format!(" | limit: {}", binding.as_str()));
     }
@@ -204,27 +211,35 @@ mod tests {
     }
 
     #[test]
-    fn the_line_tells_work_pool_time_left_and_limit() {
+    fn the_lines_tell_work_and_time_left_then_pool_and_limit() {
         let now = snapshot(6, 300);
         assert_eq!(
-            line(&now, 50.0),
-            "300/600 50.0/s | 300 ok 0 failed 35 retries | proxies: 41 live 3 cooling 12 quarantined \
-             | ETA 6 s | limit: host rate (--host-rate)"
+            work(&now, 50.0),
+            "300/600 50.0/s | 300 ok 0 failed 35 retries | ETA 6 s"
+        );
+        assert_eq!(
+            pool(&now),
+            "proxies: 41 live 3 cooling 12 quarantined | limit: host rate (--host-rate)"
         );
         let open = Snapshot {
             input_ended: false,
             binding: None,
             ..now
         };
-        assert!(line(&open, 50.0).starts_with("300/? 50.0/s"));
-        assert!(!line(&open, 50.0).contains("ETA"), "no total, no end");
+        assert!(work(&open, 50.0).starts_with("300/? 50.0/s"));
+        assert!(!work(&open, 50.0).contains("ETA"), "no total, no end");
+        assert!(!pool(&open).contains("limit"));
     }
 
     #[test]
     fn pace_follows_a_change_within_a_few_half_lives() {
         let mut pace = Pace::default();
+        pace.update(&snapshot(0, 0));
         pace.update(&snapshot(1, 10));
-        assert_eq!(pace.per_second, 10.0);
+        assert!(
+            (pace.per_second - 10.0).abs() < 1e-9,
+            "right from the start"
+        );
         for second in 2..=21 {
             pace.update(&snapshot(second, 10 + (second - 1) * 100));
         }
