@@ -55,8 +55,24 @@ impl Error {
             Error::Locked { .. } => {
                 Some("wait for the other run to end, or choose another --output")
             }
-            Error::Io { .. } | Error::Internal(_) => None,
+            Error::Io { action, source, .. } => io_hint(action, source.kind()),
+            Error::Internal(_) => None,
         }
+    }
+}
+
+/// What helps against the failures that people cause.
+fn io_hint(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
+    match (action, kind) {
+        ("create" | "write", io::ErrorKind::NotFound) => Some("create its directory first"),
+        (_, io::ErrorKind::NotFound) => Some("check the path"),
+        (_, io::ErrorKind::PermissionDenied) => {
+            Some("check the permissions of the file and of its directory")
+        }
+        ("create", io::ErrorKind::AlreadyExists) => Some("a file has that name: choose another"),
+        (_, io::ErrorKind::IsADirectory) => Some("name a file in it"),
+        ("fetch", _) => Some("check the address, or save the list and name the file"),
+        _ => None,
     }
 }
 

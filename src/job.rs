@@ -107,8 +107,18 @@ pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
     if text.is_empty() {
         return Err(InvalidUrl("the URL is empty".into()));
     }
+    // The URL standard skips further slashes and takes the first name of a path for the host.
+    let named = text.split_once("://").map(|(_, rest)| rest);
+    let hostless =
+        named.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']));
     let mut url = match Url::parse(text) {
+        Ok(url) if hostless && url.is_special() && url.scheme() != "file" => {
+            return Err(InvalidUrl("the URL has no host".into()));
+        }
         Ok(url) => url,
+        Err(url::ParseError::EmptyHost) => {
+            return Err(InvalidUrl("the URL has no host".into()));
+        }
         Err(url::ParseError::RelativeUrlWithoutBase) => {
             return Err(InvalidUrl(
                 format!("not an absolute URL; did you mean https://{text} ?").into(),
@@ -358,7 +368,9 @@ mod tests {
             ("example.com/a", "https://example.com/a"),
             ("ftp://example.com/", "ftp"),
             ("file:///etc/passwd", "file"),
-            ("http://", "host"),
+            ("http://", "the URL has no host"),
+            ("http:///path", "the URL has no host"),
+            ("https://?q=1", "the URL has no host"),
             ("http://[::1", ""),
         ] {
             let error = parse_target(input).expect_err(input);

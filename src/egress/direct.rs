@@ -50,7 +50,13 @@ pub enum Fetched {
 /// The server cannot be reached, takes longer than 60 s, answers with anything but success, or sends more than 64 MB.
 pub async fn fetch_list(url: &Url, cached: &Validators) -> Result<Fetched, Error> {
     fetch(url, cached).await.map_err(|why| {
-        let named = format!("{}://{}/…", url.scheme(), url.host_str().unwrap_or(""));
+        let port = url.port().map(|port| format!(":{port}"));
+        let named = format!(
+            "{}://{}{}/…",
+            url.scheme(),
+            url.host_str().unwrap_or(""),
+            port.unwrap_or_default()
+        );
         Error::io("fetch", named, io::Error::other(why))
     })
 }

@@ -116,7 +116,7 @@ impl FromStr for InputFormat {
 /// the input, and the input wants to know what the output already holds.
 ///
 /// # Errors
-/// [`Error::Usage`] for no input at all, a missing file, a directory, standard input named twice, a CSV without a usable URL
+/// [`Error::Usage`] for no input at all, a directory, standard input named twice, a CSV without a usable URL
 /// column; [`Error::Io`] when a file cannot be opened or its CSV header cannot be read.
 pub fn prepare(settings: Settings) -> Result<Prepared, Error> {
     Prepared::new(settings)

@@ -255,16 +255,7 @@ fn open_source(source: &Source) -> Result<Box<dyn Read + Send>, Error> {
 }
 
 fn open_file(path: &Path) -> Result<Box<dyn Read + Send>, Error> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Problem::new("no such input file")
-                .at(path.display().to_string())
-                .hint("check the path given to -i")
-                .into());
-        }
-        Err(error) => return Err(Error::io("read", path, error)),
-    };
+    let file = File::open(path).map_err(|error| Error::io("read", path, error))?;
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err(Problem::new("the input is a directory")
             .at(path.display().to_string())

@@ -153,6 +153,7 @@ fn gaps() {
     exit 3
     -- stderr
     error: cannot read no-such-file: No such file or directory (os error 2)
+    hint: check the path
     ");
     assert_snapshot!(fetch(&["-x", "direct", url, "-u", "s3cret"]), @r"
     exit 2

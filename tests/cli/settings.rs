@@ -104,6 +104,7 @@ fn bad_settings_name_the_line_or_the_variable() {
     exit 3
     -- stderr
     error: cannot read /no/such.toml: No such file or directory (os error 2)
+    hint: check the path
     ");
 }
 

@@ -140,8 +140,13 @@ fn inputs_that_cannot_be_read_are_refused_before_the_run() {
             other => panic!("{other:?}"),
         }
     };
-    let problem = refused(from(&directory.path().join("missing.txt")));
-    assert!(problem.place.unwrap().ends_with("missing.txt") && problem.hint.is_some());
+    let missing = input::prepare(from(&directory.path().join("missing.txt")));
+    match missing.err() {
+        Some(error @ Error::Io { action: "read", .. }) => {
+            assert!(error.to_string().ends_with("missing.txt") && error.hint().is_some());
+        }
+        other => panic!("{other:?}"),
+    }
     assert!(refused(from(directory.path())).what.contains("directory"));
     let problem = refused(from(&csv));
     assert!(problem.what.contains("id, site"), "{problem}");
