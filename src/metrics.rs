@@ -150,6 +150,8 @@ pub enum FinishReason {
     OutputFailed,
     /// The input could not be read to its end.
     InputFailed,
+    /// The output is a pipe that nobody reads any more.
+    ReaderGone,
 }
 
 impl FinishReason {
@@ -162,6 +164,7 @@ impl FinishReason {
             FinishReason::Terminated => "terminated",
             FinishReason::OutputFailed => "output_failed",
             FinishReason::InputFailed => "input_failed",
+            FinishReason::ReaderGone => "reader_gone",
         }
     }
 }

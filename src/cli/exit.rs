@@ -3,6 +3,7 @@
 //! | code | word | meaning |
 //! |---|---|---|
 //! | 0 | `done` | every URL has its record, failures within `--max-fail` |
+//! | 0 | `reader_gone` | whoever read the output (`| head`) has had enough |
 //! | 1 | `internal` | a promise of the program was broken |
 //! | 2 | `usage` | flags, configuration or input are wrong; nothing was done |
 //! | 3 | `output_failed`, `input_failed`, `io` | a file could not be read or written |
@@ -51,6 +52,7 @@ impl Exit {
                 Exit::new(3, reason.as_str())
             }
             reason @ FinishReason::NoProxy => Exit::new(6, reason.as_str()),
+            reason @ FinishReason::ReaderGone => Exit::new(0, reason.as_str()),
             FinishReason::Done => {
                 let failed = totals.failed();
                 let blocked = totals.count(Outcome::Banned) + totals.count(Outcome::RateLimited);
@@ -120,6 +122,7 @@ mod tests {
             (Terminated, vec![(Ok, 9)], "0", 143),
             (OutputFailed, vec![(Ok, 9)], "0", 3),
             (InputFailed, vec![(Ok, 9)], "0", 3),
+            (ReaderGone, vec![(Ok, 1), (HttpError, 1)], "0", 0),
         ] {
             assert_eq!(
                 exit(reason, &counts, max_fail),

@@ -8,6 +8,7 @@ use crate::config::{Size, Span};
 use crate::metrics::{Binding, FinishReason, Snapshot};
 use crate::outcome::Outcome;
 use crate::outcome::StatusSet;
+use crate::output::Mode;
 
 /// Below this a run is too short for its speed to matter.
 const WORTH_SPEEDING_UP_S: f64 = 10.0;
@@ -16,17 +17,26 @@ const WORTH_SPEEDING_UP_S: f64 = 10.0;
 pub fn hint(report: &Report<'_>) -> Option<String> {
     let totals = &report.summary.totals;
     let to_file = report.resolved.output.path.is_some();
+    let resume = match report.resolved.output.mode {
+        Mode::Overwrite => "the same command with --resume instead of --overwrite",
+        Mode::Append => "the same command with --resume instead of --append",
+        Mode::Resume => "the same command",
+        Mode::New => "the same command with --resume",
+    };
     match report.summary.reason {
-        FinishReason::Interrupted | FinishReason::Terminated if to_file => {
-            return Some("the same command with --resume goes on where this run stopped".into());
+        FinishReason::Interrupted | FinishReason::Terminated if to_file && totals.read > 0 => {
+            return Some(format!("{resume} goes on where this run stopped"));
         }
         FinishReason::OutputFailed if to_file => {
-            return Some("make room, then go on with the same command and --resume".into());
+            return Some(format!(
+                "once the file can be written again, {resume} goes on"
+            ));
         }
         FinishReason::Interrupted
         | FinishReason::Terminated
         | FinishReason::OutputFailed
-        | FinishReason::InputFailed => return None,
+        | FinishReason::InputFailed
+        | FinishReason::ReaderGone => return None,
         FinishReason::NoProxy | FinishReason::Done => {}
     }
     let nothing_worked = totals.pool.proven == 0 && totals.pool.total > 0;

@@ -135,14 +135,7 @@ impl Printer {
 
     /// `error: …` with its causes and its hint, at any level.
     pub fn error(&self, error: &Error) {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
-            cause = inner.source();
-        }
-        self.message("error", RED, &text, error.hint());
+        self.message("error", RED, &error_text(error), error.hint());
     }
 
     /// `warning: …` with its hint.
@@ -259,6 +252,18 @@ impl Printer {
             None => write(),
         }
     }
+}
+
+/// An error with its causes, without its hint.
+pub(super) fn error_text(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 /// A panic while printing leaves the streams usable.

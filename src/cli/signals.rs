@@ -12,8 +12,8 @@ use crate::error::Error;
 pub enum Signal {
     /// Take no new work, let what is in flight end, flush; then exit with this code (130 or 143).
     Drain(u8),
-    /// Drop what is in flight, flush.
-    Stop,
+    /// Drop what is in flight, flush; then exit with this code.
+    Stop(u8),
     /// Read the proxy lists again.
     Reload,
 }
@@ -27,7 +27,7 @@ struct Escalation {
 impl Escalation {
     fn end(&mut self, code: u8) -> Signal {
         if std::mem::replace(&mut self.draining, true) {
-            Signal::Stop
+            Signal::Stop(code)
         } else {
             Signal::Drain(code)
         }
@@ -101,8 +101,8 @@ mod tests {
     fn the_first_asks_for_a_drain_and_every_later_one_for_an_end() {
         let mut escalation = Escalation::default();
         assert_eq!(escalation.end(143), Signal::Drain(143));
-        assert_eq!(escalation.end(130), Signal::Stop);
-        assert_eq!(escalation.end(143), Signal::Stop);
+        assert_eq!(escalation.end(130), Signal::Stop(130));
+        assert_eq!(escalation.end(143), Signal::Stop(143));
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ pub fn render(report: &Report<'_>) -> String {
         totals.read,
         figures::time(totals.elapsed)
     );
-    if seconds > 0.0 {
+    if seconds > 0.0 && totals.done > 0 {
         let _ = write!(text, " ({})", figures::rate(totals.done as f64 / seconds));
     }
     let _ = write!(text, ": {ok} ok, {} failed", totals.failed());
@@ -144,19 +144,26 @@ fn hosts(hosts: &[HostStats]) -> String {
 }
 
 fn pool(report: &Report<'_>) -> String {
-    let pool = &report.summary.totals.pool;
-    if pool.total == 0 {
+    let totals = &report.summary.totals;
+    let pool = &totals.pool;
+    // A pool that was never asked has nothing to show for itself.
+    if pool.total == 0 || totals.attempts + totals.probes == 0 {
         return String::new();
     }
     let mut text = format!("{} of {} proxies worked", pool.proven, pool.total);
-    for (count, what) in [
-        (pool.unknown.into(), "never tried"),
-        (pool.quarantined.into(), "quarantined"),
-        (pool.retired.into(), "retired"),
-        (report.intake.duplicates, "duplicate lines"),
-        (report.intake.rejected, "rejected lines"),
+    for (count, one, more) in [
+        (pool.unknown.into(), "never tried", "never tried"),
+        (pool.quarantined.into(), "quarantined", "quarantined"),
+        (pool.retired.into(), "retired", "retired"),
+        (
+            report.intake.duplicates,
+            "duplicate line",
+            "duplicate lines",
+        ),
+        (report.intake.rejected, "rejected line", "rejected lines"),
     ] {
         let count: u64 = count;
+        let what = if count == 1 { one } else { more };
         if count > 0 {
             let _ = write!(text, ", {count} {what}");
         }
@@ -305,7 +312,7 @@ pub(super) mod tests {
           attempts 716, 1.21 per success; 116 retries (proxy_error 80, banned 36)
           hosts    http://a.example: 6 of 300 failed, mostly banned, 9 bans
                    http://b.example: 4 of 300 failed, mostly http_error
-          pool     41 of 60 proxies worked, 12 quarantined, 3 duplicate lines, 1 rejected lines
+          pool     41 of 60 proxies worked, 12 quarantined, 3 duplicate lines, 1 rejected line
           faults   connect refused 7, connect timeout 5
           latency  p50 120 ms, p95 900 ms, p99 2300 ms
           bytes    4.8 MB on the wire, 12 MB decoded

@@ -1,11 +1,24 @@
-//! The real program: what it says and returns, without a network.
+//! The real program: what it says and returns, on its own and against a lab.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program in a process of its own has real time and is waited for"
+)]
 
 mod bad_input;
+mod bad_input_rows;
 mod demo;
 mod example;
 mod help;
+mod interrupt;
+mod interrupt_output;
 mod readme;
+mod reload;
+mod reload_remote;
+mod resume;
+mod running;
 mod settings;
+mod stdin;
 
 use std::process::{Command, Output};
 

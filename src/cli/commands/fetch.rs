@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{Failure, read};
@@ -15,7 +17,7 @@ use crate::cli::args::{Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
-use crate::cli::printer::Printer;
+use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::{CommandLine, gather};
 use crate::cli::signals::{self, Signal};
@@ -26,6 +28,7 @@ use crate::config::{Lists, Resolved};
 use crate::engine::Control;
 use crate::error::{Error, Problem};
 use crate::metrics::{FinishReason, Snapshot, Summary};
+use crate::output::Written;
 use crate::proxy::list::{ProxyList, Report};
 use crate::{input, output};
 
@@ -49,7 +52,8 @@ pub(super) fn run(
         .and_then(|resolved| Ok(resolved.check(environment.streams).map(|()| resolved)?))
         .map_err(|error| (printer.clone(), gathered.placed(error)))?;
     let progress = gathered.args.run.progress;
-    execute(resolved, progress, environment, &printer).map_err(|error| (printer, error))
+    execute(resolved, progress, environment, &printer)
+        .map_err(|error| (printer, gathered.placed(error)))
 }
 
 /// Fetches what the settings say, shows how it goes, and tells how it went. `fetch` and `demo` differ in their settings only.
@@ -86,13 +90,21 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
     {
         resume_unwind(failed.into_panic());
     }
-    let Ended { summary, intake } = ended?;
+    let Ended {
+        summary,
+        intake,
+        failure,
+        stuck: _,
+    } = ended?;
     let report = summary::Report {
         summary: &summary,
         exit: Exit::of_summary(&summary, resolved.max_fail),
         intake,
         resolved: &resolved,
     };
+    if let Some(failure) = failure {
+        printer.error(&failure);
+    }
     let counters = stats::stats(&report);
     let written = match &resolved.stats {
         Some(path) => stats::write(path, &counters),
@@ -107,20 +119,73 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
 struct Ended {
     summary: Summary,
     intake: Intake,
+    /// Why it could not go on.
+    failure: Option<Error>,
+    /// The output took nothing more and the run was not to wait for it.
+    stuck: bool,
 }
 
-/// Fetches. `signals` steer the run; the progress display ends when `snapshots` is dropped.
-async fn run_fetch(
-    resolved: Arc<Resolved>,
-    printer: &Printer,
-    mut signals: mpsc::Receiver<Signal>,
-    snapshots: watch::Sender<Snapshot>,
-) -> Result<Ended, Error> {
+impl Ended {
+    /// A run that came to its end; `written` is `None` when its last rows were not waited for.
+    fn of(
+        mut summary: Summary,
+        read: Result<(), Error>,
+        written: Option<Result<Written, Error>>,
+        intake: Intake,
+    ) -> Self {
+        let stuck = written.is_none();
+        let failure = match written {
+            Some(Err(error)) => {
+                summary.reason = FinishReason::OutputFailed;
+                Some(error)
+            }
+            Some(Ok(written)) if written.reader_gone => {
+                summary.reason = FinishReason::ReaderGone;
+                None
+            }
+            Some(Ok(_)) | None => read.err(),
+        };
+        Ended {
+            summary,
+            intake,
+            failure,
+            stuck,
+        }
+    }
+
+    /// A run that was left in the middle of its end.
+    fn stuck(totals: Snapshot, intake: Intake) -> Self {
+        Ended {
+            stuck: true,
+            ..Ended::early(FinishReason::Interrupted, totals, intake)
+        }
+    }
+
+    fn early(reason: FinishReason, totals: Snapshot, intake: Intake) -> Self {
+        Ended {
+            summary: Summary { reason, totals },
+            intake,
+            failure: None,
+            stuck: false,
+        }
+    }
+}
+
+/// A run that can start: everything is read, checked and locked.
+struct Ready {
+    lists: Lists,
+    intake: Intake,
+    client: Client,
+    jobs: input::Prepared,
+    opened: output::Opened,
+}
+
+/// Reads the proxy lists, opens inputs and output. Blocks: a list or the header of a table may come from a slow pipe.
+async fn prepare(resolved: &Resolved, printer: &Printer) -> Result<Ready, Error> {
     let mut lists = Lists::open(resolved.proxies.clone())?;
     let list = lists.read().await?;
-    let intake = announce(&list, printer);
     let client = Client::builder()
-        .proxies(list.proxies)
+        .proxies(list.proxies.iter().cloned())
         .settings(resolved.client_settings())
         .build()?;
     let jobs = input::prepare(input::Settings {
@@ -131,34 +196,87 @@ async fn run_fetch(
         tag_columns: jobs.tag_columns(),
         ..resolved.output.clone()
     })?;
+    // Nothing is said about a run that does not start.
+    let intake = announce(&list, printer);
     if opened.repaired.cut_bytes > 0 {
         let cut = opened.repaired.cut_bytes;
         printer.note(&format!(
             "the last row of the output was torn; {cut} bytes were cut"
         ));
     }
+    Ok(Ready {
+        lists,
+        intake,
+        client,
+        jobs,
+        opened,
+    })
+}
+
+/// Fetches. `signals` steer the run; the progress display ends when `snapshots` is dropped.
+async fn run_fetch(
+    resolved: Arc<Resolved>,
+    printer: &Printer,
+    mut signals: mpsc::Receiver<Signal>,
+    snapshots: watch::Sender<Snapshot>,
+) -> Result<Ended, Error> {
+    let mut preparing = {
+        let (resolved, printer) = (Arc::clone(&resolved), printer.clone());
+        let runtime = Handle::current();
+        spawn_blocking(move || runtime.block_on(prepare(&resolved, &printer)))
+    };
+    let mut reload = false;
+    let ready = loop {
+        tokio::select! {
+            ready = &mut preparing => break joined(ready)?,
+            Some(signal) = signals.recv() => match signal {
+                Signal::Reload => reload = true,
+                Signal::Drain(code) | Signal::Stop(code) => {
+                    let reason = reason_of(code);
+                    return Ok(Ended::early(reason, Snapshot::default(), Intake::default()));
+                }
+            },
+        }
+    };
+    let Ready {
+        lists,
+        intake,
+        client,
+        jobs,
+        opened,
+    } = ready;
     let source = jobs.start(opened.done)?;
     let skipped = source.skipped();
     let writer = opened.writer.start()?;
     let running = client.start(source, writer.sender.clone())?;
-    let control = running.control.clone();
     let mut progress = running.progress.clone();
     let mut steering = Steering {
-        lists,
-        control,
+        reloader: Reloader::new(lists),
+        control: running.control.clone(),
         printer: printer.clone(),
     };
+    if reload {
+        steering.obey(Signal::Reload).await;
+    }
     let mut refresh = Refresh::every(resolved.proxies.refresh);
     let mut ended = pin!(running.join());
     let mut listening = true;
-    let (summary, read) = loop {
+    let mut patience = Patience::default();
+    let done = loop {
         tokio::select! {
-            ended = &mut ended => break ended,
+            ended = &mut ended => break Some(ended),
             signal = signals.recv(), if listening => match signal {
-                Some(signal) => steering.obey(signal).await,
+                Some(signal) => {
+                    patience.note(signal);
+                    steering.obey(signal).await;
+                }
                 None => listening = false,
             },
-            () = refresh.due() => steering.obey(Signal::Reload).await,
+            () = patience.over() => break None,
+            () = refresh.due() => {
+                steering.reloader.start(Asked::ByClock);
+            }
+            (list, asked) = steering.reloader.read() => steering.swap(list, asked).await,
             Ok(()) = progress.changed() => {
                 let snapshot = progress.borrow_and_update().clone();
                 // The display may have ended before the run has.
@@ -166,16 +284,73 @@ async fn run_fetch(
             }
         }
     };
-    let written = tokio::task::spawn_blocking(move || writer.join()).await;
-    written.unwrap_or_else(|failed| resume_unwind(failed.into_panic()))?;
-    read?;
+    let mut ended = match done {
+        Some((summary, read)) => {
+            let mut writing = spawn_blocking(move || writer.join());
+            let written = loop {
+                tokio::select! {
+                    written = &mut writing => break Some(joined(written)),
+                    Some(signal) = signals.recv() => {
+                        patience.note(signal);
+                        steering.obey(signal).await;
+                    }
+                    () = patience.over() => break None,
+                }
+            };
+            Ended::of(summary, read, written, intake)
+        }
+        None => Ended::stuck(progress.borrow().clone(), intake),
+    };
+    if let (Some(code), true) = (patience.code, ended.stuck) {
+        ended.summary.reason = reason_of(code);
+        printer.warn(
+            &Problem::new("nobody took the last rows of the output, which may end in a torn one")
+                .hint("--resume repairs a file; a pipe has to be read"),
+        );
+    }
     let skipped = skipped.load(Ordering::Relaxed);
     if skipped > 0 {
         printer.note(&format!(
             "{skipped} URLs were skipped: the output has their rows"
         ));
     }
-    Ok(Ended { summary, intake })
+    let summary = &ended.summary;
+    if summary.reason == FinishReason::Done && summary.totals.read == 0 && skipped == 0 {
+        printer.warn(&Problem::new("the input holds no URLs"));
+    }
+    Ok(ended)
+}
+
+/// How long a stopped run may take to hand over its last rows.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Waits for ever until somebody asks for the second time.
+#[derive(Default)]
+struct Patience {
+    /// The exit code of the signal that stops.
+    code: Option<u8>,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    fn note(&mut self, signal: Signal) {
+        if let Signal::Stop(code) = signal {
+            self.code.get_or_insert(code);
+            self.until.get_or_insert(Instant::now() + STOP_GRACE);
+        }
+    }
+
+    async fn over(&self) {
+        match self.until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The value of a task; its panic goes on here.
+fn joined<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|failed| resume_unwind(failed.into_panic()))
 }
 
 /// Says what the proxy list held.
@@ -188,7 +363,7 @@ fn announce(list: &ProxyList, printer: &Printer) -> Intake {
         rejects,
     } = &list.report;
     for reject in rejects.iter().take(REJECTS_SHOWN) {
-        printer.warn(&Problem::new(reject.to_string()));
+        printer.warn(&Problem::new(format!("{reject}; the entry is skipped")));
     }
     let more = rejected.saturating_sub(REJECTS_SHOWN as u64);
     if more > 0 {
@@ -215,37 +390,131 @@ const REJECTS_SHOWN: usize = 10;
 
 /// Acts on signals while the run goes on.
 struct Steering {
-    lists: Lists,
+    reloader: Reloader,
     control: mpsc::Sender<Control>,
     printer: Printer,
 }
 
 impl Steering {
     async fn obey(&mut self, signal: Signal) {
-        let control = match signal {
+        match signal {
             Signal::Drain(code) => {
                 self.printer
                     .note("finishing what is in flight; once more stops now");
-                Control::Drain(reason_of(code))
+                self.send(Control::Drain(reason_of(code))).await;
             }
-            Signal::Stop => Control::Stop(FinishReason::Interrupted),
-            Signal::Reload => match self.lists.read().await {
-                Ok(list) => {
-                    self.printer.note(&format!(
-                        "proxy list read again: {} proxies",
-                        list.proxies.len()
-                    ));
-                    Control::Replace(list.proxies)
+            Signal::Stop(code) => self.send(Control::Stop(reason_of(code))).await,
+            Signal::Reload => {
+                if !self.reloader.start(Asked::BySignal) {
+                    self.printer.warn(
+                        &Problem::new("there is no proxy list that could be read again")
+                            .hint("only lists of --proxy-file FILE or URL are"),
+                    );
                 }
-                Err(error) => {
-                    let problem = Problem::new(format!("the proxy list stays as it was: {error}"));
-                    self.printer.warn(&problem);
-                    return;
-                }
-            },
+            }
+        }
+    }
+
+    /// Takes a list that was read while the run went on, or keeps the old one.
+    async fn swap(&mut self, list: Result<ProxyList, Error>, asked: Asked) {
+        let list = match list {
+            Ok(list) => list,
+            Err(error) => {
+                let why = error_text(&error);
+                let problem = Problem::new(format!("the proxy list stays as it was: {why}"));
+                self.printer.warn(&match error.hint() {
+                    Some(hint) => problem.hint(hint),
+                    None => problem,
+                });
+                return;
+            }
         };
+        let count = |number: u64, one: &str, more: &str| match number {
+            1 => format!("1 {one}"),
+            _ => format!("{number} {more}"),
+        };
+        let proxies = list.proxies.len() as u64;
+        let mut text = format!(
+            "proxy list read again: {}",
+            count(proxies, "proxy", "proxies")
+        );
+        if list.report.rejected > 0 {
+            let rejected = count(list.report.rejected, "entry", "entries");
+            text.push_str(&format!(", {rejected} rejected"));
+        }
+        match asked {
+            Asked::BySignal => self.printer.note(&text),
+            Asked::ByClock => self.printer.detail(&text),
+        }
+        self.send(Control::Replace(list.proxies)).await;
+    }
+
+    async fn send(&self, control: Control) {
         // A run that has ended needs no steering.
         let _ = self.control.send(control).await;
+    }
+}
+
+/// Who wanted the lists to be read again.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    BySignal,
+    ByClock,
+}
+
+/// Reads the lists again beside the run: a server that does not answer, or a million lines, hold up neither requests nor
+/// signals.
+struct Reloader {
+    /// Away while they are read.
+    lists: Option<Lists>,
+    reading: Option<(Reading, Asked)>,
+    /// Asked for while a reading went on, which may have missed the change.
+    again: Option<Asked>,
+}
+
+type Reading = JoinHandle<(Lists, Result<ProxyList, Error>)>;
+
+impl Reloader {
+    fn new(lists: Lists) -> Self {
+        Reloader {
+            lists: Some(lists),
+            reading: None,
+            again: None,
+        }
+    }
+
+    /// Starts to read; false when there is nothing that can have changed.
+    fn start(&mut self, asked: Asked) -> bool {
+        let Some(mut lists) = self.lists.take() else {
+            self.again = Some(asked);
+            return true;
+        };
+        if !lists.can_change() {
+            self.lists = Some(lists);
+            return false;
+        }
+        let runtime = Handle::current();
+        let reading = spawn_blocking(move || {
+            let list = runtime.block_on(lists.read());
+            (lists, list)
+        });
+        self.reading = Some((reading, asked));
+        true
+    }
+
+    /// The lists that were asked for, once they are read.
+    async fn read(&mut self) -> (Result<ProxyList, Error>, Asked) {
+        let Some((reading, asked)) = &mut self.reading else {
+            return std::future::pending().await;
+        };
+        let asked = *asked;
+        let (lists, list) = joined(reading.await);
+        self.reading = None;
+        self.lists = Some(lists);
+        if let Some(asked) = self.again.take() {
+            self.start(asked);
+        }
+        (list, asked)
     }
 }
 

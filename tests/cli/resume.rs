@@ -1,0 +1,107 @@
+//! `kill -9` at any moment loses nothing and doubles nothing.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use proxywheel::lab::{Lab, ProxySpec};
+use proxywheel::proxy::Scheme;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::running::{Rig, Running, urls};
+
+const URLS: usize = 200;
+
+/// Kills of one job before it is left to finish.
+const KILLS_OF_A_JOB: u32 = 5;
+
+fn seed() -> u64 {
+    match std::env::var("PROXYWHEEL_TEST_SEED") {
+        Ok(text) => text.parse().expect("PROXYWHEEL_TEST_SEED is a number"),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(1, |since| since.as_secs()),
+    }
+}
+
+/// Kills runs `kills` times in all, resumes each time, and looks at every output that comes of it.
+#[expect(clippy::print_stderr, reason = "the seed of a failure has to be seen")]
+fn survives(output: &str, kills: u32) {
+    let seed = seed();
+    eprintln!("PROXYWHEEL_TEST_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let slow =
+        ProxySpec::new(Scheme::Http).latency(Duration::from_millis(5), Duration::from_millis(40));
+    // Bodies of several pages of memory make for writes that a kill can tear.
+    let wanted: Vec<String> = urls(URLS, "/page/")
+        .into_iter()
+        .map(|url| format!("{url}?size=9000"))
+        .collect();
+    let rig = Rig::new(Lab::builder().seed(seed).proxies(6, slow), &wanted);
+    let run = |mode: &str| {
+        let words = format!("-i urls.txt -o {output} -j 8 --body inline {mode}");
+        Running::start(&mut rig.fetch(&words))
+    };
+    let started = Instant::now();
+    let mut whole = run("--overwrite");
+    assert_eq!(whole.wait().code(), Some(0), "{}", whole.said());
+    let length = started.elapsed();
+
+    let mut killed = 0;
+    let mut jobs = 0;
+    while killed < kills {
+        jobs += 1;
+        assert!(
+            jobs < kills * 3,
+            "seed {seed}: runs end before they can be killed"
+        );
+        let mut mode = "--overwrite";
+        for _ in 0..KILLS_OF_A_JOB.min(kills - killed) {
+            let mut running = run(mode);
+            std::thread::sleep(length.mul_f64(rng.random_range(0.0..0.4)));
+            if !running.kill() {
+                let code = running.wait().code();
+                assert_eq!(code, Some(0), "seed {seed}: {}", running.said());
+                break;
+            }
+            killed += 1;
+            mode = "--resume";
+        }
+        let mut last = run("--resume");
+        assert_eq!(last.wait().code(), Some(0), "seed {seed}: {}", last.said());
+
+        let rows = rig.rows(output);
+        assert_eq!(
+            rows.len(),
+            wanted.len(),
+            "seed {seed}: a row for every input"
+        );
+        let ids: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids.len(), rows.len(), "seed {seed}: no id twice");
+        let inputs: BTreeSet<&str> = rows.iter().map(|row| row.input.as_str()).collect();
+        let all: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+        assert_eq!(inputs, all, "seed {seed}");
+        for row in &rows {
+            assert_eq!(row.outcome, "ok", "seed {seed}: {row:?}");
+            assert_eq!(row.body.len(), 9000, "seed {seed}: {}", row.input);
+            let path = row.input.split(".test").nth(1).expect("a path");
+            let path = path.split('?').next().expect("a path");
+            assert!(row.body.contains(path), "seed {seed}: {}", row.input);
+        }
+    }
+}
+
+#[test]
+fn thirty_kills_of_a_jsonl_run() {
+    survives("out.jsonl", 30);
+}
+
+#[test]
+fn ten_kills_of_a_csv_run() {
+    survives("out.csv", 10);
+}
+
+#[test]
+fn ten_kills_of_a_json_run() {
+    survives("out.json", 10);
+}
