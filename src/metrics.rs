@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::time::Duration;
 
 use crate::job::HostKey;
-use crate::outcome::{FaultKind, Outcome, Phase, Record};
+use crate::outcome::{Blame, Charge, FaultKind, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
 
 /// What has happened so far. Cheap to clone but for the per-host part, which is bounded.
@@ -252,9 +252,11 @@ impl Tally {
         }
     }
 
-    /// A proxy failed, in a probe or in an attempt.
-    pub(crate) fn proxy_fault(&mut self, phase: Phase, kind: FaultKind) {
-        let key = (phase, kind);
+    /// A proxy failed, in a probe or in an attempt. Refused credentials are called that, whatever status said so: some proxies
+    /// answer CONNECT with 401.
+    pub(crate) fn proxy_fault(&mut self, phase: Phase, kind: FaultKind, blame: Blame) {
+        let refused = blame == Blame::Proxy(Charge::Auth);
+        let key = (phase, if refused { FaultKind::Auth } else { kind });
         *self.faults.entry(key).or_default() += 1;
     }
 

@@ -431,7 +431,7 @@ impl<E: Egress> Dispatcher<E> {
                 .landed(Host { number, key }, verdict.outcome, took);
         }
         if let Some((phase, kind)) = end.proxy_fault() {
-            self.tally.proxy_fault(phase, kind);
+            self.tally.proxy_fault(phase, kind, verdict.blame);
         }
         self.pace_host(number, proxy, &end, started, now);
         self.pool.settle(
