@@ -16,6 +16,7 @@ use crate::job::HostKey;
 use crate::limit::Limiter;
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Lease;
+use crate::proxy::Proxy;
 use crate::text;
 
 /// What all attempts of a run share.
@@ -137,6 +138,7 @@ async fn follow<E: Egress>(
             follows: target.is_some(),
         };
         let verdict = context.judge.classify(&seen, &exchange);
+        let verdict = without_proxy(verdict, &lease.proxy);
         let target = target.filter(|_| verdict.outcome == Outcome::Ok);
         let Exchange {
             result,
@@ -218,6 +220,17 @@ fn answered(
         sent: rest.sent,
         edge,
     }
+}
+
+/// With the member `direct` nobody stands between: what would be a proxy's fault is the target's.
+fn without_proxy(mut verdict: Verdict, proxy: &Proxy) -> Verdict {
+    if proxy.is_direct() && matches!(verdict.blame, Blame::Proxy(_) | Blame::Unknown) {
+        verdict.blame = Blame::Target;
+        if verdict.outcome == Outcome::ProxyError {
+            verdict.outcome = Outcome::NetworkError;
+        }
+    }
+    verdict
 }
 
 /// What changes from hop to hop.

@@ -164,6 +164,13 @@ fn wanted(
             }
         }
         Blame::Unknown => spend_url(settings, spent, rng),
+        // Without a proxy in between, failing to reach the target is the target's: worth its budget, with backoff.
+        Blame::Target
+            if ended.status.is_none()
+                && matches!(ended.outcome, Outcome::NetworkError | Outcome::Timeout) =>
+        {
+            spend_url(settings, spent, rng)
+        }
         Blame::Target => match ended.status {
             Some(status) if settings.retry_on.contains(status) => spend_url(settings, spent, rng),
             // A bare refusal may be about the exit: one second opinion, then it is the target's answer.
@@ -237,6 +244,7 @@ mod tests {
             ),
             (ended(Timeout, Blame::Unknown, None), 4),
             (ended(ProxyError, Blame::Local, None), 21),
+            (ended(NetworkError, Blame::Target, None), 4),
         ] {
             assert_eq!(attempts(&settings, each), expected, "{each:?}");
         }

@@ -77,7 +77,7 @@ const BLAMES: [Blame; 16] = [
 #[derive(Default)]
 struct Model {
     members: HashSet<ProxyId>,
-    /// Not to be leased before a probe, or an answer that was under way, succeeds.
+    /// Not to be leased before a probe finds it there, or an answer that was under way comes through it.
     away: HashSet<ProxyId>,
     refused_groups: HashSet<CredentialGroup>,
     barred: HashSet<(CredentialGroup, HostIdx)>,
@@ -254,7 +254,15 @@ fn run(strategy: super::Strategy, ops: Vec<Op>) {
                     2 => failed(Blame::Local, (Phase::Connect, FaultKind::Local)),
                     _ => CONNECTED,
                 };
-                if result == CONNECTED {
+                // A refused tunnel is the proxy's own word, so it is there; the pool may try it with a request.
+                let spoke = matches!(
+                    result,
+                    ProbeResult::Failed {
+                        kind: (Phase::Handshake, FaultKind::Rejected(_)),
+                        ..
+                    }
+                );
+                if result == CONNECTED || spoke {
                     model.away.remove(&probe.proxy.id());
                 }
                 bench
