@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bad_input_rows;
+mod canary;
 mod demo;
 mod example;
 mod help;
