@@ -135,6 +135,10 @@ impl HyperEgress {
         let session = outgoing.session.as_ref();
         let cookie = self.cookies.header(key.proxy, session, &outgoing.url, own);
         let request = request::build(outgoing, form, self.limits.decode, cookie)?;
+        if let Some(clearance) = &outgoing.clearance {
+            trace.report.phase = Phase::Request;
+            clearance.wait().await;
+        }
         let kept = match conn {
             Conn::H2(h2) => h2
                 .exchange(request, self.limits, trace)

@@ -30,6 +30,7 @@ pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list};
 pub use hyper_egress::HyperEgress;
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,6 +80,37 @@ pub struct Outgoing {
     pub connect_timeout: Duration,
     /// When the exchange has to be over, body included.
     pub deadline: Instant,
+    /// Asked, when there is one, right before the request is written: on a connection that is open.
+    pub clearance: Option<Clearance>,
+}
+
+/// Says when a request may be written. Limits are charged at dispatch; a connection may have taken its time since.
+#[derive(Clone)]
+pub struct Clearance(Arc<Ask>);
+
+/// Takes note of a request written at this time, or gives the time to ask again.
+type Ask = dyn Fn(std::time::Instant) -> Result<(), std::time::Instant> + Send + Sync;
+
+impl Clearance {
+    /// Asks `ask` with the time of asking: it takes note of the request, or gives the time to ask again.
+    pub fn new(
+        ask: impl Fn(std::time::Instant) -> Result<(), std::time::Instant> + Send + Sync + 'static,
+    ) -> Self {
+        Clearance(Arc::new(ask))
+    }
+
+    /// Waits until a request may be written.
+    pub async fn wait(&self) {
+        while let Err(until) = (self.0)(Instant::now().into_std()) {
+            tokio::time::sleep_until(Instant::from_std(until)).await;
+        }
+    }
+}
+
+impl fmt::Debug for Clearance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clearance")
+    }
 }
 
 /// What a probe found.

@@ -128,6 +128,7 @@ mod tests {
             session: None,
             connect_timeout: Duration::from_secs(1),
             deadline: tokio::time::Instant::now(),
+            clearance: None,
         }
     }
 

@@ -10,7 +10,7 @@ use url::Url;
 use super::Settings;
 use super::pending::{Answer, End, Pending};
 use crate::ban::{Judge, Seen};
-use crate::egress::{Egress, Outgoing};
+use crate::egress::{Clearance, Egress, Outgoing};
 use crate::exchange::{Exchange, Phases, Response};
 use crate::job::HostKey;
 use crate::limit::Limiter;
@@ -100,8 +100,19 @@ fn unanswered(
     }
 }
 
+/// What asks the limits once more when the request is about to be written; `None` where there are none.
+fn clearance<E: Egress>(context: &Arc<Context<E>>, host: u32, proxy: u32) -> Option<Clearance> {
+    if !context.limiter().paces_writing() {
+        return None;
+    }
+    let context = context.clone();
+    Some(Clearance::new(move |now| {
+        context.limiter().write(host, proxy, now)
+    }))
+}
+
 async fn follow<E: Egress>(
-    context: &Context<E>,
+    context: &Arc<Context<E>>,
     job: &Pending,
     lease: &Lease,
     mut url: Url,
@@ -113,6 +124,7 @@ async fn follow<E: Egress>(
         body: job.job.request.body.clone(),
     };
     let mut redirects = Vec::new();
+    let mut host = job.host;
     loop {
         let exchange = context
             .egress
@@ -125,6 +137,7 @@ async fn follow<E: Egress>(
                 session: job.session.clone(),
                 connect_timeout: lease.connect_timeout,
                 deadline,
+                clearance: clearance(context, host, lease.idx.number()),
             })
             .await;
         let target = match &exchange.result {
@@ -182,9 +195,12 @@ async fn follow<E: Egress>(
         };
         request.turn(response.status, &url, &next);
         url = next;
-        if let Err(fault) = pace(context, lease, &url, deadline).await {
-            let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
-            return unanswered(lease, verdict, fault, rest, redirects);
+        match pace(context, lease, &url, deadline).await {
+            Ok(number) => host = number.unwrap_or(host),
+            Err(fault) => {
+                let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
+                return unanswered(lease, verdict, fault, rest, redirects);
+            }
         }
     }
 }
@@ -298,25 +314,26 @@ fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>
 }
 
 /// Waits until the four limits admit one more request for a redirect hop. The hop keeps its slot meanwhile: it has its proxy
-/// and its connection, and giving them back would break "the same proxy for the whole chain".
+/// and its connection, and giving them back would break "the same proxy for the whole chain". Gives the number of its host.
 async fn pace<E>(
     context: &Context<E>,
     lease: &Lease,
     url: &Url,
     deadline: TokioInstant,
-) -> Result<(), Fault> {
+) -> Result<Option<u32>, Fault> {
     let Some(key) = HostKey::of(url) else {
-        return Ok(());
+        return Ok(None);
     };
     loop {
         let now = TokioInstant::now();
-        let taken = {
+        let (host, taken) = {
             let mut limiter = context.limiter();
             let host = limiter.number(&key);
-            limiter.take(host, lease.idx.number(), now.into_std())
+            let taken = limiter.take(host, lease.idx.number(), now.into_std());
+            (host, taken)
         };
         match taken {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(Some(host)),
             Err(wait) if TokioInstant::from_std(wait.until) >= deadline => {
                 return Err(Fault::new(
                     Phase::Request,

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::cell::Cell;
 use super::host_clock::HostClock;
+use super::wire::Wire;
 use super::{Quota, Settings};
 use crate::job::HostKey;
 
@@ -44,16 +45,31 @@ pub struct Limiter {
     next_number: u32,
     global: Cell,
     hosts: HashMap<u32, Host>,
-    proxies: HashMap<u32, Cell>,
-    pairs: HashMap<(u32, u32), Cell>,
+    proxies: HashMap<u32, Lane>,
+    pairs: HashMap<(u32, u32), Lane>,
+    /// All requests as they were written.
+    written: Wire,
     /// Numbers given out at which the next [`Limiter::forget_others`] looks.
     sweep_at: usize,
     rng: StdRng,
 }
 
+/// What one quota has let pass: as it was dispatched, and as it was written.
+#[derive(Debug, Default)]
+struct Lane {
+    cell: Cell,
+    written: Wire,
+}
+
+impl Lane {
+    fn is_idle(&self, quota: Option<Quota>, now: Instant) -> bool {
+        self.cell.is_idle(now) && self.written.is_idle(quota, now)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Host {
-    cell: Cell,
+    lane: Lane,
     delayed_until: Option<Instant>,
     clock: HostClock,
 }
@@ -69,6 +85,7 @@ impl Limiter {
             hosts: HashMap::new(),
             proxies: HashMap::new(),
             pairs: HashMap::new(),
+            written: Wire::default(),
             sweep_at: SWEEP_AT,
             rng: StdRng::seed_from_u64(seed),
         }
@@ -90,7 +107,7 @@ impl Limiter {
         let mut wait = Earliest { now, wait: None };
         wait.consider(self.global.ready_at(), Limit::Global);
         if let Some(host) = self.hosts.get(&host) {
-            wait.consider(host.cell.ready_at(), Limit::Host);
+            wait.consider(host.lane.cell.ready_at(), Limit::Host);
             wait.consider(host.delayed_until, Limit::Host);
             wait.consider(host.clock.blocked_until(now), Limit::HostClock);
         }
@@ -102,13 +119,17 @@ impl Limiter {
         let mut wait = Earliest { now, wait: None };
         if self.settings.proxy_rate.is_some() {
             wait.consider(
-                self.proxies.get(&proxy).and_then(Cell::ready_at),
+                self.proxies
+                    .get(&proxy)
+                    .and_then(|lane| lane.cell.ready_at()),
                 Limit::Proxy,
             );
         }
         if self.settings.pair_rate.is_some() {
             wait.consider(
-                self.pairs.get(&(host, proxy)).and_then(Cell::ready_at),
+                self.pairs
+                    .get(&(host, proxy))
+                    .and_then(|lane| lane.cell.ready_at()),
                 Limit::Proxy,
             );
         }
@@ -132,7 +153,7 @@ impl Limiter {
         if host_rate.is_some() || !delay.is_zero() {
             let entry = self.hosts.entry(host).or_default();
             if let Some(rate) = host_rate {
-                entry.cell.charge(now, rate.interval());
+                entry.lane.cell.charge(now, rate.interval());
             }
             if !delay.is_zero() {
                 let stretch = 1.0 + jitter.clamp(0.0, 1.0) * self.rng.random::<f64>();
@@ -142,8 +163,10 @@ impl Limiter {
         charge_in(&mut self.proxies, proxy, *proxy_rate, now);
         charge_in(&mut self.pairs, (host, proxy), *pair_rate, now);
         if self.pairs.len() + self.proxies.len() > SWEEP_AT {
-            self.pairs.retain(|_, cell| !cell.is_idle(now));
-            self.proxies.retain(|_, cell| !cell.is_idle(now));
+            let (pair_rate, proxy_rate) = (*pair_rate, *proxy_rate);
+            self.pairs.retain(|_, lane| !lane.is_idle(pair_rate, now));
+            self.proxies
+                .retain(|_, lane| !lane.is_idle(proxy_rate, now));
         }
     }
 
@@ -152,6 +175,62 @@ impl Limiter {
         self.check_host(host, now)?;
         self.check_proxy(host, proxy, now)?;
         self.charge(host, proxy, now);
+        Ok(())
+    }
+
+    /// True when requests have to ask [`Limiter::write`] at all.
+    pub fn paces_writing(&self) -> bool {
+        let Settings {
+            rate,
+            host_rate,
+            proxy_rate,
+            pair_rate,
+            ..
+        } = &self.settings;
+        [rate, host_rate, proxy_rate, pair_rate]
+            .into_iter()
+            .any(Option::is_some)
+    }
+
+    /// Asked right before a request is written, however long ago it was charged; takes note of it when it may be. The error is
+    /// the time to ask again.
+    ///
+    /// # Errors
+    /// So many have been written within the last second that one more would exceed a rate.
+    pub fn write(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Instant> {
+        let Settings {
+            rate,
+            host_rate,
+            proxy_rate,
+            pair_rate,
+            ..
+        } = self.settings;
+        let mut wires: [Option<(Quota, &mut Wire)>; 4] = [
+            rate.map(|quota| (quota, &mut self.written)),
+            host_rate.map(|quota| {
+                let host = self.hosts.entry(host).or_default();
+                (quota, &mut host.lane.written)
+            }),
+            proxy_rate.map(|quota| {
+                let lane = self.proxies.entry(proxy).or_default();
+                (quota, &mut lane.written)
+            }),
+            pair_rate.map(|quota| {
+                let lane = self.pairs.entry((host, proxy)).or_default();
+                (quota, &mut lane.written)
+            }),
+        ];
+        let ready = wires
+            .iter()
+            .flatten()
+            .filter_map(|(quota, wire)| wire.ready_at(*quota))
+            .max();
+        if let Some(ready) = ready.filter(|ready| *ready > now) {
+            return Err(ready);
+        }
+        for (quota, wire) in wires.iter_mut().flatten() {
+            wire.note(*quota, now);
+        }
         Ok(())
     }
 
@@ -182,7 +261,7 @@ impl Limiter {
     /// Drops what is known of `host` if it is at rest; true when it is gone.
     pub fn forget_host(&mut self, host: u32, key: &HostKey, now: Instant) -> bool {
         let at_rest = self.hosts.get(&host).is_none_or(|host| {
-            host.cell.is_idle(now)
+            host.lane.is_idle(self.settings.host_rate, now)
                 && host.delayed_until.is_none_or(|until| until < now)
                 && host.clock.is_idle(now)
         });
@@ -213,13 +292,14 @@ impl Limiter {
 }
 
 fn charge_in<K: std::hash::Hash + Eq>(
-    cells: &mut HashMap<K, Cell>,
+    lanes: &mut HashMap<K, Lane>,
     key: K,
     quota: Option<Quota>,
     now: Instant,
 ) {
     if let Some(quota) = quota {
-        cells.entry(key).or_default().charge(now, quota.interval());
+        let lane = lanes.entry(key).or_default();
+        lane.cell.charge(now, quota.interval());
     }
 }
 
@@ -266,7 +346,7 @@ mod tests {
         /// However requests arrive, no window of one second holds more than any of the four rates.
         #[test]
         fn no_second_holds_more_than_any_of_the_four_rates(
-            steps in prop::collection::vec((0u64..40, 0u32..3, 0u32..4), 50..400),
+            steps in prop::collection::vec((0u64..40, 0u32..3, 0u32..4, 0u64..800), 50..400),
         ) {
             let quota = |text: &str| Some(text.parse::<Quota>().unwrap());
             let mut limiter = Limiter::new(Settings {
@@ -279,26 +359,46 @@ mod tests {
             #[expect(clippy::disallowed_methods, reason = "any instant will do as the zero of the test")]
             let mut now = Instant::now();
             let mut sent: Vec<(Instant, u32, u32)> = Vec::new();
-            for (step, host, proxy) in steps {
+            let mut opening: Vec<(Instant, u32, u32)> = Vec::new();
+            for (step, host, proxy, opens_in) in steps {
                 now += Duration::from_millis(step);
                 match limiter.take(host, proxy, now) {
-                    Ok(()) => sent.push((now, host, proxy)),
+                    Ok(()) => {
+                        sent.push((now, host, proxy));
+                        opening.push((now + Duration::from_millis(opens_in), host, proxy));
+                    }
                     Err(wait) => prop_assert!(wait.until > now),
                 }
             }
-            let second = Duration::from_secs(1);
-            let times = |keep: &dyn Fn(u32, u32) -> bool| -> Vec<Instant> {
-                sent.iter().filter(|(_, h, p)| keep(*h, *p)).map(|(t, ..)| *t).collect()
-            };
-            prop_assert!(densest(&times(&|_, _| true), second) <= 50);
-            for host in 0..3 {
-                prop_assert!(densest(&times(&|h, _| h == host), second) <= 20);
-                for proxy in 0..4 {
-                    prop_assert!(densest(&times(&|h, p| h == host && p == proxy), second) <= 4);
+            // However long connections take to open, what is written keeps the rates as well.
+            let mut written: Vec<(Instant, u32, u32)> = Vec::new();
+            while !opening.is_empty() {
+                opening.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+                let (at, host, proxy) = opening.pop().unwrap();
+                match limiter.write(host, proxy, at) {
+                    Ok(()) => written.push((at, host, proxy)),
+                    Err(until) => {
+                        prop_assert!(until > at);
+                        opening.push((until, host, proxy));
+                    }
                 }
             }
-            for proxy in 0..4 {
-                prop_assert!(densest(&times(&|_, p| p == proxy), second) <= 10);
+            prop_assert_eq!(written.len(), sent.len());
+            let second = Duration::from_secs(1);
+            for sent in [&sent, &written] {
+                let times = |keep: &dyn Fn(u32, u32) -> bool| -> Vec<Instant> {
+                    sent.iter().filter(|(_, h, p)| keep(*h, *p)).map(|(t, ..)| *t).collect()
+                };
+                prop_assert!(densest(&times(&|_, _| true), second) <= 50);
+                for host in 0..3 {
+                    prop_assert!(densest(&times(&|h, _| h == host), second) <= 20);
+                    for proxy in 0..4 {
+                        prop_assert!(densest(&times(&|h, p| h == host && p == proxy), second) <= 4);
+                    }
+                }
+                for proxy in 0..4 {
+                    prop_assert!(densest(&times(&|_, p| p == proxy), second) <= 10);
+                }
             }
         }
     }
@@ -321,7 +421,11 @@ mod tests {
         let mut sent = 0;
         while now < start + Duration::from_secs(60) {
             match limiter.take(0, 0, now) {
-                Ok(()) => sent += 1,
+                // A connection is there already: writing never has to wait.
+                Ok(()) => {
+                    limiter.write(0, 0, now).unwrap();
+                    sent += 1;
+                }
                 Err(wait) => now = wait.until + Duration::from_millis(2),
             }
         }

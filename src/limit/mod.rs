@@ -4,6 +4,7 @@ mod cell;
 mod host_clock;
 mod limiter;
 mod quota;
+mod wire;
 
 pub use host_clock::HostClock;
 pub use limiter::{Limit, Limiter, Wait};

@@ -5,5 +5,6 @@ mod input;
 mod lab;
 mod lab_client;
 mod lab_faults;
+mod limits;
 mod output;
 mod output_resume;

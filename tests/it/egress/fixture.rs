@@ -184,6 +184,7 @@ pub(crate) fn get(proxy: &Arc<Proxy>, url: &str) -> Outgoing {
         session: None,
         connect_timeout: Duration::from_secs(5),
         deadline: Instant::now() + Duration::from_secs(10),
+        clearance: None,
     }
 }
 
