@@ -5,6 +5,7 @@ mod input;
 mod lab;
 mod lab_client;
 mod lab_faults;
+mod leak;
 mod limits;
 mod output;
 mod output_resume;
