@@ -77,7 +77,7 @@ fn six_hundred_pages_come_back_as_the_sites_sent_them() {
         told.contains("600 rows in demo.jsonl, each URL once"),
         "{told}"
     );
-    assert!(told.contains("proxies caught lying: "), "{told}");
+    assert!(told.contains("proxies that gave wrong answers: "), "{told}");
     assert!(told.contains("look next:"), "{told}");
     let left: Vec<_> = fs::read_dir(directory.path())
         .expect("a directory")

@@ -8,6 +8,7 @@
 mod bad_input;
 mod bad_input_rows;
 mod canary;
+mod canary_scene;
 mod demo;
 mod example;
 mod help;

@@ -6,6 +6,7 @@ mod lab;
 mod lab_client;
 mod lab_faults;
 mod leak;
+mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
