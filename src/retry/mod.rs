@@ -66,8 +66,8 @@ pub struct Spent {
     pub unreached: u32,
     /// Attempts that failed on this machine.
     pub local: u32,
-    /// Second opinions asked for a bare 401 or 403.
-    pub forbidden: u32,
+    /// Second opinions asked for a bare 401 or 403, or for redirects that lead nowhere.
+    pub second_opinions: u32,
 }
 
 /// The attempt that has just ended.
@@ -173,9 +173,14 @@ fn wanted(
         }
         Blame::Target => match ended.status {
             Some(status) if settings.retry_on.contains(status) => spend_url(settings, spent, rng),
-            // A bare refusal may be about the exit: one second opinion, then it is the target's answer.
-            Some(401 | 403) if spent.forbidden == 0 && settings.retries > 0 => {
-                spent.forbidden += 1;
+            // A bare refusal may be about the exit, and redirects that lead nowhere (an error without a status) may be the
+            // exit's own: one second opinion, then it is the target's answer.
+            Some(401 | 403) | None
+                if ended.outcome == Outcome::HttpError
+                    && spent.second_opinions == 0
+                    && settings.retries > 0 =>
+            {
+                spent.second_opinions += 1;
                 at_once
             }
             _ => None,
@@ -233,6 +238,8 @@ mod tests {
             (ended(Ok, Blame::Nobody, Some(200)), 1),
             (ended(HttpError, Blame::Target, Some(404)), 1),
             (ended(HttpError, Blame::Target, Some(403)), 2),
+            (ended(HttpError, Blame::Target, None), 2),
+            (ended(TooLarge, Blame::Target, None), 1),
             (ended(HttpError, Blame::Target, Some(500)), 4),
             (ended(HttpError, Blame::Target, Some(501)), 1),
             (ended(Banned, Blame::Pair, Some(403)), 6),
