@@ -1,6 +1,7 @@
 //! Tests with real files, sockets and time.
 
 mod egress;
+mod faults;
 mod input;
 mod lab;
 mod lab_client;
@@ -10,3 +11,4 @@ mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
+mod wire_stack;

@@ -1,0 +1,619 @@
+//! Every fault of the lab through the whole program, twice: in a pool with honest proxies, where the rows have to be whole
+//! and the fault booked on the right account, and in a pool of nothing else, where the row has to say what happened.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proxywheel::lab::{BadTls, Fault, Lab, ProxySpec};
+use proxywheel::outcome::{Finished, Outcome};
+use proxywheel::proxy::Scheme;
+use tokio::task::JoinSet;
+
+use crate::wire_stack::{Stack, assert_page, number, page_of, tell, tell_attempt};
+
+/// Which requests show the fault.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Over {
+    Http,
+    Https,
+    /// https, and a body that is longer than a tunnel of `truncate` lets through.
+    LongHttps,
+}
+
+/// What a fault comes to.
+#[derive(Debug, Clone)]
+struct Case {
+    fault: Fault,
+    over: Over,
+    /// Attempts through the faulty proxy read one of these (`outcome blame rule kind/phase`); none: it is found out by
+    /// its probe and no URL is ever bound to it.
+    attempts: &'static [&'static str],
+    /// What a row says when there is no other proxy; `ok` only with the right body.
+    alone: &'static [Outcome],
+    /// What the user has to know about the pages for the fault to show.
+    rules: Rules,
+    /// The fault is a hang: do not wait long for it.
+    hangs: bool,
+}
+
+/// The user's knowledge of the pages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rules {
+    None,
+    /// `--must-match`: every page ends like this.
+    MustMatch,
+    /// `--must-not-match`: no page has this.
+    MustNotMatch,
+}
+
+fn case(
+    fault: Fault,
+    over: Over,
+    attempts: &'static [&'static str],
+    alone: &'static [Outcome],
+) -> Case {
+    Case {
+        fault,
+        over,
+        attempts,
+        alone,
+        rules: Rules::None,
+        hangs: false,
+    }
+}
+
+fn hanging(case: Case) -> Case {
+    Case {
+        hangs: true,
+        ..case
+    }
+}
+
+fn with(rules: Rules, case: Case) -> Case {
+    Case { rules, ..case }
+}
+
+const NONE: &[&str] = &[];
+const OK: &str = "ok Nobody -";
+/// TCP reset or closed in place of an answer: which of the two is up to the kernel.
+const HUNG_UP: [&str; 2] = [
+    "network_error Unknown - reset/headers",
+    "network_error Unknown - closed/headers",
+];
+
+/// Found out by probes: these never cost a URL an attempt.
+fn unreachable() -> Vec<Case> {
+    use Over::{Http, Https};
+    let probed = |fault, over| case(fault, over, NONE, &[Outcome::Skipped]);
+    vec![
+        probed(Fault::Refuse, Http),
+        probed(Fault::Refuse, Https),
+        probed(Fault::BlackHole, Http),
+        probed(Fault::BlackHole, Https),
+        probed(Fault::HangAfterAccept, Https),
+        probed(Fault::Reset, Https),
+        probed(Fault::Garbage, Https),
+        probed(Fault::Auth407, Https),
+        probed(
+            Fault::DiesAfter {
+                requests: 0,
+                revives_after_ms: None,
+            },
+            Https,
+        ),
+    ]
+}
+
+/// No answer, or bytes that are none: the proxy or the target, which one exchange cannot tell.
+fn silent() -> Vec<Case> {
+    use Over::{Http, Https};
+    const TIMEOUT: &[&str] = &["timeout Unknown - timeout/headers"];
+    const RESET: &[&str] = &HUNG_UP;
+    const MALFORMED: &[&str] = &["network_error Unknown - malformed/headers"];
+    vec![
+        hanging(case(
+            Fault::HangAfterAccept,
+            Http,
+            TIMEOUT,
+            &[Outcome::Timeout],
+        )),
+        hanging(case(
+            Fault::HangAfterConnect,
+            Http,
+            TIMEOUT,
+            &[Outcome::Timeout],
+        )),
+        hanging(case(
+            Fault::HangAfterConnect,
+            Https,
+            &["timeout Unknown - timeout/tls"],
+            &[Outcome::Timeout],
+        )),
+        case(Fault::Reset, Http, RESET, &[Outcome::NetworkError]),
+        case(Fault::Garbage, Http, MALFORMED, &[Outcome::NetworkError]),
+        case(
+            Fault::HeaderFlood,
+            Http,
+            MALFORMED,
+            &[Outcome::NetworkError],
+        ),
+    ]
+}
+
+/// TLS with the target does not come about as it should.
+fn broken_tls() -> Vec<Case> {
+    use Over::Https;
+    const CERTIFICATE: &[&str] = &["tls_error Unknown - certificate/tls"];
+    const NOT_TLS: &[&str] = &["tls_error Unknown - tls/tls"];
+    const ALONE: &[Outcome] = &[Outcome::TlsError];
+    vec![
+        case(Fault::BadTls(BadTls::Garbage), Https, NOT_TLS, ALONE),
+        case(Fault::BadTls(BadTls::Expired), Https, CERTIFICATE, ALONE),
+        case(Fault::BadTls(BadTls::WrongName), Https, CERTIFICATE, ALONE),
+        case(Fault::TlsIntercept, Https, CERTIFICATE, ALONE),
+        // The greeting of another protocol where the handshake was to be.
+        case(Fault::ConnectBytesGlued, Https, NOT_TLS, ALONE),
+    ]
+}
+
+/// Bodies that are not whole.
+fn cut() -> Vec<Case> {
+    const CORRUPT: &[&str] = &["corrupt Unknown -"];
+    const ALONE: &[Outcome] = &[Outcome::Corrupt];
+    vec![
+        case(Fault::Truncate, Over::Http, CORRUPT, ALONE),
+        // Cut within the TLS record that begins the answer, so that no byte of it can be read.
+        case(
+            Fault::Truncate,
+            Over::LongHttps,
+            &HUNG_UP,
+            &[Outcome::NetworkError],
+        ),
+    ]
+}
+
+/// The proxy says no in its own name.
+fn refusals() -> Vec<Case> {
+    use Over::{Http, Https};
+    vec![
+        case(
+            Fault::Auth407,
+            Http,
+            &["proxy_error Proxy(Auth) squid.auth"],
+            &[Outcome::ProxyError, Outcome::Skipped],
+        ),
+        case(
+            Fault::ConnectStatus(403),
+            Https,
+            &["proxy_error Proxy(Policy) squid.policy rejected/handshake"],
+            &[Outcome::ProxyError],
+        ),
+        case(
+            Fault::ConnectStatus(429),
+            Https,
+            &["proxy_error Pair connect.rate_limit rejected/handshake"],
+            &[Outcome::ProxyError],
+        ),
+        case(
+            Fault::ConnectStatus(502),
+            Https,
+            NONE,
+            &[Outcome::ProxyError, Outcome::Skipped],
+        ),
+        case(Fault::NoTunnel, Https, NONE, &[Outcome::ProxyError]),
+        case(
+            Fault::NoForward,
+            Http,
+            &["proxy_error Proxy(Policy) squid.policy"],
+            &[Outcome::ProxyError],
+        ),
+        case(
+            Fault::RateLimit {
+                requests: 3,
+                window_ms: 600_000,
+            },
+            Http,
+            &[OK, "proxy_error Unknown squid.error"],
+            &[Outcome::Ok, Outcome::ProxyError],
+        ),
+        case(
+            Fault::BanAfter {
+                requests: 3,
+                window_ms: 600_000,
+            },
+            Http,
+            &[OK, "http_error Target -"],
+            &[Outcome::Ok, Outcome::HttpError],
+        ),
+    ]
+}
+
+/// Slow, lossy or old-fashioned, but the right page.
+fn odd_but_honest() -> Vec<Case> {
+    use Over::{Http, Https};
+    const RIGHT: &[&str] = &[OK];
+    const ALONE: &[Outcome] = &[Outcome::Ok];
+    vec![
+        case(Fault::SlowDrip(20), Http, RIGHT, ALONE),
+        case(
+            Fault::TailLatency {
+                percent: 50,
+                ms: 300,
+            },
+            Http,
+            RIGHT,
+            ALONE,
+        ),
+        case(Fault::Http10Connect, Https, RIGHT, ALONE),
+        case(Fault::ConnectWithContentLength, Https, RIGHT, ALONE),
+        case(Fault::KeepaliveClose, Http, RIGHT, ALONE),
+        case(Fault::NoTunnel, Http, RIGHT, ALONE),
+        case(Fault::NoForward, Https, RIGHT, ALONE),
+        case(Fault::LeakHeader, Http, RIGHT, ALONE),
+        case(
+            Fault::DiesAfter {
+                requests: 2,
+                revives_after_ms: Some(100),
+            },
+            Http,
+            &[
+                OK,
+                HUNG_UP[0],
+                HUNG_UP[1],
+                "proxy_error Proxy(Unreachable) - reset/connect",
+            ],
+            &[Outcome::Ok, Outcome::NetworkError, Outcome::ProxyError],
+        ),
+    ]
+}
+
+/// A page that only somebody who knows the site can tell from the right one.
+fn lies() -> Vec<Case> {
+    const MISSING: &[&str] = &["corrupt Unknown must_match must_match/-"];
+    const FORBIDDEN: &[&str] = &["corrupt Pair must_not_match must_not_match/-"];
+    const ALONE: &[Outcome] = &[Outcome::Corrupt];
+    let lie = |fault, shows| case(fault, Over::Http, shows, ALONE);
+    vec![
+        with(Rules::MustMatch, lie(Fault::ForeignPage, MISSING)),
+        with(Rules::MustMatch, lie(Fault::Empty200, MISSING)),
+        with(Rules::MustNotMatch, lie(Fault::InjectScript, FORBIDDEN)),
+    ]
+}
+
+/// An answer the target could have given as well, and final as such.
+fn final_answers() -> Vec<Case> {
+    let last = |fault, shows, alone| case(fault, Over::Http, shows, alone);
+    const LARGE: &[&str] = &["too_large Target -"];
+    vec![
+        last(Fault::EndlessBody, LARGE, &[Outcome::TooLarge]),
+        last(Fault::Bomb, LARGE, &[Outcome::TooLarge]),
+    ]
+}
+
+/// Wrong and undetectable.
+fn undetectable() -> Vec<Case> {
+    vec![
+        case(Fault::Stale, Over::Http, &[OK], &[Outcome::Ok]),
+        case(Fault::ForeignPage, Over::Http, &[OK], &[Outcome::Ok]),
+        case(Fault::Empty200, Over::Http, &[OK], &[Outcome::Ok]),
+        case(Fault::InjectScript, Over::Http, &[OK], &[Outcome::Ok]),
+    ]
+}
+
+fn loops() -> Vec<Case> {
+    vec![case(
+        Fault::RedirectLoop,
+        Over::Http,
+        &["http_error Target - redirects/headers"],
+        &[Outcome::HttpError],
+    )]
+}
+
+/// Rows fetched through the faulty proxy before a case is believed.
+const ROWS_AFTER: usize = 4;
+/// Rows after which a faulty proxy that was not asked is not going to be.
+const MOST_ROWS: usize = 60;
+/// Honest proxies beside the faulty one.
+const HONEST: u32 = 3;
+
+impl Case {
+    fn url(&self, row: usize) -> String {
+        match self.over {
+            Over::Http => format!("http://shop.test/page/{row}"),
+            Over::Https => format!("https://shop.test/page/{row}"),
+            Over::LongHttps => format!("https://shop.test/page/{row}?size=20000"),
+        }
+    }
+
+    fn stack(&self) -> Stack {
+        let honest = ProxySpec::new(Scheme::Http);
+        let faulty = honest.clone().fault(self.fault.clone());
+        // HTTP/2 would carry the requests of a tunnel on one connection for good.
+        let builder = Lab::builder().http1_only().proxy(faulty);
+        Stack::start(builder.proxies(HONEST, honest))
+    }
+
+    fn settings(&self, stack: &Stack) -> proxywheel::client::Settings {
+        let mut settings = stack.settings();
+        if self.hangs {
+            settings.engine.max_time = Duration::from_secs(3);
+        }
+        match self.rules {
+            Rules::None => {}
+            Rules::MustMatch => settings.ban.must_match = vec!["at shop[.]test</title>".into()],
+            Rules::MustNotMatch => settings.ban.must_not_match = vec!["ads[.]injected".into()],
+        }
+        settings
+    }
+
+    /// Fetches one row after the other until the faulty proxy has been asked and some rows more.
+    async fn pooled(&self) -> Vec<(String, Finished)> {
+        let stack = self.stack();
+        let client = stack.client(self.settings(&stack));
+        let mut rows = Vec::new();
+        let mut after = None;
+        for row in 0..MOST_ROWS {
+            let url = self.url(row);
+            let done = client.fetch(&url).await.unwrap();
+            if done
+                .record
+                .attempt_log
+                .iter()
+                .any(|attempt| number(attempt) == 0)
+            {
+                after.get_or_insert(ROWS_AFTER);
+            }
+            rows.push((url, done));
+            match &mut after {
+                Some(0) => break,
+                Some(left) => *left -= 1,
+                None if self.attempts.is_empty() && row > 20 => break,
+                None => {}
+            }
+        }
+        rows
+    }
+
+    /// What was booked on each proxy is what each has deserved.
+    fn check_attempts(&self, rows: &[(String, Finished)]) {
+        let mut faulty = 0;
+        for (url, done) in rows {
+            for attempt in &done.record.attempt_log {
+                let told = tell_attempt(attempt);
+                if number(attempt) == 0 {
+                    faulty += 1;
+                    assert!(
+                        self.attempts.contains(&told.as_str()),
+                        "{}: {url}: {told}",
+                        self.fault
+                    );
+                } else {
+                    assert_eq!(told, OK, "{}: {url} through an honest proxy", self.fault);
+                }
+            }
+        }
+        assert_eq!(
+            faulty > 0,
+            !self.attempts.is_empty(),
+            "{}: {faulty} attempts of the faulty proxy in {} rows",
+            self.fault,
+            rows.len()
+        );
+    }
+
+    async fn pool_with_it_is_whole(self) {
+        let rows = self.pooled().await;
+        self.check_attempts(&rows);
+        for (url, done) in &rows {
+            assert_page(done, url);
+        }
+    }
+
+    /// The rows of a pool of the faulty proxy alone, up to the first that is not ok. One attempt each: with nobody to turn
+    /// to, every other would wait for the proxy's rest to end.
+    async fn alone(&self) -> Vec<(String, Finished)> {
+        let stack = self.stack();
+        let mut settings = self.settings(&stack);
+        settings.retry.retries = 0;
+        settings.retry.max_proxies_per_url = 1;
+        let client = stack.client_of(settings, [0]);
+        let mut rows = Vec::new();
+        for row in 0..5 {
+            let url = self.url(row);
+            let done = client.fetch(&url).await.unwrap();
+            let ok = done.record.ok;
+            rows.push((url, done));
+            if !ok {
+                break;
+            }
+        }
+        rows
+    }
+
+    async fn alone_is_told_honestly(self) {
+        let rows = self.alone().await;
+        for (url, done) in &rows {
+            let outcome = done.record.outcome;
+            assert!(
+                self.alone.contains(&outcome),
+                "{}: {url}: {}",
+                self.fault,
+                tell(done)
+            );
+            assert!(
+                outcome != Outcome::Ok || done.body == page_of(url),
+                "{}: {url}: ok with a wrong body",
+                self.fault
+            );
+        }
+    }
+}
+
+/// Runs the cases side by side: most of their time is waiting.
+async fn each<F: Future<Output = ()> + Send + 'static>(cases: Vec<Case>, run: fn(Case) -> F) {
+    let mut running = JoinSet::new();
+    for case in cases {
+        running.spawn(run(case));
+    }
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_the_lab_has_a_case() {
+    let all = [
+        unreachable(),
+        silent(),
+        broken_tls(),
+        cut(),
+        refusals(),
+        odd_but_honest(),
+        lies(),
+        final_answers(),
+        undetectable(),
+        loops(),
+    ];
+    // Arguments are part of the name only where they are words.
+    let name = |fault: &Fault| match fault {
+        Fault::BadTls(_) => fault.to_string(),
+        _ => fault.name().to_owned(),
+    };
+    let covered: BTreeSet<_> = all.iter().flatten().map(|case| name(&case.fault)).collect();
+    let known: BTreeSet<_> = Fault::EXAMPLES.iter().map(name).collect();
+    assert_eq!(covered, known);
+}
+
+#[tokio::test]
+async fn proxies_that_cannot_be_reached_cost_probes_and_never_a_url() {
+    each(unreachable(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn a_pool_nobody_can_reach_is_given_up_and_its_urls_are_skipped() {
+    each(unreachable(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn silence_and_garbage_are_retried_elsewhere_and_blamed_on_nobody_for_certain() {
+    each(silent(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn silence_and_garbage_alone_are_timeouts_and_network_errors() {
+    each(silent(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn broken_or_intercepted_tls_is_never_ok_and_the_row_comes_through_another_proxy() {
+    each(broken_tls(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn broken_or_intercepted_tls_alone_is_a_tls_error() {
+    each(broken_tls(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn a_body_cut_short_is_fetched_again_through_another_proxy() {
+    each(cut(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn a_body_cut_short_alone_is_corrupt_or_no_answer_at_all() {
+    each(cut(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn a_proxys_own_refusal_is_booked_as_such_and_the_row_comes_through_another() {
+    each(refusals(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn a_proxys_own_refusal_alone_is_never_ok() {
+    each(refusals(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn odd_but_honest_proxies_bring_the_right_page_and_are_charged_nothing() {
+    each(odd_but_honest(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn odd_but_honest_proxies_alone_bring_the_right_page() {
+    each(odd_but_honest(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn foreign_empty_and_altered_pages_are_caught_by_what_the_user_knows_of_the_right_ones() {
+    each(lies(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn foreign_empty_and_altered_pages_alone_are_corrupt_to_a_user_who_knows_the_right_ones() {
+    each(lies(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn a_redirect_loop_is_asked_about_elsewhere_once() {
+    each(loops(), Case::pool_with_it_is_whole).await;
+}
+
+#[tokio::test]
+async fn a_redirect_loop_alone_is_an_http_error() {
+    each(loops(), Case::alone_is_told_honestly).await;
+}
+
+/// A file larger than the cap looks the same from here, so nobody is charged and nothing is fetched twice.
+#[tokio::test]
+async fn endless_bodies_and_bombs_stop_at_the_cap_and_are_too_large_never_ok() {
+    each(final_answers(), |case| async move {
+        let rows = case.pooled().await;
+        case.check_attempts(&rows);
+        for (url, done) in &rows {
+            if done
+                .record
+                .attempt_log
+                .iter()
+                .all(|attempt| number(attempt) != 0)
+            {
+                assert_page(done, url);
+            } else {
+                assert_eq!(done.record.outcome, Outcome::TooLarge, "{}", tell(done));
+                assert!(done.body.len() <= 10_000_000);
+            }
+        }
+    })
+    .await;
+    each(final_answers(), Case::alone_is_told_honestly).await;
+}
+
+#[tokio::test]
+async fn nobody_can_know_a_stale_foreign_empty_or_altered_200_over_plain_http_without_rules() {
+    each(undetectable(), |case| async move {
+        let rows = case.pooled().await;
+        case.check_attempts(&rows);
+        for (url, done) in &rows {
+            if done
+                .record
+                .attempt_log
+                .iter()
+                .all(|attempt| number(attempt) != 0)
+            {
+                assert_page(done, url);
+            } else {
+                // It is what the proxy said, and one attempt was enough for that.
+                assert!(
+                    done.record.ok && done.record.attempts == 1,
+                    "{}",
+                    tell(done)
+                );
+            }
+        }
+        let wrong = rows.iter().filter(|(url, done)| done.body != page_of(url));
+        assert!(wrong.count() > 0, "{} does nothing", case.fault);
+    })
+    .await;
+}
