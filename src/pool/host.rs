@@ -19,6 +19,8 @@ struct Results {
     answers: f32,
     failures: f32,
     faded: Micros,
+    /// Whose failure was counted last.
+    failed_through: Option<u32>,
 }
 
 /// Decaying counts per host. Hosts without results in the last two minutes are dropped, so a crawl of many hosts keeps
@@ -42,9 +44,15 @@ impl Hosts {
         self.faded(host, now).answers += 1.0;
     }
 
-    /// A request through a proven proxy failed for a reason that may be the host's.
-    pub(super) fn failed(&mut self, host: u32, now: Micros) {
-        self.faded(host, now).failures += 1.0;
+    /// A request through the proven proxy in `slot` failed for a reason that may be the host's. However often one proxy
+    /// fails in a row, it is one piece of evidence against the host: else a proxy that always fails would be excused by
+    /// its own failures.
+    pub(super) fn failed(&mut self, host: u32, slot: u32, now: Micros) {
+        let results = self.faded(host, now);
+        if results.failed_through != Some(slot) {
+            results.failed_through = Some(slot);
+            results.failures += 1.0;
+        }
     }
 
     /// Chance that a failure towards this host is the host's own. The constants make an unseen host nearly innocent.
@@ -92,7 +100,7 @@ mod tests {
         let mut hosts = Hosts::new();
         for n in 0..50 {
             hosts.answered(1, n * SECOND / 10);
-            hosts.failed(2, n * SECOND / 10);
+            hosts.failed(2, n as u32, n * SECOND / 10);
         }
         let now = 5 * SECOND;
         assert!(share(0.1, hosts.doubt(1, now)) > 0.9);

@@ -16,11 +16,13 @@
 //! - [`Pool::counts`], [`Pool::score`], [`Pool::is_exhausted`]: what people and the engine ask (`counts`).
 //!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
-//! of each host (`host`), which only weighs ambiguous failures. The pool is a state machine without I/O, clock or lock; one
+//! of each host (`host`), which only weighs ambiguous failures. Those are charged to nobody before it shows whose they were
+//! (`doubt`), so that no outage of a target costs a proxy its score. The pool is a state machine without I/O, clock or lock; one
 //! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
 
 mod clock;
 mod counts;
+mod doubt;
 mod filter;
 mod hash;
 mod host;
@@ -53,6 +55,7 @@ use rand::{Rng, RngExt};
 use crate::proxy::{CredentialGroup, Proxy, ProxyId};
 
 use clock::{Clock, Micros};
+use doubt::Doubts;
 use filter::Filters;
 use hash::{Jitter, Mixing};
 use host::Hosts;
@@ -124,6 +127,7 @@ pub struct Pool {
     timers: Timers,
     pairs: Standings,
     hosts: Hosts,
+    doubts: Doubts,
     filters: Filters,
     /// A provider's policy refuses the host to this account; final for the run.
     barred: HashSet<(CredentialGroup, u32), Mixing>,
@@ -172,6 +176,7 @@ impl Pool {
             timers: Timers::default(),
             pairs: Standings::default(),
             hosts: Hosts::new(),
+            doubts: Doubts::default(),
             filters: Filters::default(),
             barred: HashSet::default(),
             refused_groups: HashSet::default(),

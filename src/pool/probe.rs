@@ -260,14 +260,18 @@ impl Pool {
             }
             Blame::Unknown => {
                 let weight = self.blame_share(at, host, now);
-                let slot = self.roster.slot_mut(at);
-                slot.alive = true;
-                slot.charge(weight, now);
-                if weight > 0.5 && self.is_last_resort(at) {
+                self.roster.slot_mut(at).alive = true;
+                match host {
+                    Some(host) => self.doubted(at, host, Some(kind), now),
+                    None => self.roster.slot_mut(at).charge(weight, now),
+                }
+                let out = host.is_some_and(|host| self.doubts.is_out(host.0));
+                if weight > 0.5 && !out && self.is_last_resort(at) {
                     // A request tells more than a second handshake would, and its row says what the proxy answered.
                     self.open(at);
-                } else if weight > 0.5 {
+                } else if weight > 0.5 && !out {
                     self.quarantine(at, if proven { BASE_PROVEN } else { BASE_UNPROVEN }, now);
+                    self.roster.slot_mut(at).on_doubt = host.is_some();
                 } else {
                     // Against a host that fails for everybody the handshake says little; the proxy itself did speak.
                     self.open(at);
@@ -307,6 +311,7 @@ impl Pool {
         slot.alive = true;
         slot.trusted = false;
         slot.suspect = false;
+        slot.on_doubt = false;
     }
 
     fn begin_probe(&mut self, at: u32) -> ProbeLease {

@@ -1,13 +1,14 @@
 //! What an attempt teaches: blame in, evidence out.
 //!
-//! Certain faults are charged in full. An ambiguous failure (reset, read timeout, a gateway's 502) is split between proxy
-//! and host by noisy-OR: on a healthy host nearly all of it is the proxy's, on a dead host a few percent. Refusals by the
-//! target touch the pair only, the target's own answers nothing at all.
+//! Certain faults are charged in full. An ambiguous failure (reset, read timeout, a gateway's 502) is noted and charged only
+//! when it has shown that the host was up ([`super::doubt`]); the proxy's share is then what noisy-OR leaves it, which on a
+//! healthy host is nearly all. Refusals by the target touch the pair only, the target's own answers nothing at all.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND};
+use super::doubt::{Doubt, Shown};
 use super::host::share;
 use super::lease::{Lease, Settlement};
 use super::pair::PairKey;
@@ -59,6 +60,7 @@ impl Pool {
         match report.blame {
             Blame::Nobody => {
                 self.answered(at, lease.host, t);
+                self.host_was_up(at, &lease, t);
                 self.succeeded(at, &lease, report.latency, t);
                 if lease.on_trial {
                     self.pairs.clear(key);
@@ -66,6 +68,9 @@ impl Pool {
             }
             Blame::Target => {
                 self.answered(at, lease.host, t);
+                if lease.tunnel {
+                    self.host_was_up(at, &lease, t);
+                }
                 self.measure_answer(at, &lease, report.latency);
                 if lease.on_trial {
                     self.pairs.clear(key);
@@ -73,22 +78,16 @@ impl Pool {
             }
             Blame::Pair => {
                 self.answered(at, lease.host, t);
+                if lease.tunnel {
+                    self.host_was_up(at, &lease, t);
+                }
                 let (asked, jitter) = (report.retry_after, &mut self.jitter);
                 self.pairs.refuse(key, lease.on_trial, asked, jitter, t);
             }
             Blame::Local => {}
             Blame::Unknown => {
                 self.fruitless = self.fruitless.saturating_add(1);
-                let weight = self.blame_share(at, Some(lease.host), t);
-                if self.roster.slot(at).is_proven() {
-                    self.hosts.failed(lease.host.0, t);
-                }
-                if self.roster.slot(at).state == State::Ready && self.is_last_resort(at) {
-                    self.roster.slot_mut(at).charge(weight, t);
-                    self.shut_for(at, LAST_RESORT, t);
-                } else {
-                    self.failed(at, weight, t);
-                }
+                self.doubted(at, lease.host, report.kind, t);
             }
             Blame::Proxy(charge) => {
                 self.fruitless = self.fruitless.saturating_add(1);
@@ -136,13 +135,17 @@ impl Pool {
         self.answered = true;
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
+        slot.doubts = 0;
         slot.alive = true;
+        self.doubts.served(at);
+        let slot = self.roster.slot_mut(at);
         match slot.state {
             State::Ready => slot.trusted = true,
             // An answer that was under way when the proxy was shut says more than the failure that shut it.
             State::Quarantined if !slot.suspect && !slot.probing => {
                 slot.state = State::Ready;
                 slot.trusted = true;
+                slot.on_doubt = false;
             }
             _ => {}
         }
@@ -166,6 +169,118 @@ impl Pool {
         if !took.is_zero() && (lease.tunnel || slot.is_proven()) {
             slot.adapt_capacity(took.as_secs_f32(), lease.in_flight_at_dispatch, user_cap);
         }
+    }
+
+    /// A failure of this proxy or of the host. A proxy that has never served is set aside meanwhile.
+    pub(super) fn doubted(
+        &mut self,
+        at: u32,
+        host: HostIdx,
+        kind: Option<(Phase, FaultKind)>,
+        now: Micros,
+    ) {
+        let slot = self.roster.slot_mut(at);
+        let proven = slot.is_proven();
+        let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
+        let mut doubt = Doubt::new(host.0, at, slot.generation, now).with_altered(altered);
+        if proven {
+            doubt = doubt.of_proven(slot.chance(now));
+        }
+        slot.doubts = slot.doubts.saturating_add(1);
+        let own = self.doubts.add(doubt, now);
+        if !proven && !self.doubts.is_out(host.0) {
+            self.set_aside(at, now);
+        }
+        for doubt in own {
+            self.convict(&doubt, now);
+        }
+    }
+
+    /// Shuts a READY proxy without a charge.
+    fn set_aside(&mut self, at: u32, now: Micros) {
+        let was_ready = self.roster.slot(at).state == State::Ready;
+        if was_ready && self.is_last_resort(at) {
+            self.shut_for(at, LAST_RESORT, now);
+        } else {
+            self.quarantine_ready(at, BASE_UNPROVEN, now);
+        }
+        let slot = self.roster.slot_mut(at);
+        if was_ready && slot.state == State::Quarantined {
+            slot.on_doubt = true;
+        }
+    }
+
+    /// The host has surely answered through this proxy: what failed towards it before is judged. Over plain `http://` only
+    /// an accepted answer counts, because an error page may be any proxy's own.
+    fn host_was_up(&mut self, at: u32, lease: &Lease, now: Micros) {
+        let sent = self.clock.micros(lease.at);
+        match self.doubts.answered(lease.host.0, at, sent, now) {
+            None => {}
+            Some(Shown::Proxies(doubts)) => {
+                for doubt in doubts {
+                    self.convict(&doubt, now);
+                }
+            }
+            Some(Shown::Host(doubts)) => {
+                for doubt in doubts {
+                    self.acquit(&doubt, now);
+                }
+            }
+        }
+    }
+
+    /// The failures in doubt were this proxy's.
+    fn convict(&mut self, doubt: &Doubt, now: Micros) {
+        let at = doubt.slot;
+        if !self.still_means(doubt) {
+            return;
+        }
+        let slot = self.roster.slot_mut(at);
+        slot.on_doubt = false;
+        slot.doubts = slot.doubts.saturating_sub(doubt.count);
+        if doubt.altered {
+            // Others are shown a certificate that verifies.
+            self.charged(at, Charge::Tampered, None, None, now);
+        } else {
+            for _ in 0..doubt.count {
+                let weight = self.blame_share(at, Some(HostIdx(doubt.host)), now);
+                self.failed(at, weight, now);
+            }
+            // It may have been the host for a moment after all: one that often fails is believed less and less.
+            if self.roster.slot(at).is_proven() {
+                self.hosts.failed(doubt.host, at, now);
+            }
+        }
+        self.roster.refile(at);
+    }
+
+    /// The failures in doubt were the host's.
+    fn acquit(&mut self, doubt: &Doubt, now: Micros) {
+        if !self.still_means(doubt) {
+            return;
+        }
+        let slot = self.roster.slot_mut(doubt.slot);
+        slot.doubts = slot.doubts.saturating_sub(doubt.count);
+        let proven = slot.is_proven();
+        if slot.on_doubt && slot.state == State::Quarantined && !slot.probing {
+            slot.state = State::Ready;
+            slot.level = slot.level.saturating_sub(1);
+            slot.on_doubt = false;
+        }
+        self.roster.refile(doubt.slot);
+        if proven {
+            self.hosts.failed(doubt.host, doubt.slot, now);
+        }
+    }
+
+    /// The slot still holds the member that was in doubt.
+    fn still_means(&self, doubt: &Doubt) -> bool {
+        let slot = self.roster.slot(doubt.slot);
+        slot.generation == doubt.generation
+            && matches!(
+                slot.state,
+                State::Ready | State::Quarantined | State::Unknown
+            )
     }
 
     /// The proxy's share of an ambiguous failure.
@@ -262,6 +377,7 @@ impl Pool {
     /// Shuts a proxy for `base` seconds, three times as long for every time in a row.
     pub(super) fn quarantine(&mut self, at: u32, base: f64, now: Micros) {
         let slot = self.roster.slot_mut(at);
+        slot.on_doubt = false;
         let tripled = base * 3f64.powi(i32::from(slot.level.min(HIGHEST_LEVEL)));
         let seconds = tripled.min(LONGEST) * self.jitter.within(0.8, 1.2);
         slot.level = slot.level.saturating_add(1);

@@ -134,6 +134,10 @@ pub(super) struct Slot {
     pub(super) trusted: bool,
     /// In quarantine for its conduct, not for being away: late answers do not free it.
     pub(super) suspect: bool,
+    /// Failures since its last answer that may be the host's, saturating; see [`super::doubt`].
+    pub(super) doubts: u8,
+    /// In quarantine only for such a failure, which is not charged yet.
+    pub(super) on_doubt: bool,
 }
 
 impl Slot {
@@ -169,6 +173,8 @@ impl Slot {
             alive: false,
             trusted: false,
             suspect: false,
+            doubts: 0,
+            on_doubt: false,
         }
     }
 
@@ -205,7 +211,13 @@ impl Slot {
 
     /// Chance that the next request succeeds, above 0 and below 1.
     pub(super) fn chance(&self, now: Micros) -> f32 {
+        self.chance_with(0.0, now)
+    }
+
+    /// The same with so many more failures.
+    fn chance_with(&self, more: f32, now: Micros) -> f32 {
         let (successes, failures) = self.evidence(now);
+        let failures = failures + more;
         let prior = if self.is_proven() {
             PRIOR_PROVEN
         } else {
@@ -216,7 +228,7 @@ impl Slot {
 
     /// Expected seconds per success if chosen now; `median` is the pool's latency.
     pub(super) fn cost(&self, median: f32, user_cap: u32, now: Micros) -> f32 {
-        let chance = self.chance(now);
+        let chance = self.chance_with(f32::from(self.doubts), now);
         let penalty = PENALTY * median.max(PENALTY_FLOOR);
         let load = self.in_flight as f32 / user_cap as f32;
         (self.expected_latency(median, now) + (1.0 - chance) / chance * penalty) * (1.0 + load)
@@ -229,8 +241,8 @@ impl Slot {
             State::Vacant | State::Leaving => return None,
             State::Retired => return Some(0),
             _ if self.probes == 0 && self.used == 0 => return None,
-            State::Quarantined => 0.25,
-            State::Unknown | State::Ready => 1.0,
+            State::Quarantined if !self.on_doubt => 0.25,
+            State::Unknown | State::Ready | State::Quarantined => 1.0,
         };
         let (successes, failures) = self.evidence(now);
         let chance = self.chance(now);

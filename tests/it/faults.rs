@@ -185,7 +185,7 @@ fn refusals() -> Vec<Case> {
         case(
             Fault::ConnectStatus(403),
             Https,
-            &["proxy_error Proxy(Policy) squid.policy rejected/handshake"],
+            NONE,
             &[Outcome::ProxyError],
         ),
         case(

@@ -11,4 +11,5 @@ mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
+mod wire_score;
 mod wire_stack;

@@ -10,7 +10,7 @@ use proxywheel::job::{Job, RequestSpec};
 use proxywheel::lab::{Builder, Lab, Origin, number_of};
 use proxywheel::outcome::{Attempt, Finished};
 use proxywheel::pool::Strategy;
-use proxywheel::proxy::{Labels, Proxy};
+use proxywheel::proxy::Proxy;
 use url::Url;
 
 /// What every test starts from.
@@ -63,15 +63,6 @@ impl Stack {
         let builder = Client::builder().settings(settings).proxies(proxies);
         builder.build().unwrap()
     }
-}
-
-/// This proxy, to be asked for by a label filter of one test.
-pub(crate) fn tagged(proxy: Proxy, tag: &str) -> Proxy {
-    let labels = Labels {
-        tags: vec![tag.into()],
-        ..proxy.labels().clone()
-    };
-    proxy.with_labels(labels)
 }
 
 /// A GET of `url`.

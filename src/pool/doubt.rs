@@ -1,0 +1,265 @@
+//! Failures that may be the host's or the proxy's, kept until one of the two shows.
+//!
+//! Charging such a failure at once, even in part, makes every outage of a target cost the pool score and members. So it is
+//! only noted, and judged by what follows:
+//! - the host answers somebody else who asked later: it was up, and those in doubt are charged;
+//! - more of the pool was in doubt than fails together by chance, or the one who is answered had failed as well: the host
+//!   was out, and nobody is charged;
+//! - one proxy alone is in doubt on several hosts in a row: it is charged;
+//! - nothing follows: nobody is charged.
+//!
+//! Until then a doubt only makes the proxy less wanted. It is the breaker's refund the other way around: nothing has to be
+//! given back. What it cannot tell: a pool of one, and an outage so short that it met one or two requests.
+
+use std::collections::HashMap;
+
+use super::clock::{Micros, SECOND};
+use super::hash::Mixing;
+
+/// Chance that a proxy that has served before fails for reasons of its own, at least: even the best lose some.
+const PROVEN_FAILS: f32 = 0.1;
+/// The host is out when the failures, taken as independent, are less likely than this, about what a host that answered a
+/// minute ago is to be down now: three proxies that hardly ever fail, more of those that often do. Proxies that have never
+/// served say nothing: most of a public list that connects does nothing else.
+const OUTAGE: f32 = 0.002;
+/// A doubt that nothing has settled for so long is dropped.
+const LIFE: Micros = 120 * SECOND;
+/// Doubts about one host, each of another proxy; more would add nothing.
+const MOST: usize = 64;
+/// Hosts before the first look for forgotten ones.
+const FIRST_PRUNE: usize = 4096;
+/// Hosts in a row on which one proxy alone fails before that is its own doing.
+const ALONE: usize = 3;
+/// Hosts of that row that are remembered.
+const TRAIL: usize = 8;
+
+/// One proxy in doubt about one host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doubt {
+    pub(super) host: u32,
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+    /// Failures since the host was last known to be up, saturating.
+    pub(super) count: u8,
+    pub(super) last: Micros,
+    /// Chance that it fails for reasons of its own.
+    fails: f32,
+    /// The target's certificate did not verify: if it does through others, this proxy has replaced it.
+    pub(super) altered: bool,
+}
+
+impl Doubt {
+    /// A failure at `now` of a proxy that has never served.
+    pub(super) fn new(host: u32, slot: u32, generation: u32, now: Micros) -> Self {
+        Doubt {
+            host,
+            slot,
+            generation,
+            count: 1,
+            last: now,
+            fails: 1.0,
+            altered: false,
+        }
+    }
+
+    /// The same of a proxy that has served before and whose chance of success is `chance`.
+    pub(super) fn of_proven(self, chance: f32) -> Self {
+        Doubt {
+            fails: (1.0 - chance).clamp(PROVEN_FAILS, 1.0),
+            ..self
+        }
+    }
+
+    /// The same after a certificate that did not verify.
+    pub(super) fn with_altered(self, altered: bool) -> Self {
+        Doubt { altered, ..self }
+    }
+}
+
+/// What an answer of a host shows about the failures before it.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// It was the proxies.
+    Proxies(Vec<Doubt>),
+    /// It was the host.
+    Host(Vec<Doubt>),
+}
+
+/// See the module text. Holds only what is in doubt now.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    hosts: HashMap<u32, Vec<Doubt>, Mixing>,
+    /// Hosts in doubt of each proxy since it last carried an answer.
+    trails: HashMap<u32, Vec<u32>, Mixing>,
+    prune_at: usize,
+}
+
+impl Doubts {
+    /// Notes a failure. Returns the doubts of this proxy that are its own doing after all.
+    pub(super) fn add(&mut self, doubt: Doubt, now: Micros) -> Vec<Doubt> {
+        if self.hosts.len() >= self.prune_at.max(FIRST_PRUNE) {
+            self.hosts
+                .retain(|_, doubts| doubts.iter().any(|doubt| now < doubt.last + LIFE));
+            self.prune_at = 2 * self.hosts.len();
+        }
+        let doubts = self.hosts.entry(doubt.host).or_default();
+        let known = doubts
+            .iter_mut()
+            .find(|known| known.slot == doubt.slot && known.generation == doubt.generation);
+        match known {
+            Some(known) => {
+                known.count = known.count.saturating_add(1);
+                known.last = doubt.last;
+                known.altered |= doubt.altered;
+            }
+            None => {
+                if doubts.len() >= MOST {
+                    doubts.remove(0);
+                }
+                doubts.push(doubt);
+            }
+        }
+        let trail = self.trails.entry(doubt.slot).or_default();
+        if !trail.contains(&doubt.host) {
+            if trail.len() >= TRAIL {
+                trail.remove(0);
+            }
+            trail.push(doubt.host);
+        }
+        self.alone(doubt.slot, now)
+    }
+
+    fn alone(&mut self, slot: u32, now: Micros) -> Vec<Doubt> {
+        let trail = self.trails.get(&slot).map_or(&[][..], Vec::as_slice);
+        let is_alone = |host: &&u32| {
+            let doubts = self.hosts.get(*host).map_or(&[][..], Vec::as_slice);
+            let mut fresh = doubts.iter().filter(|doubt| now < doubt.last + LIFE);
+            fresh.next().is_some_and(|doubt| doubt.slot == slot) && fresh.next().is_none()
+        };
+        let alone: Vec<u32> = trail.iter().filter(is_alone).copied().collect();
+        if alone.len() < ALONE {
+            return Vec::new();
+        }
+        self.trails.remove(&slot);
+        let taken = alone.iter().filter_map(|host| self.hosts.remove(host));
+        taken.flatten().collect()
+    }
+
+    /// The proxy in `slot` has carried an answer of some host.
+    pub(super) fn served(&mut self, slot: u32) {
+        if !self.trails.is_empty() {
+            self.trails.remove(&slot);
+        }
+    }
+
+    /// The host has answered a request that was sent through `slot` at `sent`.
+    pub(super) fn answered(
+        &mut self,
+        host: u32,
+        slot: u32,
+        sent: Micros,
+        now: Micros,
+    ) -> Option<Shown> {
+        let doubts = self.hosts.get_mut(&host)?;
+        let mut due = Vec::new();
+        doubts.retain(|doubt| {
+            let fresh = now < doubt.last + LIFE;
+            let settled = doubt.last <= sent;
+            if fresh && settled {
+                due.push(*doubt);
+            }
+            fresh && !settled
+        });
+        if doubts.is_empty() {
+            self.hosts.remove(&host);
+        }
+        let own = due.iter().any(|doubt| doubt.slot == slot);
+        Some(if is_outage(&due) || own {
+            Shown::Host(due)
+        } else {
+            Shown::Proxies(due)
+        })
+    }
+
+    /// True while more of the pool fails towards this host than fails together by chance.
+    pub(super) fn is_out(&self, host: u32) -> bool {
+        self.hosts
+            .get(&host)
+            .is_some_and(|doubts| is_outage(doubts))
+    }
+}
+
+fn is_outage(doubts: &[Doubt]) -> bool {
+    doubts.iter().map(|doubt| doubt.fails).product::<f32>() < OUTAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proven(host: u32, slot: u32, at: Micros) -> Doubt {
+        Doubt::new(host, slot, 0, at).of_proven(0.98)
+    }
+
+    fn charged(shown: Option<Shown>) -> usize {
+        match shown {
+            Some(Shown::Proxies(doubts)) => doubts.len(),
+            Some(Shown::Host(_)) | None => 0,
+        }
+    }
+
+    #[test]
+    fn one_failure_among_answers_is_the_proxys_and_three_in_silence_are_the_hosts() {
+        for (failing, expected) in [(1, 1), (2, 2), (3, 0), (10, 0)] {
+            let mut doubts = Doubts::default();
+            for slot in 0..failing {
+                assert!(doubts.add(proven(7, slot, 100), 100).is_empty());
+            }
+            assert_eq!(doubts.is_out(7), failing > 2);
+            assert_eq!(charged(doubts.answered(7, 99, 50, 110)), 0, "sent before");
+            assert_eq!(charged(doubts.answered(7, 99, 100, 120)), expected);
+            assert!(doubts.answered(7, 99, 100, 130).is_none(), "settled once");
+        }
+    }
+
+    #[test]
+    fn who_failed_and_is_answered_clears_the_others() {
+        let mut doubts = Doubts::default();
+        doubts.add(proven(7, 1, 100), 100);
+        doubts.add(proven(7, 2, 100), 100);
+        assert!(
+            matches!(doubts.answered(7, 1, 200, 210), Some(Shown::Host(all)) if all.len() == 2)
+        );
+    }
+
+    #[test]
+    fn strangers_do_not_testify_against_a_host_and_old_doubts_count_for_nothing() {
+        let mut doubts = Doubts::default();
+        for slot in 0..40 {
+            doubts.add(Doubt::new(7, slot, 0, 100), 100);
+            assert!(!doubts.is_out(7));
+            doubts.add(Doubt::new(8, slot, 0, 100), 100);
+        }
+        assert_eq!(charged(doubts.answered(7, 99, 100, 100)), 40);
+        assert_eq!(charged(doubts.answered(8, 99, 2 * LIFE, 2 * LIFE)), 0);
+    }
+
+    #[test]
+    fn a_proxy_alone_in_doubt_on_three_hosts_in_a_row_is_charged() {
+        let mut doubts = Doubts::default();
+        doubts.add(proven(1, 1, 0), 0);
+        doubts.add(proven(2, 1, 0), 0);
+        doubts.served(1);
+        assert!(
+            doubts.add(proven(3, 1, 0), 0).is_empty(),
+            "the row is broken"
+        );
+        doubts.add(proven(4, 1, 0), 0);
+        doubts.add(proven(5, 2, 0), 0);
+        assert!(
+            doubts.add(proven(5, 1, 0), 0).is_empty(),
+            "not alone on one"
+        );
+        assert_eq!(doubts.add(proven(6, 1, 0), 0).len(), 3);
+    }
+}
