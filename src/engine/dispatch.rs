@@ -70,6 +70,10 @@ pub(super) struct Dispatcher<E> {
     /// Set when the writer has gone away.
     pub(super) output_failed: bool,
     pub(super) probe_rest_until: Option<Instant>,
+    /// The strategy wants the whole list known: probes go on while requests are out although no job waits.
+    pub(super) explores_all: bool,
+    /// Where the last request went: what such probes aim at.
+    pub(super) last_target: Option<(u32, HostKey)>,
 }
 
 impl<E: Egress> Dispatcher<E> {
@@ -366,6 +370,12 @@ impl<E: Egress> Dispatcher<E> {
         }
         if let Some(session) = &job.session {
             self.sessions.bind(session, lease.proxy.id());
+        }
+        if self.explores_all {
+            self.last_target = self
+                .frontier
+                .key(job.host)
+                .map(|key| (job.host, key.clone()));
         }
         self.tally
             .attempt(job.last.as_ref().map(|end| end.verdict.outcome));

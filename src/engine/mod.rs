@@ -160,6 +160,7 @@ pub async fn run<E: Egress, S: JobSource>(
         resumed: plan.engine.resumed,
     };
     let on_no_proxy = plan.pool.on_no_proxy;
+    let explores_all = plan.pool.strategy != pool::Strategy::Best;
     let pool = Pool::new(plan.proxies, plan.pool, began, &mut rng);
     let context = Arc::new(Context {
         egress: plan.egress,
@@ -186,6 +187,8 @@ pub async fn run<E: Egress, S: JobSource>(
             last_pick_failed: false,
             output_failed: false,
             probe_rest_until: None,
+            explores_all,
+            last_target: None,
         },
         source,
         control,

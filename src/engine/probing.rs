@@ -25,7 +25,11 @@ impl<E: Egress> Dispatcher<E> {
         let slots = self.limits.concurrency.get();
         let limit = u32::try_from(self.context.settings.probe_concurrency).unwrap_or(u32::MAX);
         loop {
-            let Some((number, target)) = self.frontier.next_target() else {
+            let out = self.explores_all && !self.attempts.is_empty();
+            let last = self.last_target.as_ref().filter(|_| out);
+            let waiting = self.frontier.next_target();
+            let waiting = waiting.or(last.map(|(number, target)| (*number, target)));
+            let Some((number, target)) = waiting else {
                 return;
             };
             let target = target.clone();
@@ -34,7 +38,7 @@ impl<E: Egress> Dispatcher<E> {
                 idle: slots.saturating_sub(u32::try_from(self.attempts.len()).unwrap_or(slots)),
                 probing: u32::try_from(self.probes.len()).unwrap_or(u32::MAX),
                 probe_limit: limit,
-                waiting: !self.frontier.is_empty(),
+                waiting: true,
                 last_pick_failed: self.last_pick_failed,
             };
             let Some(mut lease) = self.pool.next_probe(demand, now, &mut self.rng) else {

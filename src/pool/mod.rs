@@ -20,6 +20,7 @@
 //! (`doubt`), so that no outage of a target costs a proxy its score. The pool is a state machine without I/O, clock or lock; one
 //! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
 
+mod account;
 mod clock;
 mod counts;
 mod doubt;
@@ -54,6 +55,7 @@ use rand::{Rng, RngExt};
 
 use crate::proxy::{CredentialGroup, Proxy, ProxyId};
 
+use account::Accounts;
 use clock::{Clock, Micros};
 use doubt::Doubts;
 use filter::Filters;
@@ -131,6 +133,7 @@ pub struct Pool {
     filters: Filters,
     /// A provider's policy refuses the host to this account; final for the run.
     barred: HashSet<(CredentialGroup, u32), Mixing>,
+    accounts: Accounts,
     /// Groups whose credentials were refused.
     refused_groups: HashSet<CredentialGroup, Mixing>,
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
@@ -165,9 +168,11 @@ impl Pool {
             ..settings
         };
         let mut roster = Roster::new(settings.strategy, settings.proxy_concurrency, proxies.len());
+        let mut accounts = Accounts::default();
         for proxy in proxies {
             if roster.locate(proxy.id()).is_none() {
-                roster.admit(proxy);
+                let account = accounts.number(&proxy);
+                roster.admit(proxy, account);
             }
         }
         let mut pool = Pool {
@@ -179,6 +184,7 @@ impl Pool {
             doubts: Doubts::default(),
             filters: Filters::default(),
             barred: HashSet::default(),
+            accounts,
             refused_groups: HashSet::default(),
             groups: None,
             lane: Lane::default(),

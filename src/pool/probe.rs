@@ -18,7 +18,7 @@ use super::settle::{BASE_NEVER_ALIVE, BASE_NO_EXIT, BASE_PROVEN, BASE_TAMPERED, 
 use super::slot::State;
 use super::{Pool, Strategy};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Scheme};
 
 /// A failed choice makes the lane hurry for this long.
 const HURRY: Micros = 3 * SECOND / 10;
@@ -35,6 +35,8 @@ const LOCAL_PAUSE: Micros = SECOND / 4;
 const LOCAL_PAUSE_MOST: Micros = 5 * SECOND;
 /// A proxy whose probe met a fault of this machine is looked at again after this.
 const LOCAL_RETRY: Micros = SECOND;
+/// Unknown members looked at for one that may be probed now.
+const UNKNOWN_LOOKS: usize = 32;
 /// Members of a wanted filter looked at in one go.
 const WANTED_LOOKS: usize = 64;
 
@@ -176,8 +178,15 @@ impl Pool {
         if demand.probing < share || explores_all {
             let unknown = self.roster.shelf(Shelf::Unknown);
             if !unknown.is_empty() {
-                let at = unknown[rng.random_range(0..unknown.len())];
-                return Some(self.begin_probe(at));
+                let any = || unknown[rng.random_range(0..unknown.len())];
+                let admitted = |at: &u32| self.accounts.admits(self.roster.slot(*at).account);
+                // None among so many means that most of what is unknown waits for the word on its credentials.
+                let found = std::iter::repeat_with(any)
+                    .take(UNKNOWN_LOOKS)
+                    .find(admitted);
+                if let Some(at) = found {
+                    return Some(self.begin_probe(at));
+                }
             }
         }
         if starved && (failed || demand.idle > 0) {
@@ -211,6 +220,7 @@ impl Pool {
             return;
         }
         slot.probing = false;
+        self.accounts.end(slot.account);
         self.roster.tally.probing -= 1;
         if slot.state == State::Leaving {
             self.roster.vacate_if_idle(at);
@@ -240,6 +250,11 @@ impl Pool {
         let proven = self.roster.slot(at).is_proven();
         let (blame, kind) = match result {
             ProbeResult::Alive { handshake, .. } => {
+                let slot = self.roster.slot(at);
+                // With an `https` proxy the handshake may have been TLS and no more.
+                if handshake.is_some() && slot.proxy.scheme() != Scheme::Https {
+                    self.accounts.accept(slot.account);
+                }
                 if let (Some(host), Some(_)) = (host, handshake) {
                     self.hosts.answered(host.0, now);
                 }
@@ -318,6 +333,7 @@ impl Pool {
         self.roster.tally.probing += 1;
         let slot = self.roster.slot_mut(at);
         slot.probing = true;
+        self.accounts.begin(slot.account);
         let stage = if slot.probes == 0 {
             Stage::FirstTry
         } else {

@@ -54,7 +54,8 @@ impl Pool {
         }
         for proxy in new {
             if self.roster.locate(proxy.id()).is_none() {
-                let at = self.roster.admit(proxy);
+                let account = self.accounts.number(&proxy);
+                let at = self.roster.admit(proxy, account);
                 change.added += 1;
                 if self.is_out_for_good(at) {
                     self.roster.slot_mut(at).state = State::Retired;

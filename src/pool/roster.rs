@@ -109,7 +109,7 @@ impl Roster {
     }
 
     /// Takes a proxy that is not a member in. It is filed as unknown, `direct` as READY.
-    pub(super) fn admit(&mut self, proxy: Arc<Proxy>) -> u32 {
+    pub(super) fn admit(&mut self, proxy: Arc<Proxy>, account: u32) -> u32 {
         let id = proxy.id();
         let direct = proxy.is_direct();
         let at = if let Some(at) = self.vacant.pop() {
@@ -122,6 +122,7 @@ impl Roster {
             (self.slots.len() - 1) as u32
         };
         self.by_id.insert(id, at);
+        self.slot_mut(at).account = account;
         self.slot_mut(at).state = if direct { State::Ready } else { State::Unknown };
         self.refile(at);
         at

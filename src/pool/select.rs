@@ -108,6 +108,7 @@ impl Pool {
         self.roster.tally.in_flight += 1;
         let slot = self.roster.slot_mut(at);
         slot.in_flight += 1;
+        self.accounts.begin(slot.account);
         let key = PairKey {
             slot: at,
             generation: slot.generation,
@@ -369,7 +370,7 @@ impl Pool {
         } else {
             &mut search.busy
         };
-        if slot.in_flight >= self.roster.cap(slot) {
+        if slot.in_flight >= self.roster.cap(slot) || !self.accounts.admits(slot.account) {
             *busy += 1;
             return;
         }

@@ -114,6 +114,7 @@ impl Pool {
             return None;
         }
         slot.in_flight -= 1;
+        self.accounts.end(slot.account);
         self.roster.tally.in_flight -= 1;
         if lease.on_trial {
             self.pairs.end_trial(PairKey {
@@ -138,7 +139,7 @@ impl Pool {
         slot.doubts = 0;
         slot.alive = true;
         self.doubts.served(at);
-        let slot = self.roster.slot_mut(at);
+        self.accounts.accept(slot.account);
         match slot.state {
             State::Ready => slot.trusted = true,
             // An answer that was under way when the proxy was shut says more than the failure that shut it.
@@ -342,7 +343,7 @@ impl Pool {
                 }
             }
             Charge::Broken => self.failed(at, 1.0, now),
-            Charge::Auth => self.refuse_group(slot_group(self, at)),
+            Charge::Auth => self.refuse_credentials(at),
             Charge::Tampered => {
                 slot.charge(TAMPERING, now);
                 slot.tampered = slot.tampered.saturating_add(1);
@@ -398,6 +399,19 @@ impl Pool {
         }
     }
 
+    /// The credentials of this member were refused.
+    fn refuse_credentials(&mut self, at: u32) {
+        let account = self.roster.slot(at).account;
+        self.refuse_group(slot_group(self, at));
+        if self.accounts.refuse(account) {
+            for other in 0..self.roster.slots.len() as u32 {
+                if self.roster.slot(other).account == account {
+                    self.retire(other);
+                }
+            }
+        }
+    }
+
     /// The credentials were refused: trying them through the next of a provider's ten thousand endpoints would lock the
     /// account, not find a way in.
     fn refuse_group(&mut self, group: CredentialGroup) {
@@ -423,7 +437,9 @@ impl Pool {
     /// True when this member is not to be used again, whatever a probe finds.
     pub(super) fn is_out_for_good(&self, at: u32) -> bool {
         let slot = self.roster.slot(at);
-        slot.is_condemned() || self.refused_groups.contains(&slot.proxy.group())
+        slot.is_condemned()
+            || self.refused_groups.contains(&slot.proxy.group())
+            || self.accounts.is_refused(slot.account)
     }
 }
 

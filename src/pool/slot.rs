@@ -117,6 +117,8 @@ pub(super) struct Slot {
     pub(super) before: u32,
     pub(super) after: u32,
     pub(super) in_flight: u32,
+    /// Number of its account, [`NONE`] without credentials.
+    pub(super) account: u32,
     pub(super) tampered: u16,
     /// Failures in a row.
     pub(super) streak: u8,
@@ -162,6 +164,7 @@ impl Slot {
             before: NONE,
             after: NONE,
             in_flight: 0,
+            account: NONE,
             tampered: 0,
             streak: 0,
             level: 0,

@@ -243,6 +243,24 @@ impl Proxy {
         self.group
     }
 
+    /// The account it is used under, as far as an outsider can tell: one endpoint and password, whatever the session in the
+    /// user name; for sessions of one template the template. `None` without credentials.
+    pub fn account(&self) -> Option<u64> {
+        let credentials = self.credentials.as_ref()?;
+        let password = credentials.password.expose().as_bytes();
+        let own = hash_fields(&[credentials.user.expose().as_bytes(), password]);
+        Some(if self.group.0 == own {
+            hash_fields(&[
+                b"account",
+                self.host.as_bytes(),
+                &self.port.to_be_bytes(),
+                password,
+            ])
+        } else {
+            self.group.0
+        })
+    }
+
     /// True for the member `direct`.
     pub fn is_direct(&self) -> bool {
         self.scheme == Scheme::Direct

@@ -11,5 +11,6 @@ mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
+mod wire;
 mod wire_score;
 mod wire_stack;
