@@ -2,6 +2,7 @@
 
 mod egress;
 mod faults;
+mod faults_cases;
 mod input;
 mod lab;
 mod lab_client;
