@@ -195,16 +195,20 @@ impl Egress for HyperEgress {
     async fn probe(
         &self,
         proxy: Arc<Proxy>,
-        host: HostKey,
+        host: Option<HostKey>,
         connect_timeout: Duration,
     ) -> ProbeReport {
-        let route = route(&proxy, host);
+        let keeps = host.is_some();
+        let route = host.map_or(Route::Forward, |host| route(&proxy, host));
         let mut report = Report::default();
         let dialled = self
             .dialer
             .dial(&self.tls, &proxy, &route, connect_timeout, &mut report)
             .await;
         let result = dialled.map(|tunnel| {
+            if !keeps {
+                return;
+            }
             let key = Key {
                 proxy: proxy.id(),
                 route,

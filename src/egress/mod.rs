@@ -49,11 +49,12 @@ use crate::proxy::Proxy;
 /// Sends requests through proxies. Two implementations: hyper over sockets, and the script of the simulator tests.
 pub trait Egress: Send + Sync + 'static {
     /// Connects to `proxy` and makes its handshake towards `host` (for plain `http://` through an HTTP proxy: connects only).
-    /// The connection is kept for the first [`Egress::send`] that can use it.
+    /// The connection is kept for the first [`Egress::send`] that can use it. Without a `host` the proxy is connected to, with
+    /// TLS if it wants that, and nothing is asked of it or kept.
     fn probe(
         &self,
         proxy: Arc<Proxy>,
-        host: HostKey,
+        host: Option<HostKey>,
         connect_timeout: Duration,
     ) -> impl Future<Output = ProbeReport> + Send;
 

@@ -2,18 +2,25 @@
 //!
 //! Probes go to the queued hosts in turn. A handshake proves the way to one host only, and were they all to go to the first,
 //! one dead host at the head of the input would make every proxy look dead.
+//!
+//! Where a handshake makes the proxy connect to the host, the host's limits hold for it. Dead proxies, of which lists are
+//! full, never get that far, so they are sorted out at full speed before anybody waits for the host.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
+use tokio::time::Instant as TokioInstant;
+
+use super::attempt::Context;
+use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, now};
 use crate::egress::{Egress, ProbeReport};
+use crate::job::HostKey;
 use crate::outcome::Blame;
 use crate::pool::{Demand, HostIdx, ProbeLease, ProbeResult};
-use crate::proxy::Proxy;
 
 /// Probing rests this long after this machine itself failed (no descriptors, no route).
 const LOCAL_REST: Duration = Duration::from_secs(1);
+/// A proxy that cannot be tried towards a limited host within this time is taken for what its connect showed.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 impl<E: Egress> Dispatcher<E> {
     /// Starts the probes that the pool wants now.
@@ -48,11 +55,7 @@ impl<E: Egress> Dispatcher<E> {
             self.tally.counters().probes += 1;
             let context = self.context.clone();
             self.probes.spawn(async move {
-                let proxy: Arc<Proxy> = lease.proxy.clone();
-                let report = context
-                    .egress
-                    .probe(proxy, target, lease.connect_timeout)
-                    .await;
+                let report = look(&context, &lease, number, target).await;
                 (lease, report)
             });
         }
@@ -83,5 +86,43 @@ impl<E: Egress> Dispatcher<E> {
         // A failure is news too: a job that has tried all others need not wait for this one any longer.
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
         self.pool.settle_probe(lease, result, now, &mut self.rng);
+    }
+}
+
+/// One probe: the connect, and the handshake as soon as the host's limits admit it.
+async fn look<E: Egress>(
+    context: &Context<E>,
+    lease: &ProbeLease,
+    number: u32,
+    target: HostKey,
+) -> ProbeReport {
+    let probe = |target| {
+        context
+            .egress
+            .probe(lease.proxy.clone(), target, lease.connect_timeout)
+    };
+    let reaches = target.https || !lease.proxy.scheme().is_http();
+    if !reaches || !context.limiter().limits_handshakes(number, now()) {
+        return probe(Some(target)).await;
+    }
+    let connected = probe(None).await;
+    if connected.result.is_err() || !is_admitted(context, number).await {
+        return connected;
+    }
+    let report = probe(Some(target)).await;
+    context.limiter().end_handshake(number);
+    report
+}
+
+/// Waits until the host's limits admit one more handshake; false when that takes too long.
+async fn is_admitted<E>(context: &Context<E>, number: u32) -> bool {
+    let until = now() + HANDSHAKE_PATIENCE;
+    loop {
+        let taken = context.limiter().take_handshake(number, now());
+        match taken {
+            Ok(()) => return true,
+            Err(wait) if wait.until > until => return false,
+            Err(wait) => tokio::time::sleep_until(TokioInstant::from_std(wait.until)).await,
+        }
     }
 }

@@ -14,6 +14,8 @@ use crate::job::HostKey;
 
 /// Cells of pairs and proxies kept before idle ones are swept; bounds memory on long runs.
 const SWEEP_AT: usize = 20_000;
+/// When a host has all the handshakes it may have at once, this is a good time to ask again.
+const SHAKING_WAIT: Duration = Duration::from_millis(100);
 
 /// Which limit refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,10 @@ struct Host {
     lane: Lane,
     delayed_until: Option<Instant>,
     clock: HostClock,
+    /// Handshakes of probes, which reach the host as requests do, at the host's own pace.
+    handshakes: Cell,
+    /// Handshakes of probes under way.
+    shaking: u32,
 }
 
 impl Limiter {
@@ -234,6 +240,53 @@ impl Limiter {
         Ok(())
     }
 
+    /// True when probes may not make handshakes with `host` as they like.
+    pub fn limits_handshakes(&self, host: u32, now: Instant) -> bool {
+        let Settings {
+            host_rate,
+            host_concurrency,
+            delay,
+            ..
+        } = &self.settings;
+        let asks = |host: &Host| host.clock.blocked_until(now).is_some();
+        host_rate.is_some()
+            || host_concurrency.is_some()
+            || !delay.is_zero()
+            || self.hosts.get(&host).is_some_and(asks)
+    }
+
+    /// Takes one handshake of a probe, which makes the proxy connect to `host`. They keep the pace of the host beside its
+    /// requests: were they to share one clock, every tunnel would be paid for twice. To be ended with
+    /// [`Limiter::end_handshake`].
+    ///
+    /// # Errors
+    /// Not now: the host's rate, its concurrency or its own wish.
+    pub fn take_handshake(&mut self, host: u32, now: Instant) -> Result<(), Wait> {
+        let most = self.settings.host_concurrency;
+        let entry = self.hosts.entry(host).or_default();
+        let mut wait = Earliest { now, wait: None };
+        wait.consider(entry.clock.blocked_until(now), Limit::HostClock);
+        wait.consider(entry.handshakes.ready_at(), Limit::Host);
+        if most.is_some_and(|most| entry.shaking >= most.get()) {
+            wait.consider(Some(now + SHAKING_WAIT), Limit::Host);
+        }
+        wait.answer()?;
+        entry.shaking += 1;
+        let rate = self.settings.host_rate.map(Quota::interval);
+        let interval = rate.unwrap_or_default().max(self.settings.delay);
+        if !interval.is_zero() {
+            entry.handshakes.charge(now, interval);
+        }
+        Ok(())
+    }
+
+    /// A handshake that [`Limiter::take_handshake`] admitted is over.
+    pub fn end_handshake(&mut self, host: u32) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.shaking = host.shaking.saturating_sub(1);
+        }
+    }
+
     /// See [`HostClock::refused`].
     pub fn refused(
         &mut self,
@@ -262,6 +315,8 @@ impl Limiter {
     pub fn forget_host(&mut self, host: u32, key: &HostKey, now: Instant) -> bool {
         let at_rest = self.hosts.get(&host).is_none_or(|host| {
             host.lane.is_idle(self.settings.host_rate, now)
+                && host.handshakes.is_idle(now)
+                && host.shaking == 0
                 && host.delayed_until.is_none_or(|until| until < now)
                 && host.clock.is_idle(now)
         });

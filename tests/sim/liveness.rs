@@ -201,3 +201,29 @@ async fn a_run_without_work_sleeps() {
     // Progress every 0.2 s and a look for exhaustion every 0.5 s: 7 a second.
     assert!(times < 1500 * 9, "woke {times} times in 1500 s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn probes_reach_a_limited_host_no_faster_than_requests_do() {
+    // Most of the list is dead: that is found out at once all the same.
+    let world = World::new(|_, _, _| Reply::status(200)).alive(|proxy| proxy % 4 == 0);
+    let handshakes = world.handshakes.clone();
+    let mut setup = Setup::new(world, 200);
+    setup.limits.host_rate = Some("2/s".parse().expect("a rate"));
+    let list = (0..20).map(|n| format!("https://h.test/{n}"));
+    let ended = run(setup, jobs(list)).await;
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    let seconds = ended.took.as_secs_f64();
+    assert!((9.0..12.0).contains(&seconds), "{seconds} s");
+    let times: Vec<Instant> = handshakes
+        .lock()
+        .expect("them")
+        .iter()
+        .map(|(at, _)| *at)
+        .collect();
+    assert!(times.len() > 1, "some were tried");
+    for at in &times {
+        let window = *at..*at + Duration::from_secs(1);
+        let together = times.iter().filter(|time| window.contains(time)).count();
+        assert!(together <= 2, "{together} within a second");
+    }
+}

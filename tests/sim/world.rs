@@ -77,6 +77,8 @@ type Script = Box<dyn Fn(&Outgoing, u16, usize) -> Reply + Send + Sync>;
 /// Answers by script; `probe` says which proxies are alive.
 pub(crate) struct World {
     pub(crate) hits: Arc<Mutex<Vec<Hit>>>,
+    /// When and with whom probes made handshakes that make the proxy connect.
+    pub(crate) handshakes: Arc<Mutex<Vec<(Instant, String)>>>,
     script: Script,
     alive: Box<dyn Fn(u16) -> bool + Send + Sync>,
     reach: Reach,
@@ -92,6 +94,7 @@ impl World {
     ) -> Self {
         World {
             hits: Arc::default(),
+            handshakes: Arc::default(),
             script: Box::new(script),
             alive: Box::new(|_| true),
             reach: Box::new(|_| Ok(())),
@@ -124,22 +127,36 @@ impl Egress for World {
     async fn probe(
         &self,
         proxy: Arc<Proxy>,
-        host: HostKey,
+        host: Option<HostKey>,
         _connect_timeout: Duration,
     ) -> ProbeReport {
         tokio::time::sleep(Duration::from_millis(20)).await;
+        let refused = || Fault::new(Phase::Connect, FaultKind::Refused, "connection refused");
+        let alive = (self.alive)(proxy.port());
+        let (Some(host), true) = (host, alive) else {
+            return ProbeReport {
+                result: if alive { Ok(()) } else { Err(refused()) },
+                phases: Phases {
+                    connect: Some(Duration::from_millis(20)),
+                    ..Phases::default()
+                },
+                connect_reply: None,
+            };
+        };
+        if host.https {
+            let at = Instant::now();
+            let mut handshakes = self.handshakes.lock().expect("handshakes");
+            handshakes.push((at, host.host.to_string()));
+        }
         let phases = Phases {
             connect: Some(Duration::from_millis(20)),
             proxy_handshake: host.https.then_some(Duration::from_millis(10)),
             ..Phases::default()
         };
-        let refused = || Fault::new(Phase::Connect, FaultKind::Refused, "connection refused");
-        let result = if (self.down)(&host.host) && (self.alive)(proxy.port()) {
+        let result = if (self.down)(&host.host) {
             Err(unreached())
-        } else if (self.alive)(proxy.port()) {
-            (self.reach)(&host).map_err(|(phase, kind)| Fault::new(phase, kind, "scripted"))
         } else {
-            Err(refused())
+            (self.reach)(&host).map_err(|(phase, kind)| Fault::new(phase, kind, "scripted"))
         };
         ProbeReport {
             result,

@@ -191,7 +191,7 @@ async fn a_probed_connection_serves_the_first_request_of_any_session() {
     let proxy = server.proxy(Scheme::Http);
     let egress = egress(Settings::default());
     let report = egress
-        .probe(proxy.clone(), host(URL), Duration::from_secs(5))
+        .probe(proxy.clone(), Some(host(URL)), Duration::from_secs(5))
         .await;
     report.result.unwrap();
     assert!(report.phases.connect.is_some());
@@ -217,7 +217,7 @@ async fn a_probe_reports_what_connect_was_refused_with() {
     let report = egress
         .probe(
             server.proxy(Scheme::Http),
-            host("https://target.test/"),
+            Some(host("https://target.test/")),
             Duration::from_secs(5),
         )
         .await;
@@ -232,7 +232,7 @@ async fn a_rotating_endpoint_gets_a_connection_per_request() {
     let proxy = server.rotating_proxy();
     let egress = egress(Settings::default());
     egress
-        .probe(proxy.clone(), host(URL), Duration::from_secs(5))
+        .probe(proxy.clone(), Some(host(URL)), Duration::from_secs(5))
         .await
         .result
         .unwrap();
