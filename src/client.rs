@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -36,7 +36,7 @@ use crate::input::{JobSource, StreamSource};
 use crate::job::{Job, RequestSpec};
 use crate::limit;
 use crate::metrics::{Snapshot, Summary};
-use crate::outcome::Finished;
+use crate::outcome::{Finished, Outcome};
 use crate::pool;
 use crate::proxy::parse::parse_proxy_url;
 use crate::proxy::{Proxy, Scheme};
@@ -160,8 +160,11 @@ impl Client {
 
     /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned.
     ///
+    /// A failed fetch is a value: a job that was attempted has its row, whatever became of it.
+    ///
     /// # Errors
-    /// The engine behind the client has ended: no usable proxy is left in the pool.
+    /// [`Error::NoProxy`]: the pool was exhausted before the URL could be attempted. A later call looks at the proxies
+    /// again.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -176,7 +179,28 @@ impl Client {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn fetch_job(&self, mut job: Job) -> Result<Finished, Error> {
+    pub async fn fetch_job(&self, job: Job) -> Result<Finished, Error> {
+        let done = self.ask(job.clone()).await?;
+        if done.record.outcome != Outcome::Skipped {
+            return Ok(done);
+        }
+        // The verdict may be an old one: the pool was exhausted for an earlier job, and nobody has looked since.
+        if let Some(single) = self.single.get() {
+            let again = Control::Replace(self.proxies.clone());
+            // An engine that has ended says so below.
+            let _ = single.control.send(again).await;
+        }
+        let done = self.ask(job).await?;
+        if done.record.outcome == Outcome::Skipped {
+            return Err(Error::NoProxy(Problem::new(
+                "no usable proxy is left in the pool",
+            )));
+        }
+        Ok(done)
+    }
+
+    /// One job through the engine behind [`Client::fetch`].
+    async fn ask(&self, mut job: Job) -> Result<Finished, Error> {
         let ended = || Error::NoProxy(Problem::new("the run behind this client has ended"));
         let single = match self.single.get() {
             Some(single) => single,
@@ -187,11 +211,7 @@ impl Client {
         };
         job.seq = single.next.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        single
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(job.seq, reply);
+        let _asked = single.expect(job.seq, reply);
         single.jobs.send(job).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())
     }
@@ -307,6 +327,7 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Finished>>>>;
 #[derive(Debug)]
 struct Single {
     jobs: mpsc::Sender<Job>,
+    control: mpsc::Sender<Control>,
     next: AtomicU64,
     waiting: Waiting,
 }
@@ -318,31 +339,52 @@ impl Single {
         let waiting = Waiting::default();
         let source = StreamSource::new(PollFn(move |cx: &mut Context<'_>| input.poll_recv(cx)));
         let running = client.start(source, out)?;
+        let control = running.control.clone();
         let replies = waiting.clone();
         tokio::spawn(async move {
             while let Some(done) = records.recv().await {
-                let reply = replies
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&done.record.seq);
+                let reply = lock(&replies).remove(&done.record.seq);
                 if let Some(reply) = reply {
                     // Whoever asked may have gone away.
                     let _ = reply.send(done);
                 }
             }
             // The run is over: whoever still waits gets an error.
-            replies
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            lock(&replies).clear();
             running.join().await
         });
         Ok(Single {
             jobs,
+            control,
             next: AtomicU64::new(0),
             waiting,
         })
     }
+
+    /// Has the record of job `seq` sent to `reply` for as long as the answer lives.
+    fn expect(&self, seq: u64, reply: oneshot::Sender<Finished>) -> Asked<'_> {
+        lock(&self.waiting).insert(seq, reply);
+        Asked {
+            waiting: &self.waiting,
+            seq,
+        }
+    }
+}
+
+/// Somebody waits for a record; dropped with the future that does.
+struct Asked<'a> {
+    waiting: &'a Waiting,
+    seq: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        lock(self.waiting).remove(&self.seq);
+    }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Finished>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A stream from a poll function.
@@ -353,5 +395,27 @@ impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Job>> + Unpin> Stream for PollFn<
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Job>> {
         (self.0)(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_fetch_that_is_given_up_leaves_nothing_behind() {
+        // Nobody accepts, so nobody answers.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let client = Client::builder()
+            .proxy(&format!("socks5://{address}"))
+            .and_then(Builder::build)
+            .expect("a client");
+        let patience = Duration::from_millis(20);
+        let fetch = tokio::time::timeout(patience, client.fetch("http://target.test/"));
+        assert!(fetch.await.is_err(), "there was an answer");
+        let single = client.single.get().expect("an engine");
+        assert!(lock(&single.waiting).is_empty());
     }
 }

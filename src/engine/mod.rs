@@ -121,7 +121,8 @@ pub enum Control {
     Drain(FinishReason),
     /// End now; finished records are still delivered.
     Stop(FinishReason),
-    /// Swap the pool's members; health is kept for identities that remain.
+    /// Swap the pool's members; health is kept for identities that remain. A run that skips its jobs because the pool was
+    /// exhausted tries again.
     Replace(Vec<Arc<Proxy>>),
 }
 
@@ -248,9 +249,9 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         let mut alarm = pin!(sleep_until(TokioInstant::from_std(self.began)));
         let reason = loop {
             let at = now();
-            if at >= exhausted_check {
+            let checks = at >= exhausted_check;
+            if checks {
                 exhausted_check = at + EXHAUSTED_EVERY;
-                self.check_exhausted(at);
                 self.dispatcher.sweep_hosts(at);
                 self.dispatcher.unblock_some();
             }
@@ -261,6 +262,10 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             } else {
                 Held::default()
             };
+            // After the lane had its chance: a job that has just come may have made it look again.
+            if checks {
+                self.check_exhausted(at);
+            }
             if self.dispatcher.output_failed {
                 break FinishReason::OutputFailed;
             }
@@ -391,6 +396,10 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                     "proxy list reloaded"
                 );
                 self.dispatcher.frontier.unblock(usize::MAX);
+                // Another list may serve what comes now; what was skipped has its record.
+                if self.phase == Phase::Skipping {
+                    self.phase = Phase::Running;
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use proxywheel::metrics::FinishReason;
 use proxywheel::outcome::{FaultKind, Outcome, Phase};
 use proxywheel::pool::{OnNoProxy, Strategy};
 
-use crate::world::{Reply, Setup, World, densest, jobs, members, run, run_with};
+use crate::world::{Given, Reply, Setup, World, densest, jobs, members, run, run_stream, run_with};
 
 fn urls(count: usize, hosts: usize) -> Vec<String> {
     (0..count)
@@ -381,4 +381,27 @@ async fn proxies_that_reach_nothing_still_give_every_url_its_answer() {
     );
     let seconds = ended.took.as_secs();
     assert!(seconds < 300, "{seconds} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_list_revives_a_run_that_skips() {
+    // One job meets a dead list and is skipped; the others come after the reload.
+    let world = World::new(|_, _, _| Reply::status(200)).alive(|proxy| proxy > 3);
+    let (jobs_in, input) = tokio::sync::mpsc::channel(8);
+    let setup = Setup::new(world, 3);
+    let first = jobs(urls(1, 1)).remove(0);
+    let second = jobs(urls(2, 1)).remove(1);
+    let ended = run_stream(setup, members(3), Given(input), async move |control| {
+        let _ = jobs_in.send(first).await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        let _ = control
+            .send(Control::Replace(members(6).split_off(3)))
+            .await;
+        let _ = jobs_in.send(second).await;
+    })
+    .await;
+    let of = |seq| ended.rows.iter().find(|row| row.record.seq == seq);
+    assert_eq!(of(0).map(|row| row.record.outcome), Some(Outcome::Skipped));
+    assert_eq!(of(1).map(|row| row.record.outcome), Some(Outcome::Ok));
+    assert_eq!(ended.summary.reason, FinishReason::Done);
 }

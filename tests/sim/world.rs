@@ -340,6 +340,16 @@ async fn run_over(
     jobs: Vec<Job>,
     meanwhile: impl AsyncFnOnce(mpsc::Sender<Control>),
 ) -> Outcomes {
+    run_stream(setup, list, Jobs(jobs.into_iter()), meanwhile).await
+}
+
+/// Runs jobs that come when they come.
+pub(crate) async fn run_stream(
+    setup: Setup,
+    list: Vec<Arc<Proxy>>,
+    jobs: impl futures_core::Stream<Item = Job> + Send + 'static,
+    meanwhile: impl AsyncFnOnce(mpsc::Sender<Control>),
+) -> Outcomes {
     let began = Instant::now();
     let hits = setup.world.hits.clone();
     let plan = Plan {
@@ -354,7 +364,7 @@ async fn run_over(
     let (out, mut records) = mpsc::channel(64);
     let (control, commands) = mpsc::channel(4);
     let (publish, _progress) = watch::channel(Snapshot::default());
-    let source = StreamSource::new(Jobs(jobs.into_iter()));
+    let source = StreamSource::new(jobs);
     let engine = engine::run(plan, source, out, commands, publish);
     let collect = async {
         let mut rows = Vec::new();
@@ -371,6 +381,20 @@ async fn run_over(
         hits,
         summary,
         took: began.elapsed(),
+    }
+}
+
+/// Jobs out of a channel.
+pub(crate) struct Given(pub(crate) mpsc::Receiver<Job>);
+
+impl futures_core::Stream for Given {
+    type Item = Job;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Job>> {
+        self.0.poll_recv(cx)
     }
 }
 
