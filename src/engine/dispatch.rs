@@ -217,7 +217,7 @@ impl<E: Egress> Dispatcher<E> {
             if refusal.reason != RefusalReason::Limited {
                 self.last_pick_failed = true;
             }
-            if let Some(binding) = self.holds_everybody(refusal.reason) {
+            if let Some(binding) = self.holds_everybody(host, &refusal) {
                 return Turn::Stop(binding, refusal.retry_at);
             }
             // The end of some quarantine is news only through its probe, which unblocks.
@@ -226,6 +226,10 @@ impl<E: Egress> Dispatcher<E> {
                 timed.contains(&refusal.reason) || *at <= now + SOON
             });
             earliest = earliest.into_iter().chain(at).min();
+            // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits.
+            if refusal.reason == RefusalReason::Limited && self.takes_any(host) {
+                break;
+            }
             // The refusal is about this job or this host; another job of the host may have better luck.
             if !self.frontier.rotate_first() {
                 break;
@@ -278,12 +282,25 @@ impl<E: Egress> Dispatcher<E> {
     }
 
     /// What holds back every other host too, so that asking for them is no use.
-    fn holds_everybody(&self, reason: RefusalReason) -> Option<Binding> {
-        match reason {
+    fn holds_everybody(&self, host: u32, refusal: &Refusal) -> Option<Binding> {
+        match refusal.reason {
             RefusalReason::NoneReady if !self.pool.has_room() => Some(Binding::NoProxy),
             RefusalReason::AllBusy if !self.pool.has_room() => Some(Binding::Proxies),
+            // Were every host to be parked until the next proxy is due, all of them would go through the pool for it.
+            RefusalReason::AllBusy | RefusalReason::Limited
+                if refusal.everybody && self.limits.pair_rate.is_none() && self.takes_any(host) =>
+            {
+                Some(Binding::Proxies)
+            }
             _ => None,
         }
+    }
+
+    /// True when the first job of `host` has no wishes about its proxy.
+    fn takes_any(&self, host: u32) -> bool {
+        self.frontier
+            .peek(host)
+            .is_some_and(|job| job.job.filter.is_none() && job.session.is_none())
     }
 
     /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
@@ -321,6 +338,7 @@ impl<E: Egress> Dispatcher<E> {
             return Err(Refusal {
                 reason: RefusalReason::AllBusy,
                 retry_at: None,
+                everybody: false,
             });
         };
         let slots = self.limits.concurrency.get() as usize;

@@ -142,6 +142,9 @@ pub struct Refusal {
     /// When time alone may change the answer. `None`: only a settled lease or probe, the user's own limits or another list
     /// can, so sleep until one of those.
     pub retry_at: Option<Instant>,
+    /// No READY member was left out because of this job or its host: whoever asks for any proxy now is refused too, unless
+    /// `admit` tells hosts apart.
+    pub everybody: bool,
 }
 
 /// Why no proxy could be leased.

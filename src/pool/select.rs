@@ -34,6 +34,9 @@ const LONG_WALK: usize = 256;
 /// When a scan has not seen everybody, the next one looks elsewhere this much later.
 const RESCAN: Micros = SECOND / 50;
 
+/// Reason, when time alone may change it, and whether it holds for everybody.
+type Refused = (RefusalReason, Option<Micros>, bool);
+
 /// The best candidate so far, and why the others were none.
 #[derive(Debug)]
 struct Search {
@@ -54,6 +57,8 @@ struct Search {
     limited: usize,
     limited_tried: usize,
     cooling: usize,
+    /// READY ones that other jobs or other hosts might get.
+    left_out: usize,
     first_end: Option<Micros>,
     /// Nobody was left out.
     complete: bool,
@@ -90,13 +95,14 @@ impl Pool {
             .map(|filter| self.filters.index(filter, &self.roster));
         match self.choose(ask, view, at, rng, admit) {
             Ok(slot) => Ok(self.bind(slot, ask, now)),
-            Err((reason, retry_at)) => {
+            Err((reason, retry_at, everybody)) => {
                 if reason != RefusalReason::NoMatch {
                     self.lane.pick_failed(at, ask, view);
                 }
                 Err(Refusal {
                     reason,
                     retry_at: retry_at.map(|at| self.clock.instant(at)),
+                    everybody,
                 })
             }
         }
@@ -136,7 +142,7 @@ impl Pool {
         now: Micros,
         rng: &mut impl Rng,
         admit: &mut dyn FnMut(ProxyIdx) -> bool,
-    ) -> Result<u32, (RefusalReason, Option<Micros>)> {
+    ) -> Result<u32, Refused> {
         let mut search = Search {
             batch: if ask.endgame { BATCH_ENDGAME } else { BATCH },
             now,
@@ -151,6 +157,7 @@ impl Pool {
             limited: 0,
             limited_tried: 0,
             cooling: 0,
+            left_out: 0,
             first_end: None,
             complete: false,
             walked: 0,
@@ -161,7 +168,7 @@ impl Pool {
         if let Some(view) = view {
             let members = self.filters.members(view);
             if members.is_empty() {
-                return Err((RefusalReason::NoMatch, None));
+                return Err((RefusalReason::NoMatch, None, false));
             }
             self.sample(&[members], ask, &mut search, rng, admit);
         } else {
@@ -196,7 +203,7 @@ impl Pool {
         mut search: Search,
         rng: &mut impl Rng,
         admit: &mut dyn FnMut(ProxyIdx) -> bool,
-    ) -> Result<u32, (RefusalReason, Option<Micros>)> {
+    ) -> Result<u32, Refused> {
         let fits = self.roster.slots.get(at as usize).is_some_and(|slot| {
             slot.is_member()
                 && slot.state != State::Retired
@@ -205,7 +212,7 @@ impl Pool {
                     .is_none_or(|filter| filter.admits(slot.proxy.labels()))
         });
         if !fits {
-            return Err((RefusalReason::NoMatch, None));
+            return Err((RefusalReason::NoMatch, None, false));
         }
         self.consider(at, ask, &mut search, rng, admit);
         search.complete = true;
@@ -216,7 +223,7 @@ impl Pool {
         let slot = self.roster.slot(at);
         if slot.state == State::Quarantined {
             let until = (slot.until > search.now).then_some(slot.until);
-            return Err((RefusalReason::NoneReady, until));
+            return Err((RefusalReason::NoneReady, until, false));
         }
         Err(self.refusal(&search))
     }
@@ -362,6 +369,7 @@ impl Pool {
         }
         search.ready += 1;
         if !self.can_serve(slot, ask) {
+            search.left_out += 1;
             return;
         }
         let tier = ask.avoid.tier(slot);
@@ -383,11 +391,13 @@ impl Pool {
             Gate::Open => {}
             Gate::Cooling(end) => {
                 search.cooling += 1;
+                search.left_out += 1;
                 search.first_end = Some(search.first_end.map_or(end, |first| first.min(end)));
                 return;
             }
             Gate::OnTrial => {
                 *busy += 1;
+                search.left_out += 1;
                 return;
             }
         }
@@ -459,7 +469,7 @@ impl Pool {
         (full.saturating_sub(tried), tried)
     }
 
-    fn refusal(&mut self, search: &Search) -> (RefusalReason, Option<Micros>) {
+    fn refusal(&mut self, search: &Search) -> Refused {
         let reason = if search.ready == 0 {
             RefusalReason::NoneReady
         } else if search.busy + search.busy_tried > 0 {
@@ -490,7 +500,11 @@ impl Pool {
             .into_iter()
             .flatten()
             .min();
-        (reason, retry_at)
+        let everybody = matches!(reason, RefusalReason::AllBusy | RefusalReason::Limited)
+            && search.complete
+            && search.left_out == 0
+            && search.tried.is_none();
+        (reason, retry_at, everybody)
     }
 }
 
@@ -501,6 +515,7 @@ impl Search {
         (self.busy, self.busy_tried) = (0, 0);
         (self.limited, self.limited_tried) = (0, 0);
         self.cooling = 0;
+        self.left_out = 0;
         self.first_end = None;
     }
 }

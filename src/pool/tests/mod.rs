@@ -485,3 +485,25 @@ fn direct_is_ready_at_once_and_never_probed_or_shut() {
     let leases = std::iter::from_fn(|| bench.lease(HOST).ok()).count();
     assert_eq!(leases, 8, "the user's limit, not a learned one");
 }
+
+#[test]
+fn limits_that_refuse_everybody_are_told_from_those_of_one_job() {
+    let mut bench = Bench::of(3);
+    bench.probe_all(|_| CONNECTED);
+    let avoid = Avoid::default();
+    let none = |bench: &mut Bench| {
+        let ask = plain(HOST, &avoid);
+        let refusal = bench
+            .pool
+            .lease(&ask, bench.now, &mut bench.rng, &mut |_| false);
+        refusal.expect_err("a proxy that no limit admits")
+    };
+    let refusal = none(&mut bench);
+    assert_eq!(
+        (refusal.reason, refusal.everybody),
+        (RefusalReason::Limited, true)
+    );
+    // One of them rests from this host only.
+    bench.attempt(HOST, &Settlement::new(Blame::Pair));
+    assert!(!none(&mut bench).everybody);
+}
