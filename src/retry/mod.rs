@@ -2,7 +2,7 @@
 //!
 //! A job has two budgets. The *URL budget* (`--retry`) is spent by attempts that reached the target and say something about
 //! the URL; the *proxy budget* (`--max-proxies-per-url`) by attempts that failed because of the proxy or because the target
-//! refuses this proxy. An attempt that never left for the target costs neither: on a list of which most are dead, dead
+//! refuses this proxy, or that it could not reach the target and nobody knows why. An attempt that never left for the target costs neither: on a list of which most are dead, dead
 //! entries must not use up a URL. Crawlee merged the two budgets and its users could not predict either.
 
 use std::time::Duration;
@@ -155,14 +155,12 @@ fn wanted(
                 None
             }
         }
-        Blame::Proxy(_) | Blame::Pair => {
-            spent.proxies += 1;
-            if spent.proxies < settings.max_proxies_per_url {
-                at_once
-            } else {
-                None
-            }
+        // A handshake that failed for who knows whose reason: nothing has reached the target, and another proxy may get
+        // through to it. A target that is down ends this with the proxy budget.
+        Blame::Unknown if ended.outcome == Outcome::ProxyError && !ended.sent => {
+            spend_proxy(settings, spent)
         }
+        Blame::Proxy(_) | Blame::Pair => spend_proxy(settings, spent),
         Blame::Unknown => spend_url(settings, spent, rng),
         // Without a proxy in between, failing to reach the target is the target's: worth its budget, with backoff.
         Blame::Target
@@ -186,6 +184,11 @@ fn wanted(
             _ => None,
         },
     }
+}
+
+fn spend_proxy(settings: &Settings, spent: &mut Spent) -> Option<Duration> {
+    spent.proxies += 1;
+    (spent.proxies < settings.max_proxies_per_url).then_some(Duration::ZERO)
 }
 
 fn spend_url(settings: &Settings, spent: &mut Spent, rng: &mut impl Rng) -> Option<Duration> {
@@ -250,6 +253,8 @@ mod tests {
                 24,
             ),
             (ended(Timeout, Blame::Unknown, None), 4),
+            (ended(ProxyError, Blame::Unknown, None), 6),
+            (ended(ProxyError, Blame::Unknown, Some(502)), 4),
             (ended(ProxyError, Blame::Local, None), 21),
             (ended(NetworkError, Blame::Target, None), 4),
         ] {
