@@ -157,7 +157,7 @@ impl Judge {
             return self.by_rule(rule, &view, &signals);
         }
         if request.follows && view.location.is_some() {
-            return Verdict::new(Outcome::Ok, Blame::Nobody);
+            return good(&view);
         }
         if !self.user.accept.contains(view.status) {
             return status::refused(request, &view);
@@ -188,7 +188,7 @@ impl Judge {
                 return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
             }
         }
-        Verdict::new(Outcome::Ok, Blame::Nobody)
+        good(view)
     }
 
     fn user_ban(&self, view: &View<'_>) -> Option<Fired> {
@@ -220,6 +220,14 @@ impl Judge {
             })),
             retry_after: retry_after::wait(view.status, view.headers),
         }
+    }
+}
+
+/// Nothing wrong with it, though it may have been the last before a pause.
+fn good(view: &View<'_>) -> Verdict {
+    Verdict {
+        retry_after: retry_after::exhausted(view.headers),
+        ..Verdict::new(Outcome::Ok, Blame::Nobody)
     }
 }
 

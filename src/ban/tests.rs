@@ -353,6 +353,15 @@ fn rate_limits_belong_to_the_pair_and_carry_the_wait() {
 }
 
 #[test]
+fn a_good_answer_may_say_that_it_was_the_last_of_its_quota() {
+    let verdict = https(200, &["ratelimit: \"default\";r=0;t=30"], "page");
+    assert_eq!(ends(&verdict), (Outcome::Ok, Blame::Nobody));
+    assert_eq!(verdict.retry_after.map(|wait| wait.as_secs()), Some(30));
+    let verdict = https(200, &["ratelimit: \"default\";r=3;t=30"], "page");
+    assert_eq!(verdict.retry_after, None);
+}
+
+#[test]
 fn refused_tunnels_charge_whom_the_status_names() {
     let proxy = |charge| (Outcome::ProxyError, Blame::Proxy(charge));
     for (status, expected) in [

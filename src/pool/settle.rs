@@ -65,6 +65,11 @@ impl Pool {
                 if lease.on_trial {
                     self.pairs.clear(key);
                 }
+                // A good answer that says it was the last one of its quota.
+                if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {
+                    let jitter = &mut self.jitter;
+                    self.pairs.refuse(key, false, Some(asked), jitter, t);
+                }
             }
             Blame::Target => {
                 self.answered(at, lease.host, t);

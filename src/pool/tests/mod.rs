@@ -507,3 +507,23 @@ fn limits_that_refuse_everybody_are_told_from_those_of_one_job() {
     bench.attempt(HOST, &Settlement::new(Blame::Pair));
     assert!(!none(&mut bench).everybody);
 }
+
+#[test]
+fn a_used_up_quota_rests_the_pair_and_keeps_its_credit() {
+    let mut bench = Bench::of(1);
+    bench.probe_all(|_| CONNECTED);
+    let last = Settlement {
+        retry_after: Some(Duration::from_secs(30)),
+        ..success(50)
+    };
+    bench.attempt(HOST, &last);
+    assert_eq!(bench.counts().proven, 1);
+    let refusal = bench.lease(HOST).expect_err("it rests");
+    assert_eq!(refusal.reason, RefusalReason::AllCooling);
+    let elsewhere = bench
+        .lease(OTHER)
+        .expect("other hosts are no concern of it");
+    bench.settle(elsewhere, &success(50));
+    bench.wait(32.0);
+    assert!(bench.lease(HOST).is_ok());
+}
