@@ -64,7 +64,8 @@ fn rejected(code: u16) -> (Outcome, Blame) {
 /// A CONNECT refused with this status by a proxy that gave no other evidence.
 ///
 /// 403 is a policy about this target, and final. 400, 401, 404, 405 and 501 come from things that do not tunnel at all:
-/// web servers, router pages, plain-http proxies. 402 and 407 are about the account. 429 limits this account at this
+/// web servers, router pages, plain-http proxies. (400 and 404 also from proxies that do not find the name; the pool, which
+/// sees more than one target, believes only 405 and 501 at once.) 402 and 407 are about the account. 429 limits this account at this
 /// target. A redirect answers a question nobody asked: a portal or a suspended account. 5xx means that the proxy could
 /// not reach the target.
 pub(super) fn connect_status(status: u16) -> (Outcome, Blame) {

@@ -12,7 +12,7 @@ use super::doubt::{Doubt, Shown};
 use super::host::share;
 use super::lease::{Lease, Settlement};
 use super::pair::PairKey;
-use super::slot::State;
+use super::slot::{NONE, State};
 use super::{HostIdx, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::CredentialGroup;
@@ -62,6 +62,9 @@ impl Pool {
                 self.answered(at, lease.host, t);
                 self.host_was_up(at, &lease, t);
                 self.succeeded(at, &lease, report.latency, t);
+                if lease.tunnel {
+                    self.roster.slot_mut(at).odd_towards = NONE;
+                }
                 if lease.on_trial {
                     self.pairs.clear(key);
                 }
@@ -359,6 +362,16 @@ impl Pool {
                     self.quarantine_ready(at, BASE_TAMPERED, now);
                 }
             }
+            Charge::NoTunnel if is_ambiguous(kind) => {
+                let host_number = host.map_or(NONE, |host| host.0);
+                let before = std::mem::replace(&mut slot.odd_towards, host_number);
+                if before != NONE && before != host_number {
+                    slot.lacks.tunnel = true;
+                } else {
+                    let weight = self.blame_share(at, host, now);
+                    self.failed(at, weight, now);
+                }
+            }
             Charge::NoTunnel => slot.lacks.tunnel = true,
             Charge::NoForward => slot.lacks.forward = true,
             Charge::Policy => {
@@ -446,6 +459,14 @@ impl Pool {
             || self.refused_groups.contains(&slot.proxy.group())
             || self.accounts.is_refused(slot.account)
     }
+}
+
+/// 400, 401 and 404 come from web servers, which tunnel nothing, and from proxies that cannot find this one host.
+fn is_ambiguous(kind: Option<(Phase, FaultKind)>) -> bool {
+    matches!(
+        kind,
+        Some((Phase::Handshake, FaultKind::Rejected(400 | 401 | 404)))
+    )
 }
 
 fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {

@@ -119,6 +119,9 @@ pub(super) struct Slot {
     pub(super) in_flight: u32,
     /// Number of its account, [`NONE`] without credentials.
     pub(super) account: u32,
+    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`NONE`] since a
+    /// tunnel has worked.
+    pub(super) odd_towards: u32,
     pub(super) tampered: u16,
     /// Failures in a row.
     pub(super) streak: u8,
@@ -165,6 +168,7 @@ impl Slot {
             after: NONE,
             in_flight: 0,
             account: NONE,
+            odd_towards: NONE,
             tampered: 0,
             streak: 0,
             level: 0,

@@ -527,3 +527,29 @@ fn a_used_up_quota_rests_the_pair_and_keeps_its_credit() {
     bench.wait(32.0);
     assert!(bench.lease(HOST).is_ok());
 }
+
+#[test]
+fn one_404_to_connect_is_no_lack_of_tunnels_but_two_hosts_are() {
+    let report = |status| Settlement {
+        kind: Some((Phase::Handshake, FaultKind::Rejected(status))),
+        ..Settlement::new(Blame::Proxy(Charge::NoTunnel))
+    };
+    let mut bench = Bench::of(1);
+    bench.probe_all(|_| CONNECTED);
+    bench.attempt(OTHER, &success(50));
+    bench.attempt(HOST, &report(404));
+    bench.attempt(HOST, &report(404));
+    bench.attempt(OTHER, &success(50));
+    bench.attempt(HOST, &report(400));
+    bench.attempt(OTHER, &report(400));
+    let refusal = bench.lease(HOST).expect_err("it tunnels nothing");
+    assert_eq!(refusal.reason, RefusalReason::Incapable);
+
+    let mut bench = Bench::of(1);
+    bench.probe_all(|_| CONNECTED);
+    bench.attempt(HOST, &report(405));
+    assert_eq!(
+        bench.lease(HOST).unwrap_err().reason,
+        RefusalReason::Incapable
+    );
+}
