@@ -62,8 +62,11 @@ pub(super) fn build(
         headers.insert(HOST, host);
     }
     for (name, value) in &outgoing.headers {
-        // The body's length is known here better than by the caller; the others were merged.
-        if name != HOST && name != CONTENT_LENGTH && !(name == COOKIE && cookie.is_some()) {
+        // The body's length is known here better than by the caller; the others were merged. What is for the proxy is not
+        // for the target.
+        let unwanted = (name == COOKIE && cookie.is_some())
+            || (name == PROXY_AUTHORIZATION && form != Form::Absolute);
+        if name != HOST && name != CONTENT_LENGTH && !unwanted {
             headers.append(name, value.clone());
         }
     }
@@ -154,6 +157,21 @@ mod tests {
         assert_eq!(request.uri(), "/");
         assert_eq!(request.headers()[HOST], "[2001:db8::1]");
         assert_eq!(request.headers()[ACCEPT_ENCODING], "br");
+    }
+
+    #[test]
+    fn credentials_for_the_proxy_are_not_shown_to_the_target() {
+        let mut out = outgoing("https://a.test/");
+        out.proxy = Arc::new(Proxy::new(Scheme::Http, "p", 1, None));
+        let own: HeaderValue = "Basic eDp5".parse().unwrap();
+        out.headers.insert(PROXY_AUTHORIZATION, own.clone());
+        for form in [Form::Origin, Form::Http2] {
+            let request = build(&out, form, false, None).unwrap();
+            assert!(!request.headers().contains_key(PROXY_AUTHORIZATION));
+        }
+        out.url = Url::parse("http://a.test/").unwrap();
+        let request = build(&out, Form::Absolute, false, None).unwrap();
+        assert_eq!(request.headers()[PROXY_AUTHORIZATION], own);
     }
 
     #[test]
