@@ -42,6 +42,8 @@ pub(super) struct Landed {
     pub(super) end: Box<End>,
     /// Dispatch until verdict.
     pub(super) took: Duration,
+    /// The part of it in which redirect hops waited for the limits.
+    pub(super) paced: Duration,
     pub(super) started: Instant,
 }
 
@@ -53,8 +55,9 @@ pub(super) async fn attempt<E: Egress>(
 ) -> Landed {
     let started = TokioInstant::now();
     let deadline = started + context.settings.max_time;
+    let mut paced = Duration::ZERO;
     let end = match job.job.target.clone() {
-        Ok(url) => follow(&context, &job, &lease, url, deadline).await,
+        Ok(url) => follow(&context, &job, &lease, url, deadline, &mut paced).await,
         Err(why) => {
             // Invalid targets are answered before dispatch; a fault here keeps the record honest all the same.
             let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.into_string());
@@ -68,6 +71,7 @@ pub(super) async fn attempt<E: Egress>(
         lease,
         end: Box::new(end),
         took,
+        paced,
         started: started.into_std(),
     }
 }
@@ -117,6 +121,7 @@ async fn follow<E: Egress>(
     lease: &Lease,
     mut url: Url,
     deadline: TokioInstant,
+    paced: &mut Duration,
 ) -> End {
     let mut request = Hop {
         method: job.job.request.method.clone(),
@@ -195,7 +200,10 @@ async fn follow<E: Egress>(
         };
         request.turn(response.status, &url, &next);
         url = next;
-        match pace(context, lease, &url, deadline).await {
+        let waits = TokioInstant::now();
+        let admitted = pace(context, lease, &url, deadline).await;
+        *paced += waits.elapsed();
+        match admitted {
             Ok(number) => host = number.unwrap_or(host),
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::Timeout, Blame::Target);

@@ -447,8 +447,11 @@ impl<E: Egress> Dispatcher<E> {
             lease,
             end,
             took,
+            paced,
             started,
         } = landed;
+        // Waiting for our own limits is not the proxy's slowness.
+        let served = took.saturating_sub(paced);
         let number = job.host;
         let verdict = &end.verdict;
         let proxy = lease.idx.number();
@@ -456,7 +459,7 @@ impl<E: Egress> Dispatcher<E> {
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
         if let Some(key) = self.frontier.key(number) {
             self.tally
-                .landed(Host { number, key }, verdict.outcome, took);
+                .landed(Host { number, key }, verdict.outcome, served);
         }
         if let Some((phase, kind)) = end.proxy_fault() {
             self.tally.proxy_fault(phase, kind, verdict.blame);
@@ -466,7 +469,7 @@ impl<E: Egress> Dispatcher<E> {
             lease,
             &Settlement {
                 blame: verdict.blame,
-                latency: took,
+                latency: served,
                 retry_after: verdict.retry_after,
                 connect: end.phases.connect,
                 kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
