@@ -21,6 +21,7 @@
 //! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
 
 mod account;
+mod barred;
 mod clock;
 mod counts;
 mod doubt;
@@ -56,6 +57,7 @@ use rand::{Rng, RngExt};
 use crate::proxy::{CredentialGroup, Proxy, ProxyId};
 
 use account::Accounts;
+use barred::Barred;
 use clock::{Clock, Micros};
 use doubt::Doubts;
 use filter::Filters;
@@ -132,8 +134,8 @@ pub struct Pool {
     doubts: Doubts,
     filters: Filters,
     /// A provider's policy refuses the host to this account; final for the run.
-    barred: HashSet<(CredentialGroup, u32), Mixing>,
     accounts: Accounts,
+    barred: Barred,
     /// Groups whose credentials were refused.
     refused_groups: HashSet<CredentialGroup, Mixing>,
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
@@ -183,8 +185,8 @@ impl Pool {
             hosts: Hosts::new(),
             doubts: Doubts::default(),
             filters: Filters::default(),
-            barred: HashSet::default(),
             accounts,
+            barred: Barred::default(),
             refused_groups: HashSet::default(),
             groups: None,
             lane: Lane::default(),

@@ -433,8 +433,7 @@ impl Pool {
         };
         let unwanted = self.settings.strategy == Strategy::Weighted
             && weights::units(slot.proxy.labels().weight) == 0;
-        let barred =
-            !self.barred.is_empty() && self.barred.contains(&(slot.proxy.group(), ask.host.0));
+        let barred = !self.barred.is_empty() && self.barred.holds(slot.proxy.group(), ask.host.0);
         !(lacks || unwanted || barred)
     }
 

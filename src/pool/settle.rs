@@ -377,7 +377,7 @@ impl Pool {
             Charge::Policy => {
                 let group = slot.proxy.group();
                 if let Some(host) = host {
-                    self.barred.insert((group, host.0));
+                    self.barred.add(group, host.0);
                 }
             }
             Charge::NoExit => self.quarantine_ready(at, BASE_NO_EXIT, now),
