@@ -34,7 +34,7 @@ const COOKIE_BYTES_MAX: usize = 4096;
 /// One `-b` of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CookieSource {
-    /// `name=value; name=value`, sent with every request.
+    /// `name=value; name=value`, sent with every request to the host that was asked for, not to where it redirects.
     Literal(Secret),
     /// A file in Netscape's format (curl's cookie jar). Every jar starts with its cookies.
     File(PathBuf),
@@ -122,23 +122,26 @@ impl Cookies {
         })
     }
 
-    /// The `Cookie` header for a request to `url`; `own` is the one the caller set, which comes first.
+    /// The `Cookie` header for a request to `url`; `own` is the one the caller set, which comes first. The literal cookies
+    /// stay at home when the request goes `elsewhere`.
     pub(super) fn header(
         &self,
         proxy: ProxyId,
         session: Option<&Arc<str>>,
         url: &Url,
         own: Option<&HeaderValue>,
+        elsewhere: bool,
     ) -> Option<HeaderValue> {
         let has_jars = self.count.load(Ordering::Relaxed) > 0;
-        if !has_jars && self.seeds.is_empty() && self.literal.is_none() {
+        let literal = self.literal.as_ref().filter(|_| !elsewhere);
+        if !has_jars && self.seeds.is_empty() && literal.is_none() {
             return None;
         }
         let mut line = String::new();
         if let Some(own) = own.and_then(|own| own.to_str().ok()) {
             join(&mut line, own);
         }
-        if let Some(literal) = &self.literal {
+        if let Some(literal) = literal {
             join(&mut line, literal);
         }
         let key = JarKey {

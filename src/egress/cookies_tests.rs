@@ -19,7 +19,7 @@ fn set(cookies: &Cookies, proxy: ProxyId, session: Option<&Arc<str>>, from: &str
 
 fn sent(cookies: &Cookies, proxy: ProxyId, session: Option<&Arc<str>>, to: &str) -> String {
     cookies
-        .header(proxy, session, &url(to), None)
+        .header(proxy, session, &url(to), None, false)
         .map_or(String::new(), |value| value.to_str().unwrap().to_owned())
 }
 
@@ -94,7 +94,7 @@ fn literal_cookies_join_the_callers_own() {
     let cookies = Cookies::new(&[CookieSource::from_flag("a=1; b=2;")]).unwrap();
     let own = HeaderValue::from_static("own=0");
     let line = cookies
-        .header(proxy(1), None, &url("http://a.test/"), Some(&own))
+        .header(proxy(1), None, &url("http://a.test/"), Some(&own), false)
         .unwrap();
     assert_eq!(line, "own=0; a=1; b=2");
     assert!(!format!("{:?}", CookieSource::from_flag("sid=hunter2")).contains("hunter2"));
@@ -135,4 +135,13 @@ fn a_netscape_file_seeds_every_jar() {
         panic!("spaces are not tabs");
     };
     assert!(problem.place.unwrap().ends_with(":1"));
+}
+
+#[test]
+fn literal_cookies_stay_with_the_first_host() {
+    let cookies = Cookies::new(&[CookieSource::from_flag("token=1")]).unwrap();
+    let header =
+        |elsewhere| cookies.header(proxy(1), None, &url("http://b.test/"), None, elsewhere);
+    assert!(header(false).is_some());
+    assert!(header(true).is_none());
 }

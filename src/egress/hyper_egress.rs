@@ -133,7 +133,10 @@ impl HyperEgress {
         };
         let own = outgoing.headers.get(http::header::COOKIE);
         let session = outgoing.session.as_ref();
-        let cookie = self.cookies.header(key.proxy, session, &outgoing.url, own);
+        let elsewhere = outgoing.elsewhere;
+        let cookie = self
+            .cookies
+            .header(key.proxy, session, &outgoing.url, own, elsewhere);
         let request = request::build(outgoing, form, self.limits.decode, cookie)?;
         if let Some(clearance) = &outgoing.clearance {
             trace.report.phase = Phase::Request;

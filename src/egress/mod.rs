@@ -75,6 +75,8 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// Request body, empty for none.
     pub body: Bytes,
+    /// A redirect has led away from the first host: the user's literal cookies were not meant for this one.
+    pub elsewhere: bool,
     /// Cookies and connections are kept apart by (proxy identity, session).
     pub session: Option<Arc<str>>,
     /// Limit for TCP connect to the proxy; the handshake has the same again.

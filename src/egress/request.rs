@@ -128,6 +128,7 @@ mod tests {
             url: Url::parse(url).unwrap(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            elsewhere: false,
             session: None,
             connect_timeout: Duration::from_secs(1),
             deadline: tokio::time::Instant::now(),

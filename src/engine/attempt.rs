@@ -130,6 +130,7 @@ async fn follow<E: Egress>(
     };
     let mut redirects = Vec::new();
     let mut host = job.host;
+    let first = url.clone();
     loop {
         let exchange = context
             .egress
@@ -139,6 +140,7 @@ async fn follow<E: Egress>(
                 url: url.clone(),
                 headers: request.headers.clone(),
                 body: request.body.clone(),
+                elsewhere: leads_away(&first, &url),
                 session: job.session.clone(),
                 connect_timeout: lease.connect_timeout,
                 deadline,
@@ -292,6 +294,11 @@ impl Hop {
             }
         }
     }
+}
+
+/// True when what the user gave for `first` is not for `url`: another name, or the same without its protection.
+fn leads_away(first: &Url, url: &Url) -> bool {
+    first.host_str() != url.host_str() || (first.scheme() == "https" && url.scheme() == "http")
 }
 
 /// Where the answer sends us, if it is a redirect; an error when it points to nowhere.

@@ -243,6 +243,8 @@ async fn redirects_stay_on_one_proxy_and_secrets_stay_with_their_host() {
             ("/end", "GET", false)
         ]
     );
+    let away: Vec<_> = ended.hits.iter().map(|hit| hit.elsewhere).collect();
+    assert_eq!(away, [false, false, true]);
     let proxies: HashSet<u16> = ended.hits.iter().map(|hit| hit.proxy).collect();
     assert_eq!(proxies.len(), 1);
     let record = &ended.rows[0].record;

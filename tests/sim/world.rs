@@ -70,6 +70,7 @@ pub(crate) struct Hit {
     pub(crate) path: String,
     pub(crate) method: http::Method,
     pub(crate) authorization: bool,
+    pub(crate) elsewhere: bool,
 }
 
 type Script = Box<dyn Fn(&Outgoing, u16, usize) -> Reply + Send + Sync>;
@@ -177,6 +178,7 @@ impl Egress for World {
                 host: outgoing.url.host_str().unwrap_or_default().to_owned(),
                 path,
                 method: outgoing.method.clone(),
+                elsewhere: outgoing.elsewhere,
                 authorization: outgoing.headers.contains_key(http::header::AUTHORIZATION),
             });
             before

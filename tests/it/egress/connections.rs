@@ -196,6 +196,7 @@ async fn a_probed_connection_serves_the_first_request_of_any_session() {
     report.result.unwrap();
     assert!(report.phases.connect.is_some());
     let out = Outgoing {
+        elsewhere: false,
         session: Some("s".into()),
         ..get(&proxy, URL)
     };

@@ -181,6 +181,7 @@ pub(crate) fn get(proxy: &Arc<Proxy>, url: &str) -> Outgoing {
         url: Url::parse(url).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::new(),
+        elsewhere: false,
         session: None,
         connect_timeout: Duration::from_secs(5),
         deadline: Instant::now() + Duration::from_secs(10),
