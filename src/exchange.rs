@@ -20,6 +20,8 @@ pub struct Exchange {
     pub connect_reply: Option<Box<ProxyReply>>,
     /// True when the answer came through TLS that was verified as the target's, so the proxy cannot have written it.
     pub verified: bool,
+    /// True when the request went to an HTTP proxy in absolute form: then the proxy reads it, and may answer it itself.
+    pub forwarded: bool,
     /// True when the connection had been used before.
     pub reused: bool,
     /// True once the request may have reached the target: from then on a non-idempotent request is not repeated.
@@ -35,6 +37,7 @@ impl Exchange {
             connect_status: None,
             connect_reply: None,
             verified: false,
+            forwarded: false,
             reused: false,
             sent: false,
         }

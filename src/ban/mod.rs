@@ -2,8 +2,9 @@
 //!
 //! # Order of evaluation
 //! 1. A refused CONNECT is the proxy's own answer; a fault without an answer is judged by its phase.
-//! 2. Where the proxy could have written the answer (plain http, unverified TLS): pages of proxies and their vendors. An
-//!    answer through verified TLS never matches these.
+//! 2. Where the proxy could have written the answer (plain http forwarded by an HTTP proxy, unverified TLS): pages of proxies
+//!    and their vendors. An answer through verified TLS never matches these; plain http through SOCKS or from the target
+//!    itself only those of tampering.
 //! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
 //! 4. The user's rules: status, header, redirect, regex over the decoded text.
 //! 5. Pages that show by their structure what they are.
@@ -110,7 +111,7 @@ impl Judge {
     /// Judges one hop: the answer to `request`, or its failure.
     pub fn classify(&self, request: &Seen<'_>, exchange: &Exchange) -> Verdict {
         match &exchange.result {
-            Ok(response) => self.answer(request, response, exchange.verified),
+            Ok(response) => self.answer(request, response, exchange),
             Err(fault) => self.failure(Some(request), fault, exchange.connect_reply.as_deref()),
         }
     }
@@ -142,11 +143,15 @@ impl Judge {
         status::connect(&view)
     }
 
-    fn answer(&self, request: &Seen<'_>, response: &Response, verified: bool) -> Verdict {
-        let view = View::of_response(request, response, verified);
+    fn answer(&self, request: &Seen<'_>, response: &Response, exchange: &Exchange) -> Verdict {
+        let verified = exchange.verified;
+        let view = View::of_response(request, response, verified, exchange.forwarded);
         let signals = self.table.signals(&view);
         let ask = |group| self.table.first(group, &view, &signals);
         let proxy = if verified { None } else { ask(Group::Proxy) };
+        // What only carries bytes writes no error pages, but it can put something else in their place.
+        let writes = exchange.forwarded || request.https;
+        let proxy = proxy.filter(|rule| writes || rule.class == class::Class::ProxyTamper);
         if let Some(rule) = proxy.or_else(|| ask(Group::Star)) {
             return self.by_rule(rule, &view, &signals);
         }
@@ -160,7 +165,7 @@ impl Judge {
             return good(&view);
         }
         if !self.user.accept.contains(view.status) {
-            return status::refused(request, &view);
+            return status::refused(&view);
         }
         self.accepted(request, response, &view)
     }

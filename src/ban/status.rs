@@ -2,7 +2,6 @@
 
 use http::header::PROXY_AUTHENTICATE;
 
-use super::Seen;
 use super::view::View;
 use super::{edge, evidence, fault, retry_after};
 use crate::outcome::{Ban, Blame, Charge, Outcome, Verdict};
@@ -44,9 +43,9 @@ pub(super) fn no_tunnel(view: &View<'_>) -> Blame {
 /// Only two of them are more than the target's plain answer: 407 to a request the proxy had to forward, and a used-up
 /// quota. A 403 without evidence stays the target's (login, ACL, signed URL): charging exits for it would burn a pool on
 /// one private page.
-pub(super) fn refused(request: &Seen<'_>, view: &View<'_>) -> Verdict {
+pub(super) fn refused(view: &View<'_>) -> Verdict {
     let mut verdict = match view.status {
-        407 if wants_proxy_credentials(request, view) => Verdict {
+        407 if wants_proxy_credentials(view) => Verdict {
             ban: Some(stock(
                 "status.407",
                 "proxy_auth",
@@ -59,8 +58,8 @@ pub(super) fn refused(request: &Seen<'_>, view: &View<'_>) -> Verdict {
             "status.quota",
             "no requests left, say the rate limit headers",
         ),
-        // Through plain http these may be the proxy's; a CDN's headers show that the request got beyond it.
-        502 | 504 if !view.verified && !request.https && edge::presence(view.headers).is_none() => {
+        // Forwarded, these may be the proxy's; a CDN's headers show that the request got beyond it.
+        502 | 504 if view.forwarded && edge::presence(view.headers).is_none() => {
             Verdict::new(Outcome::HttpError, Blame::Unknown)
         }
         _ => Verdict::new(Outcome::HttpError, Blame::Target),
@@ -73,9 +72,8 @@ pub(super) fn refused(request: &Seen<'_>, view: &View<'_>) -> Verdict {
 
 /// 407 belongs to the proxy only where the proxy answers in its own name. Some CDNs send it too, without the header that
 /// it requires.
-fn wants_proxy_credentials(request: &Seen<'_>, view: &View<'_>) -> bool {
-    !request.https
-        && !view.verified
+fn wants_proxy_credentials(view: &View<'_>) -> bool {
+    view.forwarded
         && (view.headers.contains_key(PROXY_AUTHENTICATE) || edge::presence(view.headers).is_none())
 }
 

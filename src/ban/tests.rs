@@ -44,6 +44,7 @@ fn exchange(status: u16, lines: &[impl AsRef<str>], body: &str, verified: bool) 
         connect_status: verified.then_some(200),
         connect_reply: None,
         verified,
+        forwarded: !verified,
         reused: false,
         sent: true,
     }
@@ -350,6 +351,23 @@ fn rate_limits_belong_to_the_pair_and_carry_the_wait() {
     let verdict = https(503, &["retry-after: 30"], "");
     assert_eq!(ends(&verdict), (Outcome::HttpError, Blame::Target));
     assert_eq!(verdict.retry_after.map(|wait| wait.as_secs()), Some(30));
+}
+
+#[test]
+fn only_an_http_proxy_answers_forwarded_requests_itself() {
+    let judge = judge(|_| {});
+    let privoxy = "<html><title>503 - Connect failed (Privoxy@gate.example)</title></html>";
+    for (status, lines, body) in [
+        (503, vec![], privoxy),
+        (407, vec!["proxy-authenticate: Basic"], ""),
+        (502, vec![], "down"),
+    ] {
+        let mut exchange = exchange(status, &lines, body, false);
+        let of = |exchange: &Exchange| ask(&judge, "http://a.example/", false, exchange).blame;
+        assert_ne!(of(&exchange), Blame::Target, "{status} forwarded");
+        exchange.forwarded = false;
+        assert_eq!(of(&exchange), Blame::Target, "{status} through SOCKS");
+    }
 }
 
 #[test]

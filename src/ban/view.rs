@@ -37,10 +37,17 @@ pub(super) struct View<'a> {
     pub(super) location: Option<Url>,
     /// The proxy cannot have written it.
     pub(super) verified: bool,
+    /// An HTTP proxy read the request and may have answered it itself.
+    pub(super) forwarded: bool,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn of_response(request: &Seen<'a>, response: &'a Response, verified: bool) -> Self {
+    pub(super) fn of_response(
+        request: &Seen<'a>,
+        response: &'a Response,
+        verified: bool,
+        forwarded: bool,
+    ) -> Self {
         let status = response.status.as_u16();
         let location = matches!(status, 301 | 302 | 303 | 307 | 308)
             .then(|| response.headers.get(LOCATION))
@@ -59,6 +66,7 @@ impl<'a> View<'a> {
             url: Some(request.url),
             location,
             verified,
+            forwarded,
         }
     }
 
@@ -75,6 +83,7 @@ impl<'a> View<'a> {
             url,
             location: None,
             verified: false,
+            forwarded: false,
         }
     }
 

@@ -39,6 +39,7 @@ const HEAD_MAX: usize = 64 * 1024;
 pub(super) struct Trace {
     pub(super) report: Report,
     pub(super) verified: bool,
+    pub(super) forwarded: bool,
     pub(super) reused: bool,
     pub(super) sent: bool,
     head: Option<Head>,
@@ -102,6 +103,7 @@ impl Trace {
             connect_status: self.report.connect_status,
             connect_reply: self.report.connect_reply,
             verified: self.verified,
+            forwarded: self.forwarded,
             reused: self.reused,
             sent: self.sent,
         }

@@ -131,6 +131,7 @@ impl HyperEgress {
             (_, Route::Forward) => Form::Absolute,
             (_, Route::Target(_)) => Form::Origin,
         };
+        trace.forwarded = form == Form::Absolute;
         let own = outgoing.headers.get(http::header::COOKIE);
         let session = outgoing.session.as_ref();
         let elsewhere = outgoing.elsewhere;

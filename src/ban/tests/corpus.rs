@@ -81,7 +81,8 @@ fn no_ordinary_page_of_the_corpus_is_called_a_block() {
                         https: true,
                         follows: true,
                     };
-                    let view = View::of_response(&seen, answer.result.as_ref().unwrap(), true);
+                    let view =
+                        View::of_response(&seen, answer.result.as_ref().unwrap(), true, false);
                     searched.0 += u32::from(judge.table.has_to_scan(&view));
                     searched.1 += 1;
                 }
