@@ -142,6 +142,7 @@ impl Bench {
                 connect_timeout: Duration::from_secs(5),
                 deadline: tokio::time::Instant::now() + self.patience,
                 clearance: None,
+                elsewhere: false,
             })
             .await;
         let seen = Seen {
