@@ -13,7 +13,7 @@ use crate::faults_cases::*;
 use crate::wire_stack::{Stack, assert_page, number, page_of, tell, tell_attempt};
 
 /// Rows fetched through the faulty proxy before a case is believed.
-const ROWS_AFTER: usize = 4;
+const ROWS_AFTER: usize = 12;
 /// Rows after which a faulty proxy that was not asked is not going to be.
 const MOST_ROWS: usize = 60;
 /// Honest proxies beside the faulty one.
@@ -79,12 +79,13 @@ impl Case {
 
     /// What was booked on each proxy is what each has deserved.
     fn check_attempts(&self, rows: &[(String, Finished)]) {
-        let mut faulty = 0;
+        let (mut faulty, mut shown) = (0, false);
         for (url, done) in rows {
             for attempt in &done.record.attempt_log {
                 let told = tell_attempt(attempt);
                 if number(attempt) == 0 {
                     faulty += 1;
+                    shown |= told != OK;
                     assert!(
                         self.attempts.contains(&told.as_str()),
                         "{}: {url}: {told}",
@@ -102,6 +103,8 @@ impl Case {
             self.fault,
             rows.len()
         );
+        let shows = self.attempts.iter().any(|attempt| *attempt != OK);
+        assert_eq!(shown, shows, "{} after {faulty} attempts", self.fault);
     }
 
     async fn pool_with_it_is_whole(self) {
@@ -149,6 +152,9 @@ impl Case {
                 self.fault
             );
         }
+        let fails = self.alone.iter().any(|outcome| *outcome != Outcome::Ok);
+        let failed = rows.iter().any(|(_, done)| !done.record.ok);
+        assert_eq!(failed, fails, "{} in {} rows", self.fault, rows.len());
     }
 }
 

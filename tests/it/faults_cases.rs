@@ -202,7 +202,7 @@ pub(crate) fn refusals() -> Vec<Case> {
         ),
         case(
             Fault::RateLimit {
-                requests: 3,
+                requests: 1,
                 window_ms: 600_000,
             },
             Http,
@@ -211,7 +211,7 @@ pub(crate) fn refusals() -> Vec<Case> {
         ),
         case(
             Fault::BanAfter {
-                requests: 3,
+                requests: 1,
                 window_ms: 600_000,
             },
             Http,
@@ -245,7 +245,7 @@ pub(crate) fn odd_but_honest() -> Vec<Case> {
         case(Fault::LeakHeader, Http, RIGHT, ALONE),
         case(
             Fault::DiesAfter {
-                requests: 2,
+                requests: 1,
                 revives_after_ms: Some(100),
             },
             Http,
