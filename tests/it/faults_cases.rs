@@ -24,6 +24,8 @@ pub(crate) struct Case {
     pub(crate) alone: &'static [Outcome],
     /// What the user has to know about the pages for the fault to show.
     pub(crate) rules: Rules,
+    /// Whether a URL meets it at all depends on who is probed first.
+    pub(crate) by_chance: bool,
     /// The fault is a hang: do not wait long for it.
     pub(crate) hangs: bool,
 }
@@ -50,6 +52,7 @@ fn case(
         attempts,
         alone,
         rules: Rules::None,
+        by_chance: false,
         hangs: false,
     }
 }
@@ -187,12 +190,16 @@ pub(crate) fn refusals() -> Vec<Case> {
             &["proxy_error Pair connect.rate_limit rejected/handshake"],
             &[Outcome::ProxyError],
         ),
-        case(
-            Fault::ConnectStatus(502),
-            Https,
-            NONE,
-            &[Outcome::ProxyError, Outcome::Skipped],
-        ),
+        // Believed by nobody once somebody has reached the target; before that its word is as good as any.
+        Case {
+            by_chance: true,
+            ..case(
+                Fault::ConnectStatus(502),
+                Https,
+                &["proxy_error Unknown squid.error rejected/handshake"],
+                &[Outcome::ProxyError],
+            )
+        },
         case(Fault::NoTunnel, Https, NONE, &[Outcome::ProxyError]),
         case(
             Fault::NoForward,
