@@ -546,39 +546,6 @@ impl<E: Egress> Dispatcher<E> {
         }
     }
 
-    /// Sends a record on its way; what does not fit waits in the outbox.
-    pub(super) fn emit(&mut self, done: Finished, host: Option<u32>, waited: Duration) {
-        let host =
-            host.and_then(|number| self.frontier.key(number).map(|key| Host { number, key }));
-        self.tally.finished(host, &done.record, waited);
-        if !self.outbox.is_empty() {
-            self.outbox.push_back(done);
-            return;
-        }
-        match self.out.try_send(done) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(done)) => self.outbox.push_back(done),
-            Err(mpsc::error::TrySendError::Closed(_)) => self.output_failed = true,
-        }
-    }
-
-    /// Moves records from the outbox into the channel as far as it has room.
-    pub(super) fn flush(&mut self) {
-        while let Some(done) = self.outbox.pop_front() {
-            match self.out.try_send(done) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(done)) => {
-                    self.outbox.push_front(done);
-                    return;
-                }
-                Err(mpsc::error::TrySendError::Closed(_)) => {
-                    self.output_failed = true;
-                    return;
-                }
-            }
-        }
-    }
-
     /// Earliest time after `now` at which something changes without anybody telling us. What was due by `now` has been
     /// seen to, or nobody waits for it: sleeping until a time that has passed would be a busy loop.
     pub(super) fn next_wake(&mut self, now: Instant) -> Option<Instant> {

@@ -9,6 +9,7 @@ mod dispatch;
 mod finish;
 mod frontier;
 mod held;
+mod outbox;
 mod pending;
 mod probing;
 mod sessions;

@@ -52,9 +52,10 @@ pub(crate) fn found(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     needles().into_iter().find_map(|needle| {
         let at = text.find(&needle)?;
-        let from = text.floor_char_boundary(at.saturating_sub(200));
-        let to = text.ceil_char_boundary((at + 200).min(text.len()));
-        Some(format!("{needle:?} in …{}…", &text[from..to]))
+        let before: String = text[..at].chars().rev().take(200).collect();
+        let before: String = before.chars().rev().collect();
+        let after: String = text[at..].chars().take(200).collect();
+        Some(format!("{needle:?} in …{before}{after}…"))
     })
 }
 
@@ -156,7 +157,7 @@ pub(crate) fn list(lab: &Lab) -> String {
         format!("http://{USER}:{secret}@{} country={PASSWORD}", at(0)),
         format!("{USER}:{PASSWORD}@"),
         format!("http://{USER}:{PASSWORD}"),
-        format!("{PASSWORD}"),
+        PASSWORD.to_string(),
         format!("http://{USER}:{secret}@[::1:80"),
         format!("{PASSWORD}://{USER}:{secret}@{}", at(0)),
         format!("http://{USER}-{{sesion}}:{secret}@{} sessions=3", at(0)),

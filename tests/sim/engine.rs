@@ -369,20 +369,14 @@ async fn a_dead_host_in_front_keeps_neither_one_proxy_nor_many_from_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn proxies_that_reach_nothing_still_give_every_url_its_answer() {
-    // They speak, so it may be the targets: every URL is asked for and says what it was answered.
+async fn proxies_that_reach_nothing_are_given_up_after_a_minute() {
     let world = World::new(|_, _, _| Reply::status(200)).down(|_| true);
     let ended = run(Setup::new(world, 30), jobs(urls(5000, 40))).await;
-    assert_eq!(ended.summary.reason, FinishReason::Done);
+    assert_eq!(ended.summary.reason, FinishReason::NoProxy);
     assert_eq!(ended.rows.len(), 5000);
-    assert!(
-        ended
-            .rows
-            .iter()
-            .all(|row| !row.record.ok && row.record.attempts > 0)
-    );
+    assert!(ended.rows.iter().all(|row| !row.record.ok));
     let seconds = ended.took.as_secs();
-    assert!(seconds < 300, "{seconds} s");
+    assert!((30..120).contains(&seconds), "{seconds} s");
 }
 
 #[tokio::test(start_paused = true)]
