@@ -101,7 +101,7 @@ pub(crate) fn lab() -> Lab {
         .host(
             "shy.test",
             HostPlan {
-                banned_percent: 70,
+                banned_percent: 30,
                 banned_style: BanStyle::Forbidden,
                 ..HostPlan::default()
             },
@@ -195,9 +195,9 @@ pub(crate) fn csv_list(lab: &Lab) -> String {
 
 pub(crate) const URLS: &str = "http://plain.test/page/1\nhttps://secure.test/page/2\nhttp://flaky.test/page/3\n\
     https://flaky.test/page/4\nhttp://down.test/page/5\nhttps://down.test/page/6\nhttp://shy.test/page/7\n\
-    https://shy.test/page/8\nhttp://plain.test/redirect/2\nhttp://plain.test/status/404\nhttps://secure.test/captcha\n\
+    https://shy.test/page/8\nhttp://plain.test/redirect/2\nhttp://plain.test/status/404\nhttps://captcha.test/captcha\n\
     http://plain.test/redirect-to?url=https://secure.test/page/9\nnot a url\nhttp://nowhere.invalid/\n\
-    http://plain.test/page/10\nhttp://plain.test/page/11\nhttp://plain.test/page/12\nhttp://plain.test/retry-after/1\n";
+    http://plain.test/page/10\nhttp://plain.test/page/11\nhttp://plain.test/page/12\nhttp://busy.test/retry-after/1\n";
 
 /// A directory with lists, URLs, a configuration full of secrets and the lab's certificate.
 pub(crate) fn scene(lab: &Lab) -> TempDir {

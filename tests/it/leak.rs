@@ -8,6 +8,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use proxywheel::lab::{Errors, Fault, Hit, HostPlan, Lab, ProxySpec, address_of};
 use proxywheel::proxy::Scheme;
@@ -295,29 +296,20 @@ async fn the_program_talks_to_proxies_only_and_looks_up_no_target() {
 
 #[tokio::test]
 async fn without_a_usable_proxy_nothing_is_connected_to_but_proxies() {
-    let refused = |scheme| ProxySpec::new(scheme).fault(Fault::Refuse);
-    let unwanted = |scheme| {
-        ProxySpec::new(scheme)
-            .credentials("u", "p")
-            .fault(Fault::Auth407)
-    };
-    let dying = |scheme| {
-        ProxySpec::new(scheme).fault(Fault::DiesAfter {
-            requests: 2,
-            revives_after_ms: None,
-        })
-    };
+    let refusing = |scheme| ProxySpec::new(scheme).fault(Fault::Refuse);
+    let wanted = |scheme| ProxySpec::new(scheme).credentials("u", "p");
+    let unwanted = |scheme| wanted(scheme).fault(Fault::Auth407);
+    let schemes = [Scheme::Http, Scheme::Https, Scheme::Socks5, Scheme::Socks5h];
     let pools: [(&str, Vec<ProxySpec>); 4] = [
-        ("all refuse", SCHEMES.map(refused).to_vec()),
-        (
-            "all want other credentials",
-            [Scheme::Http, Scheme::Https, Scheme::Socks5, Scheme::Socks5h]
-                .map(unwanted)
-                .to_vec(),
-        ),
-        ("all die in the middle", SCHEMES.map(dying).to_vec()),
+        ("all refuse", SCHEMES.map(refusing).to_vec()),
+        ("all retired", schemes.map(unwanted).to_vec()),
+        ("all retired in the middle", schemes.map(wanted).to_vec()),
         ("empty", Vec::new()),
     ];
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own watches a program in a process of its own"
+    )]
     let runs = pools.map(|(what, specs)| {
         tokio::task::spawn_blocking(move || {
             let lab = specs
@@ -330,17 +322,25 @@ async fn without_a_usable_proxy_nothing_is_connected_to_but_proxies() {
             let urls: Vec<_> = (0..20)
                 .flat_map(|n| {
                     [
-                        format!("http://{origin}/page/{n}"),
-                        format!("https://{origin}/page/{n}"),
+                        format!("http://{origin}/delay/50?n={n}"),
+                        format!("https://{origin}/delay/50?n={n}"),
                         format!("http://a.test/redirect-to?n={n}&url=http://{origin}/page/{n}"),
                     ]
                 })
                 .collect();
             let dir = scene(&lab, &urls);
-            let run = traced(
-                dir.path(),
-                &[&PLAIN[..], &["--on-no-proxy", "stop", "--retry", "1"]].concat(),
-            );
+            let stops = ["--on-no-proxy", "stop", "--retry", "1", "-j", "2"];
+            let run = std::thread::scope(|scope| {
+                let run = scope.spawn(|| traced(dir.path(), &[&PLAIN[..], &stops].concat()));
+                while what == "all retired in the middle" && !run.is_finished() {
+                    if lab.hits().len() >= 4 {
+                        (0..lab.len() as u32)
+                            .for_each(|number| lab.set_faults(number, vec![Fault::Auth407]));
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                run.join().unwrap()
+            });
             run.assert_only(addresses(&lab));
             let hits = lab.take_hits();
             if what == "empty" {
@@ -351,7 +351,7 @@ async fn without_a_usable_proxy_nothing_is_connected_to_but_proxies() {
                 assert_eq!(run.code, Some(6), "{what}: {}", run.stderr);
             }
             match what {
-                "all die in the middle" => assert_from_proxies(&hits),
+                "all retired in the middle" => assert_from_proxies(&hits),
                 _ => assert!(hits.is_empty(), "{what}: {hits:?}"),
             }
         })
