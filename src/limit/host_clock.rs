@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Distinct proxies that have to agree.
 const AGREEING_PROXIES: usize = 3;
-/// They have to agree within this time (ALGORITHMS 2.8).
+/// They have to agree within this time.
 const WINDOW: Duration = Duration::from_secs(10);
 /// First wait when the host does not say how long, doubling to the cap (the values Crawlee settled on).
 const BASE: Duration = Duration::from_secs(2);

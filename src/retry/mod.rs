@@ -44,7 +44,7 @@ impl Default for Settings {
     }
 }
 
-/// First backoff of a target's trouble, doubling to the cap, full jitter (ALGORITHMS 2.10).
+/// First backoff of a target's trouble, doubling to the cap, full jitter.
 const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_CAP: Duration = Duration::from_secs(30);
 /// A job whose target asks for a longer wait is reported instead.

@@ -118,7 +118,7 @@ pub enum Command {
     Config(ConfigArgs),
 }
 
-/// The table in the help of `fetch`; DESIGN of the codes is in [`super::exit`].
+/// The table in the help of `fetch`; the codes themselves are in [`super::exit`].
 const EXIT_CODES: &str = "\
 Exit codes: 0 done within --max-fail, 1 internal error, 2 usage or configuration, 3 input or output failed, 4 some URLs failed, \
 5 every URL failed, 6 no usable proxy, 8 targets block or rate-limit, 75 output in use by another run, 130/143 interrupted.";
