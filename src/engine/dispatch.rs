@@ -296,11 +296,11 @@ impl<E: Egress> Dispatcher<E> {
         }
     }
 
-    /// True when the first job of `host` has no wishes about its proxy.
+    /// True when the first job of `host` has no wishes about its proxy: no labels, no session, none it has tried already.
     fn takes_any(&self, host: u32) -> bool {
-        self.frontier
-            .peek(host)
-            .is_some_and(|job| job.job.filter.is_none() && job.session.is_none())
+        self.frontier.peek(host).is_some_and(|job| {
+            job.job.filter.is_none() && job.session.is_none() && job.avoid.is_empty()
+        })
     }
 
     /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
