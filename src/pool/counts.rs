@@ -12,9 +12,9 @@ const NEVER_READY: Micros = 5 * SECOND;
 const ONCE_READY: Micros = 60 * SECOND;
 
 /// Requests without an answer after which a pool that never brought one is given up, when [`ONCE_READY`] has passed too.
-/// Proxies that accept connections and do nothing with them are READY again and again; so few requests may also have met
-/// a slow target each.
-const FRUITLESS: u32 = 8;
+/// Proxies that accept connections and do nothing with them are READY again and again. Fewer requests may each have met a
+/// slow target.
+const FRUITLESS: u32 = 4;
 
 /// Where the members stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

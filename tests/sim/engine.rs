@@ -375,6 +375,8 @@ async fn proxies_that_reach_nothing_are_given_up_after_a_minute() {
     assert_eq!(ended.summary.reason, FinishReason::NoProxy);
     assert_eq!(ended.rows.len(), 5000);
     assert!(ended.rows.iter().all(|row| !row.record.ok));
+    let asked: HashSet<_> = ended.hits.iter().map(|hit| &hit.host).collect();
+    assert_eq!(asked.len(), 40, "every host had its chance");
     let seconds = ended.took.as_secs();
     assert!((30..120).contains(&seconds), "{seconds} s");
 }
