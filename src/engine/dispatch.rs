@@ -272,7 +272,11 @@ impl<E: Egress> Dispatcher<E> {
             // One in quarantine may be able to: it gets a while to come back.
             RefusalReason::Incapable if wait.is_none() || waited > INCAPABLE_PATIENCE => Some((
                 Outcome::ProxyError,
-                "no proxy of the pool can carry this kind of request, or may for this host",
+                if self.pool.is_barred(HostIdx(host)) {
+                    "the proxies' own rules refuse this host"
+                } else {
+                    "no proxy of the pool can carry this kind of request"
+                },
             )),
             RefusalReason::AllCooling if wait.is_some_and(|wait| wait > LONGEST_HOLD) => {
                 Some((Outcome::Banned, "every proxy has to rest from this host"))

@@ -36,6 +36,11 @@ impl Barred {
         self.pairs.contains(&(group, host))
     }
 
+    /// True when anybody is refused this host. Looks at all of them: asked once for a job that is given up.
+    pub(super) fn names(&self, host: u32) -> bool {
+        self.order.iter().any(|(_, barred)| *barred == host)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }

@@ -452,6 +452,11 @@ impl Pool {
         }
     }
 
+    /// True when the policy of some provider refuses this host to its accounts, for the rest of the run.
+    pub fn is_barred(&self, host: HostIdx) -> bool {
+        self.barred.names(host.0)
+    }
+
     /// True when this member is not to be used again, whatever a probe finds.
     pub(super) fn is_out_for_good(&self, at: u32) -> bool {
         let slot = self.roster.slot(at);
