@@ -193,7 +193,8 @@ impl<E: Egress> Dispatcher<E> {
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
-        for _ in 0..JOBS_PER_TURN {
+        // Each job passed over in this turn stands behind the others of its host for now.
+        for passed_over in 0..JOBS_PER_TURN {
             if self.is_out_of_time(host, now) {
                 let why = "the time for retries is over";
                 self.give_up_first(Outcome::Timeout, why, now);
@@ -206,6 +207,7 @@ impl<E: Egress> Dispatcher<E> {
                     if let Some(job) = self.frontier.take_first() {
                         self.send(job, lease, now);
                     }
+                    self.frontier.put_back(host, passed_over);
                     return Turn::Started;
                 }
                 Err(refusal) => refusal,
@@ -228,6 +230,7 @@ impl<E: Egress> Dispatcher<E> {
             earliest = earliest.into_iter().chain(at).min();
             // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits.
             if refusal.reason == RefusalReason::Limited && self.takes_any(host) {
+                self.frontier.put_back(host, passed_over);
                 break;
             }
             // The refusal is about this job or this host; another job of the host may have better luck.

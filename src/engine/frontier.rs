@@ -256,6 +256,14 @@ impl Frontier {
         true
     }
 
+    /// Brings the last `count` jobs of `host` back to the front: they were passed over, and have not lost their place.
+    pub(super) fn put_back(&mut self, number: u32, count: usize) {
+        if let Some(host) = self.hosts.get_mut(&number) {
+            let count = count.min(host.jobs.len());
+            host.jobs.rotate_right(count);
+        }
+    }
+
     /// Takes the host in front out of turn until `at`.
     pub(super) fn park_first(&mut self, at: Instant) {
         if let Some(number) = self.ready.pop_front()
