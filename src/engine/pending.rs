@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::exchange::{Phases, Response};
 use crate::job::Job;
-use crate::outcome::{Attempt, Blame, Charge, Fault, FaultKind, Phase, RedirectHop, Verdict};
+use crate::outcome::{Attempt, Blame, Fault, FaultKind, Phase, RedirectHop, Verdict};
 use crate::pool::Avoid;
 use crate::proxy::Proxy;
 use crate::retry::Spent;
@@ -80,18 +80,14 @@ impl End {
     /// What the proxy did wrong, if it was charged. Its own answer to a forwarded request is as good as its refusal of a
     /// tunnel, though no fault of the transport.
     pub(super) fn proxy_fault(&self) -> Option<(Phase, FaultKind)> {
-        let Blame::Proxy(charge) = self.verdict.blame else {
+        if !matches!(self.verdict.blame, Blame::Proxy(_)) {
             return None;
-        };
+        }
         if let Some(fault) = &self.fault {
             return Some((fault.phase, fault.kind));
         }
         let status = self.answer.as_ref()?.response.status.as_u16();
-        let kind = match charge {
-            Charge::Auth => FaultKind::Auth,
-            _ => FaultKind::Rejected(status),
-        };
-        Some((Phase::Headers, kind))
+        Some((Phase::Headers, FaultKind::Rejected(status)))
     }
 }
 
