@@ -97,9 +97,13 @@ impl Standings {
         }
     }
 
-    /// The pair is in good standing again.
-    pub(super) fn clear(&mut self, key: PairKey) {
-        if self.known(key).is_some() {
+    /// The one request of the probation was answered: the pair is in good standing again, unless one that was out since
+    /// before the cooldown has brought a new refusal meanwhile.
+    pub(super) fn clear(&mut self, key: PairKey, now: Micros) {
+        if self
+            .known(key)
+            .is_some_and(|standing| standing.until <= now)
+        {
             self.remove(key.packed());
         }
     }
@@ -121,21 +125,23 @@ impl Standings {
             // Never earlier than asked, and not all pairs in the same instant.
             (asked as f64 * jitter.within(1.0, 1.05)) as Micros
         });
-        let level = match self.known(key) {
-            None => 0,
-            Some(standing) if on_trial => standing.level.saturating_add(1),
-            Some(standing) => {
+        let (level, earliest) = match self.known(key) {
+            None => (0, now),
+            Some(standing) if on_trial => (standing.level.saturating_add(1), standing.until),
+            Some(standing) if standing.until > now => {
                 let until = standing.until.max(asked.map_or(0, |asked| now + asked));
                 let level = standing.level;
                 self.put(key, level, until, now);
                 return;
             }
+            // Slower than the whole cooldown: the refusal still stands, but it is no further one.
+            Some(standing) => (standing.level, now),
         };
         let length = asked.unwrap_or_else(|| {
             let doubled = FIRST.saturating_mul(1 << level.min(16)).min(LONGEST);
             (doubled as f64 * jitter.within(0.9, 1.1)) as Micros
         });
-        self.put(key, level, now + length, now);
+        self.put(key, level, earliest.max(now + length), now);
     }
 
     /// Ends cooldowns and forgets old standings. Cheap when nothing is over.
@@ -300,9 +306,29 @@ mod tests {
         assert_eq!(standings.gate(KEY, now), Gate::Open);
         assert!(standings.begin(KEY));
         assert_eq!(standings.gate(KEY, now), Gate::OnTrial);
-        standings.clear(KEY);
+        standings.clear(KEY, now);
         assert_eq!(standings.gate(KEY, now), Gate::Open);
         assert!(!standings.begin(KEY));
+    }
+
+    #[test]
+    fn the_end_of_a_trial_does_not_undo_what_a_request_from_before_it_was_told() {
+        for refused in [false, true] {
+            let (mut standings, mut jitter) = (Standings::default(), Jitter::new(2));
+            standings.refuse(KEY, false, None, &mut jitter, 0);
+            let now = standings.next_end().unwrap();
+            standings.expire(now);
+            assert!(standings.begin(KEY));
+            let told = Some(Duration::from_secs(600));
+            standings.refuse(KEY, false, told, &mut jitter, now);
+            standings.end_trial(KEY);
+            if refused {
+                standings.refuse(KEY, true, Some(Duration::ZERO), &mut jitter, now);
+            } else {
+                standings.clear(KEY, now);
+            }
+            assert!(cooling_for(&standings, now) >= 600.0, "{refused}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Pool {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
                 if lease.on_trial {
-                    self.pairs.clear(key);
+                    self.pairs.clear(key, t);
                 }
                 // A good answer that says it was the last one of its quota.
                 if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {
@@ -81,7 +81,7 @@ impl Pool {
                 }
                 self.measure_answer(at, &lease, report.latency);
                 if lease.on_trial {
-                    self.pairs.clear(key);
+                    self.pairs.clear(key, t);
                 }
             }
             Blame::Pair => {

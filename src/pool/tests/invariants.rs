@@ -133,18 +133,24 @@ impl Model {
         if answered {
             self.away.remove(&id);
         }
-        match report.blame {
-            Blame::Pair => {
-                let wait = report.retry_after.unwrap_or(Duration::from_secs(54));
-                let until = self.cooling.entry((id, lease.host)).or_insert(now);
-                // Late news of the same ban need not lengthen it unless the target says so.
-                if *until <= now || report.retry_after.is_some() {
-                    *until = (*until).max(now + wait);
-                }
+        if matches!(report.blame, Blame::Nobody | Blame::Target) {
+            self.cooling
+                .retain(|pair, until| *pair != (id, lease.host) || *until > now);
+        }
+        // A good answer may name a time too: it was the last one of its quota.
+        let rest = match report.blame {
+            Blame::Pair => Some(report.retry_after.unwrap_or(Duration::from_secs(54))),
+            Blame::Nobody => report.retry_after.filter(|asked| !asked.is_zero()),
+            _ => None,
+        };
+        if let Some(rest) = rest {
+            let until = self.cooling.entry((id, lease.host)).or_insert(now);
+            // Late news of the same ban need not lengthen it unless the target says so.
+            if *until <= now || report.retry_after.is_some() {
+                *until = (*until).max(now + rest);
             }
-            Blame::Nobody | Blame::Target => self
-                .cooling
-                .retain(|pair, until| *pair != (id, lease.host) || *until > now),
+        }
+        match report.blame {
             Blame::Proxy(Charge::Unreachable) => {
                 self.away.insert(id);
             }
