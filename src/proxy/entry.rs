@@ -129,6 +129,10 @@ fn address_only(
     if separator == Some(":") && more[1..].contains(':') {
         return Ok(None);
     }
+    // `user:1;x:1.2.3.4:80`: a password may begin like a port and a column.
+    if separator.is_some() && backward(rest, at).is_some_and(|it| it.address.rank > address.rank) {
+        return Ok(None);
+    }
     let implied_port = address.implied_port;
     let mut entry = Entry {
         scheme,

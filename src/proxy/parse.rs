@@ -236,6 +236,7 @@ mod tests {
             ("1.2.3.4:80:user:p@ss", "1.2.3.4", "user"),
             ("1.2.3.4:80:user:p@ss:123", "1.2.3.4", "user"),
             ("user:p@ss:1.2.3.4:80", "1.2.3.4", "user"),
+            ("user:1;pass:1.2.3.4:80", "1.2.3.4", "user"),
             ("socks5://1.2.3.4:80:user:p@ss", "1.2.3.4", "user"),
         ] {
             let proxy = one(text).map_err(|reason| format!("{text}: {reason}"));
