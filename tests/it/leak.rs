@@ -252,10 +252,6 @@ async fn the_program_talks_to_proxies_only_and_looks_up_no_target() {
             ));
         }
     }
-    // No proxy knows these names, and none of them may be asked of anybody else.
-    urls.push("http://no-such-host.invalid/".to_owned());
-    urls.push("https://no-such-host.invalid/".to_owned());
-    urls.push("http://a.test/redirect-to?url=http://elsewhere.invalid/".to_owned());
     let dir = scene(&lab, &urls);
     let run = traced(
         dir.path(),
@@ -291,6 +287,19 @@ async fn the_program_talks_to_proxies_only_and_looks_up_no_target() {
         urls.len(),
         run.stderr
     );
+    // No proxy knows these names, and none of them may be asked of anybody else. In a run of its own: a proxy that has not
+    // served yet and cannot reach the first host it is asked for is set aside.
+    let urls = [
+        "http://no-such-host.invalid/",
+        "https://no-such-host.invalid/",
+        "http://a.test/redirect-to?url=http://elsewhere.invalid/",
+    ]
+    .map(str::to_owned);
+    let dir = scene(&lab, &urls);
+    let run = traced(dir.path(), &PLAIN);
+    assert_eq!(run.rows.len(), urls.len(), "{}", run.stderr);
+    run.assert_only(addresses(&lab));
+    assert_from_proxies(&lab.take_hits());
     lab.stop().await;
 }
 
