@@ -38,6 +38,8 @@ const SIZES: [usize; 3] = [5_000, 20_000, usize::MAX];
 const ANCHOR: usize = 12;
 /// A rarer beginning may cost some of that length, down to this; shorter ones turn up inside ordinary words.
 const SHORTEST_ANCHOR: usize = 10;
+/// Buckets of the vectorised search.
+const BUCKETS: usize = 8;
 
 /// The rules and their conditions.
 #[derive(Debug)]
@@ -448,6 +450,7 @@ fn search_for(mut texts: Vec<&str>) -> Result<Anchors, String> {
     if texts.is_empty() {
         return Ok(Anchors::None);
     }
+    let texts = dealt(&texts);
     let packed = packed::Config::new()
         .match_kind(packed::MatchKind::LeftmostFirst)
         .builder()
@@ -459,6 +462,16 @@ fn search_for(mut texts: Vec<&str>) -> Result<Anchors, String> {
             .map(Anchors::Plain)
             .map_err(|error| error.to_string()),
     }
+}
+
+/// The texts in an order that puts those with similar beginnings into one bucket of the vectorised search, which takes every
+/// eighth text into the same. A bucket looks for all mixtures of its texts' first bytes: unlike texts in one bucket make for
+/// false alarms everywhere (31 texts on an 8 kB page: 2.2 µs as sorted, 0.65 µs like this).
+fn dealt<'a>(sorted: &[&'a str]) -> Vec<&'a str> {
+    let depth = sorted.len().div_ceil(BUCKETS);
+    (0..depth)
+        .flat_map(|row| sorted.iter().skip(row).step_by(depth).copied())
+        .collect()
 }
 
 /// The part of a marker that is rarest in ordinary pages, judged by its first four bytes, which is what the vectorised
