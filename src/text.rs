@@ -10,29 +10,40 @@ const TITLE_WINDOW: usize = 8 * 1024;
 /// Longest title kept, in characters.
 const TITLE_CHARS: usize = 300;
 
+/// Types that are text beside `text/*`, `*+json` and `*+xml`.
+const TEXT_TYPES: [&str; 6] = [
+    "application/json",
+    "application/xml",
+    "application/javascript",
+    "application/x-javascript",
+    "application/x-www-form-urlencoded",
+    "application/x-ndjson",
+];
+
 /// True for content types whose body is text; a missing type counts as text when the bytes look like it.
 pub fn is_text(content_type: Option<&str>, bytes: &[u8]) -> bool {
     let Some(essence) = essence(content_type) else {
         return !bytes[..bytes.len().min(512)].contains(&0);
     };
-    essence.starts_with("text/")
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
-        || matches!(
-            &*essence,
-            "application/json"
-                | "application/xml"
-                | "application/javascript"
-                | "application/x-javascript"
-                | "application/x-www-form-urlencoded"
-                | "application/x-ndjson"
-        )
+    let is = |name: &&str| essence.eq_ignore_ascii_case(name);
+    let starts = |start: &str| {
+        let head = essence.as_bytes().get(..start.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    let ends = |end: &str| {
+        let at = essence.len().checked_sub(end.len());
+        at.is_some_and(|at| essence.as_bytes()[at..].eq_ignore_ascii_case(end.as_bytes()))
+    };
+    starts("text/") || ends("+json") || ends("+xml") || TEXT_TYPES.iter().any(is)
 }
 
 /// True for HTML and XHTML, and for an unlabelled body that starts like a page.
 pub fn is_html(content_type: Option<&str>, bytes: &[u8]) -> bool {
     match essence(content_type) {
-        Some(essence) => matches!(&*essence, "text/html" | "application/xhtml+xml"),
+        Some(essence) => {
+            essence.eq_ignore_ascii_case("text/html")
+                || essence.eq_ignore_ascii_case("application/xhtml+xml")
+        }
         None => {
             let start = bytes.trim_ascii_start();
             start.first() == Some(&b'<') && is_text(None, bytes)
@@ -40,14 +51,10 @@ pub fn is_html(content_type: Option<&str>, bytes: &[u8]) -> bool {
     }
 }
 
-/// The type without parameters, lower case.
-fn essence(content_type: Option<&str>) -> Option<String> {
+/// The type without parameters, as written.
+fn essence(content_type: Option<&str>) -> Option<&str> {
     let essence = content_type?.split(';').next()?.trim();
-    if essence.is_empty() {
-        None
-    } else {
-        Some(essence.to_ascii_lowercase())
-    }
+    (!essence.is_empty()).then_some(essence)
 }
 
 /// The charset a text body is in: byte order mark, then `charset=`, then `<meta charset>`, then UTF-8 if it is valid
