@@ -172,7 +172,7 @@ impl Default for Settings {
             proxy_insecure: false,
             proxy_cacert: None,
             http: HttpVersions::Auto,
-            max_idle: 1024,
+            max_idle: 16_384,
             cookies: Vec::new(),
         }
     }
