@@ -4,6 +4,7 @@
 //! keeps them in memory. It is what hyper costs, not what a program could cost.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -34,8 +35,10 @@ pub(crate) fn run(plan: &Plan) -> u64 {
     });
     let local = LocalSet::new();
     let worker = async |shared: Rc<Shared>| {
-        while let Some(n) = shared.take() {
-            shared.fetch(n).await;
+        while let Some(turn) = shared.take() {
+            for n in turn {
+                shared.fetch(n).await;
+            }
         }
     };
     let workers: Vec<_> = (0..WORKERS)
@@ -59,14 +62,19 @@ struct Shared {
 }
 
 impl Shared {
-    fn take(&self) -> Option<u64> {
-        let n = self.next.get();
-        self.next.set(n + 1);
-        (n < self.plan.urls).then_some(n)
+    /// The pages of one turn: they go through one proxy, one after the other.
+    fn take(&self) -> Option<Range<u64>> {
+        let first = self.next.get();
+        let end = self
+            .plan
+            .urls
+            .min(first + u64::from(self.plan.fetches_per_turn));
+        self.next.set(end);
+        (first < end).then_some(first..end)
     }
 
     async fn fetch(&self, n: u64) {
-        // Two fetches per connection means one proxy twice in a row; otherwise the proxies take turns.
+        // Two fetches a turn mean one proxy twice in a row; otherwise the proxies take turns.
         let turn = n / u64::from(self.plan.fetches_per_turn);
         let proxy = (turn % self.plan.proxies.len() as u64) as usize;
         let parked = self.idle.borrow_mut()[proxy].pop();

@@ -6,22 +6,41 @@ use std::process::{Child, Command, Stdio};
 
 use proxywheel::lab::Lab;
 
-/// A lab process; ends when dropped.
+/// Proxies of one lab process. Each has a listener and, kept alive, a connection; a process has 20,000 descriptors at best.
+const PER_PROCESS: u32 = 5000;
+
+/// Lab processes; they end when dropped.
 pub(crate) struct Served {
-    child: Child,
+    children: Vec<Child>,
     pub(crate) list: PathBuf,
     pub(crate) ca: PathBuf,
 }
 
 impl Served {
-    /// Starts a lab of `proxies` perfect HTTP proxies and waits until it listens.
+    /// Starts labs of `proxies` perfect HTTP proxies in all and waits until they listen. The authority is the last one's.
     pub(crate) fn start(proxies: u32, folder: &Path) -> Served {
-        let list = folder.join("proxies.txt");
-        let ca = folder.join("ca.pem");
+        let mut served = Served {
+            children: Vec::new(),
+            list: folder.join("proxies.txt"),
+            ca: folder.join("ca.pem"),
+        };
+        let mut lines = String::new();
+        let mut left = proxies;
+        while left > 0 {
+            let count = left.min(PER_PROCESS);
+            served.children.push(served.lab(count));
+            lines += &std::fs::read_to_string(&served.list).expect("the list");
+            left -= count;
+        }
+        std::fs::write(&served.list, lines).expect("the list");
+        served
+    }
+
+    fn lab(&self, proxies: u32) -> Child {
         let me = std::env::current_exe().expect("this program");
         let mut child = Command::new(me)
             .args(["serve", &proxies.to_string()])
-            .args([&list, &ca])
+            .args([&self.list, &self.ca])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -32,15 +51,17 @@ impl Served {
             .read_line(&mut ready)
             .expect("its word");
         assert_eq!(ready, "ready\n", "the lab did not start");
-        Served { child, list, ca }
+        child
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Closing its input ends it; waiting leaves no process behind.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+        for child in &mut self.children {
+            // Closing its input ends it; waiting leaves no process behind.
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
     }
 }
 
