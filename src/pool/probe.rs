@@ -1,9 +1,9 @@
 //! The probe lane: connects and handshakes beside the requests, so that requests only meet proxies that are there.
 //!
 //! A probe costs a socket and no URL. A run that starves (what the READY proxies bear is less than the slots, or a choice
-//! has just failed) may use the whole lane; a run that is served keeps a tenth of its slots' worth exploring, because more
-//! costs attention and less never finds the better half of the list. Strategies other than [`Strategy::Best`] explore the
-//! whole list at full speed: their user asked for all of it.
+//! has just failed and a slot is idle) may use the whole lane; a run that is served keeps a tenth of its slots' worth
+//! exploring, because more costs attention and less never finds the better half of the list. Strategies other than
+//! [`Strategy::Best`] explore the whole list at full speed: their user asked for all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -160,7 +160,9 @@ impl Pool {
             return None;
         }
         let failed = demand.last_pick_failed || self.lane.is_hurried(t);
-        let starved = failed || self.roster.tally.capacity < u64::from(demand.slots);
+        // While every slot is busy nobody waits for what the lane may find, however the last choice ended.
+        let starved =
+            failed && demand.idle > 0 || self.roster.tally.capacity < u64::from(demand.slots);
         let share = if starved {
             demand.probe_limit
         } else {
