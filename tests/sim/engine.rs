@@ -5,14 +5,20 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use proxywheel::engine::{Control, Sticky};
 use proxywheel::job::{Job, LabelFilter, RequestSpec};
 use proxywheel::metrics::FinishReason;
 use proxywheel::outcome::{FaultKind, Outcome, Phase};
 use proxywheel::pool::{OnNoProxy, Strategy};
+use proxywheel::proxy::{Credentials, Proxy, Scheme};
+use proxywheel::secret::Secret;
 
-use crate::world::{Given, Reply, Setup, World, densest, jobs, members, run, run_stream, run_with};
+use crate::world::{
+    Given, Reply, Setup, World, densest, jobs, members, run, run_of, run_stream, run_with,
+};
 
 fn urls(count: usize, hosts: usize) -> Vec<String> {
     (0..count)
@@ -43,6 +49,34 @@ async fn every_job_gets_exactly_one_row_whatever_happens_to_it() {
     let good = ended.rows.iter().filter(|row| row.record.ok).count();
     assert_eq!(good, 500, "every URL was there to be had");
     assert_eq!(ended.summary.totals.count(Outcome::InvalidUrl), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_an_attempt_ends_the_run_and_its_message_holds_no_secret() {
+    const CANARY: &str = "canary-4f1d";
+    let credentials = Credentials {
+        user: Secret::new(format!("user-{CANARY}")),
+        password: Secret::new(CANARY),
+    };
+    let list = vec![Arc::new(Proxy::new(
+        Scheme::Http,
+        "10.0.0.1",
+        1,
+        Some(credentials),
+    ))];
+    let world = World::new(|outgoing, _, _| panic!("cannot send {outgoing:?} {outgoing:#?}"));
+    // Credentials in a URL become a header of the request.
+    let job = jobs([format!("http://me:{CANARY}@h0.test/")]);
+    let died = tokio::spawn(run_of(Setup::new(world, 0), list, job)).await;
+    let Err(died) = died else {
+        panic!("the run went on without its attempt");
+    };
+    let message = died.into_panic().downcast::<String>().expect("a message");
+    assert!(message.contains("authorization"), "{message}");
+    let encoded = STANDARD.encode(format!("me:{CANARY}"));
+    for secret in [CANARY, &encoded] {
+        assert!(!message.contains(secret), "{message}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
