@@ -156,7 +156,8 @@ pub struct Settings {
     pub proxy_cacert: Option<PathBuf>,
     /// HTTP versions offered to targets.
     pub http: HttpVersions,
-    /// Idle connections kept in all; the oldest goes first.
+    /// Idle connections kept in all; the oldest goes first. Each is an open descriptor: the program keeps as many as fit, a
+    /// library does not know what else is open.
     pub max_idle: usize,
     /// Cookies to start with (`-b`), in the order given.
     pub cookies: Vec<CookieSource>,
@@ -172,7 +173,7 @@ impl Default for Settings {
             proxy_insecure: false,
             proxy_cacert: None,
             http: HttpVersions::Auto,
-            max_idle: 16_384,
+            max_idle: 1024,
             cookies: Vec::new(),
         }
     }

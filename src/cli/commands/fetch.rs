@@ -65,7 +65,7 @@ pub(super) fn execute(
 ) -> Result<Exit, Error> {
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
-    resolved.egress.max_idle = idle_that_fit(resolved.egress.max_idle, busy, descriptors::raise());
+    resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
     // One thread: the work is waiting, and waking other threads costs more than it brings (benches/README.md).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
