@@ -25,7 +25,7 @@ pub(super) fn raise() -> Option<u64> {
 const OTHERS: u64 = 64;
 
 /// Idle connections kept at most. With fewer, a round through a list of 10,000 proxies never meets a connection again; one that
-/// has cooled down is a bare stream, and 10,000 of them take some 60 MB.
+/// has cooled down is a bare stream, and 10,000 of them take some 20 MB.
 const MOST_IDLE: usize = 16_384;
 
 /// How many idle connections are kept beside `busy` ones under a limit of `most` descriptors.

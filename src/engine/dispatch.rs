@@ -404,8 +404,9 @@ impl<E: Egress> Dispatcher<E> {
         }
         self.tally
             .attempt(job.last.as_ref().map(|end| end.verdict.outcome));
-        self.attempts
-            .spawn(attempt(self.context.clone(), job, lease));
+        // Boxed: a task cell with the attempt's three kilobytes in it takes the allocator's slow path.
+        let attempt = Box::pin(attempt(self.context.clone(), job, lease));
+        self.attempts.spawn(attempt);
     }
 
     /// Finishes the first job of the host in front: nothing can be done for it in reasonable time.
