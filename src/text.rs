@@ -25,16 +25,14 @@ pub fn is_text(content_type: Option<&str>, bytes: &[u8]) -> bool {
     let Some(essence) = essence(content_type) else {
         return !bytes[..bytes.len().min(512)].contains(&0);
     };
-    let is = |name: &&str| essence.eq_ignore_ascii_case(name);
-    let starts = |start: &str| {
-        let head = essence.as_bytes().get(..start.len());
-        head.is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
-    };
-    let ends = |end: &str| {
-        let at = essence.len().checked_sub(end.len());
-        at.is_some_and(|at| essence.as_bytes()[at..].eq_ignore_ascii_case(end.as_bytes()))
-    };
-    starts("text/") || ends("+json") || ends("+xml") || TEXT_TYPES.iter().any(is)
+    let (kind, _) = essence.split_once('/').unwrap_or_default();
+    let (_, suffix) = essence.rsplit_once('+').unwrap_or_default();
+    kind.eq_ignore_ascii_case("text")
+        || suffix.eq_ignore_ascii_case("json")
+        || suffix.eq_ignore_ascii_case("xml")
+        || TEXT_TYPES
+            .iter()
+            .any(|name| essence.eq_ignore_ascii_case(name))
 }
 
 /// True for HTML and XHTML, and for an unlabelled body that starts like a page.
