@@ -204,6 +204,15 @@ async fn crawl(hosts: u64, proxies: u32, capacity: usize) -> (Vec<Hit>, Ticks) {
         Job::new(seq, &url(seq, hosts), request.clone())
     });
     let ticker = Ticker::start();
+    run_until_stopped(&client, jobs).await;
+    let (hits, ticks) = (lab.take_hits(), ticker.stop());
+    assert_eq!(lab.stats().hits_dropped, 0);
+    lab.stop().await;
+    (hits, ticks)
+}
+
+/// Runs the jobs for as long as a measurement takes.
+async fn run_until_stopped(client: &Client, jobs: impl Stream<Item = Job> + Send + 'static) {
     let mut run = client.run(jobs).unwrap();
     let control = run.control().clone();
     let stop = tokio::spawn(async move {
@@ -213,10 +222,6 @@ async fn crawl(hosts: u64, proxies: u32, capacity: usize) -> (Vec<Hit>, Ticks) {
     while run.next().await.is_some() {}
     let _ = stop.await.unwrap();
     run.finish().await.unwrap();
-    let (hits, ticks) = (lab.take_hits(), ticker.stop());
-    assert_eq!(lab.stats().hits_dropped, 0);
-    lab.stop().await;
-    (hits, ticks)
 }
 
 /// Asserts that no second saw more than any of the four rates, and that requests of each `key` came at `rate` a second.
@@ -360,14 +365,7 @@ async fn connections_that_open_slowly_do_not_bunch_requests() {
         Job::new(seq, &format!("http://a.test/{seq}"), request.clone())
     });
     let ticker = Ticker::start();
-    let mut run = client.run(jobs).unwrap();
-    let control = run.control().clone();
-    let stop = tokio::spawn(async move {
-        sleep(RUN).await;
-        control.send(Control::Stop(FinishReason::Interrupted)).await
-    });
-    while run.next().await.is_some() {}
-    let _ = stop.await.unwrap();
+    run_until_stopped(&client, jobs).await;
     server.abort();
     let mut times = arrived.lock().unwrap().clone();
     ticker.stop().assert_kept(&mut times, 5, "of the pair");
