@@ -164,13 +164,13 @@ impl Case {
     }
 }
 
-/// Runs the cases side by side: most of their time is waiting.
 /// True when the faulty proxy, which is the first of the list, was asked.
 fn met_the_fault(done: &Finished) -> bool {
     let mut attempts = done.record.attempt_log.iter();
     attempts.any(|attempt| number(attempt) == 0)
 }
 
+/// Runs the cases side by side: most of their time is waiting.
 async fn each<F: Future<Output = ()> + Send + 'static>(cases: Vec<Case>, run: fn(Case) -> F) {
     let mut running = JoinSet::new();
     for case in cases {
