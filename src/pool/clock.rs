@@ -45,7 +45,7 @@ pub(super) fn seconds(from: Micros, to: Micros) -> f32 {
 pub(super) fn remains(age: f32, half_life: f32) -> f32 {
     let halvings = age / half_life;
     if halvings < STRAIGHT {
-        // Thirty-two members are weighed for a request, most of them used a moment ago.
+        // Every answer fades what is known of its host, and most come a moment after another.
         return 1.0 - halvings * std::f32::consts::LN_2;
     }
     (-halvings).exp2()

@@ -83,6 +83,6 @@ impl Pool {
     /// known of it, and for a slot without a member. For people: selection uses the cost, which also knows the load.
     pub fn score(&self, idx: ProxyIdx, now: Instant) -> Option<u8> {
         let slot = self.roster.slots.get(idx.0 as usize)?;
-        slot.score(self.median(), self.clock.micros(now))
+        slot.score(self.median(), self.scale.at(self.clock.micros(now)))
     }
 }

@@ -25,6 +25,7 @@ mod barred;
 mod clock;
 mod counts;
 mod doubt;
+mod evidence;
 mod filter;
 mod hash;
 mod host;
@@ -60,6 +61,7 @@ use account::Accounts;
 use barred::Barred;
 use clock::{Clock, Micros};
 use doubt::Doubts;
+use evidence::Scale;
 use filter::Filters;
 use hash::{Jitter, Mixing};
 use host::Hosts;
@@ -127,6 +129,8 @@ const MEDIAN_UNKNOWN: f32 = 1.0;
 pub struct Pool {
     settings: Settings,
     clock: Clock,
+    /// What evidence of now weighs beside older evidence.
+    scale: Scale,
     roster: Roster,
     timers: Timers,
     pairs: Standings,
@@ -179,6 +183,7 @@ impl Pool {
         }
         let mut pool = Pool {
             clock: Clock::new(now),
+            scale: Scale::new(),
             roster,
             timers: Timers::default(),
             pairs: Standings::default(),
@@ -230,6 +235,15 @@ impl Pool {
         .flatten()
         .min()
         .map(|at| self.clock.instant(at))
+    }
+
+    /// The pool's time, at the beginning of whatever may read or change evidence.
+    fn moment(&mut self, now: Instant) -> Micros {
+        let now = self.clock.micros(now);
+        if let Some(divisor) = self.scale.advance(now) {
+            self.roster.rebase(divisor);
+        }
+        now
     }
 
     /// Median seconds of a success.

@@ -209,7 +209,7 @@ impl Pool {
         now: Instant,
         rng: &mut impl Rng,
     ) {
-        let t = self.clock.micros(now);
+        let t = self.moment(now);
         self.note_ready(t);
         if let ProbeResult::Alive { connect, .. } = result {
             self.connect_timeout.learn(connect);
@@ -280,7 +280,10 @@ impl Pool {
                 self.roster.slot_mut(at).alive = true;
                 match host {
                     Some(host) => self.doubted(at, host, Some(kind), now),
-                    None => self.roster.slot_mut(at).charge(weight, now),
+                    None => self
+                        .roster
+                        .slot_mut(at)
+                        .charge(weight, self.scale.present()),
                 }
                 let out = host.is_some_and(|host| self.doubts.is_out(host.0));
                 if weight > 0.5 && !out && self.is_last_resort(at) {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::clock::Micros;
+use super::evidence::Present;
 use super::hash::Mixing;
 use super::slot::{Filed, NONE, Slot, State};
 use super::weights::Weights;
@@ -242,6 +243,11 @@ impl Roster {
         tally.underprobed =
             tally.underprobed - u32::from(old.underprobed) + u32::from(new.underprobed);
         self.slot_mut(at).filed = new;
+    }
+
+    /// Brings all evidence to a new epoch of the pool's scale.
+    pub(super) fn rebase(&mut self, divisor: Present) {
+        self.slots.iter_mut().for_each(|slot| slot.rebase(divisor));
     }
 
     /// Puts a slot into quarantine until `until`; timers are the caller's.

@@ -88,7 +88,7 @@ impl Pool {
         rng: &mut impl Rng,
         admit: &mut dyn FnMut(ProxyIdx) -> bool,
     ) -> Result<Lease, Refusal> {
-        let at = self.clock.micros(now);
+        let at = self.moment(now);
         self.pairs.expire(at);
         let view = ask
             .filter
@@ -442,7 +442,7 @@ impl Pool {
         let user_cap = self.settings.proxy_concurrency;
         match self.settings.strategy {
             Strategy::Best if slot.used == 0 => -1.0 - rng.random::<f64>(),
-            Strategy::Best => f64::from(slot.cost(search.median, user_cap, search.now)),
+            Strategy::Best => f64::from(slot.cost(search.median, user_cap, self.scale.present())),
             Strategy::RoundRobin => slot.used as f64,
             Strategy::Random => rng.random(),
             Strategy::LeastBusy => f64::from(slot.in_flight) + rng.random::<f64>() / 2.0,

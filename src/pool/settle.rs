@@ -45,7 +45,7 @@ const TAMPERING: f32 = 3.0;
 impl Pool {
     /// Reports what became of an attempt.
     pub fn settle(&mut self, lease: Lease, report: &Settlement, now: Instant) {
-        let t = self.clock.micros(now);
+        let t = self.moment(now);
         self.pairs.expire(t);
         self.note_ready(t);
         if let Some(connect) = report.connect {
@@ -61,7 +61,7 @@ impl Pool {
             Blame::Nobody => {
                 self.answered(at, lease.host, t);
                 self.host_was_up(at, &lease, t);
-                self.succeeded(at, &lease, report.latency, t);
+                self.succeeded(at, &lease, report.latency);
                 if lease.tunnel {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
@@ -160,12 +160,12 @@ impl Pool {
         }
     }
 
-    fn succeeded(&mut self, at: u32, lease: &Lease, took: Duration, now: Micros) {
+    fn succeeded(&mut self, at: u32, lease: &Lease, took: Duration) {
         let took = took.as_secs_f32().max(f32::EPSILON);
         self.latencies.push(took);
         let user_cap = self.settings.proxy_concurrency;
         let slot = self.roster.slot_mut(at);
-        slot.credit(took, now);
+        slot.credit(took, self.scale.present());
         slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
     }
 
@@ -193,7 +193,7 @@ impl Pool {
         let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
         let mut doubt = Doubt::new(host.0, at, slot.generation, now).with_altered(altered);
         if proven {
-            doubt = doubt.of_proven(slot.chance(now));
+            doubt = doubt.of_proven(slot.chance(self.scale.present()));
         }
         slot.doubts = slot.doubts.saturating_add(1);
         let own = self.doubts.add(doubt, now);
@@ -294,23 +294,24 @@ impl Pool {
 
     /// The proxy's share of an ambiguous failure.
     pub(super) fn blame_share(&self, at: u32, host: Option<HostIdx>, now: Micros) -> f32 {
-        let proxy_fails = 1.0 - self.roster.slot(at).chance(now);
+        let proxy_fails = 1.0 - self.roster.slot(at).chance(self.scale.present());
         let host_fails = self.hosts.doubt(host.map_or(u32::MAX, |host| host.0), now);
         share(proxy_fails, host_fails)
     }
 
     /// A failure of which `weight` is the proxy's.
     fn failed(&mut self, at: u32, weight: f32, now: Micros) {
+        let present = self.scale.present();
         let slot = self.roster.slot_mut(at);
-        slot.charge(weight, now);
+        slot.charge(weight, present);
         if weight > 0.5 {
             slot.streak = slot.streak.saturating_add(1);
         }
         let proven = slot.is_proven();
         let out = if proven {
-            slot.streak >= STREAK || slot.chance(now) < HOPELESS
+            slot.streak >= STREAK || slot.chance(present) < HOPELESS
         } else {
-            weight > 0.5 || slot.chance(now) < HOPELESS
+            weight > 0.5 || slot.chance(present) < HOPELESS
         };
         if out {
             let base = if proven { BASE_PROVEN } else { BASE_UNPROVEN };
@@ -341,7 +342,7 @@ impl Pool {
         let slot = self.roster.slot_mut(at);
         match charge {
             Charge::Unreachable => {
-                slot.charge(1.0, now);
+                slot.charge(1.0, self.scale.present());
                 slot.streak = slot.streak.saturating_add(1);
                 let timeout = matches!(kind, Some((_, FaultKind::Timeout)));
                 let proven = slot.is_proven();
@@ -353,7 +354,7 @@ impl Pool {
             Charge::Broken => self.failed(at, 1.0, now),
             Charge::Auth => self.refuse_credentials(at),
             Charge::Tampered => {
-                slot.charge(TAMPERING, now);
+                slot.charge(TAMPERING, self.scale.present());
                 slot.tampered = slot.tampered.saturating_add(1);
                 slot.suspect = true;
                 if slot.is_condemned() {

@@ -1,35 +1,22 @@
 //! One proxy of the pool: its state, the evidence about it, and the numbers that follow.
 //!
-//! Evidence is two decaying weights, successes and failures, with a prior: an untried proxy is neither trusted nor feared.
 //! The cost of a choice is the expected time per success; a failure costs the same however fast it was, because a proxy
 //! that fails instantly would otherwise look like the fastest of all and draw every request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::clock::{Micros, remains, seconds};
+use super::clock::Micros;
+use super::evidence::{Evidence, Present, Prior};
 use crate::proxy::Proxy;
 
 /// No slot, or no place in a list.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Seconds until evidence has lost half its weight. Anything from 60 to 1200 s selects equally well.
-const EVIDENCE_HALF_LIFE: f32 = 300.0;
-/// Seconds until a proxy's own latency has drifted half way to the pool's median, so that nobody is condemned by an old
-/// measurement, or adored for one.
-const LATENCY_HALF_LIFE: f32 = 120.0;
-/// Requests the prior is worth.
-const PRIOR_WEIGHT: f32 = 2.0;
-/// Prior chance of success of a proxy that has served before.
-const PRIOR_PROVEN: f32 = 0.9;
-/// Prior chance of one that has only been connected to.
-const PRIOR_UNPROVEN: f32 = 0.6;
 /// A failure costs this many median latencies, whatever it took.
 const PENALTY: f32 = 2.0;
 /// Below this the median is noise of a local network and would make failures free, seconds.
 const PENALTY_FLOOR: f32 = 0.5;
-/// Share of the newest sample in the latency average.
-const LATENCY_GAIN: f32 = 0.3;
 /// Requests at once that a new proxy is tried with, once it has answered one.
 const FIRST_CAPACITY: f32 = 2.0;
 /// Latency differences below this are jitter, not queueing, seconds.
@@ -90,14 +77,7 @@ impl Filed {
 pub(super) struct Slot {
     /// Turn of the last lease, counted over the whole pool; 0 is never.
     pub(super) used: u64,
-    /// When `successes` and `failures` were last decayed.
-    faded: Micros,
-    /// When `latency` was last measured.
-    measured: Micros,
-    successes: f32,
-    failures: f32,
-    /// Average seconds of a success; 0 before the first.
-    latency: f32,
+    evidence: Evidence,
     /// Requests at once it was seen to bear.
     capacity: f32,
     /// Valid answers, all told.
@@ -159,13 +139,9 @@ impl Slot {
             proxy,
             subnet: AtomicU64::new(0),
             used: 0,
-            faded: 0,
-            measured: 0,
+            evidence: Evidence::default(),
             until: 0,
             checked: 0,
-            successes: 0.0,
-            failures: 0.0,
-            latency: 0.0,
             base: 0.0,
             capacity: FIRST_CAPACITY,
             ok: 0,
@@ -225,33 +201,26 @@ impl Slot {
     }
 
     /// Chance that the next request succeeds, above 0 and below 1.
-    pub(super) fn chance(&self, now: Micros) -> f32 {
-        self.chance_with(0.0, now)
+    pub(super) fn chance(&self, present: Present) -> f32 {
+        self.evidence.chance(Prior::new(self.is_proven(), present))
     }
 
-    /// The same with so many more failures.
-    fn chance_with(&self, more: f32, now: Micros) -> f32 {
-        let (successes, failures) = self.evidence(now);
-        let failures = failures + more;
-        let prior = if self.is_proven() {
-            PRIOR_PROVEN
-        } else {
-            PRIOR_UNPROVEN
-        };
-        (successes + PRIOR_WEIGHT * prior) / (successes + failures + PRIOR_WEIGHT)
-    }
-
-    /// Expected seconds per success if chosen now; `median` is the pool's latency.
-    pub(super) fn cost(&self, median: f32, user_cap: u32, now: Micros) -> f32 {
-        let chance = self.chance_with(f32::from(self.doubts), now);
+    /// Expected seconds per success if chosen now; `median` is the pool's latency. Failures in doubt do not fade: they are
+    /// judged soon, or dropped.
+    pub(super) fn cost(&self, median: f32, user_cap: u32, present: Present) -> f32 {
+        let prior = Prior::new(self.is_proven(), present);
+        let prior = prior.with_failures(f32::from(self.doubts), present);
         let penalty = PENALTY * median.max(PENALTY_FLOOR);
+        let latency = self
+            .evidence
+            .expected_latency(median, 1.0 / present.latency);
         let load = self.in_flight as f32 / user_cap as f32;
-        (self.expected_latency(median, now) + (1.0 - chance) / chance * penalty) * (1.0 + load)
+        (latency + self.evidence.odds_against(prior) * penalty) * (1.0 + load)
     }
 
     /// 0 to 100: a cautious percentage chance of a valid body from the next request, less if it takes longer than 2 s.
     /// `None` before anything is known.
-    pub(super) fn score(&self, median: f32, now: Micros) -> Option<u8> {
+    pub(super) fn score(&self, median: f32, present: Present) -> Option<u8> {
         let weight = match self.state {
             State::Vacant | State::Leaving => return None,
             State::Retired => return Some(0),
@@ -259,35 +228,32 @@ impl Slot {
             State::Quarantined if !self.on_doubt => 0.25,
             State::Unknown | State::Ready | State::Quarantined => 1.0,
         };
-        let (successes, failures) = self.evidence(now);
-        let chance = self.chance(now);
+        let chance = self.chance(present);
         // One standard deviation below, the prior counted as three requests.
-        let doubt = (chance * (1.0 - chance) / (successes + failures + 3.0)).sqrt();
-        let speed = (SCORE_LATENCY / self.expected_latency(median, now))
-            .sqrt()
-            .min(1.0);
+        let doubt = (chance * (1.0 - chance) / (self.evidence.requests(present) + 3.0)).sqrt();
+        let latency = self
+            .evidence
+            .expected_latency(median, 1.0 / present.latency);
+        let speed = (SCORE_LATENCY / latency).sqrt().min(1.0);
         Some((100.0 * weight * (chance - doubt).max(0.0) * speed).round() as u8)
     }
 
     /// A valid answer after `took` seconds.
-    pub(super) fn credit(&mut self, took: f32, now: Micros) {
-        self.fade(now);
-        self.successes += 1.0;
+    pub(super) fn credit(&mut self, took: f32, present: Present) {
+        self.evidence.credit(took, present);
         self.streak = 0;
         self.level = 0;
         self.ok = self.ok.saturating_add(1);
-        self.latency = if self.latency == 0.0 {
-            took
-        } else {
-            (1.0 - LATENCY_GAIN) * self.latency + LATENCY_GAIN * took
-        };
-        self.measured = now;
     }
 
     /// A failure that is this proxy's with weight `weight`, in requests.
-    pub(super) fn charge(&mut self, weight: f32, now: Micros) {
-        self.fade(now);
-        self.failures += weight;
+    pub(super) fn charge(&mut self, weight: f32, present: Present) {
+        self.evidence.charge(weight, present);
+    }
+
+    /// Follows the pool's scale to a new epoch.
+    pub(super) fn rebase(&mut self, divisor: Present) {
+        self.evidence.rebase(divisor);
     }
 
     /// Learns how many requests at once it bears from an answer that took `took` seconds among `in_flight` requests.
@@ -312,29 +278,12 @@ impl Slot {
         let tampered = u32::from(self.tampered);
         tampered >= 2 && tampered.saturating_mul(5) >= tampered.saturating_add(self.ok)
     }
-
-    fn evidence(&self, now: Micros) -> (f32, f32) {
-        let left = remains(seconds(self.faded, now), EVIDENCE_HALF_LIFE);
-        (self.successes * left, self.failures * left)
-    }
-
-    fn fade(&mut self, now: Micros) {
-        (self.successes, self.failures) = self.evidence(now);
-        self.faded = self.faded.max(now);
-    }
-
-    fn expected_latency(&self, median: f32, now: Micros) -> f32 {
-        if self.latency == 0.0 {
-            return median;
-        }
-        let left = remains(seconds(self.measured, now), LATENCY_HALF_LIFE);
-        (median + (self.latency - median) * left).max(f32::EPSILON)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::clock::SECOND;
+    use super::super::evidence::Scale;
     use super::*;
     use crate::proxy::Scheme;
 
@@ -342,6 +291,10 @@ mod tests {
         let mut slot = Slot::new(Arc::new(Proxy::new(Scheme::Http, "192.0.2.1", 80, None)));
         slot.state = State::Ready;
         slot
+    }
+
+    fn present(now: Micros) -> Present {
+        Scale::new().at(now)
     }
 
     #[test]
@@ -357,20 +310,20 @@ mod tests {
         let mut now = 0;
         for _ in 0..20 {
             now += SECOND / 100;
-            let before = hole.cost(1.0, 8, now);
-            hole.charge(1.0, now);
-            assert!(hole.cost(1.0, 8, now) > before);
-            slow.credit(6.0, now);
+            let before = hole.cost(1.0, 8, present(now));
+            hole.charge(1.0, present(now));
+            assert!(hole.cost(1.0, 8, present(now)) > before);
+            slow.credit(6.0, present(now));
         }
-        assert!(hole.cost(1.0, 8, now) > slow.cost(1.0, 8, now));
+        assert!(hole.cost(1.0, 8, present(now)) > slow.cost(1.0, 8, present(now)));
     }
 
     #[test]
     fn old_knowledge_drifts_back_to_the_pools_median() {
         let mut slot = slot();
-        slot.credit(9.0, 0);
-        let fresh = slot.cost(1.0, 8, 0);
-        let later = slot.cost(1.0, 8, 1200 * SECOND);
+        slot.credit(9.0, present(0));
+        let fresh = slot.cost(1.0, 8, present(0));
+        let later = slot.cost(1.0, 8, present(1200 * SECOND));
         assert!(fresh > 8.0 && later < 1.5, "{fresh} {later}");
     }
 
@@ -396,13 +349,14 @@ mod tests {
     #[test]
     fn score_is_cautious_and_halves_at_eight_seconds() {
         let (mut fast, mut slow) = (slot(), slot());
-        assert_eq!(fast.score(1.0, 0), None);
+        assert_eq!(fast.score(1.0, present(0)), None);
         for one in [&mut fast, &mut slow] {
             one.used = 1;
         }
-        (0..50).for_each(|_| fast.credit(0.5, 0));
-        (0..50).for_each(|_| slow.credit(8.0, 0));
-        let (fast, slow) = (fast.score(1.0, 0).unwrap(), slow.score(1.0, 0).unwrap());
+        (0..50).for_each(|_| fast.credit(0.5, present(0)));
+        (0..50).for_each(|_| slow.credit(8.0, present(0)));
+        let score = |slot: &Slot| slot.score(1.0, present(0)).unwrap();
+        let (fast, slow) = (score(&fast), score(&slow));
         assert!((95..100).contains(&fast), "{fast}");
         assert!(slow.abs_diff(fast / 2) <= 1, "{slow} {fast}");
     }

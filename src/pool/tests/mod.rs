@@ -183,14 +183,14 @@ fn answers_of_the_target_move_no_score_by_a_bit() {
     }
     bench.wait(30.0);
     let exact = |bench: &Bench| -> Vec<(Option<u8>, u32, u32)> {
-        let now = bench.pool.clock.micros(bench.now);
+        let present = bench.pool.scale.at(bench.pool.clock.micros(bench.now));
         let slots = &bench.pool.roster.slots;
         (0..COUNT)
             .map(|n| {
                 let slot = &slots[n as usize];
-                let cost = slot.cost(bench.pool.median(), 8, now);
+                let cost = slot.cost(bench.pool.median(), 8, present);
                 let score = bench.pool.score(ProxyIdx(n), bench.now);
-                (score, slot.chance(now).to_bits(), cost.to_bits())
+                (score, slot.chance(present).to_bits(), cost.to_bits())
             })
             .collect()
     };
