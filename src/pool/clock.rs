@@ -33,7 +33,8 @@ impl Clock {
 }
 
 pub(super) fn micros(duration: Duration) -> Micros {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4)
+    let seconds = duration.as_secs().min(u64::MAX / 4 / SECOND);
+    seconds * SECOND + u64::from(duration.subsec_micros())
 }
 
 /// Seconds from one moment to a later one; 0 when the order is reversed.

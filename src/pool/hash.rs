@@ -34,23 +34,3 @@ impl Hasher for Mixer {
         self.0 = product ^ (product >> 32);
     }
 }
-
-/// A small stream of random numbers for jitter, where the caller has no generator to pass in.
-#[derive(Debug, Clone)]
-pub(super) struct Jitter(u64);
-
-impl Jitter {
-    pub(super) fn new(seed: u64) -> Self {
-        Jitter(seed)
-    }
-
-    /// Uniform in `low..high`.
-    pub(super) fn within(&mut self, low: f64, high: f64) -> f64 {
-        self.0 = self.0.wrapping_add(SPREAD);
-        let mut mixer = Mixer(self.0 >> 29);
-        mixer.write_u64(self.0);
-        mixer.write_u64(SPREAD);
-        let unit = (mixer.finish() >> 11) as f64 / (1u64 << 53) as f64;
-        low + (high - low) * unit
-    }
-}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::clock::Micros;
 use super::slot::Slot;
 use crate::job::LabelFilter;
 use crate::outcome::{Blame, FaultKind, Phase};
@@ -129,6 +130,8 @@ pub struct Lease {
     /// Limit for TCP connect to the proxy.
     pub connect_timeout: Duration,
     pub(super) generation: u32,
+    /// [`Lease::at`] on the pool's clock.
+    pub(super) sent: Micros,
     pub(super) tunnel: bool,
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,

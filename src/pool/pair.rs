@@ -8,7 +8,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use super::clock::{Micros, SECOND, micros};
-use super::hash::{Jitter, Mixing};
+use super::hash::Mixing;
+use super::random::Random;
 
 /// First cooldown when the target does not say how long.
 const FIRST: Micros = 60 * SECOND;
@@ -67,10 +68,12 @@ impl PairKey {
 }
 
 impl Standings {
+    /// True when no pair has been refused lately.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     pub(super) fn gate(&self, key: PairKey, now: Micros) -> Gate {
-        if self.pairs.is_empty() {
-            return Gate::Open;
-        }
         match self.known(key) {
             None => Gate::Open,
             Some(standing) if standing.until > now => Gate::Cooling(standing.until),
@@ -117,7 +120,7 @@ impl Standings {
         key: PairKey,
         on_trial: bool,
         retry_after: Option<Duration>,
-        jitter: &mut Jitter,
+        jitter: &mut Random,
         now: Micros,
     ) {
         let asked = retry_after.map(|asked| {
@@ -145,7 +148,14 @@ impl Standings {
     }
 
     /// Ends cooldowns and forgets old standings. Cheap when nothing is over.
+    #[inline]
     pub(super) fn expire(&mut self, now: Micros) {
+        if self.ends.len() + self.forgets.len() > 0 {
+            self.expire_known(now);
+        }
+    }
+
+    fn expire_known(&mut self, now: Micros) {
         while let Some(Reverse((at, packed))) = self.ends.peek().copied()
             && at <= now
         {
@@ -285,7 +295,7 @@ mod tests {
 
     #[test]
     fn cooldowns_double_to_an_hour_and_forty_refusals_at_once_are_one() {
-        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(1));
+        let (mut standings, mut jitter) = (Standings::default(), Random::new(1));
         let mut now = 0;
         for expected in [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0] {
             let trial = standings.begin(KEY);
@@ -314,7 +324,7 @@ mod tests {
     #[test]
     fn the_end_of_a_trial_does_not_undo_what_a_request_from_before_it_was_told() {
         for refused in [false, true] {
-            let (mut standings, mut jitter) = (Standings::default(), Jitter::new(2));
+            let (mut standings, mut jitter) = (Standings::default(), Random::new(2));
             standings.refuse(KEY, false, None, &mut jitter, 0);
             let now = standings.next_end().unwrap();
             standings.expire(now);
@@ -334,13 +344,13 @@ mod tests {
     #[test]
     fn retry_after_is_a_lower_bound_and_is_itself_bounded() {
         for (asked, low, high) in [(5, 5.0, 5.3), (1_000_000_000, 3600.0, 3800.0)] {
-            let (mut standings, mut jitter) = (Standings::default(), Jitter::new(2));
+            let (mut standings, mut jitter) = (Standings::default(), Random::new(2));
             let asked = Some(Duration::from_secs(asked));
             standings.refuse(KEY, false, asked, &mut jitter, 0);
             let length = cooling_for(&standings, 0);
             assert!((low..=high).contains(&length), "{length}");
         }
-        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(2));
+        let (mut standings, mut jitter) = (Standings::default(), Random::new(2));
         standings.refuse(KEY, false, Some(Duration::ZERO), &mut jitter, 0);
         assert_eq!(standings.gate(KEY, 0), Gate::Open);
         assert!(standings.begin(KEY), "at once, but one at a time");
@@ -348,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_new_tenant_of_the_slot_inherits_nothing() {
-        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(3));
+        let (mut standings, mut jitter) = (Standings::default(), Random::new(3));
         standings.refuse(KEY, false, None, &mut jitter, 0);
         let tenant = PairKey {
             generation: 1,
@@ -360,7 +370,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_old_standings_are_forgotten() {
-        let (mut standings, mut jitter) = (Standings::default(), Jitter::new(4));
+        let (mut standings, mut jitter) = (Standings::default(), Random::new(4));
         for host in 0..(MOST as u32 + 1000) {
             standings.refuse(PairKey { host, ..KEY }, false, None, &mut jitter, 0);
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 
+use super::candidate::Candidate;
 use super::clock::{Micros, SECOND};
 use super::lease::{Ask, HostIdx, ProxyIdx};
 use super::recent::Stage;
@@ -180,13 +181,13 @@ impl Pool {
         if demand.probing < share || explores_all {
             let unknown = self.roster.shelf(Shelf::Unknown);
             if !unknown.is_empty() {
-                let any = || unknown[rng.random_range(0..unknown.len())];
-                let admitted = |at: &u32| self.accounts.admits(self.roster.slot(*at).account);
+                let any = || &unknown[rng.random_range(0..unknown.len())];
+                let admitted = |one: &&Candidate| self.accounts.admits(one.account);
                 // None among so many means that most of what is unknown waits for the word on its credentials.
                 let found = std::iter::repeat_with(any)
                     .take(UNKNOWN_LOOKS)
                     .find(admitted);
-                if let Some(at) = found {
+                if let Some(at) = found.map(|one| one.at) {
                     return Some(self.begin_probe(at));
                 }
             }

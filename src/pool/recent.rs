@@ -52,6 +52,11 @@ impl Recent {
         self.ring.len()
     }
 
+    /// The middle one, the upper of two.
+    pub(super) fn median(&self) -> Option<f32> {
+        self.sorted.get(self.sorted.len() / 2).copied()
+    }
+
     /// The `q`-quantile, 0..=1; `None` without samples.
     pub(super) fn quantile(&self, q: f32) -> Option<f32> {
         let last = self.sorted.len().checked_sub(1)?;
@@ -132,7 +137,7 @@ mod tests {
     #[test]
     fn quantiles_follow_the_last_samples_only() {
         let mut recent = Recent::default();
-        assert_eq!(recent.quantile(0.5), None);
+        assert_eq!((recent.median(), recent.quantile(0.5)), (None, None));
         (0..1000).for_each(|_| recent.push(100.0));
         (0..KEPT).for_each(|n| recent.push(n as f32));
         let median = recent.quantile(0.5).unwrap();
@@ -152,7 +157,8 @@ mod tests {
             last.sort_unstable_by(f32::total_cmp);
             assert_eq!(recent.sorted, last, "after {n}");
         }
-        assert_eq!(recent.quantile(0.5), Some(recent.sorted[128]));
+        assert_eq!(recent.median(), Some(recent.sorted[128]));
+        assert_eq!(recent.median(), recent.quantile(0.5));
         assert_eq!(recent.quantile(1.0), recent.sorted.last().copied());
     }
 

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::candidate::Candidate;
 use super::clock::Micros;
 use super::evidence::Present;
 use super::hash::Mixing;
@@ -58,7 +59,7 @@ pub(super) struct Roster {
     pub(super) tally: Tally,
     /// Draw by weight; only under [`Strategy::Weighted`].
     pub(super) weights: Option<Weights>,
-    shelves: [Vec<u32>; 3],
+    shelves: [Vec<Candidate>; 3],
     by_id: HashMap<ProxyId, u32, Mixing>,
     vacant: Vec<u32>,
     /// Least recently used READY member, the others behind it in order; only under [`Strategy::RoundRobin`].
@@ -68,11 +69,13 @@ pub(super) struct Roster {
 
 impl Roster {
     pub(super) fn new(strategy: Strategy, user_cap: u32, capacity: usize) -> Self {
+        // All begin as unknown.
+        let unknown = Vec::with_capacity(capacity);
         Roster {
             slots: Vec::with_capacity(capacity),
             tally: Tally::default(),
             weights: (strategy == Strategy::Weighted).then(Weights::default),
-            shelves: Default::default(),
+            shelves: [unknown, Vec::new(), Vec::new()],
             by_id: HashMap::with_capacity_and_hasher(capacity, Mixing::default()),
             vacant: Vec::new(),
             ring: (strategy == Strategy::RoundRobin).then_some(NONE),
@@ -80,8 +83,13 @@ impl Roster {
         }
     }
 
-    pub(super) fn shelf(&self, shelf: Shelf) -> &[u32] {
+    pub(super) fn shelf(&self, shelf: Shelf) -> &[Candidate] {
         &self.shelves[shelf as usize]
+    }
+
+    /// What a choice reads of this slot, wherever it stands.
+    pub(super) fn candidate(&self, at: u32) -> Candidate {
+        self.slot(at).candidate(at, self.user_cap)
     }
 
     pub(super) fn slot(&self, at: u32) -> &Slot {
@@ -102,11 +110,6 @@ impl Roster {
         self.locate(id)
             .filter(|at| self.slot(*at).is_member())
             .map(ProxyIdx)
-    }
-
-    /// Requests at once this member may have.
-    pub(super) fn cap(&self, slot: &Slot) -> u32 {
-        slot.cap(self.user_cap)
     }
 
     /// Takes a proxy that is not a member in. It is filed as unknown, `direct` as READY.
@@ -183,44 +186,41 @@ impl Roster {
 
     /// Brings lists and tallies up to date with one slot. To be called after every change of it.
     pub(super) fn refile(&mut self, at: u32) {
-        let slot = self.slot(at);
-        let cap = self.cap(slot);
-        let member = slot.is_member();
-        let ready = slot.state == State::Ready;
-        let shelf = match slot.state {
-            State::Unknown if !slot.probing => Some(Shelf::Unknown),
-            State::Ready if slot.in_flight >= cap => None,
-            State::Ready if slot.used == 0 => Some(Shelf::Fresh),
-            State::Ready => Some(Shelf::Free),
-            _ => None,
-        };
-        let new = Filed {
-            state: slot.state,
-            shelf,
-            capacity: if ready { cap } else { 0 },
-            proven: member && slot.is_proven(),
-            underprobed: member
-                && slot.state != State::Retired
-                && slot.probes < 2
-                && !slot.proxy.is_direct(),
-        };
-        let old = slot.filed;
-        let on_offer = matches!(shelf, Some(Shelf::Fresh | Shelf::Free));
-        let weight = on_offer.then(|| slot.proxy.labels().weight);
+        let slot = &self.slots[at as usize];
+        let new = slot.filing(self.user_cap);
+        if new != slot.filed {
+            self.move_to(at, new);
+        } else if let Some(shelf) = new.shelf {
+            let candidate = slot.candidate(at, self.user_cap);
+            self.shelves[shelf as usize][slot.pos as usize] = candidate;
+        }
         if let Some(weights) = &mut self.weights {
-            weights.set(at, weight);
+            // Another list may have another weight for the same proxy.
+            let on_offer = matches!(new.shelf, Some(Shelf::Fresh | Shelf::Free));
+            let proxy = &self.slots[at as usize].proxy;
+            weights.set(at, on_offer.then(|| proxy.labels().weight));
         }
-        if new == old {
-            return;
-        }
-        if new.shelf != old.shelf {
-            if let Some(shelf) = old.shelf {
-                self.unshelve(at, shelf);
+    }
+
+    /// Moves a slot between lists and tallies.
+    #[inline(never)]
+    fn move_to(&mut self, at: u32, new: Filed) {
+        let old = std::mem::replace(&mut self.slot_mut(at).filed, new);
+        if let Some(shelf) = old.shelf {
+            let pos = self.slot(at).pos;
+            let list = &mut self.shelves[shelf as usize];
+            list.swap_remove(pos as usize);
+            if let Some(moved) = list.get(pos as usize) {
+                self.slots[moved.at as usize].pos = pos;
             }
-            if let Some(shelf) = new.shelf {
-                self.enshelve(at, shelf);
-            }
         }
+        if let Some(shelf) = new.shelf {
+            let candidate = self.candidate(at);
+            let list = &mut self.shelves[shelf as usize];
+            self.slots[at as usize].pos = list.len() as u32;
+            list.push(candidate);
+        }
+        let ready = new.state == State::Ready;
         if self.ring.is_some() && (old.state == State::Ready) != ready {
             if ready {
                 self.link_before_first(at);
@@ -242,12 +242,13 @@ impl Roster {
         tally.proven = tally.proven - u32::from(old.proven) + u32::from(new.proven);
         tally.underprobed =
             tally.underprobed - u32::from(old.underprobed) + u32::from(new.underprobed);
-        self.slot_mut(at).filed = new;
     }
 
     /// Brings all evidence to a new epoch of the pool's scale.
     pub(super) fn rebase(&mut self, divisor: Present) {
         self.slots.iter_mut().for_each(|slot| slot.rebase(divisor));
+        let candidates = self.shelves.iter_mut().flatten();
+        candidates.for_each(|candidate| candidate.evidence.rebase(divisor));
     }
 
     /// Puts a slot into quarantine until `until`; timers are the caller's.
@@ -259,24 +260,6 @@ impl Roster {
         slot.trusted = false;
         slot.ticket = slot.ticket.wrapping_add(1);
         self.refile(at);
-    }
-
-    fn enshelve(&mut self, at: u32, shelf: Shelf) {
-        let list = &mut self.shelves[shelf as usize];
-        let pos = list.len() as u32;
-        list.push(at);
-        self.slot_mut(at).pos = pos;
-    }
-
-    fn unshelve(&mut self, at: u32, shelf: Shelf) {
-        let pos = self.slot(at).pos;
-        let list = &mut self.shelves[shelf as usize];
-        list.swap_remove(pos as usize);
-        let moved = list.get(pos as usize).copied();
-        if let Some(moved) = moved {
-            self.slot_mut(moved).pos = pos;
-        }
-        self.slot_mut(at).pos = NONE;
     }
 
     /// Links a slot in as the last of the circle.
@@ -342,16 +325,19 @@ impl Roster {
             }
             if let Some(shelf) = slot.filed.shelf {
                 shelved += 1;
-                assert_eq!(self.shelf(shelf)[slot.pos as usize], at as u32);
+                assert_eq!(
+                    self.shelf(shelf)[slot.pos as usize],
+                    self.candidate(at as u32)
+                );
             }
             let ready = slot.state == State::Ready;
-            let room = ready && slot.in_flight < self.cap(slot);
+            let room = ready && slot.in_flight < slot.cap(self.user_cap);
             assert_eq!(
                 room,
                 matches!(slot.filed.shelf, Some(Shelf::Fresh | Shelf::Free))
             );
             if ready {
-                tally.capacity += u64::from(self.cap(slot));
+                tally.capacity += u64::from(slot.cap(self.user_cap));
             }
             tally.proven += u32::from(slot.is_member() && slot.is_proven());
             leased += slot.in_flight;

@@ -222,8 +222,7 @@ impl Pool {
     /// The host has surely answered through this proxy: what failed towards it before is judged. Over plain `http://` only
     /// an accepted answer counts, because an error page may be any proxy's own.
     fn host_was_up(&mut self, at: u32, lease: &Lease, now: Micros) {
-        let sent = self.clock.micros(lease.at);
-        match self.doubts.answered(lease.host.0, at, sent, now) {
+        match self.doubts.answered(lease.host.0, at, lease.sent, now) {
             None => {}
             Some(Shown::Proxies(doubts)) => {
                 for doubt in doubts {
@@ -327,7 +326,7 @@ impl Pool {
         tally.proven == 0
             && tally.ready == own(State::Ready)
             && tally.unknown == own(State::Unknown)
-            && !self.roster.slot(at).proxy.is_direct()
+            && !self.roster.slot(at).direct
     }
 
     /// What is certainly the proxy's, found by an attempt or by a probe.
@@ -389,7 +388,7 @@ impl Pool {
     /// requests that die together are one event.
     fn quarantine_ready(&mut self, at: u32, base: f64, now: Micros) {
         let slot = self.roster.slot(at);
-        if slot.state == State::Ready && !slot.proxy.is_direct() {
+        if slot.state == State::Ready && !slot.direct {
             self.quarantine(at, base, now);
         }
     }
@@ -412,7 +411,7 @@ impl Pool {
 
     fn retire(&mut self, at: u32) {
         let slot = self.roster.slot_mut(at);
-        if slot.is_member() && !slot.proxy.is_direct() {
+        if slot.is_member() && !slot.direct {
             slot.state = State::Retired;
             self.roster.refile(at);
         }

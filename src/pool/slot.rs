@@ -1,22 +1,17 @@
-//! One proxy of the pool: its state, the evidence about it, and the numbers that follow.
-//!
-//! The cost of a choice is the expected time per success; a failure costs the same however fast it was, because a proxy
-//! that fails instantly would otherwise look like the fastest of all and draw every request.
+//! One proxy of the pool: its state, what is known of it, and the numbers that follow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::candidate::{Candidate, Place};
 use super::clock::Micros;
 use super::evidence::{Evidence, Present, Prior};
+use super::roster::Shelf;
 use crate::proxy::Proxy;
 
 /// No slot, or no place in a list.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A failure costs this many median latencies, whatever it took.
-const PENALTY: f32 = 2.0;
-/// Below this the median is noise of a local network and would make failures free, seconds.
-const PENALTY_FLOOR: f32 = 0.5;
 /// Requests at once that a new proxy is tried with, once it has answered one.
 const FIRST_CAPACITY: f32 = 2.0;
 /// Latency differences below this are jitter, not queueing, seconds.
@@ -52,7 +47,7 @@ pub(super) struct Lacks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Filed {
     pub(super) state: State,
-    pub(super) shelf: Option<super::roster::Shelf>,
+    pub(super) shelf: Option<Shelf>,
     pub(super) capacity: u32,
     pub(super) proven: bool,
     pub(super) underprobed: bool,
@@ -70,66 +65,66 @@ impl Filed {
 
 /// One place of the roster.
 ///
-/// Thirty-two members, anywhere in the list, are weighed for each request. What that reads comes first and is one cache line:
-/// in a list of 10,000 the weighing is made of nothing but cache misses.
+/// What every lease and its report change comes first and is one cache line: in a large list most of the two is made of cache
+/// misses. Choosing reads [`Candidate`]s instead.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Slot {
+    pub(super) proxy: Arc<Proxy>,
     /// Turn of the last lease, counted over the whole pool; 0 is never.
     pub(super) used: u64,
     evidence: Evidence,
-    /// Requests at once it was seen to bear.
-    capacity: f32,
     /// Valid answers, all told.
     pub(super) ok: u32,
+    /// Requests at once it was seen to bear, 1 or more.
+    capacity: f32,
+    /// Seconds of a success without company; 0 before the first.
+    base: f32,
     pub(super) in_flight: u32,
     /// Number of its account, [`NONE`] without credentials.
     pub(super) account: u32,
     /// Told apart from earlier tenants of the slot.
     pub(super) generation: u32,
+    /// Index in its shelf.
+    pub(super) pos: u32,
     pub(super) state: State,
     /// It has carried an answer since it last became READY; until then one request at a time.
     pub(super) trusted: bool,
     /// Failures since its last answer that may be the host's, saturating; see [`super::doubt`].
     pub(super) doubts: u8,
+    /// Failures in a row.
+    pub(super) streak: u8,
+
+    pub(super) filed: Filed,
     pub(super) lacks: Lacks,
     /// [`Proxy::is_direct`].
-    direct: bool,
-
-    pub(super) proxy: Arc<Proxy>,
+    pub(super) direct: bool,
+    /// Quarantines in a row.
+    pub(super) level: u8,
+    /// A probe or a request has got through to it at least once.
+    pub(super) alive: bool,
+    pub(super) probing: bool,
+    /// In quarantine for its conduct, not for being away: late answers do not free it.
+    pub(super) suspect: bool,
+    /// In quarantine only for a failure that may be the host's, which is not charged yet.
+    pub(super) on_doubt: bool,
+    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`NONE`] since a
+    /// tunnel has worked.
+    pub(super) odd_towards: u32,
+    /// Neighbours in the round-robin ring.
+    pub(super) before: u32,
+    pub(super) after: u32,
+    /// Changes with every quarantine, so that old timers are recognised.
+    pub(super) ticket: u32,
+    pub(super) tampered: u16,
+    /// Probes that said something, saturating.
+    pub(super) probes: u8,
     /// [`Proxy::subnet`], computed at the first retry that asks; 0 before. Atomic only so that a shared borrow can fill it.
     subnet: AtomicU64,
     /// End of the quarantine.
     pub(super) until: Micros,
     /// Last probe or entry into quarantine.
     pub(super) checked: Micros,
-    /// Seconds of a success without company; 0 before the first.
-    base: f32,
-    /// Changes with every quarantine, so that old timers are recognised.
-    pub(super) ticket: u32,
-    /// Index in its shelf.
-    pub(super) pos: u32,
-    /// Neighbours in the round-robin ring.
-    pub(super) before: u32,
-    pub(super) after: u32,
-    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`NONE`] since a
-    /// tunnel has worked.
-    pub(super) odd_towards: u32,
-    pub(super) filed: Filed,
-    pub(super) tampered: u16,
-    /// Failures in a row.
-    pub(super) streak: u8,
-    /// Quarantines in a row.
-    pub(super) level: u8,
-    /// Probes that said something, saturating.
-    pub(super) probes: u8,
-    pub(super) probing: bool,
-    /// A probe or a request has got through to it at least once.
-    pub(super) alive: bool,
-    /// In quarantine for its conduct, not for being away: late answers do not free it.
-    pub(super) suspect: bool,
-    /// In quarantine only for a failure that may be the host's, which is not charged yet.
-    pub(super) on_doubt: bool,
 }
 
 impl Slot {
@@ -183,7 +178,7 @@ impl Slot {
             // The client's own connection has no hidden capacity to find out.
             user_cap
         } else if self.trusted {
-            (self.capacity as u32).clamp(1, user_cap)
+            (self.capacity as u32).min(user_cap)
         } else {
             1
         }
@@ -205,17 +200,42 @@ impl Slot {
         self.evidence.chance(Prior::new(self.is_proven(), present))
     }
 
-    /// Expected seconds per success if chosen now; `median` is the pool's latency. Failures in doubt do not fade: they are
-    /// judged soon, or dropped.
-    pub(super) fn cost(&self, median: f32, user_cap: u32, present: Present) -> f32 {
-        let prior = Prior::new(self.is_proven(), present);
-        let prior = prior.with_failures(f32::from(self.doubts), present);
-        let penalty = PENALTY * median.max(PENALTY_FLOOR);
-        let latency = self
-            .evidence
-            .expected_latency(median, 1.0 / present.latency);
-        let load = self.in_flight as f32 / user_cap as f32;
-        (latency + self.evidence.odds_against(prior) * penalty) * (1.0 + load)
+    /// As what the roster has to file it.
+    pub(super) fn filing(&self, user_cap: u32) -> Filed {
+        let cap = self.cap(user_cap);
+        let member = self.is_member();
+        let ready = self.state == State::Ready;
+        Filed {
+            state: self.state,
+            shelf: match self.state {
+                State::Unknown if !self.probing => Some(Shelf::Unknown),
+                State::Ready if self.in_flight >= cap => None,
+                State::Ready if self.used == 0 => Some(Shelf::Fresh),
+                State::Ready => Some(Shelf::Free),
+                _ => None,
+            },
+            capacity: if ready { cap } else { 0 },
+            proven: member && self.is_proven(),
+            underprobed: member && self.state != State::Retired && self.probes < 2 && !self.direct,
+        }
+    }
+
+    /// What a choice reads of it. It has been filed since it changed.
+    pub(super) fn candidate(&self, at: u32, user_cap: u32) -> Candidate {
+        Candidate {
+            at,
+            account: self.account,
+            evidence: self.evidence,
+            load: 1.0 + self.in_flight as f32 / user_cap as f32,
+            place: match self.filed.shelf {
+                Some(Shelf::Free) if self.doubts > 0 => Place::Doubted,
+                Some(Shelf::Free) if self.filed.proven => Place::Proven,
+                Some(Shelf::Free) => Place::Unproven,
+                Some(Shelf::Fresh) => Place::Fresh,
+                Some(Shelf::Unknown) | None => Place::Full,
+            },
+            lacks: self.lacks,
+        }
     }
 
     /// 0 to 100: a cautious percentage chance of a valid body from the next request, less if it takes longer than 2 s.
@@ -282,6 +302,7 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use super::super::candidate::Terms;
     use super::super::clock::SECOND;
     use super::super::evidence::Scale;
     use super::*;
@@ -297,11 +318,19 @@ mod tests {
         Scale::new().at(now)
     }
 
+    fn cost(slot: &mut Slot, median: f32, now: Micros) -> f32 {
+        let terms = Terms::new(median, present(now));
+        slot.used = 1;
+        slot.filed = slot.filing(8);
+        slot.candidate(0, 8).cost(&terms)
+    }
+
     #[test]
     fn an_untouched_proxy_fits_the_memory_budget() {
-        // Beside the slot: one id map entry (16 bytes, at worst 16 more free), one shelf entry.
-        assert!(size_of::<Slot>() <= 200, "{}", size_of::<Slot>());
-        assert!(std::mem::offset_of!(Slot, proxy) <= 64);
+        // Beside them one id map entry: 16 bytes, at worst 16 more free.
+        let bytes = size_of::<Slot>() + size_of::<Candidate>();
+        assert!(bytes <= 160, "{bytes}");
+        assert_eq!(std::mem::offset_of!(Slot, filed), 64);
     }
 
     #[test]
@@ -310,20 +339,20 @@ mod tests {
         let mut now = 0;
         for _ in 0..20 {
             now += SECOND / 100;
-            let before = hole.cost(1.0, 8, present(now));
+            let before = cost(&mut hole, 1.0, now);
             hole.charge(1.0, present(now));
-            assert!(hole.cost(1.0, 8, present(now)) > before);
+            assert!(cost(&mut hole, 1.0, now) > before);
             slow.credit(6.0, present(now));
         }
-        assert!(hole.cost(1.0, 8, present(now)) > slow.cost(1.0, 8, present(now)));
+        assert!(cost(&mut hole, 1.0, now) > cost(&mut slow, 1.0, now));
     }
 
     #[test]
     fn old_knowledge_drifts_back_to_the_pools_median() {
         let mut slot = slot();
         slot.credit(9.0, present(0));
-        let fresh = slot.cost(1.0, 8, present(0));
-        let later = slot.cost(1.0, 8, present(1200 * SECOND));
+        let fresh = cost(&mut slot, 1.0, 0);
+        let later = cost(&mut slot, 1.0, 1200 * SECOND);
         assert!(fresh > 8.0 && later < 1.5, "{fresh} {later}");
     }
 

@@ -2,7 +2,7 @@
 //! and the draw is exact however uneven the weights are (rejection sampling degrades with one heavy entry, an alias table
 //! has to be rebuilt at every change). Integers, because sums of floats drift as members come and go.
 
-use rand::{Rng, RngExt};
+use super::random::Random;
 
 /// Weight 1 in integer units.
 const UNIT: f64 = 1e6;
@@ -49,11 +49,11 @@ impl Weights {
     }
 
     /// A slot with probability proportional to its weight; `None` when nothing is on offer.
-    pub(super) fn draw(&self, rng: &mut impl Rng) -> Option<u32> {
+    pub(super) fn draw(&self, random: &mut Random) -> Option<u32> {
         if self.total == 0 {
             return None;
         }
-        let mut left = rng.random_range(0..self.total);
+        let mut left = random.below_wide(self.total);
         let mut node = 0;
         let mut step = (self.tree.len() - 1).next_power_of_two();
         while step > 0 {
@@ -87,14 +87,12 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
 
     #[test]
     fn draws_are_proportional_and_follow_changes() {
         let mut weights = Weights::default();
-        let mut rng = StdRng::seed_from_u64(7);
-        assert_eq!(weights.draw(&mut rng), None);
+        let mut random = Random::new(7);
+        assert_eq!(weights.draw(&mut random), None);
         for at in 0..100 {
             weights.set(at, Some(None));
         }
@@ -104,13 +102,13 @@ mod tests {
         weights.set(70, None);
         let mut drawn = [0u32; 100];
         for _ in 0..19_600 {
-            drawn[weights.draw(&mut rng).unwrap() as usize] += 1;
+            drawn[weights.draw(&mut random).unwrap() as usize] += 1;
         }
         assert_eq!([drawn[4], drawn[5], drawn[70]], [0, 0, 0]);
         // 96 of weight 1 and one of weight 100 share 19600 draws.
         assert!((9_600..10_400).contains(&drawn[3]), "{}", drawn[3]);
         assert!((50..160).contains(&drawn[99]), "{}", drawn[99]);
         (0..100).for_each(|at| weights.set(at, None));
-        assert_eq!(weights.draw(&mut rng), None);
+        assert_eq!(weights.draw(&mut random), None);
     }
 }

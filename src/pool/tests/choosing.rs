@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::super::slot::State;
 use super::*;
 use crate::job::LabelFilter;
 
@@ -117,4 +118,85 @@ fn filters_pins_and_the_users_limits() {
         .unwrap_err();
     assert_eq!(refusal.reason, RefusalReason::Limited);
     assert!(asked.get() > 0);
+}
+
+/// READY proxies that have each served a few answers, all of them different.
+fn served(count: u32) -> Bench {
+    let mut bench = Bench::of(count);
+    for n in 0..3 * count {
+        bench.wait(0.1);
+        let avoid = Avoid::default();
+        let home = bench.pool.find(proxy(n % count).id());
+        let pinned = Ask {
+            pinned: home,
+            ..plain(HOST, &avoid)
+        };
+        let Ok(lease) = bench.ask(&pinned) else {
+            continue;
+        };
+        let report = if n % 17 == 3 {
+            Settlement::new(Blame::Unknown)
+        } else {
+            success(200 + u64::from(n * n % 977))
+        };
+        bench.settle(lease, &report);
+    }
+    bench
+}
+
+/// Slots by what a success through them is expected to take, failures in doubt counted in.
+fn by_cost(bench: &Bench) -> Vec<u32> {
+    let roster = &bench.pool.roster;
+    let present = bench.pool.scale.at(bench.pool.clock.micros(bench.now));
+    let terms = Terms::new(bench.pool.median(), present);
+    let cost = |at: u32| {
+        let slot = roster.slot(at);
+        let candidate = roster.candidate(at);
+        candidate.cost_in_doubt(slot.is_proven(), slot.doubts, &terms)
+    };
+    let mut slots: Vec<u32> = (0..roster.slots.len() as u32).collect();
+    slots.retain(|at| roster.slot(*at).state == State::Ready);
+    slots.sort_by(|one, other| cost(*one).total_cmp(&cost(*other)));
+    slots
+}
+
+#[test]
+fn limits_are_asked_of_the_best_first_and_of_nobody_worse_than_who_passes() {
+    let mut bench = served(60);
+    let expected = by_cost(&bench);
+    let avoid = Avoid::default();
+    let mut asked = Vec::new();
+    let lease = bench
+        .pool
+        .lease(&plain(HOST, &avoid), bench.now, &mut bench.rng, &mut |at| {
+            asked.push(at.number());
+            asked.len() > 4
+        })
+        .expect("the fifth is admitted");
+    assert_eq!(asked, expected[..5]);
+    assert_eq!(lease.idx.number(), expected[4]);
+}
+
+#[test]
+fn evidence_is_worth_the_same_when_its_weights_are_brought_down() {
+    let mut bench = served(40);
+    let costs = |bench: &Bench| -> Vec<f32> {
+        let present = bench.pool.scale.at(bench.pool.clock.micros(bench.now));
+        let terms = Terms::new(bench.pool.median(), present);
+        let cost = |at| bench.pool.roster.candidate(at).cost(&terms);
+        (0..40).map(cost).collect()
+    };
+    // Some more in the last seconds of the hour.
+    bench.wait(3583.0);
+    for _ in 0..40 {
+        bench.attempt(HOST, &success(700));
+    }
+    bench.wait(20.0);
+    let before = costs(&bench);
+    let lease = bench.lease(HOST).unwrap();
+    bench.pool.cancel(lease, bench.now);
+    bench.pool.roster.check();
+    for (before, after) in before.iter().zip(costs(&bench)) {
+        assert!((before / after - 1.0).abs() < 1e-5, "{before} {after}");
+    }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use super::candidate::Terms;
 use super::*;
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::{Credentials, Labels, Scheme};
@@ -184,13 +185,14 @@ fn answers_of_the_target_move_no_score_by_a_bit() {
     bench.wait(30.0);
     let exact = |bench: &Bench| -> Vec<(Option<u8>, u32, u32)> {
         let present = bench.pool.scale.at(bench.pool.clock.micros(bench.now));
-        let slots = &bench.pool.roster.slots;
+        let terms = Terms::new(bench.pool.median(), present);
+        let roster = &bench.pool.roster;
         (0..COUNT)
             .map(|n| {
-                let slot = &slots[n as usize];
-                let cost = slot.cost(bench.pool.median(), 8, present);
+                let cost = roster.candidate(n).cost(&terms);
                 let score = bench.pool.score(ProxyIdx(n), bench.now);
-                (score, slot.chance(present).to_bits(), cost.to_bits())
+                let chance = roster.slot(n).chance(present);
+                (score, chance.to_bits(), cost.to_bits())
             })
             .collect()
     };
