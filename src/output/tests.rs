@@ -17,6 +17,8 @@ use crate::outcome::{
 };
 use crate::proxy::{Proxy, Scheme};
 
+mod same_bytes;
+
 /// A record with something in every field.
 pub(super) fn sample() -> Record {
     let proxy = Arc::new(Proxy::new(Scheme::Http, "10.0.0.1", 8080, None));
