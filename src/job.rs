@@ -174,6 +174,11 @@ impl JobId {
         JobId(u64::from_be_bytes(first))
     }
 
+    /// The raw hash.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
     /// Reads the 16 hexadecimal digits of a record.
     pub fn from_hex(text: &str) -> Option<Self> {
         if text.len() != 16 {

@@ -209,7 +209,7 @@ impl Encoder {
             let start = out.len();
             let value = column.value(row);
             if value.is_text() && !self.csv_raw {
-                guard(&value, self.attempts, out);
+                guard(value, self.attempts, out);
             } else {
                 value.write_text(self.attempts, out);
             }
@@ -224,7 +224,7 @@ impl Encoder {
 }
 
 /// Spreadsheets run a cell that starts like this as a formula, whoever wrote it: titles and URLs come from strangers.
-fn guard(value: &Value<'_>, attempts: Attempts, out: &mut Vec<u8>) {
+fn guard(value: Value<'_>, attempts: Attempts, out: &mut Vec<u8>) {
     let start = out.len();
     value.write_text(attempts, out);
     if matches!(
@@ -277,8 +277,8 @@ impl Column {
             Column::BanRule => Value::text(record.ban.as_ref().map(|ban| &*ban.rule)),
             Column::ErrorKind => Value::text(record.error.as_ref().map(|error| error.kind)),
             Column::ErrorMessage => Value::text(record.error.as_ref().map(|error| &*error.message)),
-            Column::TtfbMs => Value::float(record.timing.ttfb),
-            Column::TotalMs => Value::float(record.timing.total),
+            Column::TtfbMs => Value::some(record.timing.ttfb, Value::Float),
+            Column::TotalMs => Value::some(record.timing.total, Value::Float),
             Column::RedirectCount => Value::Uint(record.redirects.len() as u64),
             Column::Tag(name) => match record.tag.as_ref().and_then(|tag| tag.get(name)) {
                 None | Some(serde_json::Value::Null) => Value::Null,

@@ -9,17 +9,21 @@
 //! what is older than a second (`fdatasync` runs at most once a second); body files under `--save-dir` are not synced one by
 //! one. The file is locked for the whole run; a second run on it gets [`Error::Locked`](crate::error::Error::Locked).
 //!
-//! What is where: `fields` the keys of a row, `value` what they hold, `encode` JSONL, JSON and CSV, `writer` the thread,
-//! `journal` scan and repair, `lines` the rows of a file, `target` opening and locking, `body` the response bodies,
-//! `write_out` the `-w` format.
+//! What is where: `fields` the keys of a row, `value` what they hold, `parts` those values that have structure, `json`,
+//! `digits` and `timestamp` their bytes; `encode` JSONL, JSON and CSV, `writer` the thread, `journal` scan and repair, `lines`
+//! the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w` format.
 
 mod body;
+mod digits;
 mod encode;
 mod fields;
 mod journal;
+mod json;
 mod lines;
 mod open;
+mod parts;
 mod target;
+mod timestamp;
 mod value;
 mod write_out;
 mod writer;
