@@ -11,7 +11,7 @@
 
 use super::fields::{Field, Row};
 use super::value::Value;
-use super::{Attempts, BodyMode, Format, Settings};
+use super::{Attempts, BodyMode, Format, Settings, object};
 use crate::error::Problem;
 
 /// The fixed CSV header; body columns and `tag.*` follow.
@@ -45,8 +45,8 @@ const CSV_COLUMNS: [&str; 23] = [
 pub(super) struct Encoder {
     format: Format,
     attempts: Attempts,
-    /// JSON: the fields of a row, each with its quoted key and colon.
-    keys: Vec<(Field, Box<[u8]>)>,
+    /// JSON: the fields of a row, if they are not all of them.
+    fields: Option<Vec<Field>>,
     /// CSV: the columns of a row.
     columns: Vec<Column>,
     csv_raw: bool,
@@ -74,7 +74,7 @@ impl Encoder {
     /// # Errors
     /// A name in `--fields` that no row has.
     pub(super) fn new(settings: &Settings) -> Result<Self, Problem> {
-        let mut keys = Vec::new();
+        let mut fields = None;
         let mut columns = Vec::new();
         let chosen = settings.fields.as_deref();
         if chosen.is_some_and(<[String]>::is_empty) {
@@ -88,25 +88,16 @@ impl Encoder {
                     .collect::<Result<_, _>>()?,
                 None => default_columns(settings),
             };
-        } else {
-            let fields = match chosen {
-                Some(names) => names
-                    .iter()
-                    .map(|name| {
-                        Field::from_name(name.trim()).ok_or_else(|| unknown(name, settings.format))
-                    })
-                    .collect::<Result<_, _>>()?,
-                None => Field::ALL.to_vec(),
+        } else if let Some(names) = chosen {
+            let named = |name: &String| {
+                Field::from_name(name.trim()).ok_or_else(|| unknown(name, settings.format))
             };
-            keys = fields
-                .into_iter()
-                .map(|field| (field, format!("\"{}\":", field.name()).into_bytes().into()))
-                .collect();
+            fields = Some(names.iter().map(named).collect::<Result<_, _>>()?);
         }
         Ok(Encoder {
             format: settings.format,
             attempts: settings.attempts,
-            keys,
+            fields,
             columns,
             csv_raw: settings.csv_raw,
             any_row: false,
@@ -186,18 +177,7 @@ impl Encoder {
 
     /// The row as a JSON object, without separators.
     pub(super) fn object(&self, row: &Row<'_>, out: &mut Vec<u8>) {
-        out.push(b'{');
-        let start = out.len();
-        for (field, key) in &self.keys {
-            if let Some(value) = field.value(row) {
-                if out.len() > start {
-                    out.push(b',');
-                }
-                out.extend_from_slice(key);
-                value.write_json(self.attempts, out);
-            }
-        }
-        out.push(b'}');
+        object::write(row, self.fields.as_deref(), self.attempts, out);
     }
 
     fn cells(&mut self, row: &Row<'_>, out: &mut Vec<u8>) {

@@ -114,45 +114,51 @@ impl Field {
 
     /// The key.
     pub(super) fn name(self) -> &'static str {
+        let key = self.key();
+        &key[2..key.len() - 2]
+    }
+
+    /// What stands before the value in a row of JSON, comma included.
+    pub(super) fn key(self) -> &'static str {
         match self {
-            Field::V => "v",
-            Field::Id => "id",
-            Field::Seq => "seq",
-            Field::Input => "input",
-            Field::Url => "url",
-            Field::FinalUrl => "final_url",
-            Field::Method => "method",
-            Field::Tag => "tag",
-            Field::Outcome => "outcome",
-            Field::Ok => "ok",
-            Field::Status => "status",
-            Field::HttpVersion => "http_version",
-            Field::ContentType => "content_type",
-            Field::Charset => "charset",
-            Field::Proxy => "proxy",
-            Field::ProxyConnectStatus => "proxy_connect_status",
-            Field::ExitIp => "exit_ip",
-            Field::Attempts => "attempts",
-            Field::ProxiesTried => "proxies_tried",
-            Field::AttemptLog => "attempt_log",
-            Field::Ban => "ban",
-            Field::Edge => "edge",
-            Field::Error => "error",
-            Field::Redirects => "redirects",
-            Field::Timing => "timing",
-            Field::StartedAt => "started_at",
-            Field::FinishedAt => "finished_at",
-            Field::SizeWire => "size_wire",
-            Field::SizeBody => "size_body",
-            Field::Truncated => "truncated",
-            Field::BodySha256 => "body_sha256",
-            Field::Title => "title",
-            Field::Fields => "fields",
-            Field::Headers => "headers",
-            Field::Body => "body",
-            Field::BodyB64 => "body_b64",
-            Field::BodyPath => "body_path",
-            Field::Resumed => "resumed",
+            Field::V => ",\"v\":",
+            Field::Id => ",\"id\":",
+            Field::Seq => ",\"seq\":",
+            Field::Input => ",\"input\":",
+            Field::Url => ",\"url\":",
+            Field::FinalUrl => ",\"final_url\":",
+            Field::Method => ",\"method\":",
+            Field::Tag => ",\"tag\":",
+            Field::Outcome => ",\"outcome\":",
+            Field::Ok => ",\"ok\":",
+            Field::Status => ",\"status\":",
+            Field::HttpVersion => ",\"http_version\":",
+            Field::ContentType => ",\"content_type\":",
+            Field::Charset => ",\"charset\":",
+            Field::Proxy => ",\"proxy\":",
+            Field::ProxyConnectStatus => ",\"proxy_connect_status\":",
+            Field::ExitIp => ",\"exit_ip\":",
+            Field::Attempts => ",\"attempts\":",
+            Field::ProxiesTried => ",\"proxies_tried\":",
+            Field::AttemptLog => ",\"attempt_log\":",
+            Field::Ban => ",\"ban\":",
+            Field::Edge => ",\"edge\":",
+            Field::Error => ",\"error\":",
+            Field::Redirects => ",\"redirects\":",
+            Field::Timing => ",\"timing\":",
+            Field::StartedAt => ",\"started_at\":",
+            Field::FinishedAt => ",\"finished_at\":",
+            Field::SizeWire => ",\"size_wire\":",
+            Field::SizeBody => ",\"size_body\":",
+            Field::Truncated => ",\"truncated\":",
+            Field::BodySha256 => ",\"body_sha256\":",
+            Field::Title => ",\"title\":",
+            Field::Fields => ",\"fields\":",
+            Field::Headers => ",\"headers\":",
+            Field::Body => ",\"body\":",
+            Field::BodyB64 => ",\"body_b64\":",
+            Field::BodyPath => ",\"body_path\":",
+            Field::Resumed => ",\"resumed\":",
         }
     }
 
@@ -162,6 +168,7 @@ impl Field {
     }
 
     /// Its value in this row; `None` for a key that the row does not have (only the body fields).
+    #[inline(always)] // For `object::Line::field`.
     pub(super) fn value<'a>(self, row: &'a Row<'_>) -> Option<Value<'a>> {
         let record = row.record;
         Some(match self {

@@ -10,8 +10,9 @@
 //! one. The file is locked for the whole run; a second run on it gets [`Error::Locked`](crate::error::Error::Locked).
 //!
 //! What is where: `fields` the keys of a row, `value` what they hold, `parts` those values that have structure, `json`,
-//! `digits` and `timestamp` their bytes; `encode` JSONL, JSON and CSV, `writer` the thread, `journal` scan and repair, `lines`
-//! the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w` format.
+//! `digits` and `timestamp` their bytes; `object` a row of JSON, `encode` JSONL, JSON and CSV, `writer` the thread, `journal`
+//! scan and repair, `lines` the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w`
+//! format.
 
 mod body;
 mod digits;
@@ -20,6 +21,7 @@ mod fields;
 mod journal;
 mod json;
 mod lines;
+mod object;
 mod open;
 mod parts;
 mod target;

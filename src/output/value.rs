@@ -52,6 +52,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends the value as JSON.
+    #[inline(always)] // For `object::Line::field`.
     pub(super) fn write_json(self, attempts: Attempts, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.extend_from_slice(b"null"),
