@@ -68,8 +68,8 @@ pub(super) fn unattempted(
     }
 }
 
-fn empty(job: &Job, style: Style) -> Record {
-    Record {
+fn empty(job: &Job, style: Style) -> Box<Record> {
+    Box::new(Record {
         v: 1,
         id: job.id,
         seq: job.seq,
@@ -106,7 +106,7 @@ fn empty(job: &Job, style: Style) -> Record {
         headers: None,
         body: BodyField::None,
         resumed: style.resumed,
-    }
+    })
 }
 
 fn fill(record: &mut Record, end: End, style: Style) -> Bytes {

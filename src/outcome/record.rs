@@ -101,8 +101,8 @@ pub struct Record {
 /// A record with the bytes behind it; the writer stores the bytes as `--body` says.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// The row.
-    pub record: Record,
+    /// The row; large, and handed on from the attempt to the writer.
+    pub record: Box<Record>,
     /// The decoded response body; empty when there was no answer.
     pub body: Bytes,
 }

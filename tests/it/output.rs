@@ -59,7 +59,7 @@ pub(crate) fn finished(seq: u64, outcome: Outcome, title: &str, body: &'static s
         resumed: false,
     };
     Finished {
-        record,
+        record: Box::new(record),
         body: Bytes::from_static(body.as_bytes()),
     }
 }
