@@ -1,3 +1,4 @@
+use super::super::head::HEAD_MAX;
 use super::*;
 use crate::secret::Secret;
 use proptest::prelude::*;

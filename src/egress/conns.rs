@@ -2,16 +2,17 @@
 //!
 //! The key holds the proxy's identity and the session, so that no target sees two identities on one connection. A connection
 //! that a probe opened has served nobody yet and may be taken by any session. The newest connection of a key is used first (the
-//! others may then age out); over all keys the oldest goes when there are too many. An HTTP/1 connection with its state and
-//! buffers ready to go costs some 25 kB, so only the newest few stay like that: the others are cooled down to the bare stream,
-//! which costs a rebuild of about a microsecond when it is used again.
+//! others may then age out); over all keys the oldest goes when there are too many.
 //!
-//! There is no background task: what has aged is dropped when something else is stored or looked for.
+//! There is no background task: what has aged is dropped when something else is stored or looked for. Every fetch takes a
+//! connection and puts it back, so both are a look-up and a few links: the connections stand in a vector and are chained twice,
+//! by age and by key.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::job::HostKey;
@@ -19,8 +20,8 @@ use crate::proxy::ProxyId;
 
 /// Longest idle time. Servers commonly close at 60 or 75 s; losing that race costs a replay.
 const IDLE_MAX: Duration = Duration::from_secs(50);
-/// Connections kept warm: 512 x 25 kB is what the memory budget of a run has to spare.
-const WARM_MAX: usize = 512;
+/// No connection.
+const NONE: u32 = u32::MAX;
 
 /// Where a connection leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,15 +49,6 @@ pub(super) struct Key {
     pub(super) owner: Owner,
 }
 
-/// A connection that can be kept.
-pub(super) trait Idle: Sized {
-    /// True while it holds more memory than it has to.
-    fn is_warm(&self) -> bool;
-
-    /// Gives memory back; `None` when that shows it to be unusable.
-    fn cool(self) -> Option<Self>;
-}
-
 /// The store.
 pub(super) struct Conns<T> {
     max_idle: usize,
@@ -64,14 +56,24 @@ pub(super) struct Conns<T> {
 }
 
 struct Shelves<T> {
-    /// All connections, oldest first: the key is a running number.
-    by_age: BTreeMap<u64, Entry<T>>,
-    /// Numbers of each key's connections, oldest first.
-    by_key: HashMap<Key, VecDeque<u64>>,
-    next: u64,
-    warm: usize,
-    /// Everything older than this number is cool.
-    cool_below: u64,
+    places: Vec<Place<T>>,
+    /// A place without a connection; chained by `older`.
+    free: u32,
+    len: usize,
+    /// The newest connection of each key.
+    by_key: HashMap<Key, u32, RandomState>,
+    newest: u32,
+    oldest: u32,
+}
+
+struct Place<T> {
+    entry: Option<Entry<T>>,
+    /// Neighbours by age, over all keys.
+    newer: u32,
+    older: u32,
+    /// Neighbours by age among those of the same key.
+    above: u32,
+    below: u32,
 }
 
 struct Entry<T> {
@@ -80,17 +82,18 @@ struct Entry<T> {
     since: Instant,
 }
 
-impl<T: Idle> Conns<T> {
+impl<T> Conns<T> {
     /// A store for at most `max_idle` connections.
     pub(super) fn new(max_idle: usize) -> Self {
         Conns {
             max_idle,
             shelves: Mutex::new(Shelves {
-                by_age: BTreeMap::new(),
-                by_key: HashMap::new(),
-                next: 0,
-                warm: 0,
-                cool_below: 0,
+                places: Vec::new(),
+                free: NONE,
+                len: 0,
+                by_key: HashMap::default(),
+                newest: NONE,
+                oldest: NONE,
             }),
         }
     }
@@ -104,25 +107,11 @@ impl<T: Idle> Conns<T> {
         let mut closing = Vec::new();
         let mut shelves = self.lock();
         shelves.drop_aged(now, &mut closing);
-        while shelves.by_age.len() >= self.max_idle {
-            closing.extend(shelves.remove_oldest());
+        while shelves.len >= self.max_idle {
+            let oldest = shelves.oldest;
+            closing.extend(shelves.remove(oldest));
         }
-        let number = shelves.next;
-        shelves.next += 1;
-        shelves.warm += usize::from(conn.is_warm());
-        match shelves.by_key.get_mut(&key) {
-            Some(numbers) => numbers.push_back(number),
-            None => {
-                shelves.by_key.insert(key.clone(), VecDeque::from([number]));
-            }
-        }
-        let entry = Entry {
-            key,
-            conn,
-            since: now,
-        };
-        shelves.by_age.insert(number, entry);
-        shelves.cool_down(WARM_MAX);
+        shelves.add(key, conn, now);
         drop(shelves);
         drop(closing);
     }
@@ -131,25 +120,17 @@ impl<T: Idle> Conns<T> {
     pub(super) fn take(&self, key: &Key, now: Instant) -> Option<T> {
         let mut closing = Vec::new();
         let mut shelves = self.lock();
-        if shelves.by_age.is_empty() {
-            return None;
-        }
         shelves.drop_aged(now, &mut closing);
-        let numbers = shelves.by_key.get_mut(key)?;
-        let number = numbers.pop_back()?;
-        if numbers.is_empty() {
-            shelves.by_key.remove(key);
-        }
-        let entry = shelves.by_age.remove(&number)?;
-        shelves.warm -= usize::from(entry.conn.is_warm());
+        let at = shelves.by_key.get(key).copied();
+        let conn = at.and_then(|at| shelves.remove(at));
         drop(shelves);
         drop(closing);
-        Some(entry.conn)
+        conn
     }
 
     /// Connections kept now.
     pub(super) fn len(&self) -> usize {
-        self.lock().by_age.len()
+        self.lock().len
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves<T>> {
@@ -157,52 +138,95 @@ impl<T: Idle> Conns<T> {
     }
 }
 
-impl<T: Idle> Shelves<T> {
+impl<T> Shelves<T> {
+    fn place(&mut self, at: u32) -> Option<&mut Place<T>> {
+        self.places.get_mut(at as usize)
+    }
+
     fn drop_aged(&mut self, now: Instant, closing: &mut Vec<T>) {
-        while let Some((_, oldest)) = self.by_age.first_key_value()
-            && now.saturating_duration_since(oldest.since) > IDLE_MAX
+        let is_aged = |entry: &Entry<T>| now.saturating_duration_since(entry.since) > IDLE_MAX;
+        while let Some(place) = self.places.get(self.oldest as usize)
+            && place.entry.as_ref().is_some_and(is_aged)
         {
-            closing.extend(self.remove_oldest());
+            closing.extend(self.remove(self.oldest));
         }
     }
 
-    fn remove_oldest(&mut self) -> Option<T> {
-        let (number, entry) = self.by_age.pop_first()?;
-        self.forget(&entry.key, number);
-        self.warm -= usize::from(entry.conn.is_warm());
-        Some(entry.conn)
-    }
-
-    fn forget(&mut self, key: &Key, number: u64) {
-        if let Some(numbers) = self.by_key.get_mut(key) {
-            numbers.retain(|each| *each != number);
-            if numbers.is_empty() {
-                self.by_key.remove(key);
+    /// Adds a connection as the newest.
+    fn add(&mut self, key: Key, conn: T, since: Instant) {
+        let at = match self.free {
+            NONE => {
+                self.places.push(Place {
+                    entry: None,
+                    newer: NONE,
+                    older: NONE,
+                    above: NONE,
+                    below: NONE,
+                });
+                (self.places.len() - 1) as u32
             }
+            free => {
+                self.free = self.places[free as usize].older;
+                free
+            }
+        };
+        let below = match self.by_key.get_mut(&key) {
+            Some(newest) => std::mem::replace(newest, at),
+            None => {
+                self.by_key.insert(key.clone(), at);
+                NONE
+            }
+        };
+        let older = std::mem::replace(&mut self.newest, at);
+        self.places[at as usize] = Place {
+            entry: Some(Entry { key, conn, since }),
+            newer: NONE,
+            older,
+            above: NONE,
+            below,
+        };
+        if let Some(below) = self.place(below) {
+            below.above = at;
         }
+        match self.place(older) {
+            Some(older) => older.newer = at,
+            None => self.oldest = at,
+        }
+        self.len += 1;
     }
 
-    fn cool_down(&mut self, warm_max: usize) {
-        while self.warm > warm_max {
-            let oldest_warm = self
-                .by_age
-                .range(self.cool_below..)
-                .find_map(|(number, entry)| entry.conn.is_warm().then_some(*number));
-            let Some(number) = oldest_warm else {
-                return;
-            };
-            self.cool_below = number + 1;
-            self.warm -= 1;
-            let Some(Entry { key, conn, since }) = self.by_age.remove(&number) else {
-                return;
-            };
-            match conn.cool() {
-                Some(conn) => {
-                    self.by_age.insert(number, Entry { key, conn, since });
+    /// Takes out the connection at `at`, wherever it stands.
+    fn remove(&mut self, at: u32) -> Option<T> {
+        let free = self.free;
+        let place = self.place(at)?;
+        let entry = place.entry.take()?;
+        let (newer, older, above, below) = (place.newer, place.older, place.above, place.below);
+        place.older = free;
+        self.free = at;
+        match self.place(newer) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+        match self.place(older) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
+        }
+        if let Some(below) = self.place(below) {
+            below.above = above;
+        }
+        match self.place(above) {
+            Some(above) => above.below = below,
+            None if below == NONE => {
+                self.by_key.remove(&entry.key);
+            }
+            None => {
+                if let Some(newest) = self.by_key.get_mut(&entry.key) {
+                    *newest = below;
                 }
-                None => self.forget(&key, number),
             }
         }
+        self.len -= 1;
+        Some(entry.conn)
     }
 }
 

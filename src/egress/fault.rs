@@ -106,31 +106,18 @@ fn certificate(why: &CertificateError) -> String {
     }
 }
 
-/// An error of hyper while the head was awaited or the body was read.
-pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
-    if error.is_parse() {
-        return Fault::new(
-            phase,
-            FaultKind::Malformed,
-            format!("not an HTTP answer: {error}"),
-        );
+/// A failed read or write of HTTP. Inside TLS the library's own errors are within those of the stream.
+pub(super) fn from_stream(phase: Phase, error: &io::Error) -> Fault {
+    match error.get_ref() {
+        Some(inner) if inner.is::<rustls::Error>() => from_tls(phase, error),
+        _ => from_io(phase, error),
     }
+}
+
+/// An error of hyper, which speaks HTTP/2 here, while the head was awaited or the body was read.
+pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
     if let Some(io) = io_source(error) {
-        if io
-            .get_ref()
-            .is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            return from_tls(phase, io);
-        }
-        return match io.kind() {
-            // hyper's own framing errors: a bad chunk size, a chunk without its end.
-            ErrorKind::InvalidData | ErrorKind::InvalidInput => Fault::new(
-                phase,
-                FaultKind::Malformed,
-                format!("the framing is broken: {io}"),
-            ),
-            _ => from_io(phase, io),
-        };
+        return from_stream(phase, io);
     }
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return Fault::new(
@@ -139,7 +126,7 @@ pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
             "connection closed before the answer was whole",
         );
     }
-    // What is left is a stream or connection error of HTTP/2, and bytes on an idle HTTP/1 connection.
+    // What is left is a stream or connection error.
     match error.source() {
         Some(source) => Fault::new(phase, FaultKind::Reset, source.to_string()),
         None => Fault::new(phase, FaultKind::Malformed, error.to_string()),

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::conns::{Conns, Idle, Key, Owner, Route};
+use super::conns::{Conns, Key, Owner, Route};
 use super::cookies::Cookies;
 use super::dial::{Dialer, Report};
-use super::exchange::{Failure, H1, H2, Limits, Reach, Trace};
+use super::http2::H2;
 use super::request::{self, Form};
 use super::stream::{Stream, Tunnel};
 use super::tls::Tls;
-use super::{Egress, HttpVersions, Outgoing, ProbeReport, Settings, fault};
+use super::trace::{Failure, Limits, Reach, Trace};
+use super::{Egress, HttpVersions, Outgoing, ProbeReport, Settings, fault, http1};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::job::HostKey;
@@ -51,9 +52,9 @@ impl HyperEgress {
         self.conns.len()
     }
 
-    async fn attempt(&self, outgoing: &Outgoing, trace: &mut Trace) -> Result<(), Fault> {
-        let proxy = &*outgoing.proxy;
-        let target = HostKey::of(&outgoing.url).ok_or_else(|| {
+    async fn attempt(&self, outgoing: &Outgoing<'_>, trace: &mut Trace) -> Result<(), Fault> {
+        let proxy = outgoing.proxy;
+        let target = HostKey::of(outgoing.url).ok_or_else(|| {
             Fault::new(
                 Phase::Request,
                 FaultKind::Unsupported,
@@ -63,7 +64,7 @@ impl HyperEgress {
         let mut key = Key {
             proxy: proxy.id(),
             route: route(proxy, target),
-            owner: Owner::Session(outgoing.session.clone()),
+            owner: Owner::Session(outgoing.session.cloned()),
         };
         if let Some(conn) = self.find(&mut key, proxy.labels().rotation) {
             match self.over(conn, &key, outgoing, trace).await {
@@ -109,7 +110,7 @@ impl HyperEgress {
         &self,
         conn: Conn,
         key: &Key,
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         trace: &mut Trace,
     ) -> Result<(), Failure> {
         let https = matches!(&key.route, Route::Target(target) if target.https);
@@ -119,40 +120,40 @@ impl HyperEgress {
                 Route::Target(target) if target.https => {
                     Box::pin(self.secure(&target.host, *tunnel, trace)).await?
                 }
-                _ => Conn::H1(H1::open(Stream::clear(*tunnel)).await?),
+                _ => Conn::H1(Stream::Clear(*tunnel)),
             },
-            Conn::Cold(stream) => Conn::H1(H1::open(*stream).await?),
             ready => ready,
         };
         trace.verified = https && self.tls.verifies;
+        trace.forwarded = key.route == Route::Forward;
 
-        let form = match (&conn, &key.route) {
-            (Conn::H2(_), _) => Form::Http2,
-            (_, Route::Forward) => Form::Absolute,
-            (_, Route::Target(_)) => Form::Origin,
-        };
-        trace.forwarded = form == Form::Absolute;
         let own = outgoing.headers.get(http::header::COOKIE);
-        let session = outgoing.session.as_ref();
+        let session = outgoing.session;
         let elsewhere = outgoing.elsewhere;
         let cookie = self
             .cookies
-            .header(key.proxy, session, &outgoing.url, own, elsewhere);
-        let request = request::build(outgoing, form, self.limits.decode, cookie)?;
-        if let Some(clearance) = &outgoing.clearance {
-            trace.report.phase = Phase::Request;
-            clearance.wait().await;
-        }
+            .header(key.proxy, session, outgoing.url, own, elsewhere);
+        let decode = self.limits.decode;
         let kept = match conn {
-            Conn::H2(h2) => h2
-                .exchange(request, self.limits, trace)
-                .await?
-                .map(Conn::H2),
-            Conn::H1(h1) => h1
-                .exchange(request, self.limits, trace)
-                .await?
-                .map(Conn::H1),
-            Conn::Tunnel(_) | Conn::Cold(_) => None,
+            Conn::H1(stream) => {
+                let form = match key.route {
+                    Route::Forward => Form::Absolute,
+                    Route::Target(_) => Form::Origin,
+                };
+                let message = request::http1(outgoing, form, decode, cookie)?;
+                cleared(outgoing, trace).await;
+                http1::exchange(stream, message, self.limits, trace)
+                    .await?
+                    .map(Conn::H1)
+            }
+            Conn::H2(h2) => {
+                let request = request::http2(outgoing, decode, cookie)?;
+                cleared(outgoing, trace).await;
+                h2.exchange(request, self.limits, trace)
+                    .await?
+                    .map(Conn::H2)
+            }
+            Conn::Tunnel(_) => None,
         };
         if let Some(conn) = kept
             && outgoing.proxy.labels().rotation == Rotation::Fixed
@@ -169,7 +170,7 @@ impl HyperEgress {
         let shaken = self.tls.with_target(host, tunnel).await;
         trace.report.phases.tls = Some(started.elapsed());
         let stream = match shaken {
-            Ok(tls) => Stream::tls(Box::new(tls)),
+            Ok(tls) => Stream::Tls(Box::new(tls)),
             Err(fault) => {
                 // No request was written: a tunnel that died while it waited may be replaced.
                 let reach = if fault::is_hang_up(fault.kind) {
@@ -191,7 +192,7 @@ impl HyperEgress {
             )
             .into());
         }
-        Ok(Conn::H1(H1::open(stream).await?))
+        Ok(Conn::H1(stream))
     }
 }
 
@@ -228,7 +229,7 @@ impl Egress for HyperEgress {
         }
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Exchange {
+    async fn send(&self, outgoing: Outgoing<'_>) -> Exchange {
         let mut trace = Trace::default();
         let attempt = self.attempt(&outgoing, &mut trace);
         let result = match timeout_at(outgoing.deadline, attempt).await {
@@ -236,11 +237,19 @@ impl Egress for HyperEgress {
             Err(_) => trace.time_out(),
         };
         if let Some(headers) = trace.headers() {
-            let session = outgoing.session.as_ref();
+            let session = outgoing.session;
             self.cookies
-                .absorb(outgoing.proxy.id(), session, &outgoing.url, headers);
+                .absorb(outgoing.proxy.id(), session, outgoing.url, headers);
         }
         trace.into_exchange(result)
+    }
+}
+
+/// Waits until the limits let the request be written.
+async fn cleared(outgoing: &Outgoing<'_>, trace: &mut Trace) {
+    if let Some(clearance) = &outgoing.clearance {
+        trace.report.phase = Phase::Request;
+        clearance.wait().await;
     }
 }
 
@@ -254,7 +263,7 @@ fn route(proxy: &Proxy, target: HostKey) -> Route {
 }
 
 /// True when a kept connection failed in a way that says nothing about proxy or target.
-fn may_replay(failure: &Failure, outgoing: &Outgoing) -> bool {
+fn may_replay(failure: &Failure, outgoing: &Outgoing<'_>) -> bool {
     match failure.reach {
         Reach::Unsent => true,
         Reach::Unanswered => outgoing.method.is_idempotent(),
@@ -266,10 +275,8 @@ fn may_replay(failure: &Failure, outgoing: &Outgoing) -> bool {
 enum Conn {
     /// Probed: nothing has been sent to the target, not even TLS.
     Tunnel(Box<Tunnel>),
-    /// HTTP/1 was spoken; the state for it has to be built again.
-    Cold(Box<Stream>),
     /// HTTP/1, ready to send.
-    H1(Box<H1>),
+    H1(Stream),
     /// HTTP/2.
     H2(H2),
 }
@@ -278,22 +285,8 @@ impl Conn {
     fn is_alive(&mut self) -> bool {
         match self {
             Conn::Tunnel(tunnel) => tunnel.is_quiet(),
-            Conn::Cold(stream) => stream.is_quiet(),
-            Conn::H1(h1) => h1.is_alive(),
+            Conn::H1(stream) => stream.is_quiet(),
             Conn::H2(h2) => h2.is_alive(),
-        }
-    }
-}
-
-impl Idle for Conn {
-    fn is_warm(&self) -> bool {
-        matches!(self, Conn::H1(_))
-    }
-
-    fn cool(self) -> Option<Self> {
-        match self {
-            Conn::H1(h1) => h1.into_stream().map(|stream| Conn::Cold(Box::new(stream))),
-            cool => Some(cool),
         }
     }
 }

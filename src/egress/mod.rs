@@ -17,14 +17,18 @@ mod cookies;
 mod decode;
 mod dial;
 mod direct;
-mod exchange;
 mod fault;
+mod framing;
+mod head;
+mod http1;
+mod http2;
 mod hyper_egress;
 mod request;
 mod resolve;
 mod socks;
 mod stream;
 mod tls;
+mod trace;
 
 pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list};
@@ -59,26 +63,26 @@ pub trait Egress: Send + Sync + 'static {
     ) -> impl Future<Output = ProbeReport> + Send;
 
     /// Sends one request through one proxy and reads the answer; redirects are not followed.
-    fn send(&self, outgoing: Outgoing) -> impl Future<Output = Exchange> + Send;
+    fn send(&self, outgoing: Outgoing<'_>) -> impl Future<Output = Exchange> + Send;
 }
 
 /// One request, bound to its proxy.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct Outgoing<'a> {
     /// Through whom.
-    pub proxy: Arc<Proxy>,
+    pub proxy: &'a Proxy,
     /// Request method.
-    pub method: Method,
+    pub method: &'a Method,
     /// Where to.
-    pub url: Url,
+    pub url: &'a Url,
     /// Headers to send, besides what HTTP needs.
-    pub headers: HeaderMap,
+    pub headers: &'a HeaderMap,
     /// Request body, empty for none.
-    pub body: Bytes,
+    pub body: &'a Bytes,
     /// A redirect has led away from the first host: the user's literal cookies were not meant for this one.
     pub elsewhere: bool,
     /// Cookies and connections are kept apart by (proxy identity, session).
-    pub session: Option<Arc<str>>,
+    pub session: Option<&'a Arc<str>>,
     /// Limit for TCP connect to the proxy; the handshake has the same again.
     pub connect_timeout: Duration,
     /// When the exchange has to be over, body included.

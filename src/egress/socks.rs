@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::connect::looks_like;
 use super::fault;
+use super::head::looks_like;
 use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::Credentials;
 

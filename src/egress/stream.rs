@@ -1,13 +1,10 @@
 //! The byte streams of the path out: to the proxy, through it, and inside TLS with the target.
 //!
 //! Closed enums rather than boxed trait objects: reads and writes of the hot path are direct calls, and an idle connection is
-//! one small allocation. [`Prefixed`] gives back bytes that came behind a handshake; [`Stream`] counts what the peer sent, which
-//! is how a stale connection (not one byte) is told from a broken answer.
+//! one small allocation. [`Prefixed`] gives back bytes that came behind a handshake.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
@@ -49,51 +46,36 @@ pub(super) type Tunnel = Prefixed<ProxyIo>;
 
 /// What HTTP is spoken over.
 #[derive(Debug)]
-pub(super) struct Stream {
-    io: Layer,
-    /// Bytes of HTTP received so far; shared because hyper does not show the stream it owns.
-    received: Arc<AtomicU64>,
-}
-
-#[derive(Debug)]
-enum Layer {
+pub(super) enum Stream {
+    /// HTTP in the clear.
     Clear(Tunnel),
+    /// HTTP inside TLS with the target.
     Tls(Box<TlsStream<Tunnel>>),
 }
 
 impl Stream {
-    /// HTTP in the clear.
-    pub(super) fn clear(tunnel: Tunnel) -> Self {
-        Stream {
-            io: Layer::Clear(tunnel),
-            received: Arc::default(),
-        }
-    }
-
-    /// HTTP inside TLS with the target.
-    pub(super) fn tls(tls: Box<TlsStream<Tunnel>>) -> Self {
-        Stream {
-            io: Layer::Tls(tls),
-            received: Arc::default(),
-        }
-    }
-
-    /// The running count of HTTP bytes received (TLS records of their own do not count).
-    pub(super) fn received(&self) -> Arc<AtomicU64> {
-        self.received.clone()
-    }
-
     /// True when TLS with the target agreed on HTTP/2.
     pub(super) fn is_h2(&self) -> bool {
-        match &self.io {
-            Layer::Clear(_) => false,
-            Layer::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        match self {
+            Stream::Clear(_) => false,
+            Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 
     /// False when the peer has closed it or sent something nobody asked for.
     pub(super) fn is_quiet(&mut self) -> bool {
         is_quiet(self)
+    }
+
+    /// Ready when a read is worth the room it needs: when there is something to be read, as far as that can be seen from outside.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Clear(Prefixed {
+                prefix,
+                io: ProxyIo::Plain(tcp),
+            }) if prefix.is_empty() => tcp.poll_read_ready(cx),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -226,15 +208,10 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = match &mut this.io {
-            Layer::Clear(io) => Pin::new(io).poll_read(cx, buf),
-            Layer::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        };
-        let read = buf.filled().len() - before;
-        this.received.fetch_add(read as u64, Ordering::Relaxed);
-        polled
+        match self.get_mut() {
+            Stream::Clear(io) => Pin::new(io).poll_read(cx, buf),
+            Stream::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
     }
 }
 
@@ -244,9 +221,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
-            Layer::Clear(io) => Pin::new(io).poll_write(cx, buf),
-            Layer::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        match self.get_mut() {
+            Stream::Clear(io) => Pin::new(io).poll_write(cx, buf),
+            Stream::Tls(io) => Pin::new(io).poll_write(cx, buf),
         }
     }
 
@@ -255,30 +232,30 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
-            Layer::Clear(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Layer::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        match self.get_mut() {
+            Stream::Clear(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Stream::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Layer::Clear(io) => io.is_write_vectored(),
-            Layer::Tls(io) => io.is_write_vectored(),
+        match self {
+            Stream::Clear(io) => io.is_write_vectored(),
+            Stream::Tls(io) => io.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Layer::Clear(io) => Pin::new(io).poll_flush(cx),
-            Layer::Tls(io) => Pin::new(io).poll_flush(cx),
+        match self.get_mut() {
+            Stream::Clear(io) => Pin::new(io).poll_flush(cx),
+            Stream::Tls(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Layer::Clear(io) => Pin::new(io).poll_shutdown(cx),
-            Layer::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        match self.get_mut() {
+            Stream::Clear(io) => Pin::new(io).poll_shutdown(cx),
+            Stream::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One attempt: a job through its leased proxy, redirects followed on the same proxy, each hop judged.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use tokio::time::Instant as TokioInstant;
 use url::Url;
 
@@ -12,7 +13,7 @@ use super::pending::{Answer, End, Pending};
 use crate::ban::{Judge, Seen};
 use crate::egress::{Clearance, Egress, Outgoing};
 use crate::exchange::{Exchange, Phases, Response};
-use crate::job::HostKey;
+use crate::job::{HostKey, RequestSpec};
 use crate::limit::Limiter;
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Lease;
@@ -56,11 +57,11 @@ pub(super) async fn attempt<E: Egress>(
     let started = TokioInstant::now();
     let deadline = started + context.settings.max_time;
     let mut paced = Duration::ZERO;
-    let end = match job.job.target.clone() {
+    let end = match &job.job.target {
         Ok(url) => follow(&context, &job, &lease, url, deadline, &mut paced).await,
         Err(why) => {
             // Invalid targets are answered before dispatch; a fault here keeps the record honest all the same.
-            let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.into_string());
+            let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.to_string());
             let verdict = Verdict::new(Outcome::InvalidUrl, Blame::Target);
             unanswered(&lease, verdict, fault, Exchangeless::default(), Vec::new())
         }
@@ -119,29 +120,25 @@ async fn follow<E: Egress>(
     context: &Arc<Context<E>>,
     job: &Pending,
     lease: &Lease,
-    mut url: Url,
+    first: &Url,
     deadline: TokioInstant,
     paced: &mut Duration,
 ) -> End {
-    let mut request = Hop {
-        method: job.job.request.method.clone(),
-        headers: job.job.request.headers.clone(),
-        body: job.job.request.body.clone(),
-    };
+    let mut request = Cow::Borrowed(&*job.job.request);
+    let mut url = Cow::Borrowed(first);
     let mut redirects = Vec::new();
     let mut host = job.host;
-    let first = url.clone();
     loop {
         let exchange = context
             .egress
             .send(Outgoing {
-                proxy: lease.proxy.clone(),
-                method: request.method.clone(),
-                url: url.clone(),
-                headers: request.headers.clone(),
-                body: request.body.clone(),
-                elsewhere: leads_away(&first, &url),
-                session: job.session.clone(),
+                proxy: &lease.proxy,
+                method: &request.method,
+                url: &url,
+                headers: &request.headers,
+                body: &request.body,
+                elsewhere: leads_away(first, &url),
+                session: job.session.as_ref(),
                 connect_timeout: lease.connect_timeout,
                 deadline,
                 clearance: clearance(context, host, lease.idx.number()),
@@ -178,7 +175,7 @@ async fn follow<E: Egress>(
         };
         let Some(target) = target else {
             let edge = context.judge.edge(&response.headers);
-            return answered(lease, verdict, url, response, edge, rest, redirects);
+            return answered(lease, verdict, &url, response, edge, rest, redirects);
         };
         redirects.push(RedirectHop {
             status: response.status.as_u16(),
@@ -200,8 +197,8 @@ async fn follow<E: Egress>(
                 return unanswered(lease, verdict, fault, rest, redirects);
             }
         };
-        request.turn(response.status, &url, &next);
-        url = next;
+        turn(&mut request, response.status, &url, &next);
+        url = Cow::Owned(next);
         let waits = TokioInstant::now();
         let admitted = pace(context, lease, &url, deadline).await;
         *paced += waits.elapsed();
@@ -218,7 +215,7 @@ async fn follow<E: Egress>(
 fn answered(
     lease: &Lease,
     verdict: Verdict,
-    url: Url,
+    url: &Url,
     response: Response,
     edge: Option<&'static str>,
     rest: Exchangeless,
@@ -230,7 +227,7 @@ fn answered(
         .and_then(|v| v.to_str().ok());
     let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
     let answer = Answer {
-        final_url: String::from(url).into_boxed_str(),
+        final_url: url.as_str().into(),
         sha256: text::sha256_hex(&response.body.bytes),
         title,
         response,
@@ -259,13 +256,6 @@ fn without_proxy(mut verdict: Verdict, proxy: &Proxy) -> Verdict {
     verdict
 }
 
-/// What changes from hop to hop.
-struct Hop {
-    method: Method,
-    headers: HeaderMap,
-    body: bytes::Bytes,
-}
-
 /// Headers that describe a body and go with it.
 const BODY_HEADERS: [HeaderName; 3] = [
     header::CONTENT_TYPE,
@@ -273,25 +263,25 @@ const BODY_HEADERS: [HeaderName; 3] = [
     header::TRANSFER_ENCODING,
 ];
 
-impl Hop {
-    /// Prepares the next hop: curl's and RFC 9110's method changes, and nothing secret to another site.
-    fn turn(&mut self, status: StatusCode, from: &Url, to: &Url) {
-        let drops_body = match status.as_u16() {
-            303 => !matches!(self.method, Method::GET | Method::HEAD),
-            301 | 302 => self.method == Method::POST,
-            _ => false,
-        };
-        if drops_body {
-            self.method = Method::GET;
-            self.body = bytes::Bytes::new();
-            for name in BODY_HEADERS {
-                self.headers.remove(name);
-            }
+/// Prepares the next hop: curl's and RFC 9110's method changes, and nothing secret to another site.
+fn turn(request: &mut Cow<'_, RequestSpec>, status: StatusCode, from: &Url, to: &Url) {
+    let drops_body = match status.as_u16() {
+        303 => !matches!(request.method, Method::GET | Method::HEAD),
+        301 | 302 => request.method == Method::POST,
+        _ => false,
+    };
+    if drops_body {
+        let request = request.to_mut();
+        request.method = Method::GET;
+        request.body = bytes::Bytes::new();
+        for name in BODY_HEADERS {
+            request.headers.remove(name);
         }
-        if HostKey::of(from) != HostKey::of(to) {
-            for name in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
-                self.headers.remove(name);
-            }
+    }
+    if HostKey::of(from) != HostKey::of(to) {
+        let request = request.to_mut();
+        for name in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
+            request.headers.remove(name);
         }
     }
 }

@@ -133,11 +133,11 @@ impl Bench {
         let exchange = self
             .egress
             .send(Outgoing {
-                proxy: lease.proxy.clone(),
-                method: method.clone(),
-                url: url.clone(),
-                headers: HeaderMap::new(),
-                body: Bytes::new(),
+                proxy: &lease.proxy,
+                method: &method,
+                url: &url,
+                headers: &HeaderMap::new(),
+                body: &Bytes::new(),
                 session: None,
                 connect_timeout: Duration::from_secs(5),
                 deadline: tokio::time::Instant::now() + self.patience,

@@ -73,7 +73,7 @@ pub(crate) struct Hit {
     pub(crate) elsewhere: bool,
 }
 
-type Script = Box<dyn Fn(&Outgoing, u16, usize) -> Reply + Send + Sync>;
+type Script = Box<dyn Fn(&Outgoing<'_>, u16, usize) -> Reply + Send + Sync>;
 
 /// Answers by script; `probe` says which proxies are alive.
 pub(crate) struct World {
@@ -91,7 +91,7 @@ type Reach = Box<dyn Fn(&HostKey) -> Result<(), (Phase, FaultKind)> + Send + Syn
 impl World {
     /// `script` gets the request, the proxy's number and how often this URL has been asked before.
     pub(crate) fn new(
-        script: impl Fn(&Outgoing, u16, usize) -> Reply + Send + Sync + 'static,
+        script: impl Fn(&Outgoing<'_>, u16, usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
         World {
             hits: Arc::default(),
@@ -166,7 +166,7 @@ impl Egress for World {
         }
     }
 
-    async fn send(&self, outgoing: Outgoing) -> Exchange {
+    async fn send(&self, outgoing: Outgoing<'_>) -> Exchange {
         let number = outgoing.proxy.port();
         let path = outgoing.url.path().to_owned();
         let before = {

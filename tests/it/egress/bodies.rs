@@ -73,7 +73,7 @@ async fn a_body_cut_by_the_other_side_is_a_truncated_answer_and_its_connection_i
         let server = closing(cut).await;
         let egress = egress(Settings::default());
         let exchange = egress
-            .send(get(&server.proxy(Scheme::Http), "http://target.test/"))
+            .send(get(&server.proxy(Scheme::Http), "http://target.test/").outgoing())
             .await;
         assert!(exchange.phases.body.is_some());
         let body = answer(exchange).body;
@@ -110,7 +110,7 @@ async fn the_deadline_cuts_a_slow_body_and_keeps_what_came() {
     .await;
     let mut out = get(&server.proxy(Scheme::Http), "http://target.test/");
     out.deadline = Instant::now() + Duration::from_millis(300);
-    let exchange = egress(Settings::default()).send(out).await;
+    let exchange = egress(Settings::default()).send(out.outgoing()).await;
     assert!(exchange.phases.body.unwrap() > Duration::from_millis(50));
     let body = answer(exchange).body;
     assert_eq!(
@@ -135,7 +135,7 @@ async fn the_cap_counts_decoded_bytes_so_a_bomb_stops_early() {
         let egress = egress(capped.clone());
         let body = answer(
             egress
-                .send(get(&server.proxy(Scheme::Http), "http://target.test/"))
+                .send(get(&server.proxy(Scheme::Http), "http://target.test/").outgoing())
                 .await,
         )
         .body;
@@ -159,7 +159,10 @@ async fn encoded_bodies_are_decoded_and_broken_ones_are_faults() {
         compressed: false,
         ..Settings::default()
     });
-    let response = answer(raw.send(get(&proxy, "http://target.test/")).await);
+    let response = answer(
+        raw.send(get(&proxy, "http://target.test/").outgoing())
+            .await,
+    );
     assert_eq!(&response.body.bytes[..], &encoded[..]);
     assert!(!server.requests()[1].contains("accept-encoding"));
 
@@ -180,7 +183,7 @@ async fn answers_without_a_body_have_none_whatever_they_announce() {
         for reused in [false, true] {
             let mut out = get(&proxy, "http://target.test/");
             out.method = method.clone();
-            let exchange = egress.send(out).await;
+            let exchange = egress.send(out.outgoing()).await;
             assert_eq!((exchange.reused, exchange.phases.body), (reused, None));
             let response = answer(exchange);
             assert_eq!(response.version, Version::HTTP_11);

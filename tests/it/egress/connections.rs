@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxywheel::egress::{CookieSource, Egress, Outgoing, Settings};
+use proxywheel::egress::{CookieSource, Egress, Settings};
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
 use proxywheel::secret::Secret;
 use tokio::sync::Notify;
 
-use super::fixture::{Conn, Server, answer, egress, get, host, ok, post};
+use super::fixture::{Ask, Conn, Server, answer, egress, get, host, ok, post};
 
 const URL: &str = "http://target.test/";
 
@@ -35,7 +35,7 @@ async fn a_kept_connection_is_used_again_unless_the_server_says_close() {
     for (path, reused) in [("a", false), ("b", true), ("c", true)] {
         // Through an HTTP proxy one connection serves any host.
         let exchange = egress_
-            .send(get(&proxy, &format!("http://{path}.test/")))
+            .send(get(&proxy, &format!("http://{path}.test/")).outgoing())
             .await;
         assert_eq!(exchange.reused, reused);
         assert_eq!(exchange.phases.connect.is_none(), reused);
@@ -48,7 +48,7 @@ async fn a_kept_connection_is_used_again_unless_the_server_says_close() {
             .await;
     let proxy = server.proxy(Scheme::Http);
     for _ in 0..2 {
-        answer(egress_.send(get(&proxy, URL)).await);
+        answer(egress_.send(get(&proxy, URL).outgoing()).await);
     }
     assert_eq!(server.connections(), [0, 1]);
 }
@@ -66,10 +66,13 @@ async fn sessions_do_not_share_connections_or_cookies() {
     for session in sessions {
         answer(
             egress
-                .send(Outgoing {
-                    session,
-                    ..get(&proxy, URL)
-                })
+                .send(
+                    Ask {
+                        session,
+                        ..get(&proxy, URL)
+                    }
+                    .outgoing(),
+                )
                 .await,
         );
     }
@@ -89,7 +92,11 @@ async fn literal_cookies_go_with_every_request() {
         cookies: vec![CookieSource::Literal(Secret::new("a=1"))],
         ..Settings::default()
     });
-    answer(egress.send(get(&server.proxy(Scheme::Http), URL)).await);
+    answer(
+        egress
+            .send(get(&server.proxy(Scheme::Http), URL).outgoing())
+            .await,
+    );
     assert!(server.requests()[0].contains("\r\ncookie: a=1\r\n"));
 }
 
@@ -98,8 +105,8 @@ async fn a_stale_connection_is_replaced_once_and_nobody_is_charged() {
     let server = hangs_up_on_the_second_request().await;
     let proxy = server.proxy(Scheme::Http);
     let egress = egress(Settings::default());
-    answer(egress.send(get(&proxy, URL)).await);
-    let exchange = egress.send(get(&proxy, URL)).await;
+    answer(egress.send(get(&proxy, URL).outgoing()).await);
+    let exchange = egress.send(get(&proxy, URL).outgoing()).await;
     assert!(exchange.sent && !exchange.reused);
     assert!(
         exchange.phases.connect.is_some(),
@@ -114,8 +121,8 @@ async fn a_request_that_may_have_been_read_is_not_repeated_unless_idempotent() {
     let server = hangs_up_on_the_second_request().await;
     let proxy = server.proxy(Scheme::Http);
     let egress = egress(Settings::default());
-    answer(egress.send(get(&proxy, URL)).await);
-    let exchange = egress.send(post(&proxy, URL)).await;
+    answer(egress.send(get(&proxy, URL).outgoing()).await);
+    let exchange = egress.send(post(&proxy, URL).outgoing()).await;
     assert!(exchange.sent && exchange.reused);
     let fault = exchange.result.unwrap_err();
     assert_eq!(
@@ -132,7 +139,7 @@ async fn a_fresh_connection_that_fails_is_not_replayed() {
     })
     .await;
     let exchange = egress(Settings::default())
-        .send(get(&server.proxy(Scheme::Http), URL))
+        .send(get(&server.proxy(Scheme::Http), URL).outgoing())
         .await;
     assert_eq!(exchange.result.unwrap_err().kind, FaultKind::Closed);
     assert_eq!(server.requests().len(), 1);
@@ -149,8 +156,8 @@ async fn an_answer_that_breaks_off_in_its_head_is_not_replayed() {
     .await;
     let proxy = server.proxy(Scheme::Http);
     let egress = egress(Settings::default());
-    answer(egress.send(get(&proxy, URL)).await);
-    let exchange = egress.send(get(&proxy, URL)).await;
+    answer(egress.send(get(&proxy, URL).outgoing()).await);
+    let exchange = egress.send(get(&proxy, URL).outgoing()).await;
     assert!(exchange.reused && exchange.result.is_err());
     assert_eq!(server.requests().len(), 2);
 }
@@ -172,14 +179,14 @@ async fn a_connection_closed_while_idle_is_never_written_to() {
     .await;
     let proxy = server.proxy(Scheme::Http);
     let egress = egress(Settings::default());
-    answer(egress.send(get(&proxy, URL)).await);
+    answer(egress.send(get(&proxy, URL).outgoing()).await);
     assert_eq!(egress.idle_connections(), 1);
     close.notify_one();
     closed.notified().await;
     // The close is in the socket by now; the runtime has to look at its sockets once to know.
     tokio::time::sleep(Duration::from_millis(1)).await;
     // Not even for a request that could not be repeated.
-    let exchange = egress.send(post(&proxy, URL)).await;
+    let exchange = egress.send(post(&proxy, URL).outgoing()).await;
     assert!(!exchange.reused);
     answer(exchange);
     assert_eq!(server.connections(), [0, 1]);
@@ -195,15 +202,14 @@ async fn a_probed_connection_serves_the_first_request_of_any_session() {
         .await;
     report.result.unwrap();
     assert!(report.phases.connect.is_some());
-    let out = Outgoing {
-        elsewhere: false,
+    let out = Ask {
         session: Some("s".into()),
         ..get(&proxy, URL)
     };
-    let exchange = egress.send(out).await;
+    let exchange = egress.send(out.outgoing()).await;
     assert_eq!((exchange.reused, exchange.phases.connect), (false, None));
     answer(exchange);
-    let exchange = egress.send(get(&proxy, URL)).await;
+    let exchange = egress.send(get(&proxy, URL).outgoing()).await;
     assert!(
         exchange.phases.connect.is_some(),
         "by now it belongs to session s"
@@ -238,7 +244,7 @@ async fn a_rotating_endpoint_gets_a_connection_per_request() {
         .result
         .unwrap();
     for _ in 0..3 {
-        answer(egress.send(get(&proxy, URL)).await);
+        answer(egress.send(get(&proxy, URL).outgoing()).await);
     }
     // The first is the probed one.
     assert_eq!(server.connections(), [0, 1, 2]);

@@ -173,25 +173,52 @@ pub(crate) fn egress(settings: Settings) -> HyperEgress {
     .unwrap()
 }
 
+/// A request that owns what [`Outgoing`] borrows.
+pub(crate) struct Ask {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) deadline: Instant,
+}
+
+impl Ask {
+    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing {
+            proxy: &self.proxy,
+            method: &self.method,
+            url: &self.url,
+            headers: &self.headers,
+            body: &self.body,
+            elsewhere: false,
+            session: self.session.as_ref(),
+            connect_timeout: self.connect_timeout,
+            deadline: self.deadline,
+            clearance: None,
+        }
+    }
+}
+
 /// A GET of `url` with ten seconds for it.
-pub(crate) fn get(proxy: &Arc<Proxy>, url: &str) -> Outgoing {
-    Outgoing {
+pub(crate) fn get(proxy: &Arc<Proxy>, url: &str) -> Ask {
+    Ask {
         proxy: proxy.clone(),
         method: Method::GET,
         url: Url::parse(url).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::new(),
-        elsewhere: false,
         session: None,
         connect_timeout: Duration::from_secs(5),
         deadline: Instant::now() + Duration::from_secs(10),
-        clearance: None,
     }
 }
 
 /// A POST of `url` with a body.
-pub(crate) fn post(proxy: &Arc<Proxy>, url: &str) -> Outgoing {
-    Outgoing {
+pub(crate) fn post(proxy: &Arc<Proxy>, url: &str) -> Ask {
+    Ask {
         method: Method::POST,
         body: Bytes::from_static(b"payload"),
         ..get(proxy, url)
@@ -200,7 +227,9 @@ pub(crate) fn post(proxy: &Arc<Proxy>, url: &str) -> Outgoing {
 
 /// Sends a GET of `url` under the default settings.
 pub(crate) async fn fetch(proxy: &Arc<Proxy>, url: &str) -> Exchange {
-    egress(Settings::default()).send(get(proxy, url)).await
+    egress(Settings::default())
+        .send(get(proxy, url).outgoing())
+        .await
 }
 
 /// The answer of an exchange that has one.

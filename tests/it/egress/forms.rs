@@ -129,7 +129,7 @@ async fn a_closed_port_is_refused_and_a_mute_proxy_times_out_in_its_phase() {
         let mut out = get(&proxy, url);
         out.connect_timeout = Duration::from_millis(50);
         out.deadline = Instant::now() + Duration::from_millis(200);
-        let exchange = egress.send(out).await;
+        let exchange = egress.send(out.outgoing()).await;
         assert_eq!(exchange.sent, sent);
         let fault = exchange.result.unwrap_err();
         assert_eq!((fault.phase, fault.kind), (phase, FaultKind::Timeout));

@@ -4,5 +4,6 @@ mod bodies;
 mod connections;
 mod fixture;
 mod forms;
+mod http1;
 mod lists;
 mod tls;

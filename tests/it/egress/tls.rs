@@ -89,7 +89,9 @@ async fn https_goes_through_a_tunnel_whose_answer_claimed_a_length() {
         cacert: identity.path(),
         ..Settings::default()
     });
-    let exchange = egress.send(get(&proxy, "https://target.test/x")).await;
+    let exchange = egress
+        .send(get(&proxy, "https://target.test/x").outgoing())
+        .await;
     assert!(exchange.verified && exchange.sent);
     assert_eq!(exchange.connect_status, Some(200));
     assert!(exchange.phases.proxy_handshake.is_some() && exchange.phases.tls.is_some());
@@ -105,11 +107,15 @@ async fn https_goes_through_a_tunnel_whose_answer_claimed_a_length() {
         "{request}"
     );
 
-    let exchange = egress.send(get(&proxy, "https://target.test/y")).await;
+    let exchange = egress
+        .send(get(&proxy, "https://target.test/y").outgoing())
+        .await;
     assert!(exchange.reused && exchange.verified && exchange.connect_status.is_none());
     answer(exchange);
     // A tunnel leads to one target only.
-    let exchange = egress.send(get(&proxy, "https://other.test/")).await;
+    let exchange = egress
+        .send(get(&proxy, "https://other.test/").outgoing())
+        .await;
     assert_eq!(exchange.result.unwrap_err().kind, FaultKind::Certificate);
 }
 
@@ -119,7 +125,7 @@ async fn a_certificate_that_does_not_verify_is_a_fault_unless_the_user_does_not_
     let server = identity.serve(Where::Target).await;
     let proxy = server.proxy(Scheme::Http);
     let exchange = egress(Settings::default())
-        .send(get(&proxy, "https://target.test/"))
+        .send(get(&proxy, "https://target.test/").outgoing())
         .await;
     assert!(!exchange.sent && !exchange.verified);
     let fault = exchange.result.unwrap_err();
@@ -132,7 +138,9 @@ async fn a_certificate_that_does_not_verify_is_a_fault_unless_the_user_does_not_
         insecure: true,
         ..Settings::default()
     });
-    let exchange = careless.send(get(&proxy, "https://target.test/")).await;
+    let exchange = careless
+        .send(get(&proxy, "https://target.test/").outgoing())
+        .await;
     assert!(!exchange.verified);
     answer(exchange);
 }
@@ -147,7 +155,7 @@ async fn a_tunnel_that_leads_to_no_tls_is_a_tls_fault() {
     })
     .await;
     let exchange = egress(Settings::default())
-        .send(get(&server.proxy(Scheme::Http), "https://target.test/"))
+        .send(get(&server.proxy(Scheme::Http), "https://target.test/").outgoing())
         .await;
     let fault = exchange.result.unwrap_err();
     assert_eq!(
@@ -187,7 +195,7 @@ async fn an_https_proxy_is_verified_by_its_own_authorities() {
         ),
     ] {
         let exchange = egress(settings)
-            .send(get(&proxy, "http://target.test/"))
+            .send(get(&proxy, "http://target.test/").outgoing())
             .await;
         assert!(exchange.phases.proxy_handshake.is_some() && !exchange.verified);
         match exchange.result {
@@ -231,7 +239,9 @@ async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
     };
     let egress = HyperEgress::new(settings.clone()).unwrap();
     for reused in [false, true] {
-        let exchange = egress.send(get(&proxy, "https://target.test/x")).await;
+        let exchange = egress
+            .send(get(&proxy, "https://target.test/x").outgoing())
+            .await;
         assert_eq!((exchange.reused, exchange.verified), (reused, true));
         let response = answer(exchange);
         assert_eq!(response.version, Version::HTTP_2);
@@ -248,7 +258,7 @@ async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
     })
     .unwrap();
     let exchange = only2
-        .send(get(&server.proxy(Scheme::Http), "https://target.test/"))
+        .send(get(&server.proxy(Scheme::Http), "https://target.test/").outgoing())
         .await;
     let fault = exchange.result.unwrap_err();
     assert_eq!(fault.phase, Phase::Tls);
@@ -284,7 +294,7 @@ async fn no_tls_session_is_resumed() {
     for _ in 0..2 {
         answer(
             egress
-                .send(get(&server.proxy(Scheme::Http), "https://target.test/"))
+                .send(get(&server.proxy(Scheme::Http), "https://target.test/").outgoing())
                 .await,
         );
     }

@@ -1,0 +1,229 @@
+//! One request and its answer over one HTTP/1 connection.
+//!
+//! Written for this one use rather than taken from an HTTP library: there one request costs a channel, two futures that wake each
+//! other and buffers that stay with the connection, about three times the instructions of what is here (benches/README.md). Here
+//! the task that waits for the answer reads it, an idle connection is the bare stream, and a buffer exists only while there is
+//! something in it.
+//!
+//! Request and answer travel at the same time: a server may answer, and hang up, before it has read the whole request. No
+//! pipelining, no upgrade.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{StatusCode, Version};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::Instant;
+
+use super::fault;
+use super::framing::{Framing, Piece, keeps_alive};
+use super::head::{self, Head, NoHead, Scan};
+use super::request::Message;
+use super::stream::Stream;
+use super::trace::{Failure, Limits, Reach, Trace, undecodable};
+use crate::outcome::{Fault, FaultKind, Phase};
+
+/// First read: most answers come whole in one.
+const READ_FIRST: usize = 16 * 1024;
+/// Later reads, of bodies that are longer.
+const READ_MORE: usize = 64 * 1024;
+/// A smaller piece of a body is copied: it would keep the whole buffer it was read into.
+const SHARED_MIN: usize = READ_FIRST / 4;
+
+/// Sends `message` over `stream` and reads the answer into `trace`. Gives the connection back when it can be used again.
+pub(super) async fn exchange(
+    stream: Stream,
+    message: Message,
+    limits: Limits,
+    trace: &mut Trace,
+) -> Result<Option<Stream>, Failure> {
+    let started = Instant::now();
+    let sent_before = std::mem::replace(&mut trace.sent, true);
+    trace.report.phase = Phase::Headers;
+    let to_head = message.to_head;
+    let mut wire = Wire {
+        stream,
+        message,
+        written: 0,
+        flushed: false,
+        lost: None,
+        buf: BytesMut::new(),
+    };
+    let head = match read_head(&mut wire).await {
+        Ok(head) => head,
+        Err(failure) => {
+            if failure.reach == Reach::Unsent {
+                trace.sent = sent_before;
+            }
+            return Err(failure);
+        }
+    };
+    let framing = Framing::of(head.status, to_head, &head.headers)
+        .map_err(|broken| malformed(Phase::Headers, broken.0))?;
+    let reusable = keeps_alive(head.minor, &head.headers) && head.status != 101;
+    let whole = read_body(&mut wire, head, framing, started, limits, trace).await?;
+    let reusable = reusable && whole && wire.flushed && wire.buf.is_empty();
+    Ok(reusable.then_some(wire.stream))
+}
+
+async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
+    let no_head = |NoHead(why): NoHead| malformed(Phase::Headers, why);
+    let mut scan = Scan::default();
+    let mut silent = true;
+    loop {
+        match wire.fill(READ_FIRST).await {
+            Ok(0) => return Err(wire.unanswered(silent, None)),
+            Ok(_) => silent = false,
+            Err(error) => return Err(wire.unanswered(silent, Some(&error))),
+        }
+        loop {
+            head::skip_line_breaks(&mut wire.buf);
+            let Some(end) = scan.end(&wire.buf).map_err(no_head)? else {
+                break;
+            };
+            // Copied: headers may be kept, and the buffer belongs to the body.
+            let bytes = Bytes::copy_from_slice(&wire.buf[..end]);
+            wire.buf.advance(end);
+            let head = head::parse(&bytes).map_err(no_head)?;
+            // Whatever is said before the answer is not kept (100 Continue, 103 Early Hints).
+            if !matches!(head.status, 100 | 102..=199) {
+                return Ok(head);
+            }
+            scan = Scan::default();
+        }
+    }
+}
+
+/// True when the body came whole.
+async fn read_body(
+    wire: &mut Wire,
+    head: Head,
+    mut framing: Framing,
+    started: Instant,
+    limits: Limits,
+    trace: &mut Trace,
+) -> Result<bool, Fault> {
+    let version = if head.minor == 0 {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    };
+    let status = StatusCode::from_u16(head.status)
+        .map_err(|_| malformed(Phase::Headers, "has a broken status line"))?;
+    let head = (status, version, head.headers);
+    let answer = trace.answered(head, framing.length(), started, limits)?;
+    loop {
+        match framing
+            .next(&mut wire.buf)
+            .map_err(|broken| malformed(Phase::Body, broken.0))?
+        {
+            Piece::Data(data) => {
+                let data = if data.len() < SHARED_MIN {
+                    Bytes::copy_from_slice(&data)
+                } else {
+                    data
+                };
+                if !answer.body.push(data).map_err(undecodable)? {
+                    return Ok(false);
+                }
+            }
+            Piece::End => break,
+            Piece::More => match wire.fill(READ_MORE).await {
+                Ok(0) if framing == Framing::UntilClose => break,
+                Ok(0) => return Ok(answer.cut_short()),
+                Ok(_) => {}
+                Err(error) => return answer.cut(fault::from_stream(Phase::Body, &error)),
+            },
+        }
+    }
+    let whole = answer.body.finish().map_err(undecodable)?;
+    trace.body_is_over(Instant::now());
+    Ok(whole)
+}
+
+fn malformed(phase: Phase, why: &str) -> Fault {
+    Fault::new(phase, FaultKind::Malformed, format!("the answer {why}"))
+}
+
+/// Both directions of the connection during an exchange.
+struct Wire {
+    stream: Stream,
+    message: Message,
+    /// Bytes of the message that were written.
+    written: usize,
+    /// All of it was, and nothing is held back.
+    flushed: bool,
+    /// Why no more can be written. What the other side said before it hung up is read all the same.
+    lost: Option<io::Error>,
+    /// Read, and not yet taken.
+    buf: BytesMut,
+}
+
+impl Wire {
+    /// Reads more, `room` bytes at most, while what is left of the message is written. 0 is the end of the stream.
+    async fn fill(&mut self, room: usize) -> io::Result<usize> {
+        poll_fn(|cx| {
+            if !self.flushed && self.lost.is_none() {
+                match self.poll_send(cx) {
+                    Poll::Ready(Ok(())) => self.flushed = true,
+                    Poll::Ready(Err(error)) => self.lost = Some(error),
+                    Poll::Pending => {}
+                }
+            }
+            let read = self.poll_read(room, cx);
+            // Nothing to wait for: the other side is gone and has said nothing.
+            if read.is_pending()
+                && let Some(error) = &self.lost
+            {
+                return Poll::Ready(Err(error.kind().into()));
+            }
+            read
+        })
+        .await
+    }
+
+    fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Room is made when there is something for it: most of the time all requests wait.
+        ready!(self.stream.poll_readable(cx))?;
+        if self.buf.len() == self.buf.capacity() {
+            self.buf.reserve(room);
+        }
+        pin!(self.stream.read_buf(&mut self.buf)).poll(cx)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.message.from(self.written) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// The stream has ended, or failed with `error`, before the head of the answer was whole; `silent` when not a byte had come.
+    fn unanswered(&self, silent: bool, error: Option<&io::Error>) -> Failure {
+        let fault = match error.or(self.lost.as_ref()) {
+            Some(error) => fault::from_stream(Phase::Headers, error),
+            None => Fault::new(
+                Phase::Headers,
+                FaultKind::Closed,
+                if silent {
+                    "connection closed before the answer"
+                } else {
+                    "connection closed before the answer was whole"
+                },
+            ),
+        };
+        let reach = match (silent, fault::is_hang_up(fault.kind)) {
+            (true, true) if self.written == 0 => Reach::Unsent,
+            (true, true) => Reach::Unanswered,
+            _ => Reach::Answered,
+        };
+        Failure { fault, reach }
+    }
+}

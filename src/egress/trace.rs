@@ -1,0 +1,185 @@
+//! What becomes known of an exchange while it goes on, so that a deadline which cuts it short loses nothing of it.
+
+use http::{HeaderMap, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::collect::Collector;
+use super::decode::Broken;
+use super::dial::Report;
+use super::fault;
+use crate::exchange::{Exchange, Response, Truncation};
+use crate::outcome::{Fault, FaultKind, Phase};
+
+/// The story of an exchange so far.
+#[derive(Default)]
+pub(super) struct Trace {
+    pub(super) report: Report,
+    pub(super) verified: bool,
+    pub(super) forwarded: bool,
+    pub(super) reused: bool,
+    pub(super) sent: bool,
+    answer: Option<Answer>,
+}
+
+/// The answer so far.
+pub(super) struct Answer {
+    status: StatusCode,
+    version: Version,
+    headers: HeaderMap,
+    pub(super) body: Collector,
+    truncated: Option<Truncation>,
+    /// When the head was complete; `None` once the body is done or when there is none.
+    since: Option<Instant>,
+}
+
+/// What of the settings concerns the body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_filesize: u64,
+    pub(super) decode: bool,
+}
+
+impl Answer {
+    /// The connection broke within the body: what came is kept as an answer cut short, unless it broke in a way that makes it
+    /// worthless. Always `Ok(false)`, "not whole", or the fault.
+    pub(super) fn cut(&mut self, fault: Fault) -> Result<bool, Fault> {
+        match fault.kind {
+            FaultKind::Malformed | FaultKind::Tls | FaultKind::Certificate => Err(fault),
+            _ => Ok(self.cut_short()),
+        }
+    }
+
+    /// The connection ended within the body. `false`: not whole.
+    pub(super) fn cut_short(&mut self) -> bool {
+        self.truncated = Some(Truncation::Disconnect);
+        false
+    }
+}
+
+impl Trace {
+    /// Headers of the answer, as soon as there is one.
+    pub(super) fn headers(&self) -> Option<&HeaderMap> {
+        self.answer.as_ref().map(|answer| &answer.headers)
+    }
+
+    /// Forgets a stale connection; what may have been sent stays sent.
+    pub(super) fn restart(&mut self) {
+        *self = Trace {
+            sent: self.sent,
+            ..Trace::default()
+        };
+    }
+
+    /// The head of the answer has come; its body, if it has one, is `length` bytes long if that is known. The request was
+    /// written at `started`.
+    ///
+    /// # Errors
+    /// A content-encoding that cannot be undone.
+    pub(super) fn answered(
+        &mut self,
+        (status, version, headers): (StatusCode, Version, HeaderMap),
+        length: Option<u64>,
+        started: Instant,
+        limits: Limits,
+    ) -> Result<&mut Answer, Fault> {
+        let now = Instant::now();
+        let has_body = length != Some(0);
+        self.report.phases.ttfb = Some(now - started);
+        self.report.phase = Phase::Body;
+        let body = Collector::new(
+            limits.max_filesize,
+            length,
+            &headers,
+            limits.decode && has_body,
+        )
+        .map_err(undecodable)?;
+        Ok(self.answer.insert(Answer {
+            status,
+            version,
+            headers,
+            body,
+            truncated: None,
+            since: has_body.then_some(now),
+        }))
+    }
+
+    /// Nothing more comes of the answer, at `now`.
+    pub(super) fn body_is_over(&mut self, now: Instant) {
+        if let Some(since) = self.answer.as_mut().and_then(|answer| answer.since.take()) {
+            self.report.phases.body = Some(now - since);
+        }
+    }
+
+    /// The deadline has passed: an answer that has begun is an answer cut short.
+    pub(super) fn time_out(&mut self) -> Result<(), Fault> {
+        match &mut self.answer {
+            Some(answer) => {
+                answer.truncated = Some(Truncation::Time);
+                Ok(())
+            }
+            None => Err(fault::timeout(self.report.phase, None)),
+        }
+    }
+
+    /// The whole story.
+    pub(super) fn into_exchange(mut self, result: Result<(), Fault>) -> Exchange {
+        if self
+            .answer
+            .as_ref()
+            .is_some_and(|answer| answer.since.is_some())
+        {
+            self.body_is_over(Instant::now());
+        }
+        let answer = self.answer.map(|answer| Response {
+            status: answer.status,
+            version: answer.version,
+            headers: answer.headers,
+            body: answer.body.into_body(answer.truncated),
+        });
+        Exchange {
+            result: result.and_then(|()| {
+                answer.ok_or_else(|| {
+                    Fault::new(Phase::Headers, FaultKind::Closed, "there was no answer")
+                })
+            }),
+            phases: self.report.phases,
+            connect_status: self.report.connect_status,
+            connect_reply: self.report.connect_reply,
+            verified: self.verified,
+            forwarded: self.forwarded,
+            reused: self.reused,
+            sent: self.sent,
+        }
+    }
+}
+
+/// A failed exchange, and what that says about the connection.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    pub(super) reach: Reach,
+}
+
+/// How far a failed request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing of it was written: it may be sent again whatever it is.
+    Unsent,
+    /// It may have been read, but the other side hung up without a byte: a kept-alive connection that was stale.
+    Unanswered,
+    /// It was answered in part, or failed in a way that a fresh connection does not cure.
+    Answered,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Failure {
+            fault,
+            reach: Reach::Answered,
+        }
+    }
+}
+
+pub(super) fn undecodable(Broken(why): Broken) -> Fault {
+    Fault::new(Phase::Body, FaultKind::Decode, why)
+}
