@@ -115,18 +115,31 @@ pub fn title(content_type: Option<&str>, bytes: &[u8]) -> Option<String> {
     let open = find_tag(window, b"<title")?;
     let start = open + memchr::memchr(b'>', &window[open..])? + 1;
     let length = find_tag(&window[start..], b"</title")?;
-    let decoded = charset(content_type, bytes)
-        .decode_without_bom_handling(&window[start..start + length])
-        .0;
-    let mut text = String::new();
-    for word in decoded.split_whitespace() {
+    let title = &window[start..start + length];
+    // The same in every charset a page is read in: those that shift to other letters do it with an escape.
+    if title.is_ascii() && !title.contains(&0x1b) {
+        return folded(&String::from_utf8_lossy(title));
+    }
+    let encoding = charset(content_type, bytes);
+    folded(&encoding.decode_without_bom_handling(title).0)
+}
+
+/// The words of a title, entities decoded, up to [`TITLE_CHARS`]; `None` when there are none.
+fn folded(title: &str) -> Option<String> {
+    let mut text = String::with_capacity(title.len());
+    for word in title.split_whitespace() {
         if !text.is_empty() {
             text.push(' ');
         }
         text.push_str(word);
     }
-    let text = unescape(&text);
-    Some(text.chars().take(TITLE_CHARS).collect()).filter(|text: &String| !text.is_empty())
+    let mut text = unescape(&text).into_owned();
+    if text.len() > TITLE_CHARS
+        && let Some((end, _)) = text.char_indices().nth(TITLE_CHARS)
+    {
+        text.truncate(end);
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 /// Hex SHA-256, lower case: `body_sha256` of a record.
@@ -149,7 +162,7 @@ fn find_tag(haystack: &[u8], tag: &[u8]) -> Option<usize> {
 
 /// Decodes the entities that occur in titles; others stay as written.
 fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('&') {
+    if memchr::memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

@@ -11,7 +11,6 @@
 //! prefix of whole segments; after `~` it is any part of path and query.
 
 use serde::Deserialize;
-use url::Url;
 
 /// A condition as written in a rule file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -108,118 +107,9 @@ impl NameMatch {
     }
 }
 
-/// A host and a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UrlMatch {
-    host: HostMatch,
-    path: PathMatch,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum HostMatch {
-    Any,
-    /// This name and those below it.
-    Domain(Box<str>),
-    /// This label before any public suffix.
-    Label(Box<str>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum PathMatch {
-    Any,
-    Segments(Box<str>),
-    Part(Box<str>),
-}
-
-impl UrlMatch {
-    pub(super) fn parse(text: &str) -> Self {
-        let (host, path) = text.split_once(' ').unwrap_or((text, ""));
-        let host = match host.strip_suffix(".*") {
-            _ if host == "*" => HostMatch::Any,
-            Some(label) => HostMatch::Label(label.into()),
-            None => HostMatch::Domain(host.into()),
-        };
-        let path = match path.strip_prefix('~') {
-            _ if path.is_empty() => PathMatch::Any,
-            Some(part) => PathMatch::Part(part.into()),
-            None => PathMatch::Segments(path.into()),
-        };
-        UrlMatch { host, path }
-    }
-
-    pub(super) fn matches(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or("");
-        let at_host = match &self.host {
-            HostMatch::Any => true,
-            HostMatch::Domain(domain) => host
-                .strip_suffix(&**domain)
-                .is_some_and(|below| below.is_empty() || below.ends_with('.')),
-            HostMatch::Label(label) => is_label_of(host, label),
-        };
-        at_host
-            && match &self.path {
-                PathMatch::Any => true,
-                PathMatch::Segments(path) => url
-                    .path()
-                    .strip_prefix(&**path)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-                PathMatch::Part(part) => {
-                    url.path().contains(&**part)
-                        || url.query().is_some_and(|query| query.contains(&**part))
-                }
-            }
-    }
-}
-
-/// True when `host` is `label` before a public suffix of one part (`google.de`) or of two (`google.co.uk`), or below that.
-///
-/// A second-level registry is recognised by its usual names, so that `google.example.com` is not Google.
-fn is_label_of(host: &str, label: &str) -> bool {
-    let Some((base, top)) = host.rsplit_once('.') else {
-        return false;
-    };
-    let ends_so = |base: &str| {
-        base.strip_suffix(label)
-            .is_some_and(|below| below.is_empty() || below.ends_with('.'))
-    };
-    let of_registry = || match base.rsplit_once('.') {
-        Some((base, "co" | "com" | "org" | "net" | "ne" | "or")) => ends_so(base),
-        _ => false,
-    };
-    match top.len() {
-        2 => ends_so(base) || of_registry(),
-        3 => ends_so(base),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_of_a_label_are_the_sites_not_their_imitators() {
-        let google = UrlMatch::parse("google.* /sorry");
-        for (url, expected) in [
-            ("https://www.google.com/sorry/index?continue=x", true),
-            ("https://ipv4.google.co.uk/sorry", true),
-            ("http://google.com.br/sorry/", true),
-            ("https://www.google.com/sorryless", false),
-            ("https://google.example.com/sorry/", false),
-            ("https://www.google.com/search?q=/sorry/", false),
-            ("https://notgoogle.com/sorry/", false),
-            ("https://8.8.8.8/sorry/", false),
-            ("https://localhost/sorry/", false),
-        ] {
-            assert_eq!(google.matches(&Url::parse(url).unwrap()), expected, "{url}");
-        }
-        let consent = UrlMatch::parse("consent.google.*");
-        assert!(consent.matches(&Url::parse("https://consent.google.co.uk/ml").unwrap()));
-        assert!(!consent.matches(&Url::parse("https://www.google.de/").unwrap()));
-        let queue = UrlMatch::parse("queue-it.net");
-        assert!(queue.matches(&Url::parse("https://a.queue-it.net/?c=1").unwrap()));
-        assert!(!queue.matches(&Url::parse("https://my-queue-it.net/").unwrap()));
-    }
 
     #[test]
     fn texts_are_compared_without_case_as_part_start_or_whole() {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -16,7 +17,7 @@ use super::condition::{NameMatch, TextMatch};
 pub(super) struct HeaderIndex<T> {
     /// Bit `length % 32` of entry `first letter % 32`: some indexed name looks like this.
     mask: [u32; 32],
-    exact: HashMap<Box<str>, Vec<(TextMatch, T)>>,
+    exact: HashMap<Box<str>, Vec<(TextMatch, T)>, RandomState>,
     prefixes: Vec<(Box<str>, TextMatch, T)>,
     cookies: Vec<(NameMatch, T)>,
 }
@@ -25,7 +26,7 @@ impl<T: Copy> HeaderIndex<T> {
     pub(super) fn new() -> Self {
         HeaderIndex {
             mask: [0; 32],
-            exact: HashMap::new(),
+            exact: HashMap::default(),
             prefixes: Vec::new(),
             cookies: Vec::new(),
         }

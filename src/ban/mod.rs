@@ -24,6 +24,7 @@ pub mod retry_after;
 mod rule;
 mod status;
 mod table;
+mod url_index;
 mod user;
 mod view;
 

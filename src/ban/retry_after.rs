@@ -5,8 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER, VIA};
+use http::{HeaderMap, HeaderName};
 
 /// Longest wait believed. Real limits are minutes; a day is a mistake or an attempt to make clients go away.
 pub const LONGEST: Duration = Duration::from_secs(3600);
@@ -34,6 +34,15 @@ pub fn wait(status: u16, headers: &HeaderMap) -> Option<Duration> {
 
 /// The wait until a quota renews, if the answer says that it is used up.
 pub fn exhausted(headers: &HeaderMap) -> Option<Duration> {
+    // Asked of every good answer, of which few have any of these: the names that there are, are faster looked through than
+    // those below looked up.
+    let speaks_of_it = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("ratelimit") || name.starts_with("x-rate")
+    };
+    if !headers.keys().any(speaks_of_it) {
+        return None;
+    }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // Structured form: `"default";r=0;t=30`, and its predecessor `limit=100, remaining=0, reset=30`.
     if let Some(value) = text("ratelimit") {

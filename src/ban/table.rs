@@ -15,10 +15,11 @@ use aho_corasick::packed;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::class::Layer;
-use super::condition::{Spec, TextMatch, UrlMatch};
+use super::condition::{Spec, TextMatch};
 use super::evidence;
 use super::header_index::{HeaderIndex, split_header};
 use super::rule::{DECIDES, Rule, RuleSpec};
+use super::url_index::UrlIndex;
 use super::view::{Kind, View};
 use crate::outcome::StatusSet;
 use crate::text;
@@ -51,8 +52,8 @@ pub(super) struct Table {
     headers: HeaderIndex<u16>,
     titles: Vec<(TextMatch, u16)>,
     reasons: Vec<(TextMatch, u16)>,
-    urls: Vec<(UrlMatch, u16)>,
-    locations: Vec<(UrlMatch, u16)>,
+    urls: UrlIndex<u16>,
+    locations: UrlIndex<u16>,
     markers: AhoCorasick,
     marker_ids: Vec<u16>,
     /// Per layer: proxy rules are not asked where the proxy cannot have written the answer.
@@ -139,19 +140,11 @@ impl Table {
         let mut signals = Signals::default();
         self.headers.each(view.headers, |id| signals.set(id));
         if let Some(url) = view.url {
-            for (pattern, id) in &self.urls {
-                let location = view.location.as_ref();
-                if pattern.matches(url) || location.is_some_and(|to| pattern.matches(to)) {
-                    signals.set(*id);
-                }
-            }
+            self.urls.each(url, |id| signals.set(id));
         }
         if let Some(location) = &view.location {
-            for (pattern, id) in &self.locations {
-                if pattern.matches(location) {
-                    signals.set(*id);
-                }
-            }
+            self.urls.each(location, |id| signals.set(id));
+            self.locations.each(location, |id| signals.set(id));
         }
         if !view.reason.is_empty() {
             for (pattern, id) in &self.reasons {
@@ -302,8 +295,8 @@ impl Builder {
             headers: HeaderIndex::new(),
             titles: Vec::new(),
             reasons: Vec::new(),
-            urls: Vec::new(),
-            locations: Vec::new(),
+            urls: UrlIndex::new(),
+            locations: UrlIndex::new(),
             markers: AhoCorasick::new([""; 0]).map_err(|error| error.to_string())?,
             marker_ids: Vec::new(),
             scan: [
@@ -337,8 +330,8 @@ impl Builder {
                 Spec::Cookie(text) => table.headers.add_cookie(text, id),
                 Spec::Title(text) => table.titles.push((TextMatch::parse(text), id)),
                 Spec::Reason(text) => table.reasons.push((TextMatch::parse(text), id)),
-                Spec::Url(text) => table.urls.push((UrlMatch::parse(text), id)),
-                Spec::Location(text) => table.locations.push((UrlMatch::parse(text), id)),
+                Spec::Url(text) => table.urls.add(text, id),
+                Spec::Location(text) => table.locations.add(text, id),
                 Spec::Body(text) => {
                     markers.push(text.as_str());
                     table.marker_ids.push(id);
