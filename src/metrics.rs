@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
+use foldhash::fast::RandomState;
 
 /// What has happened so far. Cheap to clone but for the per-host part, which is bounded.
 #[derive(Debug, Clone, Default)]
@@ -194,10 +195,10 @@ pub(crate) struct Host<'a> {
 #[derive(Debug)]
 pub(crate) struct Tally {
     snapshot: Snapshot,
-    faults: HashMap<(Phase, FaultKind), u64>,
+    faults: HashMap<(Phase, FaultKind), u64, RandomState>,
     latency: Box<[u64; BUCKETS]>,
     /// By the engine's number of the host.
-    hosts: HashMap<u32, HostTally>,
+    hosts: HashMap<u32, HostTally, RandomState>,
 }
 
 #[derive(Debug, Default)]
@@ -211,15 +212,20 @@ impl Tally {
         let snapshot = Snapshot::default();
         Tally {
             snapshot,
-            faults: HashMap::new(),
+            faults: HashMap::default(),
             latency: Box::new([0; BUCKETS]),
-            hosts: HashMap::new(),
+            hosts: HashMap::default(),
         }
     }
 
     /// The counters that the engine sets directly.
     pub(crate) fn counters(&mut self) -> &mut Snapshot {
         &mut self.snapshot
+    }
+
+    /// Jobs that have their record.
+    pub(crate) fn done(&self) -> u64 {
+        self.snapshot.done
     }
 
     /// A request was sent; `retry_of` names the outcome that made it necessary.

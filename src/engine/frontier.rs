@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::pending::Pending;
 use crate::job::HostKey;
+use foldhash::fast::RandomState;
 
 /// Idle hosts are forgotten once so many are known; bounds memory on inputs of millions of hosts.
 const SWEEP_AT: usize = 10_000;
@@ -35,7 +36,7 @@ struct Host {
 
 /// See the module text.
 pub(super) struct Frontier {
-    hosts: HashMap<u32, Host>,
+    hosts: HashMap<u32, Host, RandomState>,
     ready: VecDeque<u32>,
     blocked: VecDeque<u32>,
     parked: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -76,7 +77,7 @@ impl Ord for Later {
 impl Frontier {
     pub(super) fn new(host_concurrency: Option<NonZeroU32>) -> Self {
         Frontier {
-            hosts: HashMap::new(),
+            hosts: HashMap::default(),
             ready: VecDeque::new(),
             blocked: VecDeque::new(),
             parked: BinaryHeap::new(),

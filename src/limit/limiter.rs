@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -43,12 +44,12 @@ pub struct Wait {
 #[derive(Debug)]
 pub struct Limiter {
     settings: Settings,
-    numbers: HashMap<HostKey, u32>,
+    numbers: HashMap<HostKey, u32, RandomState>,
     next_number: u32,
     global: Cell,
-    hosts: HashMap<u32, Host>,
-    proxies: HashMap<u32, Lane>,
-    pairs: HashMap<(u32, u32), Lane>,
+    hosts: HashMap<u32, Host, RandomState>,
+    proxies: HashMap<u32, Lane, RandomState>,
+    pairs: HashMap<(u32, u32), Lane, RandomState>,
     /// All requests as they were written.
     written: Wire,
     /// Numbers given out at which the next [`Limiter::forget_others`] looks.
@@ -85,12 +86,12 @@ impl Limiter {
     pub fn new(settings: Settings, seed: u64) -> Self {
         Limiter {
             settings,
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             next_number: 0,
             global: Cell::default(),
-            hosts: HashMap::new(),
-            proxies: HashMap::new(),
-            pairs: HashMap::new(),
+            hosts: HashMap::default(),
+            proxies: HashMap::default(),
+            pairs: HashMap::default(),
             written: Wire::default(),
             sweep_at: SWEEP_AT,
             rng: StdRng::seed_from_u64(seed),
@@ -347,7 +348,7 @@ impl Limiter {
 }
 
 fn charge_in<K: std::hash::Hash + Eq>(
-    lanes: &mut HashMap<K, Lane>,
+    lanes: &mut HashMap<K, Lane, RandomState>,
     key: K,
     quota: Option<Quota>,
     now: Instant,
