@@ -104,6 +104,7 @@ impl Run {
             probing: 0,
             probe_limit: u32::MAX,
             waiting: true,
+            work_left: None,
             last_pick_failed: false,
         };
         let connected = ProbeResult::Alive {

@@ -258,7 +258,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             }
             let held = if self.phase == Phase::Running {
                 let held = self.dispatcher.pump(at);
-                self.dispatcher.probe(at);
+                self.dispatcher.probe(self.work_left(at), at);
                 held
             } else {
                 Held::default()
@@ -341,6 +341,20 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             Event::Publish => self.publish(),
             Event::Wake => {}
         }
+    }
+
+    /// How long what is left will take at the pace so far; `None` when the input cannot tell.
+    fn work_left(&self, at: Instant) -> Option<Duration> {
+        let dispatcher = &self.dispatcher;
+        let unread = if dispatcher.input_ended {
+            0
+        } else {
+            self.source.remaining()?
+        };
+        let known = dispatcher.frontier.len() + dispatcher.attempts.len();
+        let done = dispatcher.tally.done();
+        let pace = at.saturating_duration_since(self.began).as_secs_f64() / done as f64;
+        Duration::try_from_secs_f64((unread + known as u64) as f64 * pace).ok()
     }
 
     fn wants_input(&self) -> bool {

@@ -23,8 +23,8 @@ const LOCAL_REST: Duration = Duration::from_secs(1);
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 impl<E: Egress> Dispatcher<E> {
-    /// Starts the probes that the pool wants now.
-    pub(super) fn probe(&mut self, now: Instant) {
+    /// Starts the probes that the pool wants now, with so much work left.
+    pub(super) fn probe(&mut self, work_left: Option<Duration>, now: Instant) {
         if self.probe_rest_until.is_some_and(|until| now < until) {
             return;
         }
@@ -46,6 +46,7 @@ impl<E: Egress> Dispatcher<E> {
                 probing: u32::try_from(self.probes.len()).unwrap_or(u32::MAX),
                 probe_limit: limit,
                 waiting: true,
+                work_left,
                 last_pick_failed: self.last_pick_failed,
             };
             let Some(mut lease) = self.pool.next_probe(demand, now, &mut self.rng) else {

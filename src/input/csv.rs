@@ -79,6 +79,11 @@ impl<R: Read> Table<R> {
         self.reader.position().line()
     }
 
+    /// Bytes before the next row.
+    pub(super) fn position(&self) -> u64 {
+        self.reader.position().byte()
+    }
+
     /// Reads the next row; false at the end.
     pub(super) fn advance(&mut self) -> Result<bool, csv::Error> {
         self.reader.read_byte_record(&mut self.row)

@@ -15,6 +15,7 @@
 
 mod csv;
 mod jsonl;
+mod outlook;
 mod reader;
 mod stream;
 mod text;
@@ -39,6 +40,11 @@ pub const BATCH: usize = 64;
 pub trait JobSource: Send + 'static {
     /// The next jobs, `None` at the end. Cancel-safe: a dropped call loses nothing.
     fn next(&mut self) -> impl Future<Output = Option<Result<Vec<Job>, Error>>> + Send;
+
+    /// About how many jobs are still to come; `None` when nobody can know, as of a pipe.
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What to read and how.
@@ -66,6 +72,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// Bytes to be read from it; `None` when only its end will tell.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Source::Stdin => None,
+            Source::File(path) => {
+                let metadata = std::fs::metadata(path).ok()?;
+                metadata.is_file().then_some(metadata.len())
+            }
+        }
+    }
+
     fn format(&self) -> InputFormat {
         let suffix = match self {
             Source::File(path) => path.extension().and_then(OsStr::to_str).unwrap_or(""),

@@ -20,6 +20,7 @@ use crate::error::{Error, Problem};
 use crate::job::{DoneSet, Job, RequestSpec};
 
 use super::csv::{self, Table};
+use super::outlook::Outlook;
 use super::{BATCH, InputFormat, JobSource, Settings, Source, jsonl, text};
 
 /// Batches read ahead: about a thousand jobs.
@@ -64,10 +65,14 @@ impl Prepared {
                 .into());
         }
         let (sender, receiver) = channel(LOOK_AHEAD);
+        let sizes = settings.files.iter().map(Source::size);
         let batch = Arc::new(Mutex::new(Batch {
             sender,
             jobs: Vec::new(),
             seq: 0,
+            pushed: 0,
+            consumed: 0,
+            outlook: Arc::new(Outlook::new(sizes.sum())),
             done: DoneSet::default(),
             skipped: Arc::default(),
         }));
@@ -129,10 +134,10 @@ impl Prepared {
             receiver,
             request,
         } = self;
-        let skipped = {
+        let (skipped, outlook) = {
             let mut batch = lock(&batch);
             batch.done = done;
-            batch.skipped.clone()
+            (batch.skipped.clone(), batch.outlook.clone())
         };
         let thread = Builder::new()
             .name("input".to_owned())
@@ -141,6 +146,8 @@ impl Prepared {
         Ok(ReaderSource {
             receiver,
             skipped,
+            outlook,
+            given: 0,
             thread: Some(thread),
         })
     }
@@ -151,6 +158,9 @@ impl Prepared {
 pub struct ReaderSource {
     receiver: Receiver<Parcel>,
     skipped: Arc<AtomicU64>,
+    outlook: Arc<Outlook>,
+    /// Jobs handed over.
+    given: u64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -171,7 +181,14 @@ impl JobSource for ReaderSource {
         {
             resume_unwind(panic);
         }
+        if let Some(Ok(jobs)) = &parcel {
+            self.given += jobs.len() as u64;
+        }
         parcel
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.outlook.beyond(self.given)
     }
 }
 
@@ -181,6 +198,10 @@ struct Batch {
     jobs: Vec<Job>,
     /// Jobs so far, skipped ones included: the position in the input.
     seq: u64,
+    /// Jobs so far without those, and the bytes of files that all of them were.
+    pushed: u64,
+    consumed: u64,
+    outlook: Arc<Outlook>,
     done: DoneSet,
     skipped: Arc<AtomicU64>,
 }
@@ -199,6 +220,7 @@ impl Batch {
             self.jobs.reserve_exact(BATCH);
         }
         self.jobs.push(job);
+        self.pushed += 1;
         if self.jobs.len() < BATCH {
             return Ok(());
         }
@@ -206,6 +228,7 @@ impl Batch {
     }
 
     fn flush(&mut self) -> Result<(), Gone> {
+        self.outlook.note(self.consumed, self.pushed);
         if self.jobs.is_empty() {
             return Ok(());
         }
@@ -341,6 +364,7 @@ fn read_lines(
         };
         first = false;
         let mut batch = lock(batch);
+        batch.consumed += line.len() as u64 + 1;
         if let Some(job) = parse(content, too_long, batch.seq) {
             batch.push(job)?;
         }
@@ -353,6 +377,7 @@ fn read_table(
     batch: &Mutex<Batch>,
     request: &Arc<RequestSpec>,
 ) -> Result<(), Stop> {
+    let before = lock(batch).consumed;
     loop {
         let line = table.line();
         table.input_mut().left = Some(ROW_BUDGET);
@@ -366,6 +391,7 @@ fn read_table(
             Err(error) => return Err(stop(csv::read_error(error, place), batch)),
         }
         let mut batch = lock(batch);
+        batch.consumed = before + table.position();
         let job = table.job(batch.seq, request);
         batch.push(job)?;
     }

@@ -67,4 +67,15 @@ impl<S: Stream<Item = Job> + Send + 'static> JobSource for StreamSource<S> {
         })
         .await
     }
+
+    fn remaining(&self) -> Option<u64> {
+        match self
+            .stream
+            .as_ref()
+            .map_or((0, Some(0)), |stream| stream.size_hint())
+        {
+            (least, Some(most)) if least == most => Some(least as u64),
+            _ => None,
+        }
+    }
 }

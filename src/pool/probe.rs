@@ -2,7 +2,8 @@
 //!
 //! A probe costs a socket and no URL. A run that starves (what the READY proxies bear is less than the slots, or a choice
 //! has just failed and a slot is idle) may use the whole lane; a run that is served keeps a tenth of its slots' worth
-//! exploring, because more costs attention and less never finds the better half of the list. Strategies other than
+//! exploring, because more costs attention and less never finds the better half of the list; near the end of the work nothing
+//! is explored any more. Strategies other than
 //! [`Strategy::Best`] explore the whole list at full speed: their user asked for all of it.
 
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const HURRY: Micros = 3 * SECOND / 10;
 const RECHECK: Micros = 10 * SECOND;
 /// One slot in so many explores while the run is served.
 const EXPLORE_SHARE: u32 = 10;
+/// With less work left than this, exploring does not pay: what a better proxy saves comes too late.
+const WORTH_EXPLORING: Duration = Duration::from_secs(5);
 /// Explorers at least.
 const EXPLORE_LEAST: u32 = 2;
 /// Pause after a fault of this machine; doubles to [`LOCAL_PAUSE_MOST`] while they go on.
@@ -54,6 +57,8 @@ pub struct Demand {
     pub probe_limit: u32,
     /// A job waits to be sent. Without one nothing is probed.
     pub waiting: bool,
+    /// The work that is left, as long as it would take at the run's pace; `None` when nobody can know.
+    pub work_left: Option<Duration>,
     /// The last choice of a proxy failed. The pool remembers its own refusals; set it for what the pool cannot know.
     pub last_pick_failed: bool,
 }
@@ -166,6 +171,8 @@ impl Pool {
             failed && demand.idle > 0 || self.roster.tally.capacity < u64::from(demand.slots);
         let share = if starved {
             demand.probe_limit
+        } else if demand.work_left.is_some_and(|left| left < WORTH_EXPLORING) {
+            0
         } else {
             (demand.slots / EXPLORE_SHARE).max(EXPLORE_LEAST)
         };

@@ -89,6 +89,7 @@ impl Bench {
             probing: 0,
             probe_limit: 100,
             waiting: true,
+            work_left: None,
             last_pick_failed: true,
         };
         while let Some(lease) = self.pool.next_probe(demand, self.now, &mut self.rng) {

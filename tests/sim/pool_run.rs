@@ -180,6 +180,7 @@ impl<'a> Run<'a> {
                 probing: self.probing,
                 probe_limit: self.shape.probe_limit,
                 waiting: !self.queue.is_empty(),
+                work_left: None,
                 last_pick_failed: false,
             };
             let now = self.instant();

@@ -68,6 +68,7 @@ const HUNGRY: Demand = Demand {
     probing: 0,
     probe_limit: u32::MAX,
     waiting: true,
+    work_left: None,
     last_pick_failed: false,
 };
 

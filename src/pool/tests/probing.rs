@@ -15,6 +15,7 @@ fn lane(slots: u32, probing: u32) -> Demand {
         probing,
         probe_limit: 50,
         waiting: true,
+        work_left: None,
         last_pick_failed: false,
     }
 }
@@ -46,6 +47,7 @@ fn a_starving_run_fills_the_lane_and_a_served_one_explores_a_tenth() {
     assert_eq!(fill(&mut bench, 30).len(), 3);
     let idle = Demand {
         waiting: false,
+        work_left: None,
         ..lane(1000, 0)
     };
     assert!(bench.next_probe(idle).is_none(), "nobody waits for a proxy");
@@ -112,6 +114,31 @@ fn quarantine_grows_and_ends_by_a_probe_only() {
     );
     bench.settle(one, &success(500));
     assert_eq!(bench.counts().ready, 1);
+}
+
+#[test]
+fn nobody_explores_for_work_that_is_nearly_done() {
+    let mut bench = Bench::untried(list((0..200).map(proxy)), Settings::default());
+    // Enough READY ones for the one slot.
+    for _ in 0..5 {
+        let probe = bench.next_probe(lane(1, 0)).expect("a starving run");
+        bench
+            .pool
+            .settle_probe(probe, CONNECTED, bench.now, &mut bench.rng);
+    }
+    let with_left = |seconds| Demand {
+        work_left: Some(Duration::from_secs(seconds)),
+        ..lane(1, 0)
+    };
+    assert!(bench.next_probe(with_left(4)).is_none());
+    assert!(bench.next_probe(with_left(6)).is_some());
+    assert!(bench.next_probe(lane(1, 1)).is_some(), "nobody knows");
+    // Who starves looks on, however little is left.
+    let starved = Demand {
+        slots: 100,
+        ..with_left(1)
+    };
+    assert!(bench.next_probe(starved).is_some());
 }
 
 #[test]
