@@ -104,7 +104,7 @@ pub(super) fn parse(head: &Bytes) -> Result<Head, NoHead> {
     let status_line = lines.next().unwrap_or_default();
     let (status, minor, reason) =
         parse_status_line(status_line).ok_or(NoHead("has a broken status line"))?;
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', head).count());
     let mut line = lines.next();
     while let Some(field) = line {
         line = lines.next();
