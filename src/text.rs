@@ -1,6 +1,7 @@
 //! Text out of bytes: charset detection, decoding to UTF-8, the title of a page, and the digest of a body.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
@@ -142,16 +143,36 @@ fn folded(title: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Hex SHA-256, lower case: `body_sha256` of a record.
-pub fn sha256_hex(bytes: &[u8]) -> Box<str> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut hex = String::with_capacity(64);
-    for byte in digest.as_ref() {
-        hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        hex.push(char::from(DIGITS[usize::from(byte & 15)]));
+/// SHA-256 of a body; shown as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        let mut all = [0; 32];
+        all.copy_from_slice(digest.as_ref());
+        Sha256(all)
     }
-    hex.into_boxed_str()
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl serde::Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 fn find_tag(haystack: &[u8], tag: &[u8]) -> Option<usize> {

@@ -18,7 +18,7 @@ use crate::limit::Limiter;
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Lease;
 use crate::proxy::Proxy;
-use crate::text;
+use crate::text::{self, Sha256};
 
 /// What all attempts of a run share.
 pub(super) struct Context<E> {
@@ -228,7 +228,7 @@ fn answered(
     let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
     let answer = Answer {
         final_url: url.as_str().into(),
-        sha256: text::sha256_hex(&response.body.bytes),
+        sha256: Sha256::of(&response.body.bytes),
         title,
         response,
     };

@@ -150,7 +150,10 @@ fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
 
 fn content_type(headers: &HeaderMap) -> Option<Box<str>> {
     let value = headers.get(header::CONTENT_TYPE)?;
-    Some(String::from_utf8_lossy(value.as_bytes()).into())
+    Some(match value.to_str() {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()).into(),
+    })
 }
 
 fn fill_phases(timing: &mut Timing, phases: &Phases) {

@@ -9,6 +9,7 @@ use crate::outcome::{Attempt, Blame, Fault, FaultKind, Phase, RedirectHop, Verdi
 use crate::pool::Avoid;
 use crate::proxy::Proxy;
 use crate::retry::Spent;
+use crate::text::Sha256;
 
 /// A job between its input line and its record.
 pub(super) struct Pending {
@@ -95,6 +96,6 @@ impl End {
 pub(super) struct Answer {
     pub(super) final_url: Box<str>,
     pub(super) response: Response,
-    pub(super) sha256: Box<str>,
+    pub(super) sha256: Sha256,
     pub(super) title: Option<Box<str>>,
 }

@@ -22,30 +22,22 @@ pub(super) fn job(
     if line.is_empty() || line[0] == b'#' {
         return None;
     }
-    let text = String::from_utf8_lossy(line);
+    let broken = |why| {
+        let text = String::from_utf8_lossy(line);
+        Some(invalid(seq, &text, &text, why, request))
+    };
     if too_long {
-        return Some(invalid(
-            seq,
-            &text,
-            &text,
-            "line longer than 64 kB",
-            request,
-        ));
+        return broken("line longer than 64 kB");
     }
-    if matches!(text, std::borrow::Cow::Owned(_)) {
-        return Some(invalid(
-            seq,
-            &text,
-            &text,
-            "the line is not valid UTF-8",
-            request,
-        ));
-    }
+    let Ok(text) = std::str::from_utf8(line) else {
+        return broken("the line is not valid UTF-8");
+    };
     if line[0] == b'{' {
-        let why = "the line looks like JSON; name the file .jsonl or pass --input-format jsonl";
-        return Some(invalid(seq, &text, &text, why, request));
+        return broken(
+            "the line looks like JSON; name the file .jsonl or pass --input-format jsonl",
+        );
     }
-    Some(Job::new(seq, &text, request.clone()))
+    Some(Job::new(seq, text, request.clone()))
 }
 
 /// Reads one line without its ending, keeping its first `limit` bytes; the rest is read and forgotten.

@@ -15,6 +15,7 @@ use super::{Ban, Blame, Fault, Outcome};
 use crate::exchange::Truncation;
 use crate::job::JobId;
 use crate::proxy::Proxy;
+use crate::text::Sha256;
 
 /// One output row. Absent is `null`, never 0 and never a missing key, but for the three body fields: at most one of them.
 #[derive(Debug, Clone, Serialize)]
@@ -82,8 +83,8 @@ pub struct Record {
     pub size_body: Option<u64>,
     /// Why the body is not whole.
     pub truncated: Option<Truncation>,
-    /// Hex SHA-256 of the decoded body.
-    pub body_sha256: Option<Box<str>>,
+    /// SHA-256 of the decoded body.
+    pub body_sha256: Option<Sha256>,
     /// `<title>` of an HTML page, folded, at most 300 characters.
     pub title: Option<Box<str>>,
     /// Extracted fields; `null` until extraction exists.

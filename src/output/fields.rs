@@ -202,7 +202,7 @@ impl Field {
             Field::SizeWire => Value::uint(record.size_wire),
             Field::SizeBody => Value::uint(record.size_body),
             Field::Truncated => Value::some(record.truncated, Value::Truncation),
-            Field::BodySha256 => Value::text(record.body_sha256.as_deref()),
+            Field::BodySha256 => Value::some(record.body_sha256, Value::Digest),
             Field::Title => Value::text(record.title.as_deref()),
             Field::Fields => Value::some(record.fields.as_ref(), Value::Map),
             Field::Headers => Value::some(record.headers.as_ref(), Value::Headers),

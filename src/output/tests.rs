@@ -16,6 +16,7 @@ use crate::outcome::{
     UnixMillis,
 };
 use crate::proxy::{Proxy, Scheme};
+use crate::text::Sha256;
 
 mod same_bytes;
 
@@ -103,7 +104,7 @@ pub(super) fn sample() -> Record {
         size_wire: Some(5),
         size_body: Some(9),
         truncated: Some(Truncation::Length),
-        body_sha256: Some("0".repeat(64).into()),
+        body_sha256: Some(Sha256([0; 32])),
         title: Some("=cmd|' /C calc'!A0".into()),
         fields: Some(serde_json::Map::new()),
         headers: Some(headers),

@@ -11,6 +11,7 @@ use crate::exchange::Truncation;
 use crate::job::JobId;
 use crate::outcome::{Attempt, Ban, ErrorInfo, Outcome, RedirectHop, Timing, UnixMillis};
 use crate::proxy::Proxy;
+use crate::text::Sha256;
 
 /// What a field holds, not yet written.
 #[derive(Clone, Copy)]
@@ -22,6 +23,7 @@ pub(super) enum Value<'a> {
     Str(&'a str),
     Outcome(Outcome),
     Id(JobId),
+    Digest(Sha256),
     /// Written as base64.
     Bytes(&'a [u8]),
     Proxy(&'a Proxy),
@@ -62,7 +64,8 @@ impl<'a> Value<'a> {
             Value::Float(number) => digits::float(number, out),
             Value::Str(text) => json::string(text, out),
             Value::Outcome(outcome) => quoted(out, |out| word(outcome, out)),
-            Value::Id(id) => quoted(out, |out| hex(id, out)),
+            Value::Id(id) => quoted(out, |out| hex(id.as_u64(), out)),
+            Value::Digest(digest) => quoted(out, |out| digest_hex(digest, out)),
             Value::Bytes(bytes) => quoted(out, |out| base64(bytes, out)),
             Value::Time(at) => quoted(out, |out| timestamp(at, out)),
             Value::Proxy(proxy) => parts::quoted_label(proxy, out),
@@ -87,7 +90,8 @@ impl<'a> Value<'a> {
             Value::Null => {}
             Value::Str(text) => out.extend_from_slice(text.as_bytes()),
             Value::Outcome(outcome) => word(outcome, out),
-            Value::Id(id) => hex(id, out),
+            Value::Id(id) => hex(id.as_u64(), out),
+            Value::Digest(digest) => digest_hex(digest, out),
             Value::Bytes(bytes) => base64(bytes, out),
             Value::Proxy(proxy) => parts::label(proxy, out),
             Value::Time(at) => timestamp(at, out),
@@ -111,8 +115,14 @@ fn word(outcome: Outcome, out: &mut Vec<u8>) {
     out.extend_from_slice(outcome.as_str().as_bytes());
 }
 
-fn hex(id: JobId, out: &mut Vec<u8>) {
-    out.extend_from_slice(&digits::hex(id.as_u64()));
+fn hex(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&digits::hex(number));
+}
+
+fn digest_hex(digest: Sha256, out: &mut Vec<u8>) {
+    for word in digest.0.as_chunks().0 {
+        hex(u64::from_be_bytes(*word), out);
+    }
 }
 
 fn base64(bytes: &[u8], out: &mut Vec<u8>) {

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use proxywheel::lab::Origin;
-use proxywheel::text::sha256_hex;
+use proxywheel::text::Sha256;
 use serde_json::Value;
 use url::Url;
 
@@ -65,7 +65,7 @@ fn six_hundred_pages_come_back_as_the_sites_sent_them() {
         assert_eq!(row["outcome"], "ok", "{row}");
         let url = Url::parse(row["url"].as_str().expect("a URL")).expect("a URL");
         let sent = Origin::expected_body(url.host_str().expect("a host"), url.path());
-        assert_eq!(row["body_sha256"], *sha256_hex(&sent), "{row}");
+        assert_eq!(row["body_sha256"], Sha256::of(&sent).to_string(), "{row}");
     }
     assert!(
         rows.iter().any(|row| row["attempts"].as_u64() > Some(1)),

@@ -21,6 +21,7 @@ use crate::output::fields::{BodyView, Field};
 use crate::output::{Format, Settings};
 use crate::proxy::{Credentials, Proxy, Scheme};
 use crate::secret::Secret;
+use crate::text::Sha256;
 
 /// Text in which what needs care is common: quotes, backslashes, control characters, what JavaScript ends a line at, what
 /// takes four bytes; of lengths around the eight bytes that are looked at together.
@@ -217,7 +218,12 @@ fn record() -> impl Strategy<Value = Record> {
             of(word()),
             of(text()),
         ),
-        (of(word()), of(word()), of(text()), of(text())),
+        (
+            of(word()),
+            of(word()),
+            of(any::<[u8; 32]>().prop_map(Sha256)),
+            of(text()),
+        ),
         (of(any::<u64>()), of(any::<u64>()), of(select(truncations))),
         (of(fields()), of(headers()), body(), any::<bool>()),
     );

@@ -12,7 +12,7 @@ use url::Url;
 use super::SITES;
 use crate::error::Error;
 use crate::lab::Origin;
-use crate::text;
+use crate::text::Sha256;
 
 /// As much of a row as is looked at.
 #[derive(Debug, Deserialize)]
@@ -213,10 +213,10 @@ impl Attempt {
 }
 
 /// Digest of the page the site has at `url`.
-fn sent(url: &str) -> Box<str> {
+fn sent(url: &str) -> String {
     let url = Url::parse(url).ok();
     let (host, path) = url.as_ref().map_or(("", ""), |url| {
         (url.host_str().unwrap_or_default(), url.path())
     });
-    text::sha256_hex(&Origin::expected_body(host, path))
+    Sha256::of(&Origin::expected_body(host, path)).to_string()
 }
