@@ -52,7 +52,9 @@ pub fn is_html(content_type: Option<&str>, bytes: &[u8]) -> bool {
 
 /// The type without parameters, as written.
 fn essence(content_type: Option<&str>) -> Option<&str> {
-    let essence = content_type?.split(';').next()?.trim();
+    let value = content_type?;
+    let end = value.bytes().position(|byte| byte == b';');
+    let essence = value[..end.unwrap_or(value.len())].trim_ascii();
     (!essence.is_empty()).then_some(essence)
 }
 
@@ -128,11 +130,16 @@ pub fn title(content_type: Option<&str>, bytes: &[u8]) -> Option<String> {
 /// The words of a title, entities decoded, up to [`TITLE_CHARS`]; `None` when there are none.
 fn folded(title: &str) -> Option<String> {
     let mut text = String::with_capacity(title.len());
-    for word in title.split_whitespace() {
-        if !text.is_empty() {
+    let mut after_space = false;
+    for c in title.chars() {
+        if c.is_whitespace() {
+            after_space = !text.is_empty();
+            continue;
+        }
+        if std::mem::take(&mut after_space) {
             text.push(' ');
         }
-        text.push_str(word);
+        text.push(c);
     }
     let mut text = unescape(&text).into_owned();
     if text.len() > TITLE_CHARS

@@ -23,7 +23,7 @@ use super::framing::{Framing, Piece, keeps_alive};
 use super::head::{self, Head, NoHead, Scan};
 use super::request::Message;
 use super::stream::Stream;
-use super::trace::{Failure, Limits, Reach, Trace, undecodable};
+use super::trace::{Answer, Failure, Limits, Reach, Trace, undecodable};
 use crate::outcome::{Fault, FaultKind, Phase};
 
 /// First read: most answers come whole in one.
@@ -33,26 +33,16 @@ const READ_MORE: usize = 64 * 1024;
 /// A smaller piece of a body is copied: it would keep the whole buffer it was read into.
 const SHARED_MIN: usize = READ_FIRST / 4;
 
-/// Sends `message` over `stream` and reads the answer into `trace`. Gives the connection back when it can be used again.
+/// Sends the message of `wire` and reads the answer into `trace`. True when the connection can be used again.
 pub(super) async fn exchange(
-    stream: Stream,
-    message: Message,
+    wire: &mut Wire,
     limits: Limits,
     trace: &mut Trace,
-) -> Result<Option<Stream>, Failure> {
+) -> Result<bool, Failure> {
     let started = Instant::now();
     let sent_before = std::mem::replace(&mut trace.sent, true);
     trace.report.phase = Phase::Headers;
-    let to_head = message.to_head;
-    let mut wire = Wire {
-        stream,
-        message,
-        written: 0,
-        flushed: false,
-        lost: None,
-        buf: BytesMut::new(),
-    };
-    let head = match read_head(&mut wire).await {
+    let head = match read_head(wire).await {
         Ok(head) => head,
         Err(failure) => {
             if failure.reach == Reach::Unsent {
@@ -61,12 +51,22 @@ pub(super) async fn exchange(
             return Err(failure);
         }
     };
-    let framing = Framing::of(head.status, to_head, &head.headers)
+    let mut framing = Framing::of(head.status, wire.message.to_head, &head.headers)
         .map_err(|broken| malformed(Phase::Headers, broken.0))?;
     let reusable = keeps_alive(head.minor, &head.headers) && head.status != 101;
-    let whole = read_body(&mut wire, head, framing, started, limits, trace).await?;
-    let reusable = reusable && whole && wire.flushed && wire.buf.is_empty();
-    Ok(reusable.then_some(wire.stream))
+    let status = StatusCode::from_u16(head.status)
+        .map_err(|_| malformed(Phase::Headers, "has a broken status line"))?;
+    let version = match head.minor {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let head = (status, version, head.headers);
+    let answer = trace.answered(head, framing.length(), started, limits)?;
+    let whole = read_body(wire, &mut framing, answer).await?;
+    if whole {
+        trace.body_is_over(Instant::now());
+    }
+    Ok(reusable && whole && wire.flushed && wire.buf.is_empty())
 }
 
 async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
@@ -100,21 +100,9 @@ async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
 /// True when the body came whole.
 async fn read_body(
     wire: &mut Wire,
-    head: Head,
-    mut framing: Framing,
-    started: Instant,
-    limits: Limits,
-    trace: &mut Trace,
+    framing: &mut Framing,
+    answer: &mut Answer,
 ) -> Result<bool, Fault> {
-    let version = if head.minor == 0 {
-        Version::HTTP_10
-    } else {
-        Version::HTTP_11
-    };
-    let status = StatusCode::from_u16(head.status)
-        .map_err(|_| malformed(Phase::Headers, "has a broken status line"))?;
-    let head = (status, version, head.headers);
-    let answer = trace.answered(head, framing.length(), started, limits)?;
     loop {
         match framing
             .next(&mut wire.buf)
@@ -132,24 +120,22 @@ async fn read_body(
             }
             Piece::End => break,
             Piece::More => match wire.fill(READ_MORE).await {
-                Ok(0) if framing == Framing::UntilClose => break,
+                Ok(0) if *framing == Framing::UntilClose => break,
                 Ok(0) => return Ok(answer.cut_short()),
                 Ok(_) => {}
                 Err(error) => return answer.cut(fault::from_stream(Phase::Body, &error)),
             },
         }
     }
-    let whole = answer.body.finish().map_err(undecodable)?;
-    trace.body_is_over(Instant::now());
-    Ok(whole)
+    answer.body.finish().map_err(undecodable)
 }
 
 fn malformed(phase: Phase, why: &str) -> Fault {
     Fault::new(phase, FaultKind::Malformed, format!("the answer {why}"))
 }
 
-/// Both directions of the connection during an exchange.
-struct Wire {
+/// Both directions of a connection during one exchange.
+pub(super) struct Wire {
     stream: Stream,
     message: Message,
     /// Bytes of the message that were written.
@@ -163,6 +149,23 @@ struct Wire {
 }
 
 impl Wire {
+    /// For sending `message` over `stream`.
+    pub(super) fn new(stream: Stream, message: Message) -> Self {
+        Wire {
+            stream,
+            message,
+            written: 0,
+            flushed: false,
+            lost: None,
+            buf: BytesMut::new(),
+        }
+    }
+
+    /// The bare connection.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Reads more, `room` bytes at most, while what is left of the message is written. 0 is the end of the stream.
     async fn fill(&mut self, room: usize) -> io::Result<usize> {
         poll_fn(|cx| {

@@ -66,25 +66,29 @@ impl HyperEgress {
             route: route(proxy, target),
             owner: Owner::Session(outgoing.session.cloned()),
         };
-        if let Some(conn) = self.find(&mut key, proxy.labels().rotation) {
+        let mut kept = self.find(&mut key, proxy.labels().rotation);
+        loop {
+            let is_kept = kept.is_some();
+            let conn = match kept.take() {
+                Some(conn) => conn,
+                None => {
+                    // Boxed, as is TLS below: they are large, and most requests do not need them.
+                    let tunnel = Box::pin(self.dialer.dial(
+                        &self.tls,
+                        proxy,
+                        &key.route,
+                        outgoing.connect_timeout,
+                        &mut trace.report,
+                    ))
+                    .await?;
+                    Conn::Tunnel(Box::new(tunnel))
+                }
+            };
             match self.over(conn, &key, outgoing, trace).await {
-                Ok(()) => return Ok(()),
-                Err(failure) if may_replay(&failure, outgoing) => trace.restart(),
-                Err(failure) => return Err(failure.fault),
+                Err(failure) if is_kept && may_replay(&failure, outgoing) => trace.restart(),
+                ended => return ended.map_err(|failure| failure.fault),
             }
         }
-        // Boxed, as is TLS below: they are large, and most requests do not need them.
-        let tunnel = Box::pin(self.dialer.dial(
-            &self.tls,
-            proxy,
-            &key.route,
-            outgoing.connect_timeout,
-            &mut trace.report,
-        ))
-        .await?;
-        self.over(Conn::Tunnel(Box::new(tunnel)), &key, outgoing, trace)
-            .await
-            .map_err(|failure| failure.fault)
     }
 
     /// An idle connection that is still open: the session's own, else one that a probe made.
@@ -142,9 +146,10 @@ impl HyperEgress {
                 };
                 let message = request::http1(outgoing, form, decode, cookie)?;
                 cleared(outgoing, trace).await;
-                http1::exchange(stream, message, self.limits, trace)
+                let mut wire = http1::Wire::new(stream, message);
+                http1::exchange(&mut wire, self.limits, trace)
                     .await?
-                    .map(Conn::H1)
+                    .then(|| Conn::H1(wire.into_stream()))
             }
             Conn::H2(h2) => {
                 let request = request::http2(outgoing, decode, cookie)?;
@@ -231,11 +236,9 @@ impl Egress for HyperEgress {
 
     async fn send(&self, outgoing: Outgoing<'_>) -> Exchange {
         let mut trace = Trace::default();
-        let attempt = self.attempt(&outgoing, &mut trace);
-        let result = match timeout_at(outgoing.deadline, attempt).await {
-            Ok(result) => result,
-            Err(_) => trace.time_out(),
-        };
+        // Named, it would be kept twice: as it was made, and within the time limit.
+        let ended = timeout_at(outgoing.deadline, self.attempt(&outgoing, &mut trace)).await;
+        let result = ended.unwrap_or_else(|_| trace.time_out());
         if let Some(headers) = trace.headers() {
             let session = outgoing.session;
             self.cookies
