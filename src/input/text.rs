@@ -50,28 +50,26 @@ pub(super) fn read_line(
 ) -> io::Result<Option<bool>> {
     line.clear();
     let mut any = false;
-    let mut too_long = false;
+    let mut length = 0;
     loop {
         let buffer = match reader.fill_buf() {
             Ok(buffer) => buffer,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        if buffer.is_empty() {
-            return Ok(any.then_some(too_long));
-        }
-        any = true;
         let (piece, used, ended) = match memchr::memchr(b'\n', buffer) {
             Some(at) => (&buffer[..at], at + 1, true),
-            None => (buffer, buffer.len(), false),
+            None => (buffer, buffer.len(), buffer.is_empty()),
         };
-        let room = limit - line.len();
-        // A carriage return at the limit belongs to the line ending.
-        too_long |= piece.len() > room && piece[room..] != *b"\r";
-        line.extend_from_slice(&piece[..piece.len().min(room)]);
+        any |= used > 0;
+        length += piece.len();
+        line.extend_from_slice(&piece[..piece.len().min(limit + 1 - line.len())]);
         reader.consume(used);
         if ended {
-            return Ok(Some(too_long));
+            // A carriage return at the limit belongs to the line ending.
+            let too_long = length > limit && !(length == limit + 1 && line[limit] == b'\r');
+            line.truncate(limit);
+            return Ok(any.then_some(too_long));
         }
     }
 }
@@ -82,23 +80,28 @@ mod tests {
 
     #[test]
     fn a_line_without_end_keeps_its_beginning_only() {
-        let input = [b"x".repeat(100), b"\nshort\r\n\nlast".to_vec()].concat();
-        // A buffer smaller than the line: pieces are joined.
-        let mut reader = io::BufReader::with_capacity(7, &input[..]);
-        let mut line = Vec::new();
-        let mut lines = Vec::new();
-        while let Some(too_long) = read_line(&mut reader, &mut line, 10).unwrap() {
-            lines.push((String::from_utf8(line.clone()).unwrap(), too_long));
+        let (kept, rest) = ("x".repeat(10), "x".repeat(90));
+        let input = format!("{kept}{rest}\nshort\r\n\n{kept}\r\n{kept}\r\r\nlast");
+        // Buffers smaller than the line: pieces are joined.
+        for capacity in 1..15 {
+            let mut reader = io::BufReader::with_capacity(capacity, input.as_bytes());
+            let mut line = Vec::new();
+            let mut lines = Vec::new();
+            while let Some(too_long) = read_line(&mut reader, &mut line, 10).unwrap() {
+                lines.push((String::from_utf8(line.clone()).unwrap(), too_long));
+            }
+            assert_eq!(
+                lines,
+                [
+                    (kept.clone(), true),
+                    ("short\r".to_owned(), false),
+                    (String::new(), false),
+                    (kept.clone(), false),
+                    (kept.clone(), true),
+                    ("last".to_owned(), false),
+                ]
+            );
         }
-        assert_eq!(
-            lines,
-            [
-                ("x".repeat(10), true),
-                ("short\r".to_owned(), false),
-                (String::new(), false),
-                ("last".to_owned(), false),
-            ]
-        );
     }
 
     #[test]
