@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Problem};
 use crate::job::{Job, RequestSpec, parse_target};
 
-use super::invalid;
+use super::{BUFFER, invalid};
 
 /// Bytes of one row at most. A quote that is never closed would otherwise swallow the rest of the input.
 pub(super) const MAX_ROW: u64 = 1024 * 1024;
@@ -17,12 +17,10 @@ pub(super) const MAX_ROW: u64 = 1024 * 1024;
 /// Names a URL column goes by, in the order of preference.
 const URL_NAMES: [&str; 5] = ["url", "link", "href", "address", "loc"];
 
-/// A CSV whose header has been read and understood.
+/// A CSV whose header has been read and understood: cuts the rest into rows.
 pub(super) struct Table<R> {
     reader: Reader<R>,
-    columns: Vec<String>,
-    url: usize,
-    row: ByteRecord,
+    columns: Arc<Columns>,
 }
 
 impl<R: Read> Table<R> {
@@ -31,6 +29,7 @@ impl<R: Read> Table<R> {
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .buffer_capacity(BUFFER)
             .from_reader(input);
         let mut row = ByteRecord::new();
         let any = reader
@@ -42,7 +41,7 @@ impl<R: Read> Table<R> {
                 .hint("write a first row such as url,keyword")
                 .into());
         }
-        let columns: Vec<String> = row
+        let names: Vec<String> = row
             .iter()
             .map(|cell| String::from_utf8_lossy(cell))
             .map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned())
@@ -52,21 +51,16 @@ impl<R: Read> Table<R> {
                 _ => name,
             })
             .collect();
-        let url = url_column(&columns, wanted).map_err(|problem| problem.at(place))?;
+        let url = url_column(&names, wanted).map_err(|problem| problem.at(place))?;
         Ok(Table {
             reader,
-            columns,
-            url,
-            row,
+            columns: Arc::new(Columns { names, url }),
         })
     }
 
-    /// The columns that become `tag`.
-    pub(super) fn tag_columns(&self) -> impl Iterator<Item = &str> {
-        let others = self.columns.iter().enumerate();
-        others
-            .filter(|(at, _)| *at != self.url)
-            .map(|(_, name)| name.as_str())
+    /// What the cells of its rows mean.
+    pub(super) fn columns(&self) -> &Arc<Columns> {
+        &self.columns
     }
 
     /// What the rows are read from.
@@ -85,21 +79,44 @@ impl<R: Read> Table<R> {
     }
 
     /// Reads the next row; false at the end.
-    pub(super) fn advance(&mut self) -> Result<bool, csv::Error> {
-        self.reader.read_byte_record(&mut self.row)
+    pub(super) fn advance(&mut self, row: &mut ByteRecord) -> Result<bool, csv::Error> {
+        self.reader.read_byte_record(row)
+    }
+}
+
+/// The header of a CSV.
+#[derive(Debug)]
+pub(super) struct Columns {
+    names: Vec<String>,
+    /// Which of them holds the URL.
+    url: usize,
+}
+
+impl Columns {
+    /// The columns that become `tag`.
+    pub(super) fn tags(&self) -> impl Iterator<Item = &str> {
+        let others = self.names.iter().enumerate();
+        others
+            .filter(|(at, _)| *at != self.url)
+            .map(|(_, name)| name.as_str())
     }
 
-    /// The job of the row read last.
-    pub(super) fn job(&self, seq: u64, request: &Arc<RequestSpec>) -> Job {
-        let cell = self.row.get(self.url).unwrap_or_default();
+    /// The job of one row.
+    pub(super) fn job<'a>(
+        &self,
+        row: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+        seq: u64,
+        request: &Arc<RequestSpec>,
+    ) -> Job {
+        let cell = row.clone().nth(self.url).unwrap_or_default();
         let text = String::from_utf8_lossy(cell);
-        if self.row.len() != self.columns.len() {
+        if row.len() != self.names.len() {
             let why = format!(
                 "the row has {} columns, the header {}",
-                self.row.len(),
-                self.columns.len()
+                row.len(),
+                self.names.len()
             );
-            let whole: Vec<_> = self.row.iter().map(String::from_utf8_lossy).collect();
+            let whole: Vec<_> = row.map(String::from_utf8_lossy).collect();
             return invalid(seq, &text, &whole.join(","), why, request);
         }
         let mut job = match text {
@@ -108,11 +125,11 @@ impl<R: Read> Table<R> {
                 invalid(seq, &lossy, &lossy, "the URL is not valid UTF-8", request)
             }
         };
-        if self.columns.len() > 1 {
+        if self.names.len() > 1 {
             let tag: Map<String, Value> = self
-                .columns
+                .names
                 .iter()
-                .zip(&self.row)
+                .zip(row)
                 .enumerate()
                 .filter(|(at, _)| *at != self.url)
                 .map(|(_, (name, cell))| {
@@ -173,7 +190,7 @@ mod tests {
 
     fn columns(header: &str, wanted: Option<&str>) -> Result<usize, String> {
         Table::new(header.as_bytes(), "a.csv", wanted)
-            .map(|table| table.url)
+            .map(|table| table.columns.url)
             .map_err(|error| error.to_string())
     }
 
@@ -205,10 +222,13 @@ mod tests {
     fn other_columns_are_the_tag_and_ragged_rows_are_records() {
         let text = "url,q,note\n\"http://a/?x=1,2\",\"two\nlines\",\nhttp://b/,1\nhttp://c/,1,2\n";
         let mut table = Table::new(text.as_bytes(), "a.csv", None).unwrap();
-        assert_eq!(table.tag_columns().collect::<Vec<_>>(), ["q", "note"]);
+        let columns = table.columns().clone();
+        assert_eq!(columns.tags().collect::<Vec<_>>(), ["q", "note"]);
         let mut jobs = Vec::new();
-        while table.advance().unwrap() {
-            jobs.push(table.job(jobs.len() as u64, &Arc::default()));
+        let mut row = ByteRecord::new();
+        while table.advance(&mut row).unwrap() {
+            let seq = jobs.len() as u64;
+            jobs.push(columns.job(row.iter(), seq, &Arc::default()));
         }
         assert_eq!(jobs.len(), 3);
         assert_eq!(&*jobs[0].input, "http://a/?x=1,2");

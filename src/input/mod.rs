@@ -1,8 +1,9 @@
 //! Where jobs come from: arguments, text, JSONL and CSV, streamed with a bounded look-ahead.
 //!
-//! One thread reads and parses, and hands over small batches through a bounded channel, so memory is flat however long the
-//! input is and the run waits for the input (or the input for the run), never both. Every line becomes one job: what cannot
-//! be fetched is a job whose target says why, because a list of a million lines must not fail at line 999,999.
+//! One thread reads, cuts the input into lines or rows, and hands over blocks of them through a bounded channel, so memory is
+//! flat however long the input is and the run waits for the input (or the input for the run), never both. The run's own task
+//! makes small batches of jobs of them. Every line becomes one job: what cannot be fetched is a job whose target says why,
+//! because a list of a million lines must not fail at line 999,999.
 //!
 //! | format | one job is | beside the URL |
 //! |---|---|---|
@@ -13,14 +14,16 @@
 //! The format is `--input-format`, else the suffix of the file, else text: the content is never guessed at. This module does
 //! not deduplicate, and it does not decide whether standard input should be read; it reads it when told to.
 
+mod block;
 mod csv;
 mod jsonl;
 mod outlook;
 mod reader;
+mod source;
 mod stream;
 mod text;
 
-pub use reader::{Prepared, ReaderSource};
+pub use source::{Prepared, ReaderSource};
 pub use stream::StreamSource;
 
 use std::ffi::OsStr;
@@ -33,10 +36,13 @@ use std::sync::Arc;
 use crate::error::{Error, Problem};
 use crate::job::{DoneSet, InvalidUrl, Job, JobId, RequestSpec};
 
-/// Jobs in one batch at most. Large enough that the channel costs little per job, small enough to start at once.
+/// Jobs in one batch at most. Large enough that a round of the run costs little per job, small enough not to hold it up.
 pub const BATCH: usize = 64;
 
-/// A stream of jobs in small batches. Implemented by the reader thread and by the library's own streams.
+/// Bytes asked of the system at a time.
+const BUFFER: usize = 64 * 1024;
+
+/// A stream of jobs in small batches. Implemented for files and for the library's own streams.
 pub trait JobSource: Send + 'static {
     /// The next jobs, `None` at the end. Cancel-safe: a dropped call loses nothing.
     fn next(&mut self) -> impl Future<Output = Option<Result<Vec<Job>, Error>>> + Send;

@@ -12,7 +12,7 @@ use proxywheel::error::{Error, Problem};
 use proxywheel::input::{
     self, InputFormat, JobSource, ReaderSource, Settings, Source, StreamSource,
 };
-use proxywheel::job::{DoneSet, Job, RequestSpec};
+use proxywheel::job::{DoneSet, Job};
 
 fn from(path: &Path) -> Settings {
     Settings {
@@ -186,17 +186,17 @@ async fn a_quote_that_is_never_closed_does_not_swallow_the_input() {
     assert!(source.next().await.is_none());
 }
 
-#[tokio::test]
-async fn a_slow_pipe_is_fetched_as_it_comes() {
+fn pipe() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&path)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    (directory, path)
+}
+
+#[tokio::test]
+async fn a_slow_pipe_is_fetched_as_it_comes() {
+    let (_directory, path) = pipe();
     let (go_on, wait) = mpsc::channel::<()>();
     let feeder = std::thread::spawn({
         let path = path.clone();
@@ -226,22 +226,20 @@ async fn a_slow_pipe_is_fetched_as_it_comes() {
 
 #[tokio::test]
 async fn dropping_the_source_ends_its_thread() {
-    let (_directory, path) = file("urls.txt", "http://a/\n".repeat(100_000));
-    let request = Arc::new(RequestSpec::default());
-    let settings = Settings {
-        request: request.clone(),
-        ..from(&path)
-    };
-    let mut source: ReaderSource = input::open(settings, DoneSet::default()).unwrap();
+    let (_directory, path) = pipe();
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut pipe = fs::File::options().write(true).open(path).unwrap();
+            // For as long as there is somebody who reads.
+            while pipe.write_all(b"http://a/\n").is_ok() {}
+            ended.send(()).unwrap();
+        }
+    });
+    let mut source: ReaderSource = input::open(from(&path), DoneSet::default()).unwrap();
     source.next().await.unwrap().unwrap();
     drop(source);
-    // The thread holds the request for as long as it lives.
-    let ended = async {
-        while Arc::strong_count(&request) > 1 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), ended)
-        .await
+    end.recv_timeout(Duration::from_secs(20))
         .expect("the thread ended");
 }
