@@ -15,6 +15,7 @@
 //! format.
 
 mod body;
+mod chunk;
 mod digits;
 mod encode;
 mod fields;
@@ -24,6 +25,8 @@ mod lines;
 mod object;
 mod open;
 mod parts;
+mod render;
+mod sink;
 mod target;
 mod timestamp;
 mod value;

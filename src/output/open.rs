@@ -4,11 +4,14 @@ use std::fs::File;
 use std::path::Path;
 
 use super::body::BodyStore;
+use super::chunk::Chunk;
 use super::encode::Encoder;
 use super::journal::{Found, Scan};
+use super::render::Renderer;
+use super::sink::{Aside, Sink};
 use super::target::{self, Replacement};
 use super::write_out::WriteOut;
-use super::writer::{Aside, Sink, Writer};
+use super::writer::Writer;
 use super::{BodyMode, Format, Mode, Settings};
 use crate::error::{Error, Problem};
 use crate::job::DoneSet;
@@ -43,18 +46,17 @@ pub struct Repair {
 pub fn open(settings: Settings) -> Result<Opened, Error> {
     check(&settings)?;
     let mut encoder = Encoder::new(&settings)?;
-    let aside = match &settings.write_out {
-        Some(format) => Some(Aside::new(
-            WriteOut::parse(format)?,
-            settings.attempts,
-            target::stdout()?,
-        )),
-        None => None,
+    let (write_out, aside) = match &settings.write_out {
+        Some(format) => (
+            Some(WriteOut::parse(format)?),
+            Some(Aside::new(target::stdout()?)),
+        ),
+        None => (None, None),
     };
-    let (sink, done, repaired) = match &settings.path {
+    let (sink, before, done, repaired) = match &settings.path {
         None => {
             let sink = Sink::new(target::stdout()?, "standard output".into(), true)?;
-            (sink, DoneSet::default(), Repair::default())
+            as_new(sink)
         }
         Some(path) => open_file(path, &settings, &mut encoder)?,
     };
@@ -63,8 +65,9 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
         (BodyMode::File, Some(directory)) => Some(BodyStore::create(directory)?),
         _ => None,
     };
+    let renderer = Renderer::new(encoder, settings.body, write_out, settings.attempts);
     Ok(Opened {
-        writer: Writer::new(sink, encoder, settings.body, bodies, aside),
+        writer: Writer::new(sink, before, renderer, bodies, aside),
         done,
         repaired,
     })
@@ -98,11 +101,19 @@ fn check(settings: &Settings) -> Result<(), Problem> {
     Ok(())
 }
 
-fn open_file(
-    path: &Path,
-    settings: &Settings,
-    encoder: &mut Encoder,
-) -> Result<(Sink, DoneSet, Repair), Error> {
+/// The file, what it lacks before the first row, what is done, and what was repaired.
+type Begun = (Sink, Chunk, DoneSet, Repair);
+
+fn as_new(sink: Sink) -> Begun {
+    (
+        sink,
+        Chunk::default(),
+        DoneSet::default(),
+        Repair::default(),
+    )
+}
+
+fn open_file(path: &Path, settings: &Settings, encoder: &mut Encoder) -> Result<Begun, Error> {
     let file = target::open_locked(path)?;
     let metadata = file
         .metadata()
@@ -114,7 +125,7 @@ fn open_file(
                 .at(path.display().to_string())
                 .into());
         }
-        return Ok((sink(file, true)?, DoneSet::default(), Repair::default()));
+        return Ok(as_new(sink(file, true)?));
     }
     match settings.mode {
         Mode::New if metadata.len() > 0 => {
@@ -133,7 +144,7 @@ fn open_file(
         }
         Mode::New | Mode::Append | Mode::Resume => {}
     }
-    Ok((sink(file, true)?, DoneSet::default(), Repair::default()))
+    Ok(as_new(sink(file, true)?))
 }
 
 /// Repairs a file with content and goes to its end.
@@ -143,7 +154,7 @@ fn continue_file(
     settings: &Settings,
     encoder: &mut Encoder,
     length: u64,
-) -> Result<(Sink, DoneSet, Repair), Error> {
+) -> Result<Begun, Error> {
     let mut header = Vec::new();
     encoder.begin(&mut header);
     let scan = Scan {
@@ -182,10 +193,13 @@ fn continue_file(
     } else if kept > 0 {
         encoder.continue_after_rows();
     }
-    let mut sink = Sink::new(file, path.to_owned(), new)?;
+    let mut before = Chunk::default();
     if found.unfinished && settings.format == Format::Jsonl && dropped == 0 {
-        sink.finish_line();
+        // The last row lacks its line feed.
+        before.bytes.push(b'\n');
+        before.mark();
     }
+    let sink = Sink::new(file, path.to_owned(), new)?;
     let repaired = Repair {
         cut_bytes: length - end - tail,
         kept,
@@ -196,7 +210,7 @@ fn continue_file(
     } else {
         DoneSet::default()
     };
-    Ok((sink, done, repaired))
+    Ok((sink, before, done, repaired))
 }
 
 /// Bytes after the last element that are the regular end of an array, not a torn row.

@@ -1,26 +1,21 @@
-//! The writer thread: records in, whole rows out.
+//! The writer thread: rows in, a file out.
 //!
-//! One thread encodes and writes, because a row must not be mixed with another and because the engine has better things to
-//! do. It gathers: rows are written together when the channel is empty or the buffer is full, then it rests for a few
-//! milliseconds so that the next `write` and the next wake-up serve many rows, not one. What is written counts in the
-//! [`Receipt`]; nothing else does.
+//! One thread writes, because a row must not be mixed with another and because writing blocks. Rows without bodies come ready
+//! made from a task of the run ([`super::render`]); where a body has to be decoded, encoded or saved first, the records come as
+//! they are and the thread does that too. What is written counts in the [`Receipt`]; nothing else does.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::thread::{Builder, JoinHandle, park_timeout};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::body::{self, BodyStore};
-use super::encode::Encoder;
-use super::fields::{BodyView, Row};
-use super::target;
-use super::write_out::WriteOut;
-use super::{Attempts, BodyMode};
+use super::BodyMode;
+use super::body::BodyStore;
+use super::chunk::Chunk;
+use super::render::{BATCH, FULL, Parcel, Renderer};
+use super::sink::{Aside, Sink, Stop};
 use crate::error::Error;
 use crate::job::Receipt;
 use crate::outcome::Finished;
@@ -29,22 +24,19 @@ use crate::outcome::Finished;
 const CHANNEL: usize = 1024;
 /// The same when every record carries its body, which may be 10 MB.
 const CHANNEL_WITH_BODIES: usize = 64;
-/// Records taken from the channel at a time.
-const BATCH: usize = 256;
-/// Bytes that are written without waiting for more.
-const BUFFER: usize = 256 * 1024;
-/// Rest after a write. At 50,000 records a second this is 250 rows per wake-up; nobody notices 5 ms.
+/// Chunks of rows that may wait.
+const CHUNKS: usize = 4;
+/// Rest of the thread after a write when it makes the rows itself, so that the next `write` and the next wake-up serve many.
 const GATHER: Duration = Duration::from_millis(5);
 /// Shortest time between two `fdatasync`.
 const SYNC: Duration = Duration::from_secs(1);
-/// Wait for a pipe that somebody else made non-blocking.
-const PIPE_FULL: Duration = Duration::from_millis(1);
 
 /// An output that is open and locked, not yet written; see [`super::open()`].
 pub struct Writer {
     sink: Sink,
-    encoder: Encoder,
-    body: BodyMode,
+    /// What the file lacks before the first row.
+    before: Chunk,
+    renderer: Renderer,
     bodies: Option<BodyStore>,
     aside: Option<Aside>,
 }
@@ -53,7 +45,7 @@ impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Writer")
             .field("path", &self.sink.path)
-            .field("format", &self.encoder.format())
+            .field("format", &self.renderer.encoder().format())
             .finish_non_exhaustive()
     }
 }
@@ -82,35 +74,68 @@ pub struct Written {
 impl Writer {
     pub(super) fn new(
         sink: Sink,
-        encoder: Encoder,
-        body: BodyMode,
+        mut before: Chunk,
+        renderer: Renderer,
         bodies: Option<BodyStore>,
         aside: Option<Aside>,
     ) -> Self {
+        if sink.new {
+            renderer.encoder().begin(&mut before.bytes);
+            before.mark();
+        }
         Writer {
             sink,
-            encoder,
-            body,
+            before,
+            renderer,
             bodies,
             aside,
         }
     }
 
-    /// Starts the thread.
+    /// Starts the thread, and the task that makes the rows for it.
     ///
     /// # Errors
     /// [`Error::Io`] when no thread can be started.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn start(self) -> Result<WriterHandle, Error> {
-        let waiting = if self.body == BodyMode::None {
-            CHANNEL
-        } else {
-            CHANNEL_WITH_BODIES
-        };
-        let (sender, receiver) = mpsc::channel(waiting);
+        let Writer {
+            sink,
+            before,
+            renderer,
+            bodies,
+            aside,
+        } = self;
         let (progress, receipts) = watch::channel(Receipt::default());
+        let mut after = Chunk::default();
+        renderer.encoder().end(&mut after.bytes);
+        after.mark();
+        let (sender, rows) = if renderer.body() == BodyMode::None {
+            let (sender, records) = mpsc::channel(CHANNEL);
+            let (parcels, made) = mpsc::channel(CHUNKS);
+            tokio::spawn(renderer.run(records, parcels));
+            (sender, Rows::Made(made))
+        } else {
+            let (sender, records) = mpsc::channel(CHANNEL_WITH_BODIES);
+            let rows = Rows::ToMake {
+                records,
+                batch: Vec::with_capacity(BATCH),
+                renderer: Box::new(renderer),
+                bodies,
+                failed: None,
+            };
+            (sender, rows)
+        };
+        let writing = Writing {
+            sink,
+            aside,
+            progress,
+            synced: Instant::now(),
+        };
         let thread = Builder::new()
             .name("output".to_owned())
-            .spawn(move || self.run(receiver, progress))
+            .spawn(move || writing.run(rows, &before, &after))
             .map_err(|error| Error::io("start", "the output thread", error))?;
         Ok(WriterHandle {
             sender,
@@ -118,20 +143,115 @@ impl Writer {
             thread,
         })
     }
+}
 
-    fn run(
-        mut self,
-        mut receiver: mpsc::Receiver<Finished>,
-        progress: watch::Sender<Receipt>,
-    ) -> Result<Written, Error> {
-        let ended = self.write_all(&mut receiver, &progress);
+impl WriterHandle {
+    /// Closes this handle's sender and waits for the last row to be written. Blocks until every clone of the sender is gone
+    /// too, so an async caller does this in `spawn_blocking`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a full disk or a failing device; the file has been cut back to its last whole row.
+    ///
+    /// # Panics
+    /// Re-raises a panic of the thread, which panics itself when the task that makes the rows has gone without a word.
+    pub fn join(self) -> Result<Written, Error> {
+        let WriterHandle { sender, thread, .. } = self;
+        drop(sender);
+        thread.thread().unpark();
+        match thread.join() {
+            Ok(ended) => ended,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+/// Where the thread has its rows from.
+enum Rows {
+    Made(mpsc::Receiver<Parcel>),
+    ToMake {
+        records: mpsc::Receiver<Finished>,
+        batch: Vec<Finished>,
+        renderer: Box<Renderer>,
+        bodies: Option<BodyStore>,
+        /// A body that could not be saved; the rows before its own are written first.
+        failed: Option<Error>,
+    },
+}
+
+impl Rows {
+    /// Waits for the next rows; `None` at the end.
+    fn next(&mut self, mut chunk: Chunk) -> Result<Option<Chunk>, Stop> {
+        chunk.clear();
+        match self {
+            Rows::Made(parcels) => match parcels.blocking_recv() {
+                Some(Parcel::Rows(chunk)) => Ok(Some(chunk)),
+                Some(Parcel::End) => Ok(None),
+                None => panic!("the task that makes the rows is gone"),
+            },
+            Rows::ToMake {
+                records,
+                batch,
+                renderer,
+                bodies,
+                failed,
+            } => {
+                if let Some(error) = failed.take() {
+                    return Err(Stop::Failed(error));
+                }
+                if records.blocking_recv_many(batch, BATCH) == 0 {
+                    return Ok(None);
+                }
+                for finished in batch.drain(..) {
+                    match save(bodies.as_mut(), &finished) {
+                        Ok(saved) => renderer.push(finished, saved, &mut chunk),
+                        Err(error) => {
+                            *failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+                Ok(Some(chunk))
+            }
+        }
+    }
+
+    /// Rests until more rows may have come, if the rows come one by one.
+    fn rest(&self, written: usize) {
+        if let Rows::ToMake { records, .. } = self
+            && written < FULL
+            && records.is_empty()
+            && !records.is_closed()
+        {
+            park_timeout(GATHER);
+        }
+    }
+}
+
+/// Saves the body in a file of its own, if that is asked for; returns where it is.
+fn save(bodies: Option<&mut BodyStore>, finished: &Finished) -> Result<Option<String>, Error> {
+    let Some(store) = bodies else {
+        return Ok(None);
+    };
+    let record = &finished.record;
+    store.save(record.id, record.content_type.as_deref(), &finished.body)
+}
+
+/// The thread's own.
+struct Writing {
+    sink: Sink,
+    aside: Option<Aside>,
+    progress: watch::Sender<Receipt>,
+    synced: Instant,
+}
+
+impl Writing {
+    fn run(mut self, mut rows: Rows, before: &Chunk, after: &Chunk) -> Result<Written, Error> {
+        let ended = self.write_all(&mut rows, before, after);
         // Senders learn of a failure by the closed channel.
-        drop(receiver);
+        drop(rows);
         if ended.is_err() {
             // What the file lacks when cut back to whole rows is a closing bracket, for which there mostly is room.
-            self.sink.buffer.clear();
-            self.encoder.end(&mut self.sink.buffer);
-            self.sink.close_after_failure();
+            self.sink.close_after_failure(&after.bytes);
         }
         let written = |reader_gone| Written {
             records: self.sink.rows,
@@ -145,258 +265,33 @@ impl Writer {
         }
     }
 
-    fn write_all(
-        &mut self,
-        receiver: &mut mpsc::Receiver<Finished>,
-        progress: &watch::Sender<Receipt>,
-    ) -> Result<(), Stop> {
-        if self.sink.new {
-            self.encoder.begin(&mut self.sink.buffer);
-            self.sink.mark();
-        }
-        self.flush(progress)?;
-        let mut synced = Instant::now();
-        let mut batch = Vec::with_capacity(BATCH);
-        while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
-            for finished in batch.drain(..) {
-                if let Err(error) = self.push(finished) {
-                    // The rows before this one are whole.
-                    self.flush(progress)?;
-                    return Err(Stop::Failed(error));
-                }
-                if self.sink.buffer.len() >= BUFFER {
-                    self.flush(progress)?;
-                }
+    fn write_all(&mut self, rows: &mut Rows, before: &Chunk, after: &Chunk) -> Result<(), Stop> {
+        self.write(before)?;
+        let mut chunk = Chunk::default();
+        while let Some(next) = rows.next(chunk)? {
+            self.write(&next)?;
+            if self.synced.elapsed() >= SYNC {
+                self.sink.sync()?;
+                self.synced = Instant::now();
             }
-            if receiver.is_empty() {
-                self.flush(progress)?;
-                if synced.elapsed() >= SYNC {
-                    self.sink.sync()?;
-                    synced = Instant::now();
-                }
-                if !receiver.is_closed() {
-                    park_timeout(GATHER);
-                }
-            }
+            rows.rest(next.bytes.len());
+            chunk = next;
         }
-        self.encoder.end(&mut self.sink.buffer);
-        self.sink.mark();
-        self.flush(progress)?;
+        self.write(after)?;
         self.sink.sync()
     }
 
-    fn push(&mut self, finished: Finished) -> Result<(), Error> {
-        let Finished { mut record, body } = finished;
-        let view = match &mut self.bodies {
-            Some(store) => store
-                .save(record.id, record.content_type.as_deref(), &body)?
-                .map_or(BodyView::None, BodyView::Path),
-            None => body::view(&mut record, &body, self.body),
-        };
-        let row = Row {
-            record: &record,
-            body: view,
-        };
-        self.encoder.row(&row, &mut self.sink.buffer);
-        self.sink.mark_row();
-        if let Some(aside) = &mut self.aside {
-            aside.push(&row);
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, progress: &watch::Sender<Receipt>) -> Result<(), Stop> {
-        let flushed = self.sink.flush();
-        if progress.borrow().written != self.sink.rows {
-            progress.send_replace(Receipt {
+    fn write(&mut self, chunk: &Chunk) -> Result<(), Stop> {
+        let written = self.sink.write(chunk);
+        if self.progress.borrow().written != self.sink.rows {
+            self.progress.send_replace(Receipt {
                 written: self.sink.rows,
             });
         }
-        flushed?;
+        written?;
         match &mut self.aside {
-            Some(aside) => aside.flush(),
+            Some(aside) => aside.write(&chunk.aside),
             None => Ok(()),
-        }
-    }
-}
-
-impl WriterHandle {
-    /// Closes this handle's sender and waits for the last row to be written. Blocks until every clone of the sender is gone
-    /// too, so an async caller does this in `spawn_blocking`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] for a full disk or a failing device; the file has been cut back to its last whole row.
-    ///
-    /// # Panics
-    /// Re-raises a panic of the thread.
-    pub fn join(self) -> Result<Written, Error> {
-        let WriterHandle { sender, thread, .. } = self;
-        drop(sender);
-        thread.thread().unpark();
-        match thread.join() {
-            Ok(ended) => ended,
-            Err(panic) => resume_unwind(panic),
-        }
-    }
-}
-
-/// Why writing ended early.
-pub(super) enum Stop {
-    /// EPIPE.
-    ReaderGone,
-    Failed(Error),
-}
-
-/// The file, and what is to be written to it.
-pub(super) struct Sink {
-    file: File,
-    path: PathBuf,
-    regular: bool,
-    /// Nothing has been written to it, so header or bracket are due.
-    new: bool,
-    buffer: Vec<u8>,
-    /// Ends in the buffer of what may stand alone, each with whether it is a row.
-    ends: Vec<(usize, bool)>,
-    rows: u64,
-    bytes: u64,
-}
-
-impl Sink {
-    pub(super) fn new(file: File, path: PathBuf, new: bool) -> Result<Self, Error> {
-        let metadata = file
-            .metadata()
-            .map_err(|error| Error::io("write", &path, error))?;
-        Ok(Sink {
-            regular: metadata.is_file(),
-            file,
-            path,
-            new,
-            buffer: Vec::new(),
-            ends: Vec::new(),
-            rows: 0,
-            bytes: 0,
-        })
-    }
-
-    /// Gives the last row of the file the line feed it lacks.
-    pub(super) fn finish_line(&mut self) {
-        self.buffer.push(b'\n');
-        self.mark();
-    }
-
-    fn mark(&mut self) {
-        self.ends.push((self.buffer.len(), false));
-    }
-
-    fn mark_row(&mut self) {
-        self.ends.push((self.buffer.len(), true));
-    }
-
-    /// Writes the buffer. On failure the file is cut back to the last whole row and the buffer is empty.
-    fn flush(&mut self) -> Result<(), Stop> {
-        let mut written = 0;
-        let mut failure = None;
-        while written < self.buffer.len() {
-            match self.file.write(&self.buffer[written..]) {
-                Ok(0) => {
-                    failure = Some(ErrorKind::WriteZero.into());
-                    break;
-                }
-                Ok(count) => written += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => park_timeout(PIPE_FULL),
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
-            }
-        }
-        let mut whole = 0;
-        for &(end, is_row) in self.ends.iter().take_while(|(end, _)| *end <= written) {
-            whole = end;
-            self.rows += u64::from(is_row);
-        }
-        self.bytes += whole as u64;
-        self.buffer.clear();
-        self.ends.clear();
-        let Some(error) = failure else {
-            return Ok(());
-        };
-        if self.regular && written > whole {
-            // Whoever resumes repairs what this cannot.
-            if let Ok(metadata) = self.file.metadata() {
-                let torn = (written - whole) as u64;
-                let _ = target::cut(&self.file, metadata.len().saturating_sub(torn));
-            }
-        }
-        if error.kind() == ErrorKind::BrokenPipe {
-            return Err(Stop::ReaderGone);
-        }
-        Err(Stop::Failed(Error::io("write", &self.path, error)))
-    }
-
-    /// Tries once to write the end of an array, all of it or nothing.
-    fn close_after_failure(&mut self) {
-        let tail = std::mem::take(&mut self.buffer);
-        if !self.regular || tail.is_empty() || (self.new && self.bytes == 0) {
-            return;
-        }
-        if let Ok(metadata) = self.file.metadata()
-            && !matches!(self.file.write(&tail), Ok(count) if count == tail.len())
-        {
-            let _ = target::cut(&self.file, metadata.len());
-        }
-    }
-
-    /// Makes what is written survive a power cut.
-    fn sync(&mut self) -> Result<(), Stop> {
-        if !self.regular {
-            return Ok(());
-        }
-        self.file
-            .sync_data()
-            .map_err(|error| Stop::Failed(Error::io("write", &self.path, error)))
-    }
-}
-
-/// The `-w` lines on standard output.
-pub(super) struct Aside {
-    format: WriteOut,
-    json: Encoder,
-    buffer: Vec<u8>,
-    /// `None` once its reader went away: the records go on.
-    file: Option<File>,
-}
-
-impl Aside {
-    pub(super) fn new(format: WriteOut, attempts: Attempts, file: File) -> Self {
-        Aside {
-            format,
-            json: Encoder::jsonl(attempts),
-            buffer: Vec::new(),
-            file: Some(file),
-        }
-    }
-
-    fn push(&mut self, row: &Row<'_>) {
-        if self.file.is_some() {
-            self.format.render(row, &self.json, &mut self.buffer);
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), Stop> {
-        let result = match &mut self.file {
-            Some(file) => file.write_all(&self.buffer),
-            None => Ok(()),
-        };
-        self.buffer.clear();
-        match result {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.file = None;
-                Ok(())
-            }
-            Err(error) => Err(Stop::Failed(Error::io("write", "standard output", error))),
         }
     }
 }

@@ -4,14 +4,15 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use proxywheel::error::Error;
 use proxywheel::job::{Job, RequestSpec};
 use proxywheel::outcome::{BodyField, Finished, Outcome, Record, Timing, UnixMillis};
-use proxywheel::output::{self, BodyMode, Format, Mode, Settings, Written};
+use proxywheel::output::{self, BodyMode, Format, Mode, Settings, Writer, WriterHandle, Written};
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 /// A finished fetch of `http://a/SEQ`, title and body as given.
 pub(crate) fn finished(seq: u64, outcome: Outcome, title: &str, body: &'static str) -> Finished {
@@ -73,12 +74,25 @@ pub(crate) fn settings(path: &Path, mode: Mode) -> Settings {
     }
 }
 
+/// Starts a writer beside a test that blocks.
+pub(crate) fn start(writer: Writer) -> Result<WriterHandle, Error> {
+    static ROWS: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .expect("a runtime")
+    });
+    let _within = ROWS.enter();
+    writer.start()
+}
+
 /// Opens, writes and closes.
 pub(crate) fn write(
     settings: Settings,
     records: impl IntoIterator<Item = Finished>,
 ) -> Result<Written, Error> {
-    let handle = output::open(settings)?.writer.start()?;
+    let handle = start(output::open(settings)?.writer)?;
     for record in records {
         if handle.sender.blocking_send(record).is_err() {
             break;
@@ -236,7 +250,7 @@ fn body_files_are_there_before_their_rows() {
         save_dir: Some(directory.path().join("pages")),
         ..settings(&path, Mode::New)
     };
-    let handle = output::open(settings).unwrap().writer.start().unwrap();
+    let handle = start(output::open(settings).unwrap().writer).unwrap();
     let mut receipts = handle.receipts.clone();
     handle
         .sender
@@ -257,11 +271,8 @@ fn body_files_are_there_before_their_rows() {
 
 #[test]
 fn a_full_device_stops_the_run_with_an_io_error() {
-    let handle = output::open(settings(Path::new("/dev/full"), Mode::New))
-        .unwrap()
-        .writer
-        .start()
-        .unwrap();
+    let opened = output::open(settings(Path::new("/dev/full"), Mode::New)).unwrap();
+    let handle = start(opened.writer).unwrap();
     let mut row = rows(1);
     handle.sender.blocking_send(row.next().unwrap()).unwrap();
     // Senders learn of it; nothing waits for ever.

@@ -10,7 +10,7 @@ use proxywheel::outcome::{Finished, Outcome};
 use proxywheel::output::{self, Format, Mode, Repair, Settings};
 use serde_json::Value;
 
-use crate::output::{finished, settings, write};
+use crate::output::{finished, settings, start, write};
 
 /// Titles that need every kind of care.
 const TITLES: [&str; 4] = [
@@ -90,7 +90,7 @@ fn resume_and_finish(path: &Path, count: u64, kept: usize) -> Repair {
     assert_eq!(opened.repaired.kept as usize, kept);
     assert_eq!(opened.done.len(), kept);
     let (mut done, repaired) = (opened.done, opened.repaired);
-    let handle = opened.writer.start().unwrap();
+    let handle = start(opened.writer).unwrap();
     for record in (0..count).map(row) {
         if !done.take(record.record.id) {
             handle.sender.blocking_send(record).unwrap();
@@ -269,7 +269,7 @@ fn unfinished_and_failed_rows_are_taken_out_for_another_go() {
             (2, 2),
             "{name}"
         );
-        let handle = opened.writer.start().unwrap();
+        let handle = start(opened.writer).unwrap();
         handle.sender.blocking_send(row(9)).unwrap();
         handle.join().unwrap();
         assert_eq!(ids(&path).len(), 3, "{name}");
