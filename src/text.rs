@@ -121,10 +121,27 @@ pub fn title(content_type: Option<&str>, bytes: &[u8]) -> Option<String> {
     let title = &window[start..start + length];
     // The same in every charset a page is read in: those that shift to other letters do it with an escape.
     if title.is_ascii() && !title.contains(&0x1b) {
-        return folded(&String::from_utf8_lossy(title));
+        return folded_ascii(title);
     }
     let encoding = charset(content_type, bytes);
     folded(&encoding.decode_without_bom_handling(title).0)
+}
+
+/// As [`folded`], for the letters most titles are of.
+fn folded_ascii(title: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(title.len());
+    let mut after_space = false;
+    for &byte in title {
+        if matches!(byte, b' ' | b'\t'..=b'\r') {
+            after_space = !text.is_empty();
+            continue;
+        }
+        if std::mem::take(&mut after_space) {
+            text.push(b' ');
+        }
+        text.push(byte);
+    }
+    bounded(String::from_utf8(text).ok()?)
 }
 
 /// The words of a title, entities decoded, up to [`TITLE_CHARS`]; `None` when there are none.
@@ -141,7 +158,15 @@ fn folded(title: &str) -> Option<String> {
         }
         text.push(c);
     }
-    let mut text = unescape(&text).into_owned();
+    bounded(text)
+}
+
+/// The last steps: entities, length.
+fn bounded(text: String) -> Option<String> {
+    let mut text = match unescape(&text) {
+        Cow::Owned(text) => text,
+        Cow::Borrowed(_) => text,
+    };
     if text.len() > TITLE_CHARS
         && let Some((end, _)) = text.char_indices().nth(TITLE_CHARS)
     {
@@ -279,6 +304,11 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn titles_of_plain_letters_are_folded_as_any_others(title in "[ -~\\t\\r\\n\\x0b\\x0c\\x1c&;#0-9a-z]{0,330}") {
+            proptest::prop_assert_eq!(folded_ascii(title.as_bytes()), folded(&title));
+        }
+
         #[test]
         fn never_panics_on_any_bytes(bytes: Vec<u8>, kind in "[ -~]{0,20}") {
             let _ = title(Some("text/html"), &bytes);

@@ -19,6 +19,7 @@ use super::frontier::Frontier;
 use super::held::{Held, Turn};
 use super::pending::Pending;
 use super::sessions::Sessions;
+use super::slots::Slots;
 use crate::egress::{Egress, ProbeReport};
 use crate::job::{HostKey, Job};
 use crate::limit::{self, Limit};
@@ -47,12 +48,15 @@ const SOON: Duration = Duration::from_millis(100);
 /// How long a job waits for a proxy in quarantine when those that are READY cannot carry it.
 const INCAPABLE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// What an attempt is made of.
+pub(super) type Call = (Box<Pending>, Lease);
+
 /// See the module text.
 pub(super) struct Dispatcher<E> {
     pub(super) context: Arc<Context<E>>,
     pub(super) pool: Pool,
     pub(super) frontier: Frontier,
-    pub(super) attempts: JoinSet<Landed>,
+    pub(super) attempts: Slots<Call, Landed>,
     pub(super) probes: JoinSet<(ProbeLease, ProbeReport)>,
     pub(super) tally: Tally,
     pub(super) out: mpsc::Sender<Finished>,
@@ -404,9 +408,11 @@ impl<E: Egress> Dispatcher<E> {
         }
         self.tally
             .attempt(job.last.as_ref().map(|end| end.verdict.outcome));
-        // Boxed: a task cell with the attempt's three kilobytes in it takes the allocator's slow path.
-        let attempt = Box::pin(attempt(self.context.clone(), job, lease));
-        self.attempts.spawn(attempt);
+        let context = &self.context;
+        self.attempts.start((job, lease), || {
+            let context = context.clone();
+            move |(job, lease): Call| attempt(context.clone(), job, lease)
+        });
     }
 
     /// Finishes the first job of the host in front: nothing can be done for it in reasonable time.

@@ -1,6 +1,6 @@
 //! The run: jobs in, records out.
 //!
-//! One dispatcher task owns the frontier and the pool (`dispatch`); attempts and probes are tasks of two sets it joins, so
+//! One dispatcher task owns the frontier and the pool (`dispatch`); attempts (`slots`) and probes are tasks of two sets it joins, so
 //! nothing is detached and a panic in one of them is re-raised here. Records leave through a bounded channel: when the writer
 //! is slow, dispatch stops. A drain stops intake, lets requests in flight finish within a grace time, and ends.
 
@@ -13,6 +13,7 @@ mod outbox;
 mod pending;
 mod probing;
 mod sessions;
+mod slots;
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -31,6 +32,7 @@ use self::finish::Style;
 use self::frontier::Frontier;
 use self::held::Held;
 use self::sessions::Sessions;
+use self::slots::Slots;
 use crate::ban::Judge;
 use crate::egress::{Egress, ProbeReport};
 use crate::error::Error;
@@ -175,7 +177,7 @@ pub async fn run<E: Egress, S: JobSource>(
             frontier: Frontier::new(plan.limits.host_concurrency),
             context,
             pool,
-            attempts: JoinSet::new(),
+            attempts: Slots::new(),
             probes: JoinSet::new(),
             tally: Tally::new(),
             out,
@@ -302,7 +304,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         tokio::select! {
             biased;
             control = self.control.recv(), if self.control_open => Event::Control(control),
-            Some(landed) = attempts.join_next(), if !attempts.is_empty() => {
+            landed = attempts.join_next(), if !attempts.is_empty() => {
                 Event::Landed(reraise(landed))
             }
             Some(probed) = probes.join_next(), if !probes.is_empty() => {
@@ -325,7 +327,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 dispatcher.landed(landed, at);
                 // Take along whatever else has landed: one round of dispatch then serves them all.
                 while let Some(landed) = dispatcher.attempts.try_join_next() {
-                    dispatcher.landed(reraise(landed), at);
+                    dispatcher.landed(landed, at);
                 }
             }
             Event::Probed(probed) => {
@@ -500,14 +502,10 @@ impl<E: Egress, S: JobSource> Run<E, S> {
 
     async fn end(mut self, reason: FinishReason) -> (Summary, Result<(), Error>) {
         self.dispatcher.probes.abort_all();
-        self.dispatcher.attempts.abort_all();
-        // Aborted tasks are joined, not detached; what had landed in the same instant still gets its record.
-        while let Some(landed) = self.dispatcher.attempts.join_next().await {
-            match landed {
-                Ok(landed) => self.dispatcher.landed(landed, now()),
-                Err(error) if error.is_cancelled() => {}
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
+        // Ended tasks are joined, not detached; what had landed in the same instant still gets its record.
+        self.dispatcher.attempts.shutdown().await;
+        while let Some(landed) = self.dispatcher.attempts.try_join_next() {
+            self.dispatcher.landed(landed, now());
         }
         while self.dispatcher.probes.join_next().await.is_some() {}
         while let Some(done) = self.dispatcher.outbox.pop_front() {

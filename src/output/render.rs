@@ -81,11 +81,7 @@ impl Renderer {
     }
 
     /// Renders all records until their channel is closed, or nobody takes the rows any more.
-    pub(super) async fn run(
-        mut self,
-        mut records: mpsc::Receiver<Finished>,
-        parcels: mpsc::Sender<Parcel>,
-    ) {
+    pub(super) async fn run(mut self, mut records: mpsc::Receiver<Finished>, mut way: Way) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut chunk = Chunk::default();
         let mut gathered = pin!(sleep(GATHER));
@@ -94,7 +90,7 @@ impl Renderer {
                 biased;
                 taken = records.recv_many(&mut batch, BATCH) => taken,
                 () = &mut gathered, if !chunk.is_empty() => {
-                    if hand_over(&mut chunk, &parcels).await.is_err() {
+                    if way.hand_over(&mut chunk).await.is_err() {
                         return;
                     }
                     continue;
@@ -109,13 +105,13 @@ impl Renderer {
             for finished in batch.drain(..) {
                 self.push(finished, None, &mut chunk);
             }
-            if chunk.bytes.len() >= FULL && hand_over(&mut chunk, &parcels).await.is_err() {
+            if chunk.bytes.len() >= FULL && way.hand_over(&mut chunk).await.is_err() {
                 return;
             }
         }
-        if hand_over(&mut chunk, &parcels).await.is_ok() {
+        if way.hand_over(&mut chunk).await.is_ok() {
             // Whoever does not take it has said why.
-            let _ = parcels.send(Parcel::End).await;
+            let _ = way.parcels.send(Parcel::End).await;
         }
     }
 }
@@ -123,10 +119,20 @@ impl Renderer {
 /// Nobody takes rows any more.
 struct Gone;
 
-async fn hand_over(chunk: &mut Chunk, parcels: &mpsc::Sender<Parcel>) -> Result<(), Gone> {
-    if chunk.is_empty() {
-        return Ok(());
+/// To the thread that writes, and back.
+pub(super) struct Way {
+    pub(super) parcels: mpsc::Sender<Parcel>,
+    /// Chunks that were written: their room is used again.
+    pub(super) spare: mpsc::Receiver<Chunk>,
+}
+
+impl Way {
+    async fn hand_over(&mut self, chunk: &mut Chunk) -> Result<(), Gone> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let next = self.spare.try_recv().unwrap_or_default();
+        let parcel = Parcel::Rows(std::mem::replace(chunk, next));
+        self.parcels.send(parcel).await.map_err(|_| Gone)
     }
-    let parcel = Parcel::Rows(std::mem::take(chunk));
-    parcels.send(parcel).await.map_err(|_| Gone)
 }

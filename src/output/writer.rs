@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::BodyMode;
 use super::body::BodyStore;
 use super::chunk::Chunk;
-use super::render::{BATCH, FULL, Parcel, Renderer};
+use super::render::{BATCH, FULL, Parcel, Renderer, Way};
 use super::sink::{Aside, Sink, Stop};
 use crate::error::Error;
 use crate::job::Receipt;
@@ -114,8 +114,9 @@ impl Writer {
         let (sender, rows) = if renderer.body() == BodyMode::None {
             let (sender, records) = mpsc::channel(CHANNEL);
             let (parcels, made) = mpsc::channel(CHUNKS);
-            tokio::spawn(renderer.run(records, parcels));
-            (sender, Rows::Made(made))
+            let (written, spare) = mpsc::channel(CHUNKS);
+            tokio::spawn(renderer.run(records, Way { parcels, spare }));
+            (sender, Rows::Made { made, written })
         } else {
             let (sender, records) = mpsc::channel(CHANNEL_WITH_BODIES);
             let rows = Rows::ToMake {
@@ -167,7 +168,11 @@ impl WriterHandle {
 
 /// Where the thread has its rows from.
 enum Rows {
-    Made(mpsc::Receiver<Parcel>),
+    Made {
+        made: mpsc::Receiver<Parcel>,
+        /// Takes chunks back that were written.
+        written: mpsc::Sender<Chunk>,
+    },
     ToMake {
         records: mpsc::Receiver<Finished>,
         batch: Vec<Finished>,
@@ -179,15 +184,19 @@ enum Rows {
 }
 
 impl Rows {
-    /// Waits for the next rows; `None` at the end.
+    /// Waits for the next rows; `None` at the end. `chunk` was written.
     fn next(&mut self, mut chunk: Chunk) -> Result<Option<Chunk>, Stop> {
         chunk.clear();
         match self {
-            Rows::Made(parcels) => match parcels.blocking_recv() {
-                Some(Parcel::Rows(chunk)) => Ok(Some(chunk)),
-                Some(Parcel::End) => Ok(None),
-                None => panic!("the task that makes the rows is gone"),
-            },
+            Rows::Made { made, written } => {
+                // There is no room for more of them than are ever under way at once.
+                let _ = written.try_send(chunk);
+                match made.blocking_recv() {
+                    Some(Parcel::Rows(chunk)) => Ok(Some(chunk)),
+                    Some(Parcel::End) => Ok(None),
+                    None => panic!("the task that makes the rows is gone"),
+                }
+            }
             Rows::ToMake {
                 records,
                 batch,
