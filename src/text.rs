@@ -130,16 +130,11 @@ pub fn title(content_type: Option<&str>, bytes: &[u8]) -> Option<String> {
 /// As [`folded`], for the letters most titles are of.
 fn folded_ascii(title: &[u8]) -> Option<String> {
     let mut text = Vec::with_capacity(title.len());
-    let mut after_space = false;
-    for &byte in title {
-        if matches!(byte, b' ' | b'\t'..=b'\r') {
-            after_space = !text.is_empty();
-            continue;
-        }
-        if std::mem::take(&mut after_space) {
+    for word in title.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')) {
+        if !word.is_empty() && !text.is_empty() {
             text.push(b' ');
         }
-        text.push(byte);
+        text.extend_from_slice(word);
     }
     bounded(String::from_utf8(text).ok()?)
 }

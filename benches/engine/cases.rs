@@ -8,8 +8,8 @@ use crate::measure::{self, Cost};
 use crate::plan::{Plan, SITE, path};
 use crate::serve::Served;
 
-/// Paired runs of each case; the median counts.
-const RUNS: usize = 5;
+/// Paired runs of each case; the medians count. On a virtual machine one run differs from the next by a third.
+const RUNS: usize = 15;
 
 struct Case {
     name: &'static str,

@@ -80,7 +80,7 @@ impl Framing {
             Framing::Chunked(chunks) => chunks.next(buf),
             _ if buf.is_empty() => Ok(Piece::More),
             Framing::Length(left) => Ok(Piece::Data(take(buf, left))),
-            Framing::UntilClose => Ok(Piece::Data(std::mem::take(buf).freeze())),
+            Framing::UntilClose => Ok(Piece::Data(buf.split().freeze())),
         }
     }
 
@@ -115,11 +115,7 @@ pub(super) fn keeps_alive(minor: u8, headers: &HeaderMap) -> bool {
 fn take(buf: &mut BytesMut, left: &mut u64) -> Bytes {
     let wanted = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
     *left -= wanted as u64;
-    if wanted == buf.len() {
-        std::mem::take(buf).freeze()
-    } else {
-        buf.split_to(wanted).freeze()
-    }
+    buf.split_to(wanted).freeze()
 }
 
 fn last_token(value: &[u8]) -> &[u8] {

@@ -18,6 +18,7 @@ use http::{StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
+use super::buffers::Buffers;
 use super::fault;
 use super::framing::{Framing, Piece, keeps_alive};
 use super::head::{self, Head, NoHead, Scan};
@@ -26,16 +27,14 @@ use super::stream::Stream;
 use super::trace::{Answer, Failure, Limits, Reach, Trace, undecodable};
 use crate::outcome::{Fault, FaultKind, Phase};
 
-/// First read: most answers come whole in one.
-const READ_FIRST: usize = 16 * 1024;
-/// Later reads, of bodies that are longer.
+/// Room for what does not fit the first buffer.
 const READ_MORE: usize = 64 * 1024;
 /// A smaller piece of a body is copied: it would keep the whole buffer it was read into.
-const SHARED_MIN: usize = READ_FIRST / 4;
+const SHARED_MIN: usize = 4 * 1024;
 
 /// Sends the message of `wire` and reads the answer into `trace`. True when the connection can be used again.
 pub(super) async fn exchange(
-    wire: &mut Wire,
+    wire: &mut Wire<'_>,
     limits: Limits,
     trace: &mut Trace,
 ) -> Result<bool, Failure> {
@@ -69,15 +68,14 @@ pub(super) async fn exchange(
     Ok(reusable && whole && wire.flushed && wire.buf.is_empty())
 }
 
-async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
+async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
     let no_head = |NoHead(why): NoHead| malformed(Phase::Headers, why);
     let mut scan = Scan::default();
-    let mut silent = true;
     loop {
-        match wire.fill(READ_FIRST).await {
-            Ok(0) => return Err(wire.unanswered(silent, None)),
-            Ok(_) => silent = false,
-            Err(error) => return Err(wire.unanswered(silent, Some(&error))),
+        match wire.fill().await {
+            Ok(0) => return Err(wire.unanswered(None)),
+            Ok(_) => {}
+            Err(error) => return Err(wire.unanswered(Some(&error))),
         }
         loop {
             head::skip_line_breaks(&mut wire.buf);
@@ -99,7 +97,7 @@ async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
 
 /// True when the body came whole.
 async fn read_body(
-    wire: &mut Wire,
+    wire: &mut Wire<'_>,
     framing: &mut Framing,
     answer: &mut Answer,
 ) -> Result<bool, Fault> {
@@ -119,7 +117,7 @@ async fn read_body(
                 }
             }
             Piece::End => break,
-            Piece::More => match wire.fill(READ_MORE).await {
+            Piece::More => match wire.fill().await {
                 Ok(0) if *framing == Framing::UntilClose => break,
                 Ok(0) => return Ok(answer.cut_short()),
                 Ok(_) => {}
@@ -135,7 +133,7 @@ fn malformed(phase: Phase, why: &str) -> Fault {
 }
 
 /// Both directions of a connection during one exchange.
-pub(super) struct Wire {
+pub(super) struct Wire<'a> {
     stream: Stream,
     message: Message,
     /// Bytes of the message that were written.
@@ -144,30 +142,36 @@ pub(super) struct Wire {
     flushed: bool,
     /// Why no more can be written. What the other side said before it hung up is read all the same.
     lost: Option<io::Error>,
+    /// Not a byte has come.
+    silent: bool,
     /// Read, and not yet taken.
     buf: BytesMut,
+    buffers: &'a Buffers,
 }
 
-impl Wire {
-    /// For sending `message` over `stream`.
-    pub(super) fn new(stream: Stream, message: Message) -> Self {
+impl<'a> Wire<'a> {
+    /// For sending `message` over `stream`, with room to read from `buffers`.
+    pub(super) fn new(stream: Stream, message: Message, buffers: &'a Buffers) -> Self {
         Wire {
             stream,
             message,
             written: 0,
             flushed: false,
             lost: None,
+            silent: true,
             buf: BytesMut::new(),
+            buffers,
         }
     }
 
     /// The bare connection.
     pub(super) fn into_stream(self) -> Stream {
+        self.buffers.give(self.buf);
         self.stream
     }
 
-    /// Reads more, `room` bytes at most, while what is left of the message is written. 0 is the end of the stream.
-    async fn fill(&mut self, room: usize) -> io::Result<usize> {
+    /// Reads more, while what is left of the message is written. 0 is the end of the stream.
+    async fn fill(&mut self) -> io::Result<usize> {
         poll_fn(|cx| {
             if !self.flushed && self.lost.is_none() {
                 match self.poll_send(cx) {
@@ -176,7 +180,7 @@ impl Wire {
                     Poll::Pending => {}
                 }
             }
-            let read = self.poll_read(room, cx);
+            let read = self.poll_read(cx);
             // Nothing to wait for: the other side is gone and has said nothing.
             if read.is_pending()
                 && let Some(error) = &self.lost
@@ -188,13 +192,28 @@ impl Wire {
         .await
     }
 
-    fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Room is made when there is something for it: most of the time all requests wait.
-        ready!(self.stream.poll_readable(cx))?;
-        if self.buf.len() == self.buf.capacity() {
-            self.buf.reserve(room);
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let read = self.poll_read_into(cx);
+        // Most of the time all requests wait, and nobody needs room while waiting.
+        if read.is_pending() && self.buf.is_empty() {
+            let buf = std::mem::take(&mut self.buf);
+            if self.silent {
+                self.buffers.give(buf);
+            }
         }
-        pin!(self.stream.read_buf(&mut self.buf)).poll(cx)
+        read
+    }
+
+    fn poll_read_into(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.stream.poll_readable(cx))?;
+        if self.silent && self.buf.capacity() == 0 {
+            self.buf = self.buffers.take();
+        } else if self.buf.len() == self.buf.capacity() {
+            self.buf.reserve(READ_MORE);
+        }
+        let read = ready!(pin!(self.stream.read_buf(&mut self.buf)).poll(cx))?;
+        self.silent &= read == 0;
+        Poll::Ready(Ok(read))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -208,21 +227,21 @@ impl Wire {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// The stream has ended, or failed with `error`, before the head of the answer was whole; `silent` when not a byte had come.
-    fn unanswered(&self, silent: bool, error: Option<&io::Error>) -> Failure {
+    /// The stream has ended, or failed with `error`, before the head of the answer was whole.
+    fn unanswered(&self, error: Option<&io::Error>) -> Failure {
         let fault = match error.or(self.lost.as_ref()) {
             Some(error) => fault::from_stream(Phase::Headers, error),
             None => Fault::new(
                 Phase::Headers,
                 FaultKind::Closed,
-                if silent {
+                if self.silent {
                     "connection closed before the answer"
                 } else {
                     "connection closed before the answer was whole"
                 },
             ),
         };
-        let reach = match (silent, fault::is_hang_up(fault.kind)) {
+        let reach = match (self.silent, fault::is_hang_up(fault.kind)) {
             (true, true) if self.written == 0 => Reach::Unsent,
             (true, true) => Reach::Unanswered,
             _ => Reach::Answered,

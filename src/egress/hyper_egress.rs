@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::buffers::Buffers;
 use super::conns::{Conns, Key, Owner, Route};
 use super::cookies::Cookies;
 use super::dial::{Dialer, Report};
@@ -28,6 +29,7 @@ pub struct HyperEgress {
     dialer: Dialer,
     conns: Conns<Conn>,
     cookies: Cookies,
+    buffers: Buffers,
 }
 
 impl HyperEgress {
@@ -44,6 +46,7 @@ impl HyperEgress {
             dialer: Dialer::default(),
             conns: Conns::new(settings.max_idle),
             cookies: Cookies::new(&settings.cookies)?,
+            buffers: Buffers::default(),
         })
     }
 
@@ -54,16 +57,20 @@ impl HyperEgress {
 
     async fn attempt(&self, outgoing: &Outgoing<'_>, trace: &mut Trace) -> Result<(), Fault> {
         let proxy = outgoing.proxy;
-        let target = HostKey::of(outgoing.url).ok_or_else(|| {
-            Fault::new(
-                Phase::Request,
-                FaultKind::Unsupported,
-                "only http and https are fetched",
-            )
-        })?;
+        let route = if outgoing.url.scheme() == "http" && forwards(proxy) {
+            Route::Forward
+        } else {
+            Route::Target(HostKey::of(outgoing.url).ok_or_else(|| {
+                Fault::new(
+                    Phase::Request,
+                    FaultKind::Unsupported,
+                    "only http and https are fetched",
+                )
+            })?)
+        };
         let mut key = Key {
             proxy: proxy.id(),
-            route: route(proxy, target),
+            route,
             owner: Owner::Session(outgoing.session.cloned()),
         };
         let mut kept = self.find(&mut key, proxy.labels().rotation);
@@ -146,7 +153,7 @@ impl HyperEgress {
                 };
                 let message = request::http1(outgoing, form, decode, cookie)?;
                 cleared(outgoing, trace).await;
-                let mut wire = http1::Wire::new(stream, message);
+                let mut wire = http1::Wire::new(stream, message, &self.buffers);
                 http1::exchange(&mut wire, self.limits, trace)
                     .await?
                     .then(|| Conn::H1(wire.into_stream()))
@@ -209,7 +216,10 @@ impl Egress for HyperEgress {
         connect_timeout: Duration,
     ) -> ProbeReport {
         let keeps = host.is_some();
-        let route = host.map_or(Route::Forward, |host| route(&proxy, host));
+        let route = match host {
+            Some(host) if host.https || !forwards(&proxy) => Route::Target(host),
+            _ => Route::Forward,
+        };
         let mut report = Report::default();
         let dialled = self
             .dialer
@@ -256,13 +266,9 @@ async fn cleared(outgoing: &Outgoing<'_>, trace: &mut Trace) {
     }
 }
 
-/// Plain `http://` goes to HTTP proxies as it is; everything else needs a way to the target.
-fn route(proxy: &Proxy, target: HostKey) -> Route {
-    if proxy.scheme().is_http() && !target.https {
-        Route::Forward
-    } else {
-        Route::Target(target)
-    }
+/// HTTP proxies take plain `http://` requests as they are; everything else needs a way to the target.
+fn forwards(proxy: &Proxy) -> bool {
+    proxy.scheme().is_http()
 }
 
 /// True when a kept connection failed in a way that says nothing about proxy or target.

@@ -10,6 +10,7 @@
 //!
 //! Redirects, retries and verdicts are not decided here.
 
+mod buffers;
 mod collect;
 mod connect;
 mod conns;

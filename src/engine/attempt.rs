@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use tokio::time::Instant as TokioInstant;
 use url::Url;
@@ -175,7 +176,8 @@ async fn follow<E: Egress>(
         };
         let Some(target) = target else {
             let edge = context.judge.edge(&response.headers);
-            return answered(lease, verdict, &url, response, edge, rest, redirects);
+            let keeps = context.settings.bodies;
+            return answered(lease, verdict, &url, response, keeps, edge, rest, redirects);
         };
         redirects.push(RedirectHop {
             status: response.status.as_u16(),
@@ -217,6 +219,7 @@ fn answered(
     verdict: Verdict,
     url: &Url,
     response: Response,
+    keeps_body: bool,
     edge: Option<&'static str>,
     rest: Exchangeless,
     redirects: Vec<RedirectHop>,
@@ -226,12 +229,17 @@ fn answered(
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok());
     let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
-    let answer = Answer {
-        final_url: url.as_str().into(),
+    let mut answer = Answer {
+        final_url: (!redirects.is_empty()).then(|| url.as_str().into()),
         sha256: Sha256::of(&response.body.bytes),
+        size_body: response.body.bytes.len() as u64,
         title,
         response,
     };
+    if !keeps_body {
+        // Here and not with the record: the next answer finds room that is still in the caches.
+        answer.response.body.bytes = Bytes::new();
+    }
     End {
         proxy: lease.proxy.clone(),
         verdict,
@@ -273,7 +281,7 @@ fn turn(request: &mut Cow<'_, RequestSpec>, status: StatusCode, from: &Url, to: 
     if drops_body {
         let request = request.to_mut();
         request.method = Method::GET;
-        request.body = bytes::Bytes::new();
+        request.body = Bytes::new();
         for name in BODY_HEADERS {
             request.headers.remove(name);
         }

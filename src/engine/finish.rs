@@ -17,8 +17,6 @@ use crate::outcome::{
 pub(super) struct Style {
     /// Keep response headers.
     pub(super) headers: bool,
-    /// Hand the body out.
-    pub(super) bodies: bool,
     /// This run resumed another.
     pub(super) resumed: bool,
 }
@@ -26,7 +24,7 @@ pub(super) struct Style {
 /// The record of a job whose last attempt ended in `pending.last`.
 pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> Finished {
     let last = pending.last.take();
-    let mut record = empty(&pending.job, style);
+    let mut record = empty(&mut pending.job, style);
     record.attempts = u32::try_from(pending.log.len()).unwrap_or(u32::MAX);
     record.proxies_tried = pending.proxies_tried;
     record.started_at = pending.started_at.map(UnixMillis::from);
@@ -38,7 +36,6 @@ pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> F
     record.timing.wait = Some(Timing::ms(pending.waited));
     record.timing.total = Some(Timing::ms(now.saturating_duration_since(pending.read_at)));
     record.attempt_log = std::mem::take(&mut pending.log);
-    record.tag = pending.job.tag.take();
     match last {
         Some(end) => {
             let body = fill(&mut record, *end, style);
@@ -58,8 +55,7 @@ pub(super) fn unattempted(
     error: ErrorInfo,
     style: Style,
 ) -> Finished {
-    let mut record = empty(&job, style);
-    record.tag = job.tag.take();
+    let mut record = empty(&mut job, style);
     record.outcome = outcome;
     record.error = Some(error);
     Finished {
@@ -68,16 +64,16 @@ pub(super) fn unattempted(
     }
 }
 
-fn empty(job: &Job, style: Style) -> Box<Record> {
+fn empty(job: &mut Job, style: Style) -> Box<Record> {
     Box::new(Record {
         v: 1,
         id: job.id,
         seq: job.seq,
-        input: job.input.clone(),
+        input: std::mem::take(&mut job.input),
         url: job.target.as_ref().ok().map(|url| url.as_str().into()),
         final_url: None,
         method: job.request.method.clone(),
-        tag: None,
+        tag: job.tag.take(),
         outcome: Outcome::Skipped,
         ok: false,
         status: None,
@@ -123,7 +119,7 @@ fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
     };
     let response = answer.response;
     record.status = Some(response.status.as_u16());
-    record.final_url = Some(answer.final_url);
+    record.final_url = answer.final_url.or_else(|| record.url.clone());
     record.http_version = match response.version {
         Version::HTTP_09 => Some("0.9"),
         Version::HTTP_10 => Some("1.0"),
@@ -134,18 +130,14 @@ fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
     record.content_type = content_type(&response.headers);
     record.edge = end.edge;
     record.size_wire = Some(response.body.size_wire);
-    record.size_body = Some(response.body.bytes.len() as u64);
+    record.size_body = Some(answer.size_body);
     record.truncated = response.body.truncated;
     record.body_sha256 = Some(answer.sha256);
     record.title = answer.title;
     if style.headers {
         record.headers = Some(response.headers);
     }
-    if style.bodies {
-        response.body.bytes
-    } else {
-        Bytes::new()
-    }
+    response.body.bytes
 }
 
 fn content_type(headers: &HeaderMap) -> Option<Box<str>> {

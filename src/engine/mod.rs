@@ -160,7 +160,6 @@ pub async fn run<E: Egress, S: JobSource>(
     let limiter = Limiter::new(plan.limits.clone(), rng.random());
     let style = Style {
         headers: plan.engine.headers,
-        bodies: plan.engine.bodies,
         resumed: plan.engine.resumed,
     };
     let on_no_proxy = plan.pool.on_no_proxy;

@@ -94,8 +94,12 @@ impl End {
 
 /// The last answer of an attempt, with what is derived from its body.
 pub(super) struct Answer {
-    pub(super) final_url: Box<str>,
+    /// `None` when it is the job's own.
+    pub(super) final_url: Option<Arc<str>>,
+    /// Its body is empty when bodies are not handed out.
     pub(super) response: Response,
+    /// Bytes of the body.
+    pub(super) size_body: u64,
     pub(super) sha256: Sha256,
     pub(super) title: Option<Box<str>>,
 }

@@ -30,9 +30,9 @@ pub struct Record {
     /// The URL as the user wrote it.
     pub input: Box<str>,
     /// Normalised; `null` for `invalid_url`.
-    pub url: Option<Box<str>>,
+    pub url: Option<Arc<str>>,
     /// After redirects; `null` when no answer came.
-    pub final_url: Option<Box<str>>,
+    pub final_url: Option<Arc<str>>,
     /// Method of the first request.
     #[serde(serialize_with = "display")]
     pub method: http::Method,

@@ -21,7 +21,7 @@ use crate::outcome::Finished;
 /// Records taken from the channel at a time.
 pub(super) const BATCH: usize = 256;
 /// Bytes that are handed on without waiting for more.
-pub(super) const FULL: usize = 64 * 1024;
+pub(super) const FULL: usize = 256 * 1024;
 /// Longest wait of a row for others. Nobody notices 5 ms.
 const GATHER: Duration = Duration::from_millis(5);
 
