@@ -30,9 +30,6 @@ use crate::pool::{
 };
 use crate::retry::{self, Decision, Ended};
 
-/// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
-/// hide the others.
-pub(super) const LOOK_AHEAD: usize = 4096;
 /// Jobs of one host that are tried for a proxy before the host waits for the pool to change.
 const JOBS_PER_TURN: usize = 8;
 /// Blocked hosts that get another turn when a proxy has become free.

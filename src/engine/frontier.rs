@@ -13,6 +13,11 @@ use super::pending::Pending;
 use crate::job::HostKey;
 use foldhash::fast::RandomState;
 
+/// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
+/// hide the others.
+const LOOK_AHEAD: usize = 4096;
+/// The same in bytes, for rows that bring long bodies along.
+const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
 /// Idle hosts are forgotten once so many are known; bounds memory on inputs of millions of hosts.
 const SWEEP_AT: usize = 10_000;
 /// Hosts at the front of the line that probes aim at in turn. Few, so that a job soon uses the tunnel that a probe opened.
@@ -42,6 +47,8 @@ pub(super) struct Frontier {
     parked: BinaryHeap<Reverse<(Instant, u32)>>,
     later: BinaryHeap<Later>,
     queued: usize,
+    /// What the queued jobs hold.
+    bytes: usize,
     sweep_at: usize,
     host_concurrency: Option<NonZeroU32>,
     /// Probe targets given out so far.
@@ -83,6 +90,7 @@ impl Frontier {
             parked: BinaryHeap::new(),
             later: BinaryHeap::new(),
             queued: 0,
+            bytes: 0,
             sweep_at: SWEEP_AT,
             host_concurrency,
             aim: 0,
@@ -96,6 +104,11 @@ impl Frontier {
 
     pub(super) fn is_empty(&self) -> bool {
         self.queued == 0
+    }
+
+    /// Enough has been read ahead.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued >= LOOK_AHEAD || self.bytes >= LOOK_AHEAD_BYTES
     }
 
     /// Makes the host known under its number.
@@ -116,12 +129,14 @@ impl Frontier {
     /// Appends a job to its host's queue.
     pub(super) fn push(&mut self, job: Box<Pending>) {
         self.queued += 1;
+        self.bytes += job.bytes;
         self.enqueue(job, false);
     }
 
     /// Files a job that may not go before `at`.
     pub(super) fn push_later(&mut self, job: Box<Pending>, at: Instant) {
         self.queued += 1;
+        self.bytes += job.bytes;
         self.later.push(Later { at, job });
     }
 
@@ -229,8 +244,9 @@ impl Frontier {
         let number = self.ready.pop_front()?;
         let host = self.hosts.get_mut(&number)?;
         let job = host.jobs.pop_front();
-        if job.is_some() {
+        if let Some(job) = &job {
             self.queued -= 1;
+            self.bytes -= job.bytes;
             host.in_flight += 1;
         }
         if host.jobs.is_empty() {
@@ -310,6 +326,7 @@ impl Frontier {
     )]
     pub(super) fn drain(&mut self) -> Vec<Box<Pending>> {
         self.queued = 0;
+        self.bytes = 0;
         self.ready.clear();
         self.blocked.clear();
         self.parked.clear();
@@ -340,5 +357,53 @@ impl Frontier {
         });
         // Amortised: the next sweep comes when as many again have been seen.
         self.sweep_at = (self.hosts.len() * 2).max(SWEEP_AT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Job, RequestSpec};
+    use bytes::Bytes;
+    use std::sync::Arc;
+
+    fn pending(request: Arc<RequestSpec>, frontier: &mut Frontier, now: Instant) -> Box<Pending> {
+        let job = Job::new(0, "http://a.test/", request);
+        let key = HostKey::of(job.target.as_ref().unwrap()).unwrap();
+        frontier.meet(0, &key);
+        Box::new(Pending::new(job, 0, None, now))
+    }
+
+    fn request(length: usize) -> Arc<RequestSpec> {
+        Arc::new(RequestSpec {
+            body: Bytes::from(vec![0; length]),
+            ..RequestSpec::default()
+        })
+    }
+
+    #[test]
+    fn long_bodies_of_rows_are_read_ahead_by_size_and_a_shared_one_by_number() {
+        let now = Instant::now();
+        let mut frontier = Frontier::new(None);
+        for at in [None, Some(now)].into_iter().cycle().take(64) {
+            assert!(!frontier.is_full());
+            let job = pending(request(1024 * 1024), &mut frontier, now);
+            match at {
+                Some(at) => frontier.push_later(job, at),
+                None => frontier.push(job),
+            }
+        }
+        assert!(frontier.is_full());
+        frontier.promote(now);
+        while frontier.take_first().is_some() {}
+        assert_eq!((frontier.len(), frontier.bytes), (0, 0));
+
+        let shared = request(64 * 1024);
+        for _ in 0..LOOK_AHEAD {
+            assert!(!frontier.is_full());
+            let job = pending(shared.clone(), &mut frontier, now);
+            frontier.push(job);
+        }
+        assert!(frontier.is_full());
     }
 }

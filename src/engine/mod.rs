@@ -27,7 +27,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant as TokioInstant, Interval, Sleep, sleep_until};
 
 use self::attempt::{Context, Landed};
-use self::dispatch::{Dispatcher, LOOK_AHEAD, now};
+use self::dispatch::{Dispatcher, now};
 use self::finish::Style;
 use self::frontier::Frontier;
 use self::held::Held;
@@ -362,7 +362,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         matches!(self.phase, Phase::Running | Phase::Skipping)
             && !self.dispatcher.input_ended
             && self.dispatcher.outbox.is_empty()
-            && self.dispatcher.frontier.len() < LOOK_AHEAD
+            && !self.dispatcher.frontier.is_full()
     }
 
     fn take_in(&mut self, batch: Option<Result<Vec<Job>, Error>>) {

@@ -18,6 +18,8 @@ pub(super) struct Pending {
     pub(super) host: u32,
     /// Sticky session: the job's own, or the one `--sticky` gives it.
     pub(super) session: Option<Arc<str>>,
+    /// Bytes it holds for itself alone: its URL, and its request body if its row brought one.
+    pub(super) bytes: usize,
     /// When it was read.
     pub(super) read_at: Instant,
     /// First dispatch.
@@ -42,7 +44,11 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn new(job: Job, host: u32, session: Option<Arc<str>>, now: Instant) -> Self {
+        // A body that all jobs have, from `--data`, is there once.
+        let is_own = Arc::strong_count(&job.request) == 1;
+        let body = if is_own { job.request.body.len() } else { 0 };
         Pending {
+            bytes: job.input.len() + body,
             job,
             host,
             session,
