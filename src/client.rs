@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::ban::{self, Judge};
-use crate::egress::{self, HyperEgress};
+use crate::egress::{self, SocketEgress};
 use crate::engine::{self, Control, Plan};
 use crate::error::{Error, Problem};
 use crate::input::{JobSource, StreamSource};
@@ -130,7 +130,7 @@ impl Builder {
         }
         let judge = Arc::new(Judge::new(&self.settings.ban)?);
         // Constructed here for its errors; each run has its own, so that runs share no connections.
-        HyperEgress::new(self.settings.egress.clone())?;
+        SocketEgress::new(self.settings.egress.clone())?;
         Ok(Client {
             proxies: self.proxies,
             judge,
@@ -242,7 +242,7 @@ impl Client {
         out: mpsc::Sender<Finished>,
     ) -> Result<Running, Error> {
         let plan = Plan {
-            egress: HyperEgress::new(self.settings.egress.clone())?,
+            egress: SocketEgress::new(self.settings.egress.clone())?,
             proxies: self.proxies.clone(),
             judge: self.judge.clone(),
             pool: self.settings.pool.clone(),

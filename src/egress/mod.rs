@@ -1,9 +1,10 @@
 //! The path out: one request through one proxy, and the probe that precedes it.
 //!
-//! - [`HyperEgress`]: the whole path over sockets. It uses, from the outside in:
+//! - [`SocketEgress`]: the whole path over sockets. It uses, from the outside in:
 //! - `dial` (with `resolve`, `connect`, `socks`, `tls`, `stream`): the way to the far side of a proxy;
 //! - `conns`: idle connections, apart by proxy identity and session;
-//! - `request` and `exchange` (with `collect`, `decode`): one request and its answer;
+//! - `http1` (with `request`, `head`, `framing`, `buffers`) and `http2`: one request and its answer;
+//! - `trace` (with `collect`, `decode`): what is known of it so far, whatever cuts it short;
 //! - `cookies`: jars, apart by proxy identity and session;
 //! - `fault`: foreign errors as [`Fault`]s.
 //! - [`fetch_list`]: direct traffic that is not to a target.
@@ -23,9 +24,9 @@ mod framing;
 mod head;
 mod http1;
 mod http2;
-mod hyper_egress;
 mod request;
 mod resolve;
+mod socket_egress;
 mod socks;
 mod stream;
 mod tls;
@@ -33,7 +34,7 @@ mod trace;
 
 pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list};
-pub use hyper_egress::HyperEgress;
+pub use socket_egress::SocketEgress;
 
 use std::fmt;
 use std::future::Future;
@@ -51,7 +52,7 @@ use crate::job::HostKey;
 use crate::outcome::Fault;
 use crate::proxy::Proxy;
 
-/// Sends requests through proxies. Two implementations: hyper over sockets, and the script of the simulator tests.
+/// Sends requests through proxies. Two implementations: over sockets, and the script of the simulator tests.
 pub trait Egress: Send + Sync + 'static {
     /// Connects to `proxy` and makes its handshake towards `host` (for plain `http://` through an HTTP proxy: connects only).
     /// The connection is kept for the first [`Egress::send`] that can use it. Without a `host` the proxy is connected to, with

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use proxywheel::ban::{Judge, Seen};
-use proxywheel::egress::{Egress, HyperEgress, Outgoing};
+use proxywheel::egress::{Egress, Outgoing, SocketEgress};
 use proxywheel::lab::{Fault, HostPlan, Lab, ProxySpec};
 use proxywheel::outcome::{Blame, Verdict};
 use proxywheel::pool::{
@@ -28,7 +28,7 @@ const PROVEN_BY: u32 = 4;
 
 struct Bench {
     stack: Stack,
-    egress: HyperEgress,
+    egress: SocketEgress,
     judge: Judge,
     pool: Pool,
     members: Vec<ProxyIdx>,
@@ -50,7 +50,7 @@ impl Bench {
             .proxies(EACH, ProxySpec::new(Scheme::Socks5));
         let stack = Stack::start(builder);
         stack.lab.set_faults(0, Vec::new());
-        let egress = HyperEgress::new(stack.settings().egress).unwrap();
+        let egress = SocketEgress::new(stack.settings().egress).unwrap();
         let mut rng = StdRng::seed_from_u64(1);
         #[expect(clippy::disallowed_methods, reason = "only differences to it are used")]
         let now = Instant::now();
@@ -287,7 +287,7 @@ async fn a_proxy_that_fails_where_others_are_answered_loses_its_score_and_nobody
 #[tokio::test]
 async fn a_proxy_that_shows_its_own_certificate_where_others_show_the_targets_is_hostile() {
     let mut bench = Bench::start(&[Fault::TlsIntercept]).await;
-    bench.egress = HyperEgress::new(bench.stack.settings().egress).unwrap();
+    bench.egress = SocketEgress::new(bench.stack.settings().egress).unwrap();
     let verdict = bench.fetch(0, "https://good.test/").await;
     assert_eq!(verdict.blame, Blame::Unknown, "one exchange cannot tell");
     assert_eq!(

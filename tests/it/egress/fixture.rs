@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use proxywheel::egress::{Egress, HttpVersions, HyperEgress, Outgoing, Settings};
+use proxywheel::egress::{Egress, HttpVersions, Outgoing, Settings, SocketEgress};
 use proxywheel::exchange::{Exchange, Response};
 use proxywheel::job::HostKey;
 use proxywheel::proxy::{Credentials, Labels, Proxy, Rotation, Scheme};
@@ -165,8 +165,8 @@ pub(crate) fn ok(body: &str) -> Vec<u8> {
 }
 
 /// An egress with these settings on HTTP/1.
-pub(crate) fn egress(settings: Settings) -> HyperEgress {
-    HyperEgress::new(Settings {
+pub(crate) fn egress(settings: Settings) -> SocketEgress {
+    SocketEgress::new(Settings {
         http: HttpVersions::Http1,
         ..settings
     })

@@ -9,7 +9,7 @@ use http::Version;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use proxywheel::egress::{Egress, HttpVersions, HyperEgress, Settings};
+use proxywheel::egress::{Egress, HttpVersions, Settings, SocketEgress};
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
 use rustls::ServerConfig;
@@ -237,7 +237,7 @@ async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
         cacert: identity.path(),
         ..Settings::default()
     };
-    let egress = HyperEgress::new(settings.clone()).unwrap();
+    let egress = SocketEgress::new(settings.clone()).unwrap();
     for reused in [false, true] {
         let exchange = egress
             .send(get(&proxy, "https://target.test/x").outgoing())
@@ -251,7 +251,7 @@ async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
 
     let plain = Identity::new("target.test", &["http/1.1"]);
     let server = plain.serve(Where::Target).await;
-    let only2 = HyperEgress::new(Settings {
+    let only2 = SocketEgress::new(Settings {
         cacert: plain.path(),
         http: HttpVersions::Http2,
         ..Settings::default()

@@ -22,7 +22,7 @@ use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::{Proxy, Rotation};
 
 /// Sends over real sockets. One serves a whole run; it holds the idle connections, the cookies and both TLS configurations.
-pub struct HyperEgress {
+pub struct SocketEgress {
     http: HttpVersions,
     limits: Limits,
     tls: Tls,
@@ -32,11 +32,11 @@ pub struct HyperEgress {
     buffers: Buffers,
 }
 
-impl HyperEgress {
+impl SocketEgress {
     /// # Errors
     /// A PEM or cookie file that cannot be read or used.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        Ok(HyperEgress {
+        Ok(SocketEgress {
             http: settings.http,
             limits: Limits {
                 max_filesize: settings.max_filesize,
@@ -208,7 +208,7 @@ impl HyperEgress {
     }
 }
 
-impl Egress for HyperEgress {
+impl Egress for SocketEgress {
     async fn probe(
         &self,
         proxy: Arc<Proxy>,
