@@ -175,9 +175,7 @@ async fn follow<E: Egress>(
             Err(fault) => return unanswered(lease, verdict, fault, rest, redirects),
         };
         let Some(target) = target else {
-            let edge = context.judge.edge(&response.headers);
-            let keeps = context.settings.bodies;
-            return answered(lease, verdict, &url, response, keeps, edge, rest, redirects);
+            return answered(context, lease, verdict, &url, response, rest, redirects);
         };
         redirects.push(RedirectHop {
             status: response.status.as_u16(),
@@ -214,13 +212,12 @@ async fn follow<E: Egress>(
     }
 }
 
-fn answered(
+fn answered<E>(
+    context: &Context<E>,
     lease: &Lease,
     verdict: Verdict,
     url: &Url,
     response: Response,
-    keeps_body: bool,
-    edge: Option<&'static str>,
     rest: Exchangeless,
     redirects: Vec<RedirectHop>,
 ) -> End {
@@ -236,7 +233,8 @@ fn answered(
         title,
         response,
     };
-    if !keeps_body {
+    let edge = context.judge.edge(&answer.response.headers);
+    if !context.settings.bodies {
         // Here and not with the record: the next answer finds room that is still in the caches.
         answer.response.body.bytes = Bytes::new();
     }

@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn long_bodies_of_rows_are_read_ahead_by_size_and_a_shared_one_by_number() {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let mut frontier = Frontier::new(None);
         for at in [None, Some(now)].into_iter().cycle().take(64) {
             assert!(!frontier.is_full());
