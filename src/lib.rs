@@ -73,6 +73,7 @@
 //! |---|---|
 //! | [`error`], [`secret`], [`text`] | errors with hints, strings that cannot be printed, text out of bytes |
 //! | [`proxy`], [`job`], [`exchange`], [`outcome`] | the vocabulary: proxies and lists, jobs, raw answers, verdicts and records |
+//! | [`echo`] | what a judge tells a client of its own request, signed |
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
 //! | [`egress`], [`input`], [`output`] | the only I/O: the wire, jobs in, records out |
 //! | [`metrics`], [`engine`] | counters, and the run itself |
@@ -81,6 +82,7 @@
 //! | [`cli`] | the program |
 
 // Layer 0: vocabulary. Plain data; no tokio, no clock, no I/O.
+pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod job;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("exchange", 0),
     ("outcome", 0),
     ("text", 0),
+    ("echo", 0),
     ("ban", 1),
     ("limit", 1),
     ("retry", 1),

@@ -1,7 +1,7 @@
 //! Proxy numbers and the loopback addresses that stand for them.
 //!
 //! Linux answers for all of 127.0.0.0/8, so one wildcard listener is reached at sixteen million addresses and the address
-//! dialled names the proxy. 127.0.x.y is left out: 127.0.0.1 belongs to everybody and 127.0.0.2 to the lab's origins.
+//! dialled names the proxy. 127.0.x.y is left out: 127.0.0.1 belongs to everybody and 127.0.0.2 and 127.0.0.3 to the lab's origins.
 //! The last octet is never 0 or 255, which some clients refuse.
 
 use std::net::Ipv4Addr;
@@ -16,6 +16,9 @@ pub const MAX_PROXIES: u32 = BLOCK * 254;
 
 /// Where the lab's own origin listeners are bound.
 pub const ORIGIN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Where the lab's judge is, for clients and proxies alike.
+pub const JUDGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// The address of proxy `number`, which is below [`MAX_PROXIES`]; larger numbers wrap around.
 pub fn address_of(number: u32) -> Ipv4Addr {

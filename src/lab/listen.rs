@@ -185,6 +185,15 @@ async fn origin(
         IpAddr::V6(_) => None,
     };
     let name = local.to_string();
+    let now = tokio::time::Instant::now().into_std();
+    if world
+        .origin
+        .connect(&world.origin.host(&name), now)
+        .is_err()
+    {
+        stream::reset(Box::new(tcp));
+        return Ok(());
+    }
     let via = match proxy {
         Some(number) => world.via(number),
         None => Via {

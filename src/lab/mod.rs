@@ -21,6 +21,7 @@ mod answer;
 mod builder;
 mod fault;
 mod http2;
+mod judge;
 mod listen;
 mod mix;
 mod origin;
@@ -36,7 +37,7 @@ mod tunnel;
 mod wire;
 mod world;
 
-pub use address::{MAX_PROXIES, ORIGIN_ADDRESS, address_of, number_of};
+pub use address::{JUDGE_ADDRESS, MAX_PROXIES, ORIGIN_ADDRESS, address_of, number_of};
 pub use builder::{Builder, GatewaySpec, ProxySpec};
 pub use fault::{BadTls, DRIP_BYTES, Fault, GREETING, TUNNEL_CUT_BYTES};
 pub use mix::Mix;
@@ -100,6 +101,7 @@ struct Ports {
     refusing: u16,
     black_hole: u16,
     origin: u16,
+    judge: u16,
 }
 
 impl Lab {
@@ -227,6 +229,13 @@ impl Lab {
     /// A real listener that answers like any site, by http and https alike. Its host name is [`ORIGIN_ADDRESS`].
     pub fn origin_address(&self) -> SocketAddr {
         (ORIGIN_ADDRESS, self.ports.origin).into()
+    }
+
+    /// The judge's URL: every site of the lab is one below `/judge`, and this one is also reached directly, from the client's
+    /// own address. It is down while the plan of [`JUDGE_ADDRESS`] says so.
+    pub fn judge_url(&self, https: bool) -> String {
+        let scheme = if https { "https" } else { "http" };
+        format!("{scheme}://{JUDGE_ADDRESS}:{}/judge", self.ports.judge)
     }
 
     /// A snapshot of all counters.
@@ -384,7 +393,7 @@ async fn run(builder: &Builder) -> io::Result<(Arc<World>, Ports, Running)> {
             builder.plans.iter().cloned(),
             builder.hit_capacity,
             tokio::time::Instant::now().into_std(),
-        ),
+        )?,
         authority: tls::Authority::try_new(!builder.http1_only)?,
         panic: Mutex::new(None),
     });
@@ -400,6 +409,7 @@ async fn run(builder: &Builder) -> io::Result<(Arc<World>, Ports, Running)> {
         https: listen(Ipv4Addr::UNSPECIFIED, Role::Https)?,
         socks: listen(Ipv4Addr::UNSPECIFIED, Role::Socks)?,
         origin: listen(ORIGIN_ADDRESS, Role::Origin)?,
+        judge: listen(JUDGE_ADDRESS, Role::Origin)?,
         refusing: refusing_port,
         black_hole: black_hole.as_ref().map_or(refusing_port, |hole| hole.port),
     };

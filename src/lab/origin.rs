@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answer::{Answer, Body};
+use super::judge::Judge;
 use super::pages;
 use super::plan::{BanStyle, HostPlan};
 use super::stats::{Hit, HitLog, HostCounters, HostStats, Window, dice};
+use crate::echo::Key;
 
 /// Hosts told apart; further names share one set of counters, so that a client cannot make the lab grow without end.
 const MAX_HOSTS: usize = 100_000;
@@ -32,6 +34,7 @@ pub struct Origin {
     pairs: Mutex<HashMap<(u32, Arc<str>), Pair>>,
     hits: HitLog,
     started: Instant,
+    judge: Judge,
 }
 
 /// One site.
@@ -109,7 +112,7 @@ impl Origin {
         plans: impl IntoIterator<Item = (String, HostPlan)>,
         hit_capacity: usize,
         started: Instant,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let origin = Origin {
             seed,
             default_plan,
@@ -117,11 +120,12 @@ impl Origin {
             pairs: Mutex::default(),
             hits: HitLog::new(hit_capacity),
             started,
+            judge: Judge::new(Key::generate().map_err(|_| io::Error::other("no random numbers"))?),
         };
         for (name, plan) in plans {
             origin.set_plan(&name, plan);
         }
-        origin
+        Ok(origin)
     }
 
     pub(super) fn hits(&self) -> &HitLog {
@@ -185,7 +189,10 @@ impl Origin {
         self.hits.record(|| hit(request));
         match self.policy(host, request, count) {
             Some(refusal) => Ok(refusal),
-            None => pages::answer(request).await,
+            None => match below_judge(request.path) {
+                Some(path) => Ok(self.judge.answer(request, path)),
+                None => pages::answer(request).await,
+            },
         }
     }
 
@@ -288,6 +295,14 @@ fn refusal(style: BanStyle, left: Duration) -> Answer {
         BanStyle::Empty => Answer::html(200, Bytes::new()),
         BanStyle::Reset => Answer::silent(Body::Reset),
     }
+}
+
+/// What follows `/judge`.
+fn below_judge(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/judge")?;
+    rest.starts_with(['/', '?'])
+        .then_some(rest)
+        .or(rest.is_empty().then_some(rest))
 }
 
 fn hit(request: &Request<'_>) -> Hit {

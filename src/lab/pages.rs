@@ -327,7 +327,7 @@ fn decode(text: &str) -> String {
         .collect()
 }
 
-fn query(path: &str, name: &str) -> Option<String> {
+pub(super) fn query(path: &str, name: &str) -> Option<String> {
     pairs(path)
         .find(|(each, _)| each == name)
         .map(|(_, value)| value)

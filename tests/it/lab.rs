@@ -3,7 +3,8 @@
 use std::io;
 
 use base64::Engine;
-use proxywheel::lab::{GatewaySpec, HostPlan, Lab, Mix, Origin, ProxySpec, address_of};
+use proxywheel::echo::{self, Echo, PublicKey};
+use proxywheel::lab::{Fault, GatewaySpec, HostPlan, Lab, Mix, Origin, ProxySpec, address_of};
 use proxywheel::proxy::Scheme;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -369,4 +370,44 @@ async fn a_lab_on_its_own_thread_ends_when_it_is_stopped() {
     lab.stop().await;
     let gone = TcpStream::connect((proxy.host(), proxy.port())).await;
     assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn the_judge_says_who_asked_and_signs_it_whichever_way_it_is_reached() {
+    let lab = Lab::builder()
+        .perfect(1)
+        .proxy(ProxySpec::new(Scheme::Http).fault(Fault::LeakHeader));
+    let lab = lab.start().await.unwrap();
+    let url = format!("{}/echo?nonce=5fa3", lab.judge_url(false));
+    let (host, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_at(url.strip_prefix("http://").unwrap().find('/').unwrap());
+    let mut direct = TcpStream::connect(host).await.unwrap();
+    let own = ask(&mut direct, host, path).await.unwrap();
+    let own = Echo::read(&own.body, None).unwrap();
+    assert_eq!(own.client.to_string(), "127.0.0.1");
+    assert_eq!(own.nonce.as_deref(), Some("5fa3"));
+    let key = PublicKey::from_base64(&own.key).unwrap();
+
+    for (number, forwarded_for) in [(0, None), (1, Some("127.0.0.1"))] {
+        let mut stream = dial(&lab, number).await;
+        let answer = ask(&mut stream, host, &url).await.unwrap();
+        let echo = Echo::read(&answer.body, Some(&key)).unwrap();
+        assert_eq!(echo.client, address_of(number));
+        assert_eq!(echo.header("x-forwarded-for"), forwarded_for);
+    }
+    let (stream, head) = connect(&lab, 0, host).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let mut stream = tls(client(&lab, &["http/1.1"]), stream, "127.0.0.3")
+        .await
+        .unwrap();
+    let canary = ask(&mut stream, host, "/judge/canary?nonce=77")
+        .await
+        .unwrap();
+    assert_eq!(canary.text(), echo::canary("77"));
+
+    lab.set_host("127.0.0.3", HostPlan::down());
+    let mut direct = TcpStream::connect(host).await.unwrap();
+    assert!(ask(&mut direct, host, path).await.is_err());
 }
