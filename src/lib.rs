@@ -77,6 +77,7 @@
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
 //! | [`egress`], [`input`], [`output`] | the only I/O: the wire, jobs in, records out |
 //! | [`metrics`], [`engine`] | counters, and the run itself |
+//! | [`check`] | verdicts on a list of proxies |
 //! | [`lab`] | the simulated network |
 //! | [`client`], [`config`] | the library's door; settings from files, variables and flags |
 //! | [`cli`] | the program |
@@ -103,6 +104,7 @@ pub mod input;
 pub mod output;
 
 // Layer 3: engines. Concurrency lives here.
+pub mod check;
 pub mod engine;
 pub mod metrics;
 

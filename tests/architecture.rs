@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("output", 2),
     ("metrics", 3),
     ("engine", 4),
+    ("check", 4),
     ("lab", 5),
     ("client", 6),
     ("config", 7),

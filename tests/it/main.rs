@@ -1,5 +1,6 @@
 //! Tests with real files, sockets and time.
 
+mod check;
 mod egress;
 mod faults;
 mod faults_cases;

@@ -1,0 +1,262 @@
+//! One request to one judge, or to one of the user's URLs, through one proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use tokio::time::Instant;
+use url::Url;
+
+use super::Settings;
+use super::judges::Judges;
+use super::nonce::Nonces;
+use super::report::{Target, Times};
+use super::tamper::{self, Tampering};
+use super::verdict::{Trouble, Verdict, trouble};
+use crate::ban::{self, Seen};
+use crate::echo::{self, Echo, NoEcho};
+use crate::egress::{Egress, Outgoing};
+use crate::exchange::Exchange;
+use crate::outcome::Outcome;
+use crate::proxy::Proxy;
+
+/// What all looks of a run share.
+pub(super) struct Context<E> {
+    pub(super) egress: E,
+    pub(super) judges: Judges,
+    pub(super) rules: ban::Judge,
+    pub(super) nonces: Nonces,
+    pub(super) settings: Settings,
+}
+
+/// What a look has seen.
+pub(super) enum Look {
+    /// The judge's own answer.
+    Passed {
+        echo: Box<Echo>,
+        times: Times,
+        judge: usize,
+    },
+    /// The proxy's doing.
+    Failed(Trouble),
+    /// The judges do not answer, whoever asks.
+    NoJudge(Trouble),
+}
+
+/// So long an outage of the judges is waited out; after that the answer is that nobody can say.
+const OUTAGE: Duration = Duration::from_secs(3);
+
+impl<E: Egress> Context<E> {
+    /// Asks a judge of this kind through `proxy`. `turn` says which; others take its place while it is down.
+    pub(super) async fn look(&self, proxy: &Proxy, https: bool, turn: usize) -> Look {
+        let numbers: Vec<usize> = self.judges.of_kind(https).collect();
+        loop {
+            let from = turn % numbers.len().max(1);
+            let in_turn = numbers[from..].iter().chain(&numbers[..from]).copied();
+            let mut why = Trouble::new(
+                Verdict::Unknown,
+                "judge_down",
+                None,
+                "no judge answers on the direct path",
+            );
+            for number in in_turn.filter(|number| self.judges.get(*number).seems_up()) {
+                match self.ask(proxy, number).await {
+                    Look::NoJudge(trouble) => why = trouble,
+                    seen => return seen,
+                }
+            }
+            let mut back = false;
+            for number in &numbers {
+                let up = self
+                    .judges
+                    .is_up(*number, Instant::now(), &self.egress, &self.nonces);
+                back |= up.await.is_ok();
+            }
+            let outage = |number: &usize| self.judges.get(*number).outage();
+            if !back && numbers.iter().filter_map(outage).max() >= Some(OUTAGE) {
+                return Look::NoJudge(why);
+            }
+        }
+    }
+
+    async fn ask(&self, proxy: &Proxy, number: usize) -> Look {
+        let judge = self.judges.get(number);
+        let (began, nonce) = (Instant::now(), self.nonces.next());
+        let url = judge.at("echo", &nonce);
+        let exchange = self
+            .send(proxy, &url, self.judges.headers(), began, &nonce)
+            .await;
+        let total = began.elapsed();
+        let read = exchange
+            .result
+            .as_ref()
+            .ok()
+            .map(|response| Echo::read(&response.body.bytes, judge.key().as_ref()));
+        let no_echo = match read {
+            Some(Ok(echo)) if echo.nonce.as_deref() == Some(&*nonce) => {
+                judge.has_answered(began);
+                let times = Times {
+                    phases: exchange.phases,
+                    total,
+                };
+                return Look::Passed {
+                    echo: Box::new(echo),
+                    times,
+                    judge: number,
+                };
+            }
+            Some(Ok(_)) => {
+                return Look::Failed(Trouble::new(
+                    Verdict::Hostile,
+                    "stale",
+                    None,
+                    "an old answer of the judge, to another question",
+                ));
+            }
+            // A judge that was started anew signs with another key: the direct path tells.
+            Some(Err(NoEcho::WrongKey)) => {
+                let asked = self
+                    .judges
+                    .is_up(number, Instant::now(), &self.egress, &self.nonces);
+                if let (Ok(()), Ok(response)) = (asked.await, &exchange.result)
+                    && let Ok(echo) = Echo::read(&response.body.bytes, judge.key().as_ref())
+                {
+                    let times = Times {
+                        phases: exchange.phases,
+                        total,
+                    };
+                    return Look::Passed {
+                        echo: Box::new(echo),
+                        times,
+                        judge: number,
+                    };
+                }
+                Some(NoEcho::WrongKey)
+            }
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
+        let seen = Seen {
+            url: &url,
+            method: &Method::GET,
+            https: judge.is_https(),
+            follows: false,
+        };
+        let sentence = self.rules.classify(&seen, &exchange);
+        let trouble = trouble(&exchange, &sentence, no_echo);
+        if !trouble.may_be_the_judge() {
+            return Look::Failed(trouble);
+        }
+        match self
+            .judges
+            .is_up(number, began, &self.egress, &self.nonces)
+            .await
+        {
+            Ok(()) => Look::Failed(trouble),
+            Err(why) => Look::NoJudge(Trouble::new(
+                Verdict::Unknown,
+                "judge_down",
+                None,
+                format!("the judge does not answer on the direct path either: {why}"),
+            )),
+        }
+    }
+
+    /// Fetches the canary page of a plain judge. `None` also when it did not come: that is a matter of the samples.
+    pub(super) async fn canary(&self, proxy: &Proxy, number: usize) -> Option<Tampering> {
+        let (began, nonce) = (Instant::now(), self.nonces.next());
+        let url = self.judges.get(number).at("canary", &nonce);
+        let exchange = self
+            .send(proxy, &url, self.judges.headers(), began, &nonce)
+            .await;
+        let response = exchange.result.ok()?;
+        if response.status != 200 || response.body.truncated.is_some() {
+            return None;
+        }
+        tamper::changed(&echo::canary(&nonce), &response.body.bytes)
+    }
+
+    /// Fetches one of the user's URLs.
+    pub(super) async fn target(
+        &self,
+        proxy: &Proxy,
+        url: &Url,
+    ) -> (Target, Result<Times, Trouble>) {
+        let (began, session) = (Instant::now(), self.nonces.next());
+        let exchange = self
+            .send(proxy, url, &self.settings.headers, began, &session)
+            .await;
+        let seen = Seen {
+            url,
+            method: &Method::GET,
+            https: url.scheme() == "https",
+            follows: false,
+        };
+        let sentence = self.rules.classify(&seen, &exchange);
+        let ok = sentence.outcome == Outcome::Ok;
+        let target = Target {
+            url: url.as_str().into(),
+            ok,
+            status: exchange
+                .result
+                .as_ref()
+                .ok()
+                .map(|response| response.status.as_u16()),
+            outcome: sentence.outcome.as_str(),
+        };
+        let times = Times {
+            phases: exchange.phases,
+            total: began.elapsed(),
+        };
+        let result = if ok {
+            Ok(times)
+        } else {
+            Err(of_target(&exchange, &sentence))
+        };
+        (target, result)
+    }
+
+    async fn send(
+        &self,
+        proxy: &Proxy,
+        url: &Url,
+        headers: &HeaderMap,
+        began: Instant,
+        session: &str,
+    ) -> Exchange {
+        let session: Arc<str> = session.into();
+        self.egress
+            .send(Outgoing {
+                proxy,
+                method: &Method::GET,
+                url,
+                headers,
+                body: &Bytes::new(),
+                elsewhere: false,
+                session: Some(&session),
+                connect_timeout: self.settings.connect_timeout,
+                deadline: began + self.settings.max_time,
+                clearance: None,
+            })
+            .await
+    }
+}
+
+/// A URL of the user's that was not answered as expected: without a judge the target's own words are all there is.
+fn of_target(exchange: &Exchange, sentence: &crate::outcome::Verdict) -> Trouble {
+    let trouble = trouble(exchange, sentence, None);
+    let reason = sentence.outcome.as_str();
+    match (&exchange.result, sentence.outcome) {
+        (Ok(_), Outcome::HttpError) => {
+            Trouble::new(Verdict::Policy, reason, trouble.phase, trouble.message)
+        }
+        (Ok(_), Outcome::Banned | Outcome::RateLimited) => Trouble::new(
+            Verdict::Policy,
+            reason,
+            trouble.phase,
+            "the target refuses it",
+        ),
+        _ => trouble,
+    }
+}

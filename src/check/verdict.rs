@@ -1,0 +1,216 @@
+//! What a failed look says of a proxy.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::echo::NoEcho;
+use crate::exchange::{Exchange, Response, Truncation};
+use crate::outcome::{self, Blame, Charge, Fault, FaultKind, Phase};
+
+/// The word on a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It brings answers, unchanged.
+    Alive,
+    /// It brings some answers and loses others.
+    Unstable,
+    /// It brings something else than the answer, or breaks TLS.
+    Hostile,
+    /// It works, and does not want to for this client or this target.
+    Policy,
+    /// It wants other credentials.
+    Auth,
+    /// It brings nothing.
+    Dead,
+    /// Nobody can say: the judges or this machine failed, not the proxy.
+    Unknown,
+}
+
+impl Verdict {
+    /// All verdicts, best first.
+    pub const ALL: [Verdict; 7] = [
+        Verdict::Alive,
+        Verdict::Unstable,
+        Verdict::Hostile,
+        Verdict::Policy,
+        Verdict::Auth,
+        Verdict::Dead,
+        Verdict::Unknown,
+    ];
+
+    /// The word in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Alive => "alive",
+            Verdict::Unstable => "unstable",
+            Verdict::Hostile => "hostile",
+            Verdict::Policy => "policy",
+            Verdict::Auth => "auth",
+            Verdict::Dead => "dead",
+            Verdict::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a look failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it makes of the proxy if nothing else is known.
+    pub verdict: Verdict,
+    /// A word to count by: `connect_refused`, `foreign_page`.
+    pub reason: &'static str,
+    /// Where on the way.
+    pub phase: Option<Phase>,
+    /// For people; never holds a credential.
+    pub message: Cow<'static, str>,
+}
+
+impl Trouble {
+    pub(super) fn new(
+        verdict: Verdict,
+        reason: &'static str,
+        phase: Option<Phase>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Trouble {
+            verdict,
+            reason,
+            phase,
+            message: message.into(),
+        }
+    }
+
+    /// True when it could as well be the judge's doing: then the judge is asked directly before anybody is blamed.
+    pub(super) fn may_be_the_judge(&self) -> bool {
+        self.verdict == Verdict::Dead
+    }
+}
+
+/// Reads a failed exchange with a judge; `sentence` is what the ban table says of it, `no_echo` why the answer, if there was one,
+/// is not the judge's.
+pub(super) fn trouble(
+    exchange: &Exchange,
+    sentence: &outcome::Verdict,
+    no_echo: Option<NoEcho>,
+) -> Trouble {
+    match &exchange.result {
+        Err(fault) => of_fault(fault, sentence.blame),
+        Ok(response) => of_answer(response, sentence.blame, no_echo),
+    }
+}
+
+/// What the proxy is charged with for certain.
+fn charged(charge: Charge, phase: Option<Phase>) -> Option<Trouble> {
+    let (verdict, reason, message) = match charge {
+        Charge::Auth => (Verdict::Auth, "auth", "wants other credentials"),
+        Charge::Policy => (Verdict::Policy, "policy", "refuses this target"),
+        Charge::NoTunnel => (Verdict::Policy, "no_tunnel", "opens no tunnels"),
+        Charge::NoForward => (Verdict::Policy, "no_forward", "forwards no plain requests"),
+        Charge::Tampered => (
+            Verdict::Hostile,
+            "tampered",
+            "answers in place of the target",
+        ),
+        _ => return None,
+    };
+    Some(Trouble::new(verdict, reason, phase, message))
+}
+
+fn of_fault(fault: &Fault, blame: Blame) -> Trouble {
+    let phase = Some(fault.phase);
+    let message = fault.message.clone();
+    if matches!(fault.kind, FaultKind::Local | FaultKind::Cancelled) {
+        return Trouble::new(Verdict::Unknown, "local", phase, message);
+    }
+    if let Blame::Proxy(charge) = blame
+        && let Some(trouble) = charged(charge, phase)
+    {
+        return Trouble { message, ..trouble };
+    }
+    let (verdict, reason) = match (fault.phase, fault.kind) {
+        (_, FaultKind::Auth) => (Verdict::Auth, "auth"),
+        (Phase::Tls, FaultKind::Certificate) => (Verdict::Hostile, "tls_intercepted"),
+        (Phase::Tls, FaultKind::Tls | FaultKind::Malformed) => (Verdict::Hostile, "tls_broken"),
+        (Phase::Handshake, FaultKind::Rejected(429)) => (Verdict::Policy, "rate_limited"),
+        (Phase::Handshake, FaultKind::Rejected(_)) => (Verdict::Dead, "target_unreachable"),
+        (Phase::Connect, FaultKind::Refused) => (Verdict::Dead, "connect_refused"),
+        (Phase::Connect, FaultKind::Timeout) => (Verdict::Dead, "connect_timeout"),
+        (Phase::ProxyTls, FaultKind::Certificate) => (Verdict::Dead, "proxy_certificate"),
+        (_, FaultKind::Dns) => (Verdict::Dead, "dns"),
+        (_, FaultKind::Unreachable) => (Verdict::Dead, "unreachable"),
+        (_, FaultKind::Timeout) => (Verdict::Dead, "timeout"),
+        (_, FaultKind::Reset) => (Verdict::Dead, "reset"),
+        (_, FaultKind::Closed) => (Verdict::Dead, "closed"),
+        (_, FaultKind::Malformed | FaultKind::Tls) => (Verdict::Dead, "not_a_proxy"),
+        (_, FaultKind::TooLarge) => (Verdict::Dead, "too_large"),
+        (_, FaultKind::Decode) => (Verdict::Dead, "corrupt"),
+        _ => (Verdict::Dead, "failed"),
+    };
+    Trouble::new(verdict, reason, phase, message)
+}
+
+fn of_answer(response: &Response, blame: Blame, no_echo: Option<NoEcho>) -> Trouble {
+    let phase = Some(Phase::Body);
+    let status = response.status.as_u16();
+    let new = |verdict, reason, message: String| Trouble::new(verdict, reason, phase, message);
+    match no_echo {
+        Some(NoEcho::Altered | NoEcho::WrongKey) => {
+            return new(
+                Verdict::Hostile,
+                "altered",
+                "the judge's answer was changed: its signature does not hold".into(),
+            );
+        }
+        Some(NoEcho::Foreign) | None => {}
+    }
+    match response.body.truncated {
+        Some(Truncation::Disconnect) => {
+            return new(Verdict::Dead, "truncated", "the body broke off".into());
+        }
+        Some(Truncation::Time) => {
+            return new(
+                Verdict::Dead,
+                "timeout",
+                "the body did not end in time".into(),
+            );
+        }
+        Some(Truncation::Length) => {
+            // A judge says a page at most.
+            let message = "a long body in place of the judge's answer".into();
+            return new(Verdict::Hostile, "foreign_page", message);
+        }
+        None => {}
+    }
+    if let Blame::Proxy(charge) = blame
+        && let Some(trouble) = charged(charge, Some(Phase::Headers))
+    {
+        return Trouble {
+            message: format!("{} (status {status})", trouble.message).into(),
+            ..trouble
+        };
+    }
+    let (verdict, reason) = match status {
+        200..=299 if response.body.bytes.is_empty() => (Verdict::Hostile, "empty_page"),
+        200..=299 => (Verdict::Hostile, "foreign_page"),
+        300..=399 => (Verdict::Hostile, "redirected"),
+        402 | 407 => (Verdict::Auth, "auth"),
+        403 | 451 => (Verdict::Policy, "policy"),
+        429 => (Verdict::Policy, "rate_limited"),
+        500.. => (Verdict::Dead, "bad_gateway"),
+        _ => (Verdict::Dead, "not_a_proxy"),
+    };
+    new(
+        verdict,
+        reason,
+        format!("status {status} in place of the judge's answer"),
+    )
+}

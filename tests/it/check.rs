@@ -1,0 +1,247 @@
+//! Checking lists: the lab knows the truth about every proxy in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxywheel::ban;
+use proxywheel::check::{self, Anonymity, Plan, Progress, Report, Settings, Summary, Verdict};
+use proxywheel::egress::{self, SocketEgress};
+use proxywheel::lab::{BadTls, Builder, Fault, HostPlan, Lab, ProxySpec};
+use proxywheel::proxy::{Proxy, Scheme};
+use tokio::sync::{mpsc, watch};
+
+/// Checks `proxies` with the lab's two judges.
+async fn check(
+    lab: &Lab,
+    proxies: Vec<Proxy>,
+    change: impl FnOnce(&mut Settings),
+) -> (BTreeMap<u64, Report>, Summary) {
+    let (_stop, stopped) = watch::channel(false);
+    let (out, mut reports) = mpsc::channel(16);
+    let run = start(lab, proxies, change, out, stopped);
+    let gather = async {
+        let mut all = BTreeMap::new();
+        while let Some(report) = reports.recv().await {
+            assert!(all.insert(report.seq, report).is_none(), "a row twice");
+        }
+        all
+    };
+    let (summary, all) = tokio::join!(run, gather);
+    (all, summary)
+}
+
+fn start(
+    lab: &Lab,
+    proxies: Vec<Proxy>,
+    change: impl FnOnce(&mut Settings),
+    out: mpsc::Sender<Report>,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = Summary> {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("ca.pem");
+    std::fs::write(&pem, lab.ca_pem()).unwrap();
+    let egress = SocketEgress::new(egress::Settings {
+        max_idle: 0,
+        max_filesize: 256 * 1024,
+        cacert: Some(pem.clone()),
+        proxy_cacert: Some(pem),
+        ..egress::Settings::default()
+    })
+    .unwrap();
+    let judges = [lab.judge_url(false), lab.judge_url(true)];
+    let mut settings = Settings {
+        judges: judges.iter().map(|url| url.parse().unwrap()).collect(),
+        connect_timeout: Duration::from_millis(500),
+        max_time: Duration::from_secs(1),
+        seed: Some(7),
+        ..Settings::default()
+    };
+    change(&mut settings);
+    let plan = Plan {
+        egress,
+        rules: ban::Judge::new(&ban::Settings::default()).unwrap(),
+        settings,
+    };
+    let proxies = proxies.into_iter().map(Arc::new).collect();
+    let (progress, _) = watch::channel(Progress::default());
+    check::run(plan, proxies, out, progress, stopped)
+}
+
+async fn lab(builder: Builder) -> Lab {
+    builder.start().await.unwrap()
+}
+
+#[tokio::test]
+async fn every_way_of_being_bad_is_named() {
+    use Verdict::*;
+    let http = |fault| ProxySpec::new(Scheme::Http).fault(fault);
+    let socks = |fault| ProxySpec::new(Scheme::Socks5).fault(fault);
+    let cases = [
+        (http(Fault::Refuse), Dead, "connect_refused"),
+        (http(Fault::BlackHole), Dead, "connect_timeout"),
+        (http(Fault::HangAfterAccept), Dead, "timeout"),
+        (http(Fault::HangAfterConnect), Dead, "timeout"),
+        (http(Fault::Reset), Dead, "reset"),
+        (http(Fault::Garbage), Dead, "not_a_proxy"),
+        (http(Fault::Auth407), Auth, "auth"),
+        (http(Fault::TlsIntercept), Hostile, "tls_intercepted"),
+        (http(Fault::BadTls(BadTls::Garbage)), Hostile, "tls_broken"),
+        (
+            http(Fault::BadTls(BadTls::Expired)),
+            Hostile,
+            "tls_intercepted",
+        ),
+        (
+            http(Fault::BadTls(BadTls::WrongName)),
+            Hostile,
+            "tls_intercepted",
+        ),
+        (http(Fault::ForeignPage), Hostile, "foreign_page"),
+        (http(Fault::EndlessBody), Hostile, "foreign_page"),
+        (http(Fault::Bomb), Hostile, "foreign_page"),
+        (http(Fault::Empty200), Hostile, "empty_page"),
+        (http(Fault::RedirectLoop), Hostile, "redirected"),
+        (http(Fault::InjectScript), Hostile, "tampered"),
+        (http(Fault::Stale), Hostile, "foreign_page"),
+        (
+            http(Fault::NoForward).fault(Fault::NoTunnel),
+            Policy,
+            "policy",
+        ),
+        (socks(Fault::Garbage), Dead, "not_a_proxy"),
+        (socks(Fault::Auth407), Auth, "auth"),
+        (socks(Fault::TlsIntercept), Hostile, "tls_intercepted"),
+        (socks(Fault::ConnectStatus(403)), Policy, "policy"),
+        (http(Fault::NoTunnel), Alive, "ok"),
+        (http(Fault::NoForward), Alive, "ok"),
+        (http(Fault::ConnectStatus(502)), Alive, "ok"),
+        (http(Fault::LeakHeader), Alive, "ok"),
+        (http(Fault::KeepaliveClose), Alive, "ok"),
+        (ProxySpec::new(Scheme::Http), Alive, "ok"),
+        (ProxySpec::new(Scheme::Https), Alive, "ok"),
+        (ProxySpec::new(Scheme::Socks4a), Alive, "ok"),
+        (ProxySpec::new(Scheme::Socks5), Alive, "ok"),
+    ];
+    let mut builder = Lab::builder();
+    for (spec, _, _) in &cases {
+        builder = builder.proxy(spec.clone());
+    }
+    let lab = lab(builder).await;
+    let (reports, summary) = check(&lab, lab.proxies(), |_| {}).await;
+    assert_eq!(reports.len(), cases.len());
+    for (seq, (spec, verdict, reason)) in cases.iter().enumerate() {
+        let report = &reports[&(seq as u64)];
+        assert_eq!(
+            (report.verdict, report.reason()),
+            (*verdict, *reason),
+            "{spec:?} {:?}",
+            report.trouble
+        );
+        assert_eq!(report.score.unwrap() > 50, *verdict == Alive);
+    }
+    assert_eq!(summary.count(Alive), 9);
+    assert_eq!(summary.reasons["timeout"], 2);
+
+    let of = |fault: Fault| {
+        let at = cases
+            .iter()
+            .position(|(spec, _, _)| spec.faults == [fault.clone()]);
+        &reports[&(at.unwrap() as u64)]
+    };
+    let ways = |report: &Report| (report.forwards, report.tunnels);
+    assert_eq!(ways(of(Fault::NoTunnel)), (Some(true), Some(false)));
+    assert_eq!(ways(of(Fault::NoForward)), (Some(false), Some(true)));
+    let leaky = of(Fault::LeakHeader);
+    assert_eq!(leaky.anonymity, Some(Anonymity::Transparent));
+    assert_eq!(
+        leaky.headers,
+        [("X-Forwarded-For".into(), "127.0.0.1".into())]
+    );
+    let injected = of(Fault::InjectScript).tampering.as_ref().unwrap();
+    assert_eq!(injected.kind, "script");
+    assert!(injected.evidence.contains("ads.injected.test"));
+    let plain = &reports[&28];
+    assert_eq!(plain.anonymity, Some(Anonymity::Elite));
+    assert_eq!(
+        (plain.ok(), plain.failed, plain.rotates()),
+        (3, 0, Some(false))
+    );
+    assert_eq!(plain.exits, [proxywheel::lab::address_of(28)]);
+    assert_eq!(
+        reports[&31].anonymity, None,
+        "nobody can add a header in a tunnel"
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_blamed_while_the_judges_are_down() {
+    let lab = lab(Lab::builder()
+        .perfect(3)
+        .proxy(ProxySpec::new(Scheme::Http).fault(Fault::Refuse)))
+    .await;
+    lab.set_host("127.0.0.3", HostPlan::down());
+    let (reports, summary) = check(&lab, lab.proxies(), |_| {}).await;
+    assert!(summary.no_judge && reports.is_empty());
+    assert_eq!(summary.silent.len(), 2);
+}
+
+#[tokio::test]
+async fn a_judge_that_dies_in_the_middle_takes_no_proxy_with_it() {
+    let lab = lab(Lab::builder().perfect(40)).await;
+    let (_stop, stopped) = watch::channel(false);
+    let (out, mut reports) = mpsc::channel(1);
+    let slow = |settings: &mut Settings| settings.concurrency = 2;
+    let run = start(&lab, lab.proxies(), slow, out, stopped);
+    let gather = async {
+        let mut verdicts = BTreeMap::<Verdict, u32>::new();
+        let mut seen = 0;
+        while let Some(report) = reports.recv().await {
+            if seen == 5 {
+                lab.set_host("127.0.0.3", HostPlan::down());
+            }
+            seen += 1;
+            *verdicts.entry(report.verdict).or_default() += 1;
+        }
+        verdicts
+    };
+    let (summary, verdicts) = tokio::join!(run, gather);
+    assert_eq!(
+        verdicts.get(&Verdict::Dead),
+        None,
+        "{verdicts:?} {summary:?}"
+    );
+    assert_eq!(verdicts.values().sum::<u32>(), 40);
+    assert!(verdicts[&Verdict::Alive] >= 5 && verdicts[&Verdict::Unknown] > 0);
+    assert!(summary.reasons["judge_down"] > 0, "{:?}", summary.reasons);
+}
+
+#[tokio::test]
+async fn the_protocol_a_port_really_speaks_is_found() {
+    let lab = lab(Lab::builder()
+        .proxy(ProxySpec::new(Scheme::Socks5))
+        .proxy(ProxySpec::new(Scheme::Https))
+        .proxy(ProxySpec::new(Scheme::Http)))
+    .await;
+    let listed = |number: u32, scheme| {
+        let proxy = lab.proxy(number);
+        Proxy::new(scheme, proxy.host(), proxy.port(), None)
+    };
+    let wrong = vec![
+        listed(0, Scheme::Http),
+        listed(1, Scheme::Http),
+        listed(2, Scheme::Socks4),
+    ];
+    let (reports, _) = check(&lab, wrong.clone(), |settings| settings.detect = true).await;
+    let found: Vec<_> = reports
+        .values()
+        .map(|report| report.protocols.clone())
+        .collect();
+    assert_eq!(found, [[Scheme::Socks5], [Scheme::Https], [Scheme::Http]]);
+    let (reports, _) = check(&lab, wrong, |_| {}).await;
+    assert!(
+        reports
+            .values()
+            .all(|report| report.verdict == Verdict::Dead)
+    );
+}
