@@ -171,7 +171,7 @@ impl Serialize for Report {
         row.serialize_field("phase", &trouble.and_then(|trouble| trouble.phase))?;
         row.serialize_field("message", &trouble.map(|trouble| &*trouble.message))?;
         row.serialize_field("score", &self.score)?;
-        row.serialize_field("protocols", &words(&self.protocols))?;
+        row.serialize_field("speaks", &words(&self.protocols))?;
         row.serialize_field("forwards", &self.forwards)?;
         row.serialize_field("tunnels", &self.tunnels)?;
         row.serialize_field("ok", &self.ok())?;

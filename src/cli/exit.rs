@@ -38,7 +38,7 @@ impl Exit {
     /// The caller's settings are wrong.
     pub const USAGE: Exit = Exit::new(2, "usage");
 
-    const fn new(code: u8, word: &'static str) -> Self {
+    pub(super) const fn new(code: u8, word: &'static str) -> Self {
         Exit { code, word }
     }
 

@@ -30,6 +30,6 @@ pub use lists::Lists;
 pub use nearest::nearest;
 pub use redact::redact;
 pub use request::{Data, DataKind, RequestParts};
-pub use resolved::{ListSource, MaxFail, ProxySources, Resolved, Streams};
+pub use resolved::{Least, ListSource, MaxFail, ProxySources, Resolved, Streams};
 pub use show::shown;
 pub use units::{Size, Span};

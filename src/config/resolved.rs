@@ -44,6 +44,54 @@ pub struct Resolved {
     pub request_from_stdin: bool,
 }
 
+/// How many have to be good.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Least {
+    /// So many.
+    Count(u64),
+    /// So large a part of all, 0..=1.
+    Ratio(f64),
+}
+
+impl Default for Least {
+    fn default() -> Self {
+        Least::Count(0)
+    }
+}
+
+impl Least {
+    /// True when `good` of `all` are enough.
+    pub fn is_met(self, good: u64, all: u64) -> bool {
+        match self {
+            Least::Count(least) => good >= least,
+            Least::Ratio(least) => good as f64 >= least * all as f64,
+        }
+    }
+}
+
+impl FromStr for Least {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        // The same two forms, the other way round.
+        match text.parse() {
+            Ok(MaxFail::Count(count)) => Ok(Least::Count(count)),
+            Ok(MaxFail::Ratio(ratio)) => Ok(Least::Ratio(ratio)),
+            Err(_) => Err(Problem::new(format!("invalid number {text:?}"))
+                .hint("write a count such as 10, or a share such as 5%")),
+        }
+    }
+}
+
+impl fmt::Display for Least {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Least::Count(count) => write!(f, "{count}"),
+            Least::Ratio(ratio) => write!(f, "{}%", ratio * 100.0),
+        }
+    }
+}
+
 /// Proxy lists.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProxySources {

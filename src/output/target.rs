@@ -13,7 +13,7 @@ const OPENINGS: u32 = 8;
 ///
 /// # Errors
 /// [`Error::Locked`] when another run has it; [`Error::Usage`] for a directory; [`Error::Io`].
-pub(super) fn open_locked(path: &Path) -> Result<File, Error> {
+pub fn open_locked(path: &Path) -> Result<File, Error> {
     for _ in 0..OPENINGS {
         let file = open(path)?;
         let metadata = file

@@ -18,7 +18,16 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::secret::Secret;
+
+/// What stands for itself in a user name or password (RFC 3986 section 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// How a proxy is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -261,6 +270,46 @@ impl Proxy {
         })
     }
 
+    /// The entry as a list has it, credentials and labels included: what [`parse::parse_proxy_url`] and the list grammar read as
+    /// the same proxy.
+    pub fn line(&self) -> Secret {
+        if self.is_direct() {
+            return Secret::new("direct");
+        }
+        let part = |secret: &Secret| utf8_percent_encode(secret.expose(), UNRESERVED).to_string();
+        let mut line = format!("{}://", self.scheme);
+        if let Some(Credentials { user, password }) = &self.credentials {
+            line.push_str(&format!("{}:{}@", part(user), part(password)));
+        }
+        let bracketed = self.host.contains(':');
+        let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
+        line.push_str(&format!("{open}{}{close}:{}", self.host, self.port));
+        let Labels {
+            country,
+            tags,
+            cost,
+            weight,
+            rotation,
+        } = &self.labels;
+        let mut label = |name: &str, value: &dyn fmt::Display| {
+            line.push_str(&format!(" {name}={value}"));
+        };
+        if let Some(country) = country {
+            label("country", country);
+        }
+        tags.iter().for_each(|tag| label("tag", tag));
+        if let Some(cost) = cost {
+            label("cost", cost);
+        }
+        if let Some(weight) = weight {
+            label("weight", weight);
+        }
+        if *rotation == Rotation::PerConnection {
+            label("rotation", &"per_connection");
+        }
+        Secret::new(line)
+    }
+
     /// True for the member `direct`.
     pub fn is_direct(&self) -> bool {
         self.scheme == Scheme::Direct
@@ -360,6 +409,36 @@ mod tests {
         assert!(!label.contains("alice") && !label.contains("pw"), "{label}");
         assert_ne!(label, b.label().to_string());
         assert!(!format!("{a:?}").contains("alice"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_line_is_read_back_as_the_same_proxy(
+            user in "\\PC{1,20}", password in "\\PC{0,20}", six: bool, port in 1u16.., tagged: bool,
+        ) {
+            let credentials = Credentials {
+                user: Secret::new(user),
+                password: Secret::new(password),
+            };
+            let host = if six { "2001:db8::7" } else { "gate.example" };
+            let labels = Labels {
+                country: tagged.then(|| "us".into()),
+                tags: tagged.then(|| "a".into()).into_iter().collect(),
+                cost: tagged.then_some(0.25),
+                weight: tagged.then_some(1.5),
+                rotation: if tagged { Rotation::PerConnection } else { Rotation::Fixed },
+            };
+            let proxy = Proxy::new(Scheme::Socks5h, host, port, Some(credentials)).with_labels(labels);
+            let line = proxy.line();
+            let options = list::Options {
+                default_scheme: Scheme::Http,
+                env: &|_| None,
+                remote: false,
+            };
+            let read = list::ProxyList::read("list", line.expose().as_bytes(), &options);
+            proptest::prop_assert_eq!(read.proxies.len(), 1, "{}", line.expose());
+            proptest::prop_assert_eq!(&*read.proxies[0], &proxy);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_input_rows;
 mod canary;
 mod canary_scene;
+mod check;
 mod demo;
 mod example;
 mod help;

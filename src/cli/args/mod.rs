@@ -11,6 +11,7 @@
 )]
 
 mod catalog;
+mod check;
 mod demo;
 mod input;
 mod judging;
@@ -22,12 +23,13 @@ mod resolve;
 mod words;
 
 pub use catalog::catalog_of;
+pub use check::{CheckArgs, CheckFormat, Sort};
 pub use demo::DemoArgs;
 pub use input::InputArgs;
 pub use judging::{BanArgs, RetryArgs};
 pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
-pub use proxies::ProxyArgs;
+pub use proxies::{ListArgs, ProxyArgs};
 pub use request::RequestArgs;
 pub use resolve::resolve;
 
@@ -106,6 +108,15 @@ pub enum Command {
     /// Example: proxywheel fetch -i urls.txt --proxy-file proxies.txt -o out.jsonl
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES_AT_LENGTH, allow_negative_numbers = true)]
     Fetch(Box<FetchArgs>),
+    /// Check a proxy list: which work, how well, and what they do to a request
+    ///
+    /// Asks a judge, an endpoint that says what it saw, through every proxy; one row per proxy with a verdict (alive, unstable,
+    /// hostile, policy, auth, dead, unknown), its reason, latency, exit address, anonymity and score. While the judges are down the
+    /// verdict is unknown, never dead. Reads no configuration.
+    ///
+    /// Example: proxywheel check proxies.txt --judge http://judge.example.com/ --format txt > good.txt
+    #[command(after_help = CHECK_EXIT_CODES)]
+    Check(Box<CheckArgs>),
     /// Try it: fetch 600 URLs through 60 proxies, half of them bad, no network needed
     ///
     /// Starts a lab inside this process: 60 proxies on loopback of which about half are dead, slow, lying or banned, and three
@@ -136,6 +147,11 @@ Exit codes:
     8  most failures are bans or rate limits: slow down
    75  another run writes the same output
   130  interrupted by Ctrl-C, 143 by SIGTERM, after a clean flush; --resume goes on";
+
+/// The table in the help of `check`.
+const CHECK_EXIT_CODES: &str = "\
+Exit codes: 0 checked, 1 internal error, 2 usage, 3 input or output failed, 6 fewer alive than --min-alive or no judge answers, \
+75 output in use by another run, 130/143 interrupted.";
 
 /// Arguments of `config`.
 #[derive(Args)]

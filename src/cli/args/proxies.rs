@@ -9,9 +9,26 @@ use crate::config::Span;
 use crate::proxy::Scheme;
 use crate::secret::Secret;
 
-/// `-x --proxy-file --proxy-scheme --proxy-refresh --strict --proxy-cacert --proxy-insecure`.
+/// The lists, and how they are read again.
 #[derive(Args)]
 pub struct ProxyArgs {
+    /// The lists.
+    #[command(flatten)]
+    pub list: ListArgs,
+
+    /// Read the proxy lists again this often
+    ///
+    /// The new list replaces the old one as a whole; a list that cannot be read leaves the old one in use. Proxies that stay
+    /// keep what is known of them. Seconds or a number with a unit; never by default.
+    ///
+    /// Example: --proxy-refresh 5m
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub proxy_refresh: Option<Span>,
+}
+
+/// `-x --proxy-file --proxy-scheme --strict --proxy-cacert --proxy-insecure`.
+#[derive(Args)]
+pub struct ListArgs {
     /// Use this proxy; repeatable
     ///
     /// Any line a proxy list may hold: scheme://user:password@host:port, host:port:user:password and their kin. Schemes are
@@ -25,7 +42,7 @@ pub struct ProxyArgs {
     /// Read proxies from this file, address or - (stdin); repeatable
     ///
     /// Text with one proxy a line, CSV, JSON or JSONL; proxies.example.txt shows every form. Rejected lines are reported with
-    /// their place. Read again on SIGHUP. No default.
+    /// their place. `fetch` reads it again on SIGHUP. No default.
     ///
     /// Example: --proxy-file proxies.txt
     #[arg(long, value_name = "FILE|URL|-")]
@@ -36,15 +53,6 @@ pub struct ProxyArgs {
     /// For lines such as 192.0.2.1:8080. The default is http.
     #[arg(long, value_name = "SCHEME", value_parser = words(&SCHEMES))]
     pub proxy_scheme: Option<Scheme>,
-
-    /// Read the proxy lists again this often
-    ///
-    /// The new list replaces the old one as a whole; a list that cannot be read leaves the old one in use. Proxies that stay
-    /// keep what is known of them. Seconds or a number with a unit; never by default.
-    ///
-    /// Example: --proxy-refresh 5m
-    #[arg(long, value_name = "TIME", value_parser = some_time)]
-    pub proxy_refresh: Option<Span>,
 
     /// Refuse a proxy list with a line that is not a proxy
     ///

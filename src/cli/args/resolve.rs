@@ -29,16 +29,17 @@ pub fn resolve(
     let seconds = |span: Option<crate::config::Span>| span.map(|span| span.0);
     Ok(Resolved {
         proxies: ProxySources {
-            lines: args.proxies.proxy.clone(),
+            lines: args.proxies.list.proxy.clone(),
             lists: args
                 .proxies
+                .list
                 .proxy_file
                 .iter()
                 .map(|text| ListSource::of(text))
                 .collect(),
-            scheme: args.proxies.proxy_scheme,
+            scheme: args.proxies.list.proxy_scheme,
             refresh: seconds(args.proxies.proxy_refresh),
-            strict: args.proxies.strict,
+            strict: args.proxies.list.strict,
         },
         input: input::Settings {
             urls: args.input.urls.clone(),
@@ -88,8 +89,8 @@ pub fn resolve(
             compressed: !args.request.no_compressed,
             insecure: args.request.insecure,
             cacert: args.request.cacert.clone(),
-            proxy_insecure: args.proxies.proxy_insecure,
-            proxy_cacert: args.proxies.proxy_cacert.clone(),
+            proxy_insecure: args.proxies.list.proxy_insecure,
+            proxy_cacert: args.proxies.list.proxy_cacert.clone(),
             http: match (args.request.http1_1, args.request.http2) {
                 (true, _) => HttpVersions::Http1,
                 (false, true) => HttpVersions::Http2,

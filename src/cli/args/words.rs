@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::check::{CheckFormat, Sort};
 use super::{Color, LogFormat, Progress};
+use crate::check::Anonymity;
 use crate::engine::Sticky;
 use crate::error::Problem;
 use crate::input::InputFormat;
@@ -117,6 +119,37 @@ pub(super) const BODIES: [Word<BodyMode>; 4] = [
 pub(super) const ATTEMPTS: [Word<Attempts>; 2] = [
     ("short", "proxy, outcome, status and times", Attempts::Short),
     ("full", "with blame, rule and error", Attempts::Full),
+];
+
+pub(super) const CHECK_FORMATS: [Word<CheckFormat>; 4] = [
+    ("table", "for people", CheckFormat::Table),
+    ("jsonl", "one JSON object a line", CheckFormat::Jsonl),
+    ("csv", "a fixed header, one row a proxy", CheckFormat::Csv),
+    (
+        "txt",
+        "a list that fetch takes, credentials included",
+        CheckFormat::Txt,
+    ),
+];
+
+pub(super) const ANONYMITIES: [Word<Anonymity>; 3] = [
+    (
+        "transparent",
+        "targets may see this machine's address",
+        Anonymity::Transparent,
+    ),
+    (
+        "anonymous",
+        "targets may see that there is a proxy",
+        Anonymity::Anonymous,
+    ),
+    ("elite", "targets see nothing of it", Anonymity::Elite),
+];
+
+pub(super) const SORTS: [Word<Sort>; 3] = [
+    ("score", "best first", Sort::Score),
+    ("latency", "quickest first", Sort::Latency),
+    ("list", "as they were listed", Sort::List),
 ];
 
 /// Reads `--sticky`.

@@ -349,12 +349,12 @@ impl Patience {
 }
 
 /// The value of a task; its panic goes on here.
-fn joined<T>(ended: Result<T, JoinError>) -> T {
+pub(super) fn joined<T>(ended: Result<T, JoinError>) -> T {
     ended.unwrap_or_else(|failed| resume_unwind(failed.into_panic()))
 }
 
 /// Says what the proxy list held.
-fn announce(list: &ProxyList, printer: &Printer) -> Intake {
+pub(super) fn announce(list: &ProxyList, printer: &Printer) -> Intake {
     let Report {
         lines,
         proxies,

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod check;
 mod config;
 mod demo;
 mod fetch;
@@ -24,6 +25,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match line.command.as_str() {
         "fetch" => fetch::run(line, environment, early),
+        "check" => check::run(environment, early),
         "demo" => demo::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         other => {

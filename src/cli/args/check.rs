@@ -1,0 +1,257 @@
+//! Flags of `check`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::Args;
+use url::Url;
+
+use super::Progress;
+use super::words::{ANONYMITIES, CHECK_FORMATS, PROGRESS, SCHEMES, SORTS, some, some_time, words};
+use super::{BanArgs, ListArgs};
+use crate::check;
+use crate::config::{Least, Span};
+use crate::error::Problem;
+use crate::proxy::Scheme;
+
+/// Arguments of `check`, by section.
+#[derive(Args)]
+pub struct CheckArgs {
+    /// Lists to check: files, addresses, - for stdin
+    ///
+    /// The same as --proxy-file, in every form a proxy list has; proxies.example.txt shows them.
+    #[arg(value_name = "LIST")]
+    pub lists: Vec<String>,
+
+    /// Proxy lists.
+    #[command(flatten, next_help_heading = "Proxies")]
+    pub proxies: ListArgs,
+
+    /// What is asked for.
+    #[command(flatten, next_help_heading = "Check")]
+    pub how: HowArgs,
+
+    /// What the user's own URLs have to be answered with.
+    #[command(flatten, next_help_heading = "Accepted answers of --url")]
+    pub bans: BanArgs,
+
+    /// Rows.
+    #[command(flatten, next_help_heading = "Output")]
+    pub output: CheckOutputArgs,
+}
+
+/// How proxies are checked.
+#[derive(Args)]
+pub struct HowArgs {
+    /// Ask this judge; repeatable
+    ///
+    /// The URL of an endpoint that says what it saw of a request, http or https: `proxywheel judge` serves one. With one of both
+    /// kinds everything can be found out. No default: nobody's server is asked unless it is named.
+    ///
+    /// Example: --judge http://judge.example.com/ --judge https://judge.example.com/
+    #[arg(long, value_name = "URL", value_parser = web_url)]
+    pub judge: Vec<Url>,
+
+    /// Fetch this through every proxy that works; repeatable
+    ///
+    /// Says whether it works for this target, by --accept, --must-match and the built-in rules. Without --judge through every proxy.
+    ///
+    /// Example: --url https://example.com/ --must-match '<h1>Example'
+    #[arg(long, value_name = "URL", value_parser = web_url)]
+    pub url: Vec<Url>,
+
+    /// One --url that is answered is enough
+    ///
+    /// By default all of them have to be.
+    #[arg(long)]
+    pub any: bool,
+
+    /// Requests through a proxy that has passed once
+    ///
+    /// Each on a new connection. More tell loss and rotation better.
+    #[arg(long, value_name = "N", default_value_t = check::Settings::default().samples, value_parser = super::words::whole::<1>)]
+    pub samples: u32,
+
+    /// Find out what protocol a port really speaks
+    ///
+    /// Tries http, socks5, socks4a and https where the listed one fails. Off by default.
+    #[arg(long)]
+    pub detect: bool,
+
+    /// Do not ask the judges directly
+    ///
+    /// Then nobody knows our own address, and a judge that is down looks like dead proxies. Off by default.
+    #[arg(long)]
+    pub no_control: bool,
+
+    /// Proxies at a time
+    ///
+    /// Fewer where the system does not let us have the descriptors.
+    #[arg(short = 'j', long, value_name = "N", default_value = "512", value_parser = some)]
+    pub concurrency: NonZeroU32,
+
+    /// Limit of connect and of handshake with a proxy
+    ///
+    /// Seconds, or a number with a unit; above 0.
+    #[arg(long, value_name = "TIME", default_value_t = Span(check::Settings::default().connect_timeout), value_parser = some_time)]
+    pub connect_timeout: Span,
+
+    /// Limit of one request as a whole
+    ///
+    /// Seconds, or a number with a unit; above 0.
+    #[arg(short = 'm', long, value_name = "TIME", default_value_t = Span(check::Settings::default().max_time), value_parser = some_time)]
+    pub max_time: Span,
+
+    /// Do not verify the certificates of judges and targets
+    ///
+    /// Then a proxy that breaks TLS is not found out. Off by default.
+    #[arg(short = 'k', long)]
+    pub insecure: bool,
+
+    /// PEM file of the authorities for judges and targets
+    ///
+    /// Replaces the built-in authorities. The default are Mozilla's.
+    ///
+    /// Example: --cacert judge-ca.pem
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// Seed of the order of the check
+    ///
+    /// A whole number. Random by default.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Which rows, in which form, and where to.
+#[derive(Args)]
+pub struct CheckOutputArgs {
+    /// Write the rows to this file
+    ///
+    /// An existing file is refused without --overwrite or --resume. Standard output by default.
+    ///
+    /// Example: -o checked.jsonl
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace the file
+    ///
+    /// Off by default.
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
+
+    /// Go on where an earlier check of this file ended
+    ///
+    /// Proxies with a row are left out. For JSONL files. Off by default.
+    #[arg(long, requires = "output")]
+    pub resume: bool,
+
+    /// Form of the rows
+    ///
+    /// By default that of the file's name; a table on a terminal, else JSONL.
+    #[arg(long, value_name = "FORMAT", value_parser = words(&CHECK_FORMATS))]
+    pub format: Option<CheckFormat>,
+
+    /// Put user names and passwords into JSONL rows
+    ///
+    /// In `proxy`, so that `fetch` can use the rows as a list; the name without them is then in `label`. `--format txt` always has
+    /// them. Off by default.
+    #[arg(long)]
+    pub with_credentials: bool,
+
+    /// Only proxies that work
+    ///
+    /// Alive and unstable ones, with --url those that also work for it. --format txt implies it.
+    #[arg(long)]
+    pub alive: bool,
+
+    /// Only proxies at least this anonymous
+    ///
+    /// Those in whose case it does not apply, tunnels and SOCKS, count as elite.
+    #[arg(long, value_name = "LEVEL", value_parser = words(&ANONYMITIES))]
+    pub anonymity: Option<check::Anonymity>,
+
+    /// Only proxies whose median request takes no longer
+    ///
+    /// Seconds, or a number with a unit.
+    ///
+    /// Example: --max-latency 800ms
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub max_latency: Option<Span>,
+
+    /// Only proxies with at least this score
+    ///
+    /// 0 to 100: a cautious chance in percent that the next request brings a valid answer, less if it takes longer than 2 s.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_score: Option<u8>,
+
+    /// Only proxies that speak this; repeatable
+    #[arg(long, value_name = "SCHEME", value_parser = words(&SCHEMES))]
+    pub protocol: Vec<Scheme>,
+
+    /// Order of the rows
+    ///
+    /// By default they are written as they land.
+    #[arg(long, value_name = "HOW", value_parser = words(&SORTS))]
+    pub sort: Option<Sort>,
+
+    /// At most so many rows
+    #[arg(long, value_name = "N", value_parser = super::words::whole::<1>)]
+    pub limit: Option<u32>,
+
+    /// Fewer alive ones are a failure: exit code 6
+    ///
+    /// A count, or a share of the list with %.
+    ///
+    /// Example: --min-alive 20%
+    #[arg(long, value_name = "N|P%", default_value_t = Least::default())]
+    pub min_alive: Least,
+
+    /// Form of the summary
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = words(&super::words::LOG_FORMATS))]
+    pub summary: super::LogFormat,
+
+    /// Progress on standard error
+    ///
+    /// `auto` is a bar when standard error is a terminal that the rows do not go to, else none.
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = words(&PROGRESS))]
+    pub progress: Progress,
+}
+
+/// Forms of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For people.
+    Table,
+    /// One JSON object a line.
+    Jsonl,
+    /// A fixed header, one row a proxy.
+    Csv,
+    /// A list that `fetch` takes.
+    Txt,
+}
+
+/// Orders of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Best first.
+    Score,
+    /// Quickest first.
+    Latency,
+    /// As they were listed.
+    List,
+}
+
+/// Reads an http or https URL.
+fn web_url(text: &str) -> Result<Url, Problem> {
+    let hint = "write it as http://host/ or https://host/path";
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        Ok(url) => Err(Problem::new(format!(
+            "not a URL that can be fetched: the scheme is {}",
+            url.scheme()
+        ))
+        .hint(hint)),
+        Err(error) => Err(Problem::new(format!("not a URL: {error}")).hint(hint)),
+    }
+}

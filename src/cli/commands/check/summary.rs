@@ -1,0 +1,114 @@
+//! What came of it, at the end.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::check::{Summary, Verdict};
+use crate::cli::figures;
+
+/// Bounds of the histogram, milliseconds.
+const BOUNDS: [u64; 6] = [50, 100, 300, 1000, 3000, 10_000];
+/// Width of the longest bar.
+const BAR: usize = 30;
+
+/// For people.
+pub(super) fn text(summary: &Summary) -> String {
+    let progress = &summary.progress;
+    let counts: Vec<_> = Verdict::ALL
+        .iter()
+        .map(|verdict| (verdict, summary.count(*verdict)))
+        .filter(|(verdict, count)| *count > 0 || **verdict == Verdict::Alive)
+        .map(|(verdict, count)| format!("{count} {verdict}"))
+        .collect();
+    let mut lines = vec![format!(
+        "{} of {} proxies in {}: {}",
+        progress.done,
+        progress.all,
+        figures::time(summary.took),
+        counts.join(", ")
+    )];
+    let mut reasons: Vec<_> = summary.reasons.iter().collect();
+    reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
+    if !reasons.is_empty() {
+        let reasons: Vec<_> = reasons
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        lines.push(format!("why not: {}", reasons.join(", ")));
+    }
+    if !summary.exits.is_empty() {
+        lines.push(format!(
+            "exits: {} addresses in {} networks (/24, /48)",
+            summary.exits.len(),
+            networks(&summary.exits)
+        ));
+    }
+    lines.extend(histogram(&summary.medians));
+    if summary.local > 0 {
+        lines.push(format!(
+            "this machine was short of sockets or routes {} times; those proxies were tried again",
+            summary.local
+        ));
+    }
+    lines.join("\n")
+}
+
+/// For programs: flat.
+pub(super) fn json(summary: &Summary, written: u64) -> Value {
+    let mut fields = Map::new();
+    fields.insert("all".into(), summary.progress.all.into());
+    fields.insert("checked".into(), summary.progress.done.into());
+    fields.insert("rows".into(), written.into());
+    for verdict in Verdict::ALL {
+        fields.insert(format!("verdict/{verdict}"), summary.count(verdict).into());
+    }
+    for (reason, count) in &summary.reasons {
+        fields.insert(format!("reason/{reason}"), (*count).into());
+    }
+    fields.insert("exits".into(), summary.exits.len().into());
+    fields.insert("networks".into(), networks(&summary.exits).into());
+    fields.insert("local".into(), summary.local.into());
+    fields.insert("stopped".into(), summary.stopped.into());
+    fields.insert("no_judge".into(), summary.no_judge.into());
+    fields.insert(
+        "seconds".into(),
+        json!((summary.took.as_secs_f64() * 1000.0).round() / 1000.0),
+    );
+    Value::Object(fields)
+}
+
+fn networks(exits: &HashSet<IpAddr>) -> usize {
+    let network = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets()[..3].to_vec(),
+        IpAddr::V6(ip) => ip.octets()[..6].to_vec(),
+    };
+    exits.iter().map(network).collect::<HashSet<_>>().len()
+}
+
+/// How the medians of those that work are spread, as text.
+fn histogram(medians: &[Duration]) -> Vec<String> {
+    if medians.is_empty() {
+        return Vec::new();
+    }
+    let mut counts = [0usize; BOUNDS.len() + 1];
+    for median in medians {
+        let at = BOUNDS
+            .iter()
+            .position(|bound| median.as_millis() < u128::from(*bound));
+        counts[at.unwrap_or(BOUNDS.len())] += 1;
+    }
+    let most = counts.iter().max().copied().unwrap_or(1).max(1);
+    let names = BOUNDS
+        .iter()
+        .map(|bound| format!("< {bound} ms"))
+        .chain(["slower".to_owned()]);
+    let mut lines = vec!["median request:".to_owned()];
+    for (name, count) in names.zip(counts).filter(|(_, count)| *count > 0) {
+        let bar = "#".repeat((count * BAR).div_ceil(most));
+        lines.push(format!("  {name:>10}  {bar} {count}"));
+    }
+    lines
+}

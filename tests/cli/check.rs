@@ -1,0 +1,340 @@
+//! `check` as people and scripts run it, against a lab.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use insta::assert_snapshot;
+use proxywheel::lab::{Builder, Fault, HostPlan, Lab, ProxySpec};
+use proxywheel::proxy::Scheme;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{proxywheel, shown};
+
+/// A lab, and a folder with its list and its authority.
+struct Scene {
+    lab: Lab,
+    folder: TempDir,
+}
+
+impl Scene {
+    fn new(builder: Builder) -> Self {
+        let lab = Lab::spawn_thread(builder).expect("a lab");
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("list.txt"), lab.proxy_list()).expect("a list");
+        fs::write(folder.path().join("ca.pem"), lab.ca_pem()).expect("an authority");
+        Scene { lab, folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = proxywheel();
+        command
+            .current_dir(self.folder.path())
+            .args([
+                "check",
+                "list.txt",
+                "--cacert",
+                "ca.pem",
+                "--proxy-cacert",
+                "ca.pem",
+            ])
+            .args(["--connect-timeout", "500ms", "-m", "2s"])
+            .args([
+                "--judge",
+                &self.lab.judge_url(false),
+                "--judge",
+                &self.lab.judge_url(true),
+            ])
+            .args(words);
+        command
+    }
+
+    fn check(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("runs")
+    }
+}
+
+fn rows(bytes: &[u8]) -> Vec<Value> {
+    let lines = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    lines
+        .map(|line| serde_json::from_slice(line).expect("a row"))
+        .collect()
+}
+
+fn mixed() -> Builder {
+    let http = || ProxySpec::new(Scheme::Http);
+    Lab::builder()
+        .proxy(http())
+        .proxy(ProxySpec::new(Scheme::Socks5).credentials("me", "pa:ss/w%rd"))
+        .proxy(http().fault(Fault::LeakHeader))
+        .proxy(http().fault(Fault::InjectScript))
+        .proxy(http().fault(Fault::Refuse))
+        .proxy(http().fault(Fault::Auth407))
+        .proxy(http().fault(Fault::ForeignPage))
+}
+
+/// What differs from run to run: ports, ids, times.
+fn steady(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (pattern, with) in [
+        (r"127\.1\.0\.(\d+):\d+#[0-9a-f]{6}", "127.1.0.$1:PORT#ID"),
+        (r" +\d+ ms ", " N ms "),
+        (r"in \d+\.\d s", "in N s"),
+        (r"<? *\d* ?(ms|slower)  #+ \d+\n", ""),
+        (r"127\.0\.0\.3:\d+", "127.0.0.3:PORT"),
+    ] {
+        let regex = regex::Regex::new(pattern).expect("a pattern");
+        text = regex.replace_all(&text, with).into_owned();
+    }
+    text
+}
+
+#[test]
+fn the_table_says_what_each_proxy_is_and_why() {
+    let scene = Scene::new(mixed());
+    let output = scene.check(&["--format", "table", "--sort", "list", "--samples", "2"]);
+    assert_snapshot!(steady(&shown(&output)));
+}
+
+#[test]
+fn the_list_that_comes_out_is_one_that_fetch_takes() {
+    let scene = Scene::new(mixed());
+    let list = scene.check(&["--format", "txt", "-q"]);
+    assert!(
+        list.status.success() && list.stderr.is_empty(),
+        "{}",
+        shown(&list)
+    );
+    assert_eq!(String::from_utf8_lossy(&list.stdout).lines().count(), 3);
+    let rows = scene.check(&["--format", "jsonl", "--alive", "--with-credentials", "-q"]);
+    assert_eq!(String::from_utf8_lossy(&rows.stdout).lines().count(), 3);
+    for list in [list.stdout, rows.stdout] {
+        fs::write(scene.path("good"), list).expect("written");
+        let fetched = proxywheel()
+            .current_dir(scene.folder.path())
+            .args([
+                "fetch",
+                "http://shop.test/page/1",
+                "--proxy-file",
+                "-",
+                "-q",
+                "--strict",
+                "--rotate",
+                "round-robin",
+            ])
+            .args(["http://shop.test/page/2", "http://shop.test/page/3"])
+            .stdin(fs::File::open(scene.path("good")).expect("the list"))
+            .output()
+            .expect("runs");
+        assert!(fetched.status.success(), "{}", shown(&fetched));
+    }
+    let without = scene.check(&["--format", "jsonl", "-q"]);
+    let text = String::from_utf8_lossy(&without.stdout);
+    assert!(
+        !text.contains("pa:ss") && !text.contains("pa%3Ass"),
+        "{text}"
+    );
+}
+
+#[test]
+fn filters_order_and_the_least_that_has_to_live() {
+    let scene = Scene::new(mixed());
+    let labels = |words: &[&str]| -> Vec<String> {
+        let output = scene.check(words);
+        rows(&output.stdout)
+            .iter()
+            .map(|row| {
+                row["proxy"]
+                    .as_str()
+                    .expect("a label")
+                    .split('#')
+                    .next()
+                    .expect("one")
+                    .to_owned()
+            })
+            .collect()
+    };
+    assert_eq!(labels(&["--anonymity", "elite"]).len(), 2);
+    assert_eq!(labels(&["--anonymity", "anonymous"]).len(), 2);
+    assert_eq!(labels(&["--protocol", "socks5"]).len(), 1);
+    assert_eq!(labels(&["--min-score", "1", "--limit", "1"]).len(), 1);
+    let listed = labels(&["--sort", "list"]);
+    let order: Vec<_> = listed
+        .iter()
+        .map(|label| {
+            label
+                .split("127.1.0.")
+                .nth(1)
+                .and_then(|rest| rest.chars().next())
+        })
+        .collect();
+    assert_eq!(order, "1234567".chars().map(Some).collect::<Vec<_>>());
+    for (least, code) in [("3", 0), ("4", 6), ("40%", 0), ("50%", 6)] {
+        let output = scene.check(&["--min-alive", least, "-q"]);
+        assert_eq!(output.status.code(), Some(code), "{least}");
+    }
+    let target = scene.check(&[
+        "--url",
+        "http://shop.test/page/1",
+        "--must-match",
+        "nowhere",
+        "--alive",
+    ]);
+    assert!(target.stdout.is_empty(), "{}", shown(&target));
+}
+
+#[test]
+fn without_judges_nothing_is_said_of_anybody() {
+    let scene = Scene::new(mixed());
+    scene.lab.set_host("127.0.0.3", HostPlan::down());
+    let output = scene.check(&[]);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(output.stdout.is_empty());
+    assert_snapshot!(steady(&shown(&output)));
+}
+
+#[test]
+fn bad_input_names_the_thing_the_place_and_the_fix() {
+    let run = |words: &[&str]| {
+        let output = proxywheel()
+            .arg("check")
+            .args(words)
+            .output()
+            .expect("runs");
+        shown(&output)
+    };
+    assert_snapshot!(run(&["list.txt"]), @r"
+    exit 2
+    -- stderr
+    error: check: there is nothing to ask the proxies for
+    hint: name a judge with --judge URL (`proxywheel judge` serves one), or a target with --url URL
+    ");
+    assert_snapshot!(run(&["nowhere.txt", "--judge", "http://127.0.0.1:1/"]), @r"
+    exit 3
+    -- stderr
+    error: cannot read nowhere.txt: No such file or directory (os error 2)
+    hint: check the path
+    ");
+    assert_snapshot!(run(&["-x", "http://127.0.0.1:1", "--judge", "judge.example.com"]), @r"
+    exit 2
+    -- stderr
+    error: --judge: not a URL: relative URL without a base
+    hint: write it as http://host/ or https://host/path
+    ");
+    assert_snapshot!(run(&["-x", "http://127.0.0.1:1", "--judge", "http://127.0.0.1:1/", "--format", "xml"]), @r#"
+    exit 2
+    -- stderr
+    error: --format: unknown value "xml"
+    hint: the words are table, jsonl, csv, txt
+    "#);
+    let scene = Scene::new(Lab::builder().perfect(1));
+    fs::write(scene.path("out.jsonl"), "{}\n").expect("written");
+    assert_snapshot!(shown(&scene.check(&["-o", "out.jsonl"])), @r"
+    exit 2
+    -- stderr
+    error: out.jsonl: the output exists already
+    hint: use --overwrite, --resume, or another -o
+    ");
+    assert_snapshot!(shown(&scene.check(&["-o", "out.jsonl", "--resume"])), @r"
+    exit 2
+    -- stderr
+    error: out.jsonl:1: not a row of a check
+    hint: --resume goes on with a JSONL file of `check`; choose another -o, or --overwrite
+    ");
+    fs::write(scene.path("list.txt"), "# nothing\n").expect("written");
+    assert_snapshot!(shown(&scene.check(&[])), @r"
+    exit 2
+    -- stderr
+    error: list.txt: the proxy list is empty
+    hint: write one proxy a line: host:port, host:port:user:password or scheme://user:password@host:port
+    ");
+}
+
+#[test]
+fn two_checks_do_not_write_one_file() {
+    let scene = Scene::new(Lab::builder().proxies(
+        20,
+        ProxySpec::new(Scheme::Http).fault(Fault::HangAfterAccept),
+    ));
+    let mut first = scene
+        .command(&["-o", "out.jsonl", "-j", "1"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    wait_for(&scene.path("out.jsonl"), |_| true);
+    let second = scene.check(&["-o", "out.jsonl", "--overwrite"]);
+    first.kill().expect("killed");
+    first.wait().expect("ended");
+    assert_eq!(second.status.code(), Some(75), "{}", shown(&second));
+}
+
+fn wait_for(path: &Path, is_there: impl Fn(&[u8]) -> bool) {
+    for _ in 0..1000 {
+        if fs::read(path).is_ok_and(|bytes| is_there(&bytes)) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{} never came", path.display());
+}
+
+#[test]
+fn a_killed_check_goes_on_and_no_row_is_lost_or_there_twice() {
+    let quick = ProxySpec::new(Scheme::Http).latency(
+        std::time::Duration::from_millis(5),
+        std::time::Duration::from_millis(30),
+    );
+    let scene = Scene::new(
+        Lab::builder()
+            .proxies(60, quick)
+            .proxies(60, ProxySpec::new(Scheme::Http).fault(Fault::Refuse)),
+    );
+    let file = scene.path("out.jsonl");
+    let count = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    let mut kept: BTreeMap<String, Value> = BTreeMap::new();
+    for kill in 1..=8 {
+        let mut running = scene
+            .command(&["-o", "out.jsonl", "--resume", "-j", "6"])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        wait_for(&file, |bytes| count(bytes) >= kill * 12);
+        running.kill().expect("killed");
+        running.wait().expect("ended");
+        let bytes = fs::read(&file).expect("the file");
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        for row in rows(&bytes[..whole]) {
+            let label = row["proxy"].as_str().expect("a label").to_owned();
+            let earlier = kept.insert(label, row.clone());
+            assert!(
+                earlier.is_none_or(|earlier| earlier == row),
+                "a row has changed"
+            );
+        }
+        // What a torn write leaves behind.
+        fs::write(&file, [&bytes[..], b"{\"v\":1,\"pro"].concat()).expect("written");
+    }
+    let last = scene.check(&["-o", "out.jsonl", "--resume"]);
+    assert!(last.status.success(), "{}", shown(&last));
+    let all = rows(&fs::read(&file).expect("the file"));
+    let labels: std::collections::BTreeSet<_> =
+        all.iter().map(|row| row["proxy"].to_string()).collect();
+    assert_eq!((all.len(), labels.len()), (120, 120));
+    assert!(all.iter().all(|row| {
+        let label = row["proxy"].as_str().expect("a label");
+        kept.get(label).is_none_or(|earlier| earlier == row)
+    }));
+    let alive = all.iter().filter(|row| row["verdict"] == "alive").count();
+    assert_eq!(alive, 60);
+}
