@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod fetch;
+mod judge;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -25,6 +26,7 @@ pub(super) fn run(
     match line.command.as_str() {
         "fetch" => fetch::run(line, environment, early),
         "demo" => demo::run(environment, early),
+        "judge" => judge::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
