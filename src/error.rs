@@ -14,12 +14,12 @@ pub enum Error {
     /// The caller's settings or input are wrong; nothing was done. Exit code 2.
     #[error(transparent)]
     Usage(#[from] Problem),
-    /// Reading or writing a file failed. Exit code 3.
+    /// Reading or writing a file failed, or an address cannot be listened on. Exit code 3.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was attempted, a verb: `read`, `write`, `create`.
+        /// What was attempted, a verb: `read`, `write`, `create`, `listen on`.
         action: &'static str,
-        /// The file as the user named it.
+        /// The file, or address, as the user named it.
         path: PathBuf,
         /// The operating system's reason.
         source: io::Error,
@@ -65,6 +65,15 @@ impl Error {
 fn io_hint(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
     match (action, kind) {
         ("create" | "write", io::ErrorKind::NotFound) => Some("create its directory first"),
+        ("listen on", io::ErrorKind::AddrInUse) => {
+            Some("another program listens there: end it, or choose another port")
+        }
+        ("listen on", io::ErrorKind::AddrNotAvailable) => Some(
+            "this machine does not have that address; 0.0.0.0 or [::] instead is every one it has",
+        ),
+        ("listen on", io::ErrorKind::PermissionDenied) => {
+            Some("ports below 1024 need CAP_NET_BIND_SERVICE: give it, or choose another port")
+        }
         (_, io::ErrorKind::NotFound) => Some("check the path"),
         (_, io::ErrorKind::PermissionDenied) => {
             Some("check the permissions of the file and of its directory")

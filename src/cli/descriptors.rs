@@ -35,6 +35,12 @@ pub(super) fn idle_that_fit(busy: u64, most: Option<u64>) -> usize {
     room.map_or(MOST_IDLE, |room| room.min(MOST_IDLE))
 }
 
+/// How many of `wanted` connections a limit of `most` descriptors has room for; one at least.
+pub(super) fn connections_that_fit(wanted: u32, most: Option<u64>) -> usize {
+    let room = most.map_or(u64::MAX, |most| most.saturating_sub(OTHERS).max(1));
+    usize::try_from(room.min(u64::from(wanted))).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +51,13 @@ mod tests {
         assert_eq!(idle_that_fit(200, Some(1_000_000)), MOST_IDLE);
         assert_eq!(idle_that_fit(200, Some(1024)), 760);
         assert_eq!(idle_that_fit(5000, Some(1024)), 0);
+    }
+
+    #[test]
+    fn connections_yield_to_the_limit_of_the_system() {
+        assert_eq!(connections_that_fit(4096, None), 4096);
+        assert_eq!(connections_that_fit(4096, Some(1_000_000)), 4096);
+        assert_eq!(connections_that_fit(4096, Some(1024)), 960);
+        assert_eq!(connections_that_fit(4096, Some(10)), 1);
     }
 }

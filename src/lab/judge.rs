@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::answer::Answer;
 use super::origin::Request;
 use super::pages;
-use crate::echo::{self, Echo, Key};
+use crate::echo::{self, Echo, Key, PublicKey};
 
 /// A judge, apart from its sockets.
 #[derive(Debug)]
@@ -18,8 +18,17 @@ impl Judge {
         Judge { key }
     }
 
+    /// The half of its key that everybody may know.
+    pub(super) fn public_key(&self) -> PublicKey {
+        self.key.public()
+    }
+
     /// The answer to `request`, whose target below the judge's own path is `path` (with query).
     pub(super) fn answer(&self, request: &Request<'_>, path: &str) -> Answer {
+        // Whatever else a client may want to do here, it is nothing that a judge does.
+        if !matches!(request.method, "GET" | "HEAD") {
+            return pages::status_page(405).header("Allow", "GET, HEAD");
+        }
         let nonce = pages::query(path, "nonce").filter(|nonce| echo::is_nonce(nonce));
         match path.split('?').next().unwrap_or_default() {
             "" | "/" | "/echo" => {
@@ -69,4 +78,12 @@ impl Judge {
 /// Caches that keep it all the same are found out by the nonce.
 fn fresh(answer: Answer) -> Answer {
     answer.header("Cache-Control", "no-store")
+}
+
+/// What follows `/judge`.
+pub(super) fn below_judge(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/judge")?;
+    rest.starts_with(['/', '?'])
+        .then_some(rest)
+        .or(rest.is_empty().then_some(rest))
 }

@@ -11,7 +11,8 @@
 //! table below. Everything that is rolled is rolled from the seed. Counters are always on; the log of [`Hit`]s is asked for.
 //!
 //! It needs Linux, where all of 127.0.0.0/8 is local. It takes connections from this machine only, dials nothing but
-//! loopback, and resolves no names. It does not imitate the timing of real networks beyond a delay for each answer.
+//! loopback, and resolves no names. It does not imitate the timing of real networks beyond a delay for each answer. The one part
+//! that is meant for the open Internet is [`JudgeServer`], the lab's judge by itself.
 //!
 //! # Pages
 #![doc = include_str!("pages.md")]
@@ -22,6 +23,7 @@ mod builder;
 mod fault;
 mod http2;
 mod judge;
+mod judge_server;
 mod listen;
 mod mix;
 mod origin;
@@ -40,6 +42,7 @@ mod world;
 pub use address::{JUDGE_ADDRESS, MAX_PROXIES, ORIGIN_ADDRESS, address_of, number_of};
 pub use builder::{Builder, GatewaySpec, ProxySpec};
 pub use fault::{BadTls, DRIP_BYTES, Fault, GREETING, TUNNEL_CUT_BYTES};
+pub use judge_server::{JudgeCounts, JudgeLimits, JudgeServer, JudgeSettings, JudgeTls, KeyFile};
 pub use mix::Mix;
 pub use origin::Origin;
 pub use plan::{BanRule, BanStyle, Errors, Flapping, HostPlan, Quota};

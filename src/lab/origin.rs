@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answer::{Answer, Body};
-use super::judge::Judge;
+use super::judge::{Judge, below_judge};
 use super::pages;
 use super::plan::{BanStyle, HostPlan};
 use super::stats::{Hit, HitLog, HostCounters, HostStats, Window, dice};
@@ -295,14 +295,6 @@ fn refusal(style: BanStyle, left: Duration) -> Answer {
         BanStyle::Empty => Answer::html(200, Bytes::new()),
         BanStyle::Reset => Answer::silent(Body::Reset),
     }
-}
-
-/// What follows `/judge`.
-fn below_judge(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("/judge")?;
-    rest.starts_with(['/', '?'])
-        .then_some(rest)
-        .or(rest.is_empty().then_some(rest))
 }
 
 fn hit(request: &Request<'_>) -> Hit {

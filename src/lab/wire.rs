@@ -19,9 +19,18 @@ const MAX_BODY_BYTES: u64 = 16 * 1024 * 1024;
 /// An output buffer beyond this is given back after the write.
 const KEEP_OUT_BYTES: usize = 256 * 1024;
 
+/// How much a client may send in one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Largest head; one that came together with its last bytes may be a read longer.
+    pub(super) head_bytes: usize,
+    pub(super) body_bytes: u64,
+}
+
 /// A connection with its buffers.
 pub(super) struct Wire {
     stream: Stream,
+    bounds: Bounds,
     input: BytesMut,
     /// The answer being put together; [`Wire::flush`] sends it.
     pub(super) out: Vec<u8>,
@@ -30,8 +39,17 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
+        let bounds = Bounds {
+            head_bytes: MAX_HEAD_BYTES,
+            body_bytes: MAX_BODY_BYTES,
+        };
+        Wire::bounded(stream, bounds)
+    }
+
+    pub(super) fn bounded(stream: Stream, bounds: Bounds) -> Self {
         Wire {
             stream,
+            bounds,
             input: BytesMut::with_capacity(2048),
             out: Vec::new(),
             sent: 0,
@@ -51,7 +69,7 @@ impl Wire {
                 let _ = self.input.split_to(end);
                 return Ok(true);
             }
-            if self.input.len() > MAX_HEAD_BYTES {
+            if self.input.len() > self.bounds.head_bytes {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             scanned = self.input.len().saturating_sub(3);
@@ -67,7 +85,7 @@ impl Wire {
     /// Reads the body that `head` announces.
     ///
     /// # Errors
-    /// `InvalidData` for broken framing or a body beyond the lab's limit.
+    /// `InvalidData` for broken framing or a body out of bounds.
     pub(super) async fn read_body(&mut self, head: &Head) -> io::Result<Bytes> {
         let chunked = head
             .header("transfer-encoding")
@@ -81,7 +99,7 @@ impl Wire {
         if !chunked && length == 0 {
             return Ok(Bytes::new());
         }
-        if length > MAX_BODY_BYTES {
+        if length > self.bounds.body_bytes {
             return Err(io::ErrorKind::InvalidData.into());
         }
         if head
@@ -101,7 +119,7 @@ impl Wire {
             let size = std::str::from_utf8(digits)
                 .ok()
                 .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-                .filter(|size| *size <= MAX_BODY_BYTES - body.len() as u64)
+                .filter(|size| *size <= self.bounds.body_bytes - body.len() as u64)
                 .ok_or(io::ErrorKind::InvalidData)?;
             if size > 0 {
                 body.extend_from_slice(&self.take(size as usize).await?);
@@ -188,6 +206,20 @@ impl Wire {
     pub(super) async fn close(mut self) {
         // A client that has gone already needs no farewell.
         let _ = self.stream.shutdown().await;
+    }
+
+    /// Closes in order, and reads on until the client has closed too or has sent `most` further bytes: what arrives at a closed
+    /// socket is answered with RST, which can take the last answer away from a client that is still sending.
+    pub(super) async fn close_after_reading(mut self, most: usize) {
+        let _ = self.stream.shutdown().await;
+        let mut read = 0;
+        while read <= most {
+            self.input.clear();
+            match self.fill().await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => read += length,
+            }
+        }
     }
 
     /// The bare stream again, with what was read ahead in front.

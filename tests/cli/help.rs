@@ -71,3 +71,9 @@ fn version_and_fields_are_data() {
     assert_eq!(text.lines().next(), Some("v"));
     assert!(text.lines().any(|line| line == "attempt_log"));
 }
+
+#[test]
+fn the_short_help_of_judge_has_one_line_a_flag() {
+    let output = proxywheel().args(["judge", "-h"]).output().expect("runs");
+    assert_snapshot!("judge_short_help", shown(&output));
+}

@@ -15,6 +15,7 @@ mod example;
 mod help;
 mod interrupt;
 mod interrupt_output;
+mod judge;
 mod readme;
 mod reload;
 mod reload_remote;

@@ -16,10 +16,11 @@ use crate::proxywheel;
 
 const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../docs/record.md");
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("README.md", README),
     ("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")),
     ("docs/guide.md", include_str!("../../docs/guide.md")),
+    ("docs/judge.md", include_str!("../../docs/judge.md")),
     ("docs/record.md", RECORD),
     ("docs/faq.md", include_str!("../../docs/faq.md")),
 ];
@@ -124,6 +125,16 @@ fn every_command_of_the_pages_is_understood() {
         }
     }
     assert!(count > 15, "only {count} commands were found");
+}
+
+#[test]
+fn the_command_of_the_service_is_understood() {
+    let page = include_str!("../../docs/judge.md");
+    let unit = blocks(page, "ini").concat();
+    let line = unit.split("ExecStart=/usr/local/bin/").nth(1);
+    let line = line.and_then(|rest| rest.lines().next());
+    let words = line.expect("ExecStart").split(' ').map(str::to_owned);
+    check_command("docs/judge.md", &words.collect::<Vec<_>>());
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod egress;
 mod faults;
 mod faults_cases;
 mod input;
+mod judge;
 mod lab;
 mod lab_client;
 mod lab_faults;

@@ -14,6 +14,7 @@ mod catalog;
 mod check;
 mod demo;
 mod input;
+mod judge;
 mod judging;
 mod limits;
 mod output;
@@ -26,6 +27,7 @@ pub use catalog::catalog_of;
 pub use check::{CheckArgs, CheckFormat, Sort};
 pub use demo::DemoArgs;
 pub use input::InputArgs;
+pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
 pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
@@ -125,6 +127,16 @@ pub enum Command {
     ///
     /// Example: proxywheel demo
     Demo(DemoArgs),
+    /// Tell clients how they look from outside: the endpoint that proxies are checked against
+    ///
+    /// An echo endpoint to host on a machine of your own. It answers with the address it sees, the headers in the order and
+    /// spelling they came in, and the nonce it was asked with, signed: / and /echo?nonce=N as JSON, /ip as text, /canary?nonce=N a
+    /// page that a proxy must not change, /key the public key. The same below /judge. Rates and connections are limited for each
+    /// client, by the address of its socket; behind a reverse proxy that is the reverse proxy's, so do not put one before it.
+    /// Reads no configuration. Ctrl-C or SIGTERM ends it, after the answers under way, with exit code 0; a second one at once.
+    ///
+    /// Example: proxywheel judge --listen 0.0.0.0:8000 --key judge.key
+    Judge(JudgeArgs),
     /// Show the settings in effect and where each was made
     Config(ConfigArgs),
 }

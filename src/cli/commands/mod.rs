@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod fetch;
+mod judge;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(super) fn run(
         "fetch" => fetch::run(line, environment, early),
         "check" => check::run(environment, early),
         "demo" => demo::run(environment, early),
+        "judge" => judge::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
