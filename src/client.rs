@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::ban::{self, Judge};
 use crate::egress::{self, SocketEgress};
-use crate::engine::{self, Control, Plan};
+use crate::engine::{self, Control, Keeping, Plan};
 use crate::error::{Error, Problem};
 use crate::input::{JobSource, StreamSource};
 use crate::job::{Job, RequestSpec};
@@ -68,6 +68,7 @@ pub struct Builder {
     proxies: Vec<Arc<Proxy>>,
     settings: Settings,
     request: RequestSpec,
+    keeping: Option<Keeping>,
 }
 
 impl Builder {
@@ -117,6 +118,14 @@ impl Builder {
         self
     }
 
+    /// Begins every run with what earlier ones have learned, and hands out what it learns: see [`crate::state`]. Without it
+    /// nothing outlives the client.
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = Some(keeping);
+        self
+    }
+
     /// Checks everything that can be checked without a network.
     ///
     /// # Errors
@@ -136,6 +145,7 @@ impl Builder {
             judge,
             settings: self.settings,
             request: Arc::new(self.request),
+            keeping: self.keeping,
             single: OnceLock::new(),
         })
     }
@@ -148,6 +158,7 @@ pub struct Client {
     judge: Arc<Judge>,
     settings: Settings,
     request: Arc<RequestSpec>,
+    keeping: Option<Keeping>,
     /// The engine behind [`Client::fetch`], started by the first call.
     single: OnceLock<Single>,
 }
@@ -249,6 +260,7 @@ impl Client {
             limits: self.settings.limits.clone(),
             retry: self.settings.retry.clone(),
             engine: self.settings.engine.clone(),
+            keeping: self.keeping.clone(),
         };
         let (control, commands) = mpsc::channel(8);
         let (publish, progress) = watch::channel(Snapshot::default());
