@@ -68,7 +68,6 @@ pub struct Builder {
     proxies: Vec<Arc<Proxy>>,
     settings: Settings,
     request: RequestSpec,
-    keeping: Option<Keeping>,
 }
 
 impl Builder {
@@ -118,14 +117,6 @@ impl Builder {
         self
     }
 
-    /// Begins every run with what earlier ones have learned, and hands out what it learns: see [`crate::state`]. Without it
-    /// nothing outlives the client.
-    #[must_use]
-    pub fn keeping(mut self, keeping: Keeping) -> Self {
-        self.keeping = Some(keeping);
-        self
-    }
-
     /// Checks everything that can be checked without a network.
     ///
     /// # Errors
@@ -145,7 +136,7 @@ impl Builder {
             judge,
             settings: self.settings,
             request: Arc::new(self.request),
-            keeping: self.keeping,
+            keeping: None,
             single: OnceLock::new(),
         })
     }
@@ -167,6 +158,14 @@ impl Client {
     /// A client to be set up.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Begins every run from now on with what earlier ones have learned, and hands out what it learns: see [`crate::state`].
+    /// Without it nothing outlives the client.
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = Some(keeping);
+        self
     }
 
     /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned.

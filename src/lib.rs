@@ -63,7 +63,7 @@
 //! # What it does not do
 //!
 //! No browser, no JavaScript, no solving of challenges, no HTTP/3. It does not crawl: links are not followed, `robots.txt` is
-//! not read. What is learned about proxies is not kept after the run. It needs a tokio runtime.
+//! not read. What is learned about proxies is kept after the run only if asked ([`state`]). It needs a tokio runtime.
 //!
 //! # Modules, lowest first
 //!
@@ -75,6 +75,7 @@
 //! | [`proxy`], [`job`], [`exchange`], [`outcome`] | the vocabulary: proxies and lists, jobs, raw answers, verdicts and records |
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
 //! | [`egress`], [`input`], [`output`] | the only I/O: the wire, jobs in, records out |
+//! | [`state`] | what is kept between runs |
 //! | [`metrics`], [`engine`] | counters, and the run itself |
 //! | [`lab`] | the simulated network |
 //! | [`client`], [`config`] | the library's door; settings from files, variables and flags |
@@ -99,6 +100,7 @@ pub mod retry;
 pub mod egress;
 pub mod input;
 pub mod output;
+pub mod state;
 
 // Layer 3: engines. Concurrency lives here.
 pub mod engine;
