@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod fetch;
+mod state;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -26,6 +27,9 @@ pub(super) fn run(
         "fetch" => fetch::run(line, environment, early),
         "demo" => demo::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
+        command if command.starts_with("state ") => {
+            state::run(line, environment).map_err(|error| (early.clone(), error))
+        }
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
             Err((early.clone(), error))
