@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -20,11 +21,14 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Between two snapshots of a long run.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// To the next snapshot for each proxy in the last one: a thousand rows a second are less than a hundredth of a core.
+const PER_PROXY: Duration = Duration::from_millis(1);
+
 /// What a run begins with, and where it leaves what it learns.
 #[derive(Debug, Clone)]
 pub struct Keeping {
-    /// Of earlier runs.
-    pub memory: Memory,
+    /// Of earlier runs. Shared, because it is large and only read.
+    pub memory: Arc<Memory>,
     /// Takes the snapshots.
     pub saves: mpsc::Sender<Memory>,
 }
@@ -55,6 +59,8 @@ impl Beat {
         self.next = now + self.distance;
         if let Ok(place) = self.saves.try_reserve() {
             let memory = learned(dispatcher, now);
+            let rows = u32::try_from(memory.proxies.len()).unwrap_or(u32::MAX);
+            self.next = self.next.max(now + PER_PROXY * rows);
             if !memory.is_empty() {
                 place.send(memory);
             }

@@ -14,7 +14,7 @@
 //! let client = Client::builder()
 //!     .proxies(list)
 //!     .build()?
-//!     .keeping(Keeping { memory: remembered.memory, saves: keeper.saves() });
+//!     .keeping(Keeping { memory: remembered.memory.into(), saves: keeper.saves() });
 //! // ... runs of the client ...
 //! keeper.finish(None)?;
 //! # Ok(())

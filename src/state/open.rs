@@ -103,7 +103,11 @@ fn attach(path: &Path) -> Result<State, Trouble> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(other)?;
     connection.busy_timeout(PATIENCE).map_err(other)?;
-    match schema::kind(&connection).map_err(other)? {
+    let kind = connection
+        .transaction()
+        .and_then(|reading| schema::kind(&reading))
+        .map_err(other)?;
+    match kind {
         Kind::Ours => {}
         Kind::Empty => {
             let salt = Salt::random().ok_or_else(|| {
@@ -121,10 +125,13 @@ fn attach(path: &Path) -> Result<State, Trouble> {
         }
     }
     // Readers and the writer do not wait for each other, and what a crash of the machine may lose is the last snapshot. Where
-    // a file system cannot do it, SQLite stays with what it can.
+    // a file system cannot do it, SQLite stays with what it can; when it is busy, another process is making the change.
+    match connection.pragma_update(None, "journal_mode", "wal") {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
+        changed => changed.map_err(other)?,
+    }
     connection
-        .pragma_update(None, "journal_mode", "wal")
-        .and_then(|()| connection.pragma_update(None, "synchronous", "normal"))
+        .pragma_update(None, "synchronous", "normal")
         .map_err(other)?;
     schema::inspect(&connection).map_err(other)?;
     let salt = schema::salt(&connection).map_err(other)?;

@@ -45,6 +45,8 @@ impl State {
 
     fn read(&self, ids: &[(Id, &Arc<Proxy>)], now: i64) -> Result<Recalled> {
         let mut recalled = Recalled::default();
+        // One look at one moment; without it each row would be locked and unlocked by itself.
+        let _reading = self.connection.unchecked_transaction()?;
         let sql = format!("SELECT {} FROM proxies WHERE id = ?1", ProxyRow::COLUMNS);
         let mut select = self.connection.prepare(&sql)?;
         for (id, proxy) in ids {

@@ -1,6 +1,8 @@
 //! The tables, and how a file is told to be ours.
 
-use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OptionalExtension as _, Result, Transaction, TransactionBehavior, params,
+};
 
 use super::identity::Salt;
 
@@ -79,7 +81,8 @@ pub(super) enum Kind {
     Foreign,
 }
 
-pub(super) fn kind(connection: &Connection) -> Result<Kind> {
+/// Tells what a file is. Inside a transaction: another process may be making it just now.
+pub(super) fn kind(connection: &Transaction<'_>) -> Result<Kind> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 =

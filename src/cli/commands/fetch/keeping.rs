@@ -57,7 +57,7 @@ fn open(path: &Path, list: &[Arc<Proxy>], printer: &Printer) -> Result<(Keeping,
     }
     let keeper = opened.state.keep(recalled.unseen, now)?;
     let keeping = Keeping {
-        memory: recalled.memory,
+        memory: Arc::new(recalled.memory),
         saves: keeper.saves(),
     };
     Ok((keeping, keeper))
