@@ -26,6 +26,10 @@ const LOST_AFTER: u8 = 3;
 /// What is left of the score of a proxy that has not been reached lately.
 const UNREACHED_SCORE: f32 = 0.25;
 
+/// After so long without a look, one that has never served, or was lost, is a stranger again. Else short runs, which never look at
+/// those in quarantine, would never find out that it has come back.
+const STRANGER_AGAIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What is known of one proxy, as far as another run can use it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Health {
@@ -148,6 +152,11 @@ impl Health {
             self.no_forward = false;
         }
         self
+    }
+
+    /// True when `age` has made this worthless.
+    pub(super) fn is_stale(&self, age: Duration) -> bool {
+        age > STRANGER_AGAIN && (!self.is_proven() || self.unreached >= LOST_AFTER)
     }
 
     /// True when it has served in some run.

@@ -78,6 +78,9 @@ impl Pool {
 
     /// The slot of a member that a memory may still say something about.
     fn admits_memory_of(&self, one: &Remembered) -> Option<u32> {
+        if one.health.is_stale(one.age) {
+            return None;
+        }
         let at = self.roster.locate(one.proxy.id())?;
         let slot = self.roster.slot(at);
         let untouched = slot.state == State::Unknown && !slot.probing && slot.probes == 0;

@@ -65,7 +65,7 @@ proptest! {
     fn a_remembered_list_is_probed_best_first_and_nobody_is_ready(
         healths in prop::collection::vec(health(), 1..40),
         strangers in 0..10u32,
-        hours in 0..200u32,
+        hours in 0..300u32,
     ) {
         let known = healths.len() as u32;
         let proxies = (0..known).map(|n| Remembered {
@@ -83,6 +83,8 @@ proptest! {
             let one = memory.proxies.iter().find(|one| one.proxy.id() == proxy.id());
             one.map(|one| one.health.faded(gap))
         };
+        let stale = |health: &Health| gap > 7 * 24 * HOUR && (health.ok == 0 || health.unreached >= 3);
+        let faded = |proxy: &Arc<Proxy>| faded(proxy).filter(|health| !stale(health));
         let turn = |proxy: &Arc<Proxy>| match faded(proxy).map(|health| health.turn()) {
             Some(Turn::First) => 0,
             None => 1,
@@ -92,7 +94,8 @@ proptest! {
         let first: Vec<f32> = order.iter().filter(|one| turn(one) == 0)
             .filter_map(|one| Some(faded(one)?.chance())).collect();
         prop_assert!(first.is_sorted_by(|a, b| a >= b), "{first:?}");
-        let everybody = healths.iter().filter(|health| health.faded(gap).turn() == Turn::First);
+        let everybody = healths.iter()
+            .filter(|health| health.faded(gap).turn() == Turn::First && !stale(health));
         prop_assert_eq!(first.len(), everybody.count());
     }
 }
