@@ -74,7 +74,7 @@ impl Beat {
     }
 }
 
-/// Has the run begin with what is remembered.
+/// Has the pool begin with what is remembered of members it knows nothing about.
 pub(super) fn recall<E: Egress>(dispatcher: &mut Dispatcher<E>, memory: &Memory, now: Instant) {
     let mut limiter = dispatcher.context.limiter();
     for host in &memory.hosts {

@@ -44,7 +44,7 @@ use crate::job::Job;
 use crate::limit::{self, Limiter};
 use crate::metrics::{Binding, FinishReason, Snapshot, Summary, Tally};
 use crate::outcome::{ErrorInfo, Finished, Outcome};
-use crate::pool::{self, OnNoProxy, Pool, ProbeLease};
+use crate::pool::{self, Memory, OnNoProxy, Pool, ProbeLease};
 use crate::proxy::Proxy;
 use crate::retry;
 
@@ -132,6 +132,8 @@ pub enum Control {
     /// Swap the pool's members; health is kept for identities that remain. A run that skips its jobs because the pool was
     /// exhausted tries again.
     Replace(Vec<Arc<Proxy>>),
+    /// Tells what is remembered of members that nothing is known about yet: those that another list has brought.
+    Recall(Arc<Memory>),
 }
 
 /// Progress is published this often.
@@ -414,6 +416,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 }
             }
             Control::Stop(reason) => self.phase = Phase::Ended(reason),
+            Control::Recall(memory) => recall(&mut self.dispatcher, &memory, at),
             Control::Replace(list) => {
                 let change = self
                     .dispatcher

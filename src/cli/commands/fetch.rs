@@ -3,6 +3,7 @@
 mod keeping;
 
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -271,6 +272,7 @@ async fn run_fetch(
         reloader: Reloader::new(lists),
         control: running.control.clone(),
         printer: printer.clone(),
+        state: keeper.as_ref().and(resolved.state.clone()),
     };
     if reload {
         steering.obey(Signal::Reload).await;
@@ -411,6 +413,8 @@ struct Steering {
     reloader: Reloader,
     control: mpsc::Sender<Control>,
     printer: Printer,
+    /// The state, when there is one that is written.
+    state: Option<PathBuf>,
 }
 
 impl Steering {
@@ -464,7 +468,11 @@ impl Steering {
             Asked::BySignal => self.printer.note(&text),
             Asked::ByClock => self.printer.detail(&text),
         }
+        let memory = keeping::again(self.state.as_deref(), &list.proxies).await;
         self.send(Control::Replace(list.proxies)).await;
+        if let Some(memory) = memory {
+            self.send(Control::Recall(memory)).await;
+        }
     }
 
     async fn send(&self, control: Control) {

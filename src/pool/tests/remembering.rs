@@ -165,6 +165,43 @@ fn who_was_bad_is_left_alone_unless_there_is_nobody_else() {
 }
 
 #[test]
+fn newcomers_of_another_list_are_remembered_too_and_nobody_is_told_twice() {
+    let known = |n: u32, health| Remembered {
+        proxy: Arc::new(proxy(n)),
+        health,
+        age: HOUR,
+    };
+    let good = Health {
+        successes: 9.0,
+        ok: 9,
+        ..Health::default()
+    };
+    let dead = Health {
+        unreached: 1,
+        ..Health::default()
+    };
+    let mut bench = Bench::of(1);
+    let change = bench
+        .pool
+        .replace(list((0..4).map(proxy)), bench.now, &mut bench.rng);
+    assert_eq!(change.added, 3);
+    // What this run has seen of the first counts, not what another says.
+    let memory = Memory {
+        proxies: vec![known(0, dead), known(1, dead), known(3, good)],
+        ..Memory::default()
+    };
+    bench.recall(&memory);
+    bench.recall(&memory);
+    let counts = bench.counts();
+    assert_eq!(
+        (counts.ready, counts.unknown, counts.quarantined),
+        (1, 2, 1)
+    );
+    let order = bench.probe_order(HUNGRY);
+    assert_eq!(order, [Arc::new(proxy(3)), Arc::new(proxy(2))]);
+}
+
+#[test]
 fn an_evening_without_a_network_is_not_remembered() {
     let mut bench = Bench::untried(list((0..4).map(proxy)), Settings::default());
     let timeout = failed(Blame::Proxy(Charge::Unreachable), TIMEOUT);

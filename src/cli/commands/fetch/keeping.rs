@@ -14,6 +14,7 @@ use crate::engine::Keeping;
 use crate::error::{Error, Problem};
 use crate::metrics::Summary;
 use crate::outcome::Outcome;
+use crate::pool::Memory;
 use crate::proxy::Proxy;
 use crate::state::{Aside, Keeper, RunEnd, State, Why};
 
@@ -61,6 +62,18 @@ fn open(path: &Path, list: &[Arc<Proxy>], printer: &Printer) -> Result<(Keeping,
         saves: keeper.saves(),
     };
     Ok((keeping, keeper))
+}
+
+/// What is remembered of a list that replaces another one while the run goes on. Hosts are left out: the run knows them better.
+pub(super) async fn again(path: Option<&Path>, list: &[Arc<Proxy>]) -> Option<Arc<Memory>> {
+    let (path, list) = (path?.to_owned(), list.to_vec());
+    let recalled = spawn_blocking(move || {
+        State::open_existing(&path).and_then(|state| state.recall(&list, SystemTime::now()))
+    });
+    // The writer complains of a file that cannot be used any more.
+    let mut memory = joined(recalled.await).ok()?.memory;
+    memory.hosts.clear();
+    Some(Arc::new(memory))
 }
 
 /// Waits until what was learned is written.
