@@ -218,10 +218,12 @@ async fn a_judge_that_dies_in_the_middle_takes_no_proxy_with_it() {
 
 #[tokio::test]
 async fn the_protocol_a_port_really_speaks_is_found() {
+    let closed = ProxySpec::new(Scheme::Socks5).credentials("me", "secret");
     let lab = lab(Lab::builder()
         .proxy(ProxySpec::new(Scheme::Socks5))
         .proxy(ProxySpec::new(Scheme::Https))
-        .proxy(ProxySpec::new(Scheme::Http)))
+        .proxy(ProxySpec::new(Scheme::Http))
+        .proxy(closed))
     .await;
     let listed = |number: u32, scheme| {
         let proxy = lab.proxy(number);
@@ -231,13 +233,18 @@ async fn the_protocol_a_port_really_speaks_is_found() {
         listed(0, Scheme::Http),
         listed(1, Scheme::Http),
         listed(2, Scheme::Socks4),
+        listed(3, Scheme::Http),
     ];
     let (reports, _) = check(&lab, wrong.clone(), |settings| settings.detect = true).await;
     let found: Vec<_> = reports
         .values()
         .map(|report| report.protocols.clone())
         .collect();
-    assert_eq!(found, [[Scheme::Socks5], [Scheme::Https], [Scheme::Http]]);
+    let expected = [Scheme::Socks5, Scheme::Https, Scheme::Http, Scheme::Socks5];
+    assert_eq!(found, expected.map(|scheme| [scheme]));
+    let closed = &reports[&3];
+    assert_eq!(closed.verdict, Verdict::Auth);
+    assert_eq!((closed.forwards, closed.tunnels), (None, None));
     let (reports, _) = check(&lab, wrong, |_| {}).await;
     assert!(
         reports
