@@ -28,7 +28,7 @@ impl<E: Egress> Context<E> {
         if !self.settings.detect || self.judges.is_empty() || is_unreachable(&report) {
             return Ok(report);
         }
-        for scheme in DETECTED {
+        for scheme in DETECTED.map(|scheme| self.judges.provable(scheme)) {
             if scheme == proxy.scheme() || same_protocol(scheme, proxy.scheme()) {
                 continue;
             }

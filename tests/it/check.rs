@@ -252,3 +252,20 @@ async fn the_protocol_a_port_really_speaks_is_found() {
             .all(|report| report.verdict == Verdict::Dead)
     );
 }
+
+#[tokio::test]
+async fn socks4a_is_claimed_only_where_a_name_was_resolved() {
+    let lab = lab(Lab::builder().proxy(ProxySpec::new(Scheme::Socks4a))).await;
+    let proxy = lab.proxy(0);
+    let listed = vec![Proxy::new(Scheme::Http, proxy.host(), proxy.port(), None)];
+    let (reports, _) = check(&lab, listed.clone(), |settings| settings.detect = true).await;
+    assert_eq!(reports[&0].protocols, [Scheme::Socks4]);
+    let by_name = |settings: &mut Settings| {
+        settings.detect = true;
+        // The name exists only beyond proxies, so nobody can ask there directly.
+        settings.control = false;
+        settings.judges = vec!["http://judge.test/judge".parse().unwrap()];
+    };
+    let (reports, _) = check(&lab, listed, by_name).await;
+    assert_eq!(reports[&0].protocols, [Scheme::Socks4a], "{reports:?}");
+}
