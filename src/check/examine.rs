@@ -32,7 +32,7 @@ impl<E: Egress> Context<E> {
         if !self.settings.detect || self.judges.is_empty() || is_unreachable(&report) {
             return Ok(report);
         }
-        for scheme in DETECTED {
+        for scheme in DETECTED.map(|scheme| self.judges.provable(scheme)) {
             if scheme == proxy.scheme() || same_protocol(scheme, proxy.scheme()) {
                 continue;
             }
@@ -50,7 +50,9 @@ impl<E: Egress> Context<E> {
                 }
             } else {
                 let found = self.examine_as(seq, Arc::new(other)).await?;
-                if works(found.verdict) {
+                // To refuse in a protocol is to speak it, which is more than nothing.
+                let refuses = report.verdict == Verdict::Dead && answers(found.verdict);
+                if works(found.verdict) || refuses {
                     report = found;
                 }
             }
@@ -282,7 +284,11 @@ impl Findings {
                 None => (Unknown, None),
             }
         };
-        if works(report.verdict) || report.verdict == Hostile {
+        if report.verdict == Auth {
+            // Behind a closed door nobody knows what there is.
+            (report.forwards, report.tunnels) = (None, None);
+        }
+        if works(report.verdict) || report.verdict == Hostile || answers(report.verdict) {
             report.protocols.push(report.proxy.scheme());
         }
         let median = report.latency().map(|latency| latency.p50);
@@ -301,6 +307,11 @@ fn is_unreached(look: &Look) -> bool {
 
 fn works(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Alive | Verdict::Unstable)
+}
+
+/// It refuses, in its own protocol.
+fn answers(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Auth | Verdict::Policy)
 }
 
 /// Spellings of one protocol: names are always resolved at the exit.
