@@ -20,7 +20,7 @@ use crate::job::HostKey;
 use crate::proxy::{Proxy, Scheme};
 
 /// Shortest time between two direct questions to one judge.
-const PACE: Duration = Duration::from_millis(200);
+const PACE: Duration = Duration::from_millis(100);
 
 /// All judges of a run.
 pub(super) struct Judges {

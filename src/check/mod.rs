@@ -11,6 +11,7 @@
 //! The order in which proxies were listed says nothing about the order of reports. No score is kept here between runs.
 
 mod anonymity;
+mod crowd;
 mod examine;
 mod judges;
 mod look;
