@@ -17,6 +17,9 @@ const COLUMNS: [&str; 6] = [
     "tls",
 ];
 
+/// Findings of one kind about one proxy that people are shown; one cookie jar for all exits makes hundreds.
+const EXAMPLES: usize = 3;
+
 /// What a row asks for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Applies {
@@ -170,10 +173,20 @@ pub(super) fn text(rows: &[Row], findings: &[Finding]) -> String {
             &row.word(findings).as_str().replace('_', " "),
         ]));
     }
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for ((proxy, what, detail), places) in merged(findings) {
-        let what = what.replace('_', " ");
-        let places = places.join(", ");
-        text.push_str(&format!("{proxy}: {what}: {detail} ({places})\n"));
+        let count = counts.entry((proxy, what)).or_default();
+        *count += 1;
+        if *count <= EXAMPLES {
+            let (what, places) = (what.replace('_', " "), places.join(", "));
+            text.push_str(&format!("{proxy}: {what}: {detail} ({places})\n"));
+        }
+    }
+    for ((proxy, what), count) in counts {
+        if count > EXAMPLES {
+            let (what, more) = (what.replace('_', " "), count - EXAMPLES);
+            text.push_str(&format!("{proxy}: {what}: {more} more\n"));
+        }
     }
     text
 }
