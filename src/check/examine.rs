@@ -1,12 +1,16 @@
 //! All there is to find out about one proxy, cheapest first: a dead one costs one connect.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use tokio::time::timeout;
 
 use super::anonymity;
 use super::look::{Context, Look};
 use super::measure::score;
 use super::report::Report;
+use super::run::SILENCE;
 use super::verdict::{Trouble, Verdict};
 use crate::egress::Egress;
 use crate::outcome::{Phase, UnixMillis};
@@ -28,7 +32,7 @@ impl<E: Egress> Context<E> {
         if !self.settings.detect || self.judges.is_empty() || is_unreachable(&report) {
             return Ok(report);
         }
-        for scheme in DETECTED {
+        for scheme in DETECTED.map(|scheme| self.judges.provable(scheme)) {
             if scheme == proxy.scheme() || same_protocol(scheme, proxy.scheme()) {
                 continue;
             }
@@ -46,7 +50,9 @@ impl<E: Egress> Context<E> {
                 }
             } else {
                 let found = self.examine_as(seq, Arc::new(other)).await?;
-                if works(found.verdict) {
+                // To refuse in a protocol is to speak it, which is more than nothing.
+                let refuses = report.verdict == Verdict::Dead && answers(found.verdict);
+                if works(found.verdict) || refuses {
                     report = found;
                 }
             }
@@ -65,29 +71,24 @@ impl<E: Egress> Context<E> {
     }
 
     async fn by_judges(&self, found: &mut Findings) -> Result<(), Local> {
-        let kinds: Vec<bool> = [false, true]
-            .into_iter()
-            .filter(|https| self.judges.of_kind(*https).next().is_some())
-            .collect();
         let turn = usize::try_from(found.report.seq).unwrap_or(0);
+        let [plain, tunnel] = self.first(&found.report.proxy, turn).await;
         let mut working = Vec::new();
-        for https in kinds.iter().copied() {
-            let passed = self.sample(found, https, turn).await?;
-            let may = match https {
-                true => &mut found.report.tunnels,
-                false => &mut found.report.forwards,
-            };
-            match passed {
-                Some(passed) => {
-                    *may = Some(passed);
-                    if passed {
-                        working.push(https);
-                    }
+        for (https, look) in [(false, plain), (true, tunnel)] {
+            let Some(look) = look else { continue };
+            let may = match found.take(https, look)? {
+                Some(passed) => passed,
+                None => {
+                    found.unknown = true;
+                    continue;
                 }
-                None => found.unknown = true,
+            };
+            match https {
+                true => found.report.tunnels = Some(may),
+                false => found.report.forwards = Some(may),
             }
-            if found.is_unreachable() {
-                break;
+            if may {
+                working.push(https);
             }
         }
         if working.is_empty() {
@@ -113,7 +114,8 @@ impl<E: Egress> Context<E> {
         let samples = self.settings.samples as usize;
         for extra in done..samples.max(done) {
             let https = working[extra % working.len()];
-            self.sample(found, https, turn + extra).await?;
+            let look = self.look(&found.report.proxy, https, turn + extra).await;
+            found.take(https, look)?;
         }
         for url in &self.settings.urls {
             let (target, _) = self.target(&found.report.proxy, url).await;
@@ -122,36 +124,33 @@ impl<E: Egress> Context<E> {
         Ok(())
     }
 
-    /// Takes one sample; `None` when the judges are down.
-    async fn sample(
-        &self,
-        found: &mut Findings,
-        https: bool,
-        turn: usize,
-    ) -> Result<Option<bool>, Local> {
-        match self.look(&found.report.proxy, https, turn).await {
-            Look::Passed { echo, times, judge } => {
-                found.report.times.push(times);
-                let exit = echo.client.to_canonical();
-                if !found.report.exits.contains(&exit) {
-                    found.report.exits.push(exit);
-                }
-                if !https && found.plain_judge.is_none() {
-                    found.plain_judge = Some(judge);
-                    found.seen = echo.headers;
-                }
-                Ok(Some(true))
+    /// The first looks, of both kinds if there are judges of both. One that cannot be reached costs one connect; one that is
+    /// silent is asked the other way meanwhile.
+    async fn first(&self, proxy: &Proxy, turn: usize) -> [Option<Look>; 2] {
+        let has = |https| self.judges.of_kind(https).next().is_some();
+        match (has(false), has(true)) {
+            (false, _) => return [None, Some(self.look(proxy, true, turn).await)],
+            (_, false) => return [Some(self.look(proxy, false, turn).await), None],
+            _ => {}
+        }
+        let mut plain = pin!(self.look(proxy, false, turn));
+        let mut tunnel = pin!(self.look(proxy, true, turn));
+        if let Ok(look) = timeout(SILENCE, &mut plain).await {
+            let other = match is_unreached(&look) {
+                true => None,
+                false => Some(tunnel.await),
+            };
+            return [Some(look), other];
+        }
+        tokio::select! {
+            look = &mut plain => {
+                let other = match is_unreached(&look) {
+                    true => None,
+                    false => Some(tunnel.await),
+                };
+                [Some(look), other]
             }
-            Look::Failed(trouble) if trouble.reason == "local" => Err(Local(trouble)),
-            Look::Failed(trouble) => {
-                found.report.failed += 1;
-                found.troubles.push(trouble);
-                Ok(Some(false))
-            }
-            Look::NoJudge(trouble) => {
-                found.troubles.push(trouble);
-                Ok(None)
-            }
+            look = &mut tunnel => [Some(plain.await), Some(look)],
         }
     }
 
@@ -187,7 +186,8 @@ impl<E: Egress> Context<E> {
                 }
             }
             let nothing_yet = found.report.times.is_empty();
-            if found.is_unreachable() || (nothing_yet && turn + 1 >= urls.len()) {
+            let unreached = found.troubles.last().is_some_and(Trouble::is_unreached);
+            if nothing_yet && (unreached || turn + 1 >= urls.len()) {
                 break;
             }
         }
@@ -217,16 +217,32 @@ impl Findings {
         }
     }
 
-    /// Nothing else can be asked of it.
-    fn is_unreachable(&self) -> bool {
-        let early = |trouble: &Trouble| {
-            trouble.verdict == Verdict::Dead
-                && matches!(
-                    trouble.phase,
-                    Some(Phase::Dns | Phase::Connect | Phase::ProxyTls)
-                )
-        };
-        self.report.times.is_empty() && self.troubles.iter().any(early)
+    /// Takes in one look; `None` when the judges are down.
+    fn take(&mut self, https: bool, look: Look) -> Result<Option<bool>, Local> {
+        match look {
+            Look::Passed { echo, times, judge } => {
+                self.report.times.push(times);
+                let exit = echo.client.to_canonical();
+                if !self.report.exits.contains(&exit) {
+                    self.report.exits.push(exit);
+                }
+                if !https && self.plain_judge.is_none() {
+                    self.plain_judge = Some(judge);
+                    self.seen = echo.headers;
+                }
+                Ok(Some(true))
+            }
+            Look::Failed(trouble) if trouble.reason == "local" => Err(Local(trouble)),
+            Look::Failed(trouble) => {
+                self.report.failed += 1;
+                self.troubles.push(trouble);
+                Ok(Some(false))
+            }
+            Look::NoJudge(trouble) => {
+                self.troubles.push(trouble);
+                Ok(None)
+            }
+        }
     }
 
     fn close(mut self) -> Report {
@@ -268,7 +284,11 @@ impl Findings {
                 None => (Unknown, None),
             }
         };
-        if works(report.verdict) || report.verdict == Hostile {
+        if report.verdict == Auth {
+            // Behind a closed door nobody knows what there is.
+            (report.forwards, report.tunnels) = (None, None);
+        }
+        if works(report.verdict) || report.verdict == Hostile || answers(report.verdict) {
             report.protocols.push(report.proxy.scheme());
         }
         let median = report.latency().map(|latency| latency.p50);
@@ -281,8 +301,17 @@ impl Findings {
     }
 }
 
+fn is_unreached(look: &Look) -> bool {
+    matches!(look, Look::Failed(trouble) if trouble.is_unreached())
+}
+
 fn works(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Alive | Verdict::Unstable)
+}
+
+/// It refuses, in its own protocol.
+fn answers(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Auth | Verdict::Policy)
 }
 
 /// Spellings of one protocol: names are always resolved at the exit.

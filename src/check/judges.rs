@@ -17,7 +17,7 @@ use super::nonce::Nonces;
 use crate::echo::{Echo, PublicKey};
 use crate::egress::{Egress, Outgoing};
 use crate::job::HostKey;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Scheme};
 
 /// Shortest time between two direct questions to one judge.
 const PACE: Duration = Duration::from_millis(200);
@@ -115,6 +115,16 @@ impl Judges {
     /// Numbers of the judges of this kind.
     pub(super) fn of_kind(&self, https: bool) -> impl Iterator<Item = usize> {
         (0..self.all.len()).filter(move |number| self.all[*number].is_https() == https)
+    }
+
+    /// The protocol that these judges can prove where `scheme` is tried: towards an address SOCKS4 and 4a are the same bytes, and not
+    /// every proxy of the first resolves names as the second does.
+    pub(super) fn provable(&self, scheme: Scheme) -> Scheme {
+        let is_name = |judge: &Judge| judge.base.domain().is_some();
+        match scheme {
+            Scheme::Socks4a if !self.all.iter().all(is_name) => Scheme::Socks4,
+            scheme => scheme,
+        }
     }
 
     /// Our own addresses, as far as the judges have told.

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng, TryRng};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use super::examine::Local;
@@ -27,6 +29,8 @@ use crate::proxy::Proxy;
 const LOCAL_TRIES: u32 = 5;
 /// Rest after this machine failed: descriptors and ports come back as others end.
 const LOCAL_REST: Duration = Duration::from_millis(200);
+/// After so long a silence a proxy no longer takes the place of one that may answer: a socket that waits costs next to nothing.
+pub(super) const SILENCE: Duration = Duration::from_millis(300);
 /// Never fewer at a time.
 const FLOOR: usize = 8;
 
@@ -119,11 +123,13 @@ pub async fn run<E: Egress>(
             context,
             waiting: waiting.into(),
             tasks: JoinSet::new(),
+            aside: Arc::default(),
         };
         loop {
             checking.fill();
             let joined = tokio::select! {
                 joined = checking.tasks.join_next() => joined,
+                () = checking.aside.moved.notified() => continue,
                 Ok(()) = stop.changed() => {
                     if *stop.borrow() {
                         summary.stopped = true;
@@ -168,20 +174,58 @@ struct Checking<E> {
     waiting: VecDeque<(u64, Arc<Proxy>, u32)>,
     tasks: JoinSet<Ended>,
     slots: usize,
+    aside: Arc<Aside>,
+}
+
+/// Those that are silent: as many as there are places, beside them.
+#[derive(Default)]
+struct Aside {
+    count: AtomicUsize,
+    moved: Notify,
+}
+
+/// A place there.
+struct Seat<'a>(&'a Aside);
+
+impl Aside {
+    fn seat(&self, most: usize) -> Option<Seat<'_>> {
+        let more = |count| (count < most).then_some(count + 1);
+        let taken = self
+            .count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok()?;
+        self.moved.notify_one();
+        Some(Seat(self))
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<E: Egress> Checking<E> {
     fn fill(&mut self) {
-        while self.tasks.len() < self.slots {
+        while self.tasks.len() < self.slots + self.aside.count.load(Ordering::Relaxed) {
             let Some((seq, proxy, tries)) = self.waiting.pop_front() else {
                 return;
             };
-            let context = self.context.clone();
+            let (context, aside, slots) = (self.context.clone(), self.aside.clone(), self.slots);
             self.tasks.spawn(async move {
                 if tries > 0 {
                     tokio::time::sleep(LOCAL_REST * tries).await;
                 }
-                let result = context.examine(seq, proxy.clone()).await;
+                let result = {
+                    let mut examining = pin!(context.examine(seq, proxy.clone()));
+                    match timeout(SILENCE, &mut examining).await {
+                        Ok(result) => result,
+                        Err(_) => {
+                            let _seat = aside.seat(slots);
+                            examining.await
+                        }
+                    }
+                };
                 Ended {
                     seq,
                     proxy,

@@ -89,6 +89,15 @@ impl Trouble {
         }
     }
 
+    /// True when the proxy itself was not reached: nothing else can be asked of it.
+    pub(super) fn is_unreached(&self) -> bool {
+        self.verdict == Verdict::Dead
+            && matches!(
+                self.phase,
+                Some(Phase::Dns | Phase::Connect | Phase::ProxyTls)
+            )
+    }
+
     /// True when it could as well be the judge's doing: then the judge is asked directly before anybody is blamed.
     pub(super) fn may_be_the_judge(&self) -> bool {
         self.verdict == Verdict::Dead

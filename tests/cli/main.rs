@@ -23,6 +23,7 @@ mod reload_remote;
 mod resume;
 mod running;
 mod settings;
+mod state;
 mod stdin;
 
 use std::process::{Command, Output};

@@ -16,9 +16,10 @@ use crate::proxywheel;
 
 const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../docs/record.md");
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("README.md", README),
     ("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")),
+    ("docs/check.md", include_str!("../../docs/check.md")),
     ("docs/guide.md", include_str!("../../docs/guide.md")),
     ("docs/judge.md", include_str!("../../docs/judge.md")),
     ("docs/record.md", RECORD),
@@ -231,8 +232,8 @@ impl Kitchen {
     /// Runs a block of the README, which is made for the lab's sites first.
     fn cook(&self, script: &str) -> Output {
         let script = script
+            .replace("http://judge.example.com/", &self.lab.judge_url(false))
             .replace("example.com", "example.test")
-            .replace("Example Domain", "at example.test")
             .replace(r#"class="product""#, "at shop.test")
             .replace(r#"id="search""#, "at find.test");
         let program = Path::new(env!("CARGO_BIN_EXE_proxywheel"));

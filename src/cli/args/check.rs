@@ -115,7 +115,7 @@ pub struct HowArgs {
 
     /// Proxies at a time
     ///
-    /// Fewer where the system does not let us have the descriptors.
+    /// As many again may have been silent for a while. Fewer where the system does not let us have the descriptors.
     #[arg(short = 'j', long, value_name = "N", default_value = "512", value_parser = some)]
     pub concurrency: NonZeroU32,
 

@@ -102,8 +102,9 @@ fn rules(args: &CheckArgs) -> Result<ban::Judge, Problem> {
 
 fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
     let how = &args.how;
-    // A request is one descriptor; the rest are files, the judges, and name look-ups.
-    let room = descriptors::raise().map_or(u64::MAX, |most| most.saturating_sub(OTHERS).max(1));
+    // A proxy that is silent is asked in two ways, and as many as are asked may be silent beside them.
+    let room =
+        descriptors::raise().map_or(u64::MAX, |most| (most.saturating_sub(OTHERS) / 4).max(1));
     let concurrency = u64::from(how.concurrency.get()).min(room);
     Ok(Plan {
         egress: SocketEgress::new(egress::Settings {

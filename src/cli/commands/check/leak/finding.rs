@@ -140,7 +140,7 @@ pub(super) fn examine(
             Anonymity::Anonymous | Anonymity::Elite => What::Header,
         };
         for (name, value) in &proof {
-            find(what, &shown(name, value));
+            find(what, &format!("{name}: {value}"));
         }
         for cookie in cookies.iter().flat_map(|(_, line)| line.split(';')) {
             let name = cookie.trim().split('=').next().unwrap_or_default();
@@ -151,7 +151,7 @@ pub(super) fn examine(
                         find(What::Cookie, &format!("{name} was set through another"));
                     }
                 }
-                None => find(What::Header, &shown("Cookie", name)),
+                None => find(What::Header, &format!("Cookie: {name}")),
             }
         }
     }
@@ -171,7 +171,7 @@ pub(super) fn of_report(report: &Report, own: &BTreeSet<IpAddr>) -> Vec<Finding>
         _ => What::Header,
     };
     for (name, value) in &report.headers {
-        findings.push(new(what, &shown(name, value)));
+        findings.push(new(what, &format!("{name}: {value}")));
     }
     if report.verdict == Verdict::Hostile {
         let why = report.trouble.as_ref().map_or_else(
@@ -189,14 +189,6 @@ pub(super) fn alone(via: Via) -> Place {
         path: Path::Alone,
         target: Target::Any,
         via,
-    }
-}
-
-/// A header as evidence; some proxies pass on what was meant for them alone.
-fn shown(name: &str, value: &str) -> String {
-    match name.to_ascii_lowercase().contains("auth") {
-        true => format!("{name}: ***"),
-        false => format!("{name}: {value}"),
     }
 }
 
@@ -294,7 +286,7 @@ mod tests {
             [(What::OwnHeader, "X-Real-IP: 203.0.113.9".to_owned())]
         );
         let passed_on = reply("7", 1, &[("Proxy-Authorization", "Basic c2VjcmV0")]);
-        let expected = "Proxy-Authorization: ***".to_owned();
+        let expected = "Proxy-Authorization: (redacted)".to_owned();
         assert_eq!(found(&[passed_on]), [(What::Header, expected)]);
     }
 }
