@@ -29,7 +29,7 @@ impl Anonymity {
 }
 
 /// Headers as they came, names as they were written.
-pub(super) type Headers = [(String, String)];
+type Headers = [(String, String)];
 
 /// Headers that every hop sets for itself.
 const HOP: [&str; 3] = ["connection", "keep-alive", "content-length"];
@@ -37,8 +37,9 @@ const HOP: [&str; 3] = ["connection", "keep-alive", "content-length"];
 /// Stands for a value that nobody may read.
 const HIDDEN: &str = "(redacted)";
 
-/// The level, and the headers that prove it: those that the judge has seen and `sent`, what it sees on the direct path, has not.
-pub(super) fn level(
+/// The level, and the headers that prove it: those that the judge has `seen` and that `sent`, what it sees on the direct path, has
+/// not. `own` are the client's own addresses, without IPv4 ones inside IPv6.
+pub fn level(
     sent: &Headers,
     seen: &Headers,
     own: &BTreeSet<IpAddr>,

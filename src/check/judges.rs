@@ -22,6 +22,15 @@ use crate::proxy::{Proxy, Scheme};
 /// Shortest time between two direct questions to one judge.
 const PACE: Duration = Duration::from_millis(100);
 
+/// The URL of a page of the judge at `base`, such as its `echo`, asked with this nonce.
+pub fn judge_page(base: &Url, page: &str, nonce: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{page}", base.path().trim_end_matches('/')));
+    url.set_query(Some(&format!("nonce={nonce}")));
+    url.set_fragment(None);
+    url
+}
+
 /// All judges of a run.
 pub(super) struct Judges {
     all: Vec<Judge>,
@@ -231,10 +240,7 @@ impl Judges {
 impl Judge {
     /// The URL of one of its answers.
     pub(super) fn at(&self, what: &str, nonce: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{what}", self.base.path()));
-        url.set_query(Some(&format!("nonce={nonce}")));
-        url
+        judge_page(&self.base, what, nonce)
     }
 
     pub(super) fn base(&self) -> &Url {

@@ -22,8 +22,10 @@ mod run;
 mod tamper;
 mod verdict;
 
-pub use anonymity::Anonymity;
+pub use anonymity::{Anonymity, level};
+pub use judges::judge_page;
 pub use measure::{Spread, score, wilson};
+pub use nonce::Nonces;
 pub use report::{Report, Target, Times};
 pub use run::{Plan, Progress, Summary, run};
 pub use tamper::Tampering;

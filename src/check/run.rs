@@ -257,6 +257,6 @@ impl Summary {
     }
 }
 
-fn system_seed() -> u64 {
+pub(super) fn system_seed() -> u64 {
     SysRng.try_next_u64().unwrap_or(0)
 }

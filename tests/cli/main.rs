@@ -16,6 +16,7 @@ mod help;
 mod interrupt;
 mod interrupt_output;
 mod judge;
+mod leak;
 mod readme;
 mod reload;
 mod reload_remote;

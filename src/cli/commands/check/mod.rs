@@ -1,5 +1,6 @@
 //! `check`: verdicts on a proxy list.
 
+mod leak;
 mod resume;
 mod rows;
 mod show;
@@ -66,7 +67,12 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
         .enable_all()
         .build()
         .map_err(|error| Error::Internal(format!("cannot start the runtime: {error}")))?;
-    let ended = runtime.block_on(drive(args, environment, printer));
+    let ended = runtime.block_on(async {
+        match args.how.leak {
+            true => leak::drive(args, environment, printer).await,
+            false => drive(args, environment, printer).await,
+        }
+    });
     runtime.shutdown_background();
     ended
 }
