@@ -4,7 +4,7 @@
 //! waits beside, as many as there are places: a socket that waits costs next to nothing. One that has answered once lets those begin
 //! that have not been asked at all, since some of them will take their whole time limit.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
@@ -69,10 +69,12 @@ impl Crowd {
 }
 
 impl<'a> Place<'a> {
-    /// Gives the place to another and waits beside, if there is room.
+    /// Gives the place to another and waits beside, if there is room and a place to give.
     pub(super) fn step_beside(&self) -> Option<SemaphorePermit<'a>> {
+        let mut permit = self.permit();
+        permit.as_ref()?;
         let seat = self.crowd.beside.try_acquire().ok()?;
-        drop(self.give());
+        *permit = None;
         Some(seat)
     }
 
@@ -90,14 +92,52 @@ impl<'a> Place<'a> {
         let _ = begun.wait_for(|begun| *begun).await;
         if had_one {
             let permit = self.crowd.free().await;
-            *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+            *self.permit() = Some(permit);
         }
     }
 
     fn give(&self) -> Option<OwnedSemaphorePermit> {
-        self.permit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.permit().take()
+    }
+
+    fn permit(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_silent_and_the_patient_give_their_places_once() {
+        let crowd = Crowd::new(1);
+        let silent = crowd.place(crowd.free().await);
+        let seat = silent.step_beside();
+        assert!(seat.is_some() && silent.step_beside().is_none());
+        // The place is free again, and there is no room beside for a second one.
+        let second = crowd.place(crowd.free().await);
+        assert!(second.step_beside().is_none());
+        drop(seat);
+        assert!(second.step_beside().is_some());
+
+        let patient = crowd.place(crowd.free().await);
+        let mut waits = std::pin::pin!(patient.let_others_begin());
+        assert!(is_pending(&mut waits).await);
+        assert!(patient.step_beside().is_none(), "it has no place to give");
+        let last = crowd.place(crowd.free().await);
+        crowd.all_have_begun();
+        assert!(is_pending(&mut waits).await, "all places are taken");
+        drop(last);
+        waits.await;
+        assert_eq!(crowd.places.available_permits(), 0);
+        patient.let_others_begin().await;
+    }
+
+    async fn is_pending(waits: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(std::pin::Pin::new(&mut *waits).poll(cx).is_pending())
+        })
+        .await
     }
 }
