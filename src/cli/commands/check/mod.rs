@@ -1,9 +1,12 @@
 //! `check`: verdicts on a proxy list.
 
+mod cells;
 mod resume;
 mod rows;
+mod selection;
 mod show;
 mod summary;
+mod table;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,7 +32,8 @@ use crate::egress::{self, SocketEgress};
 use crate::error::{Error, Problem};
 use crate::outcome::StatusSet;
 use crate::proxy::Proxy;
-use rows::{Rows, Selection};
+use rows::Rows;
+use selection::Selection;
 
 /// Rows that may wait for the file.
 const CHANNEL: usize = 256;

@@ -1,4 +1,4 @@
-//! Reports as rows: which of them, in which form, in which order, and to where.
+//! Reports as rows: in which order, and to where.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -9,92 +9,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::resume;
-use crate::check::{Anonymity, Report, Verdict};
+use super::cells::{COLUMNS, cells};
+use super::{resume, table};
+use crate::check::Report;
 use crate::cli::args::{CheckArgs, CheckFormat, Sort};
 use crate::error::{Error, Problem};
 use crate::output;
-use crate::proxy::Scheme;
-
-/// Columns of CSV.
-const COLUMNS: [&str; 24] = [
-    "seq",
-    "proxy",
-    "scheme",
-    "host",
-    "port",
-    "verdict",
-    "reason",
-    "phase",
-    "message",
-    "score",
-    "speaks",
-    "forwards",
-    "tunnels",
-    "ok",
-    "failed",
-    "success_low",
-    "success_high",
-    "p50_ms",
-    "p95_ms",
-    "exits",
-    "rotates",
-    "anonymity",
-    "tampering",
-    "checked_at",
-];
-
-/// Which rows are wanted.
-pub(super) struct Selection {
-    alive: bool,
-    /// One of the user's URLs is enough.
-    any: bool,
-    anonymity: Option<Anonymity>,
-    max_latency: Option<Duration>,
-    min_score: Option<u8>,
-    protocols: Vec<Scheme>,
-}
-
-impl Selection {
-    pub(super) fn of(args: &CheckArgs) -> Self {
-        let output = &args.output;
-        let list = output.format == Some(CheckFormat::Txt)
-            || output.output.as_ref().is_some_and(|path| {
-                output.format.is_none() && path.extension().is_some_and(|suffix| suffix == "txt")
-            });
-        Selection {
-            alive: output.alive || list,
-            any: args.how.any,
-            anonymity: output.anonymity,
-            max_latency: output.max_latency.map(|span| span.0),
-            min_score: output.min_score,
-            protocols: output.protocol.clone(),
-        }
-    }
-
-    pub(super) fn takes(&self, report: &Report) -> bool {
-        let works = matches!(report.verdict, Verdict::Alive | Verdict::Unstable);
-        let for_the_targets = match (&report.targets[..], self.any) {
-            ([], _) => true,
-            (targets, true) => targets.iter().any(|target| target.ok),
-            (targets, false) => targets.iter().all(|target| target.ok),
-        };
-        let quick = |most| report.latency().is_some_and(|latency| latency.p50 <= most);
-        (!self.alive || (works && for_the_targets))
-            && self
-                .anonymity
-                .is_none_or(|least| works && report.anonymity.unwrap_or(Anonymity::Elite) >= least)
-            && self.max_latency.is_none_or(quick)
-            && self
-                .min_score
-                .is_none_or(|least| report.score >= Some(least))
-            && (self.protocols.is_empty()
-                || report
-                    .protocols
-                    .iter()
-                    .any(|scheme| self.protocols.contains(scheme)))
-    }
-}
 
 /// Where rows go.
 pub(super) struct Rows {
@@ -170,7 +90,7 @@ impl Rows {
         if fresh {
             match format {
                 CheckFormat::Csv => rows.csv(COLUMNS)?,
-                CheckFormat::Table => rows.bytes.extend_from_slice(table_head().as_bytes()),
+                CheckFormat::Table => rows.bytes.extend_from_slice(table::head().as_bytes()),
                 CheckFormat::Jsonl | CheckFormat::Txt => {}
             }
             rows.flush()?;
@@ -216,7 +136,7 @@ impl Rows {
             return Ok(());
         }
         match self.format {
-            CheckFormat::Table => self.bytes.extend_from_slice(table_row(report).as_bytes()),
+            CheckFormat::Table => self.bytes.extend_from_slice(table::row(report).as_bytes()),
             CheckFormat::Txt => {
                 self.bytes
                     .extend_from_slice(report.proxy.line().expose().as_bytes());
@@ -271,111 +191,4 @@ impl Rows {
             Ok(()) => Ok(()),
         }
     }
-}
-
-fn words(schemes: &[Scheme]) -> String {
-    let words: Vec<_> = schemes.iter().map(|scheme| scheme.as_str()).collect();
-    words.join(" ")
-}
-
-fn ms(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1000.0)
-}
-
-fn cells(report: &Report) -> Vec<String> {
-    let text = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
-    let latency = report.latency();
-    let exits: Vec<_> = report.exits.iter().map(ToString::to_string).collect();
-    let interval = crate::check::wilson(report.ok(), report.ok() + report.failed);
-    let share = |share: Option<f64>| share.map(|share| format!("{share:.3}")).unwrap_or_default();
-    vec![
-        report.seq.to_string(),
-        report.proxy.label().to_string(),
-        report.proxy.scheme().to_string(),
-        report.proxy.host().to_owned(),
-        report.proxy.port().to_string(),
-        report.verdict.to_string(),
-        report.reason().to_owned(),
-        report
-            .trouble
-            .as_ref()
-            .and_then(|trouble| trouble.phase)
-            .map(|phase| phase.to_string())
-            .unwrap_or_default(),
-        report
-            .trouble
-            .as_ref()
-            .map(|trouble| trouble.message.to_string())
-            .unwrap_or_default(),
-        report
-            .score
-            .map(|score| score.to_string())
-            .unwrap_or_default(),
-        words(&report.protocols),
-        text(report.forwards),
-        text(report.tunnels),
-        report.ok().to_string(),
-        report.failed.to_string(),
-        share(interval.map(|(low, _)| low)),
-        share(interval.map(|(_, high)| high)),
-        latency.map(|latency| ms(latency.p50)).unwrap_or_default(),
-        latency.map(|latency| ms(latency.p95)).unwrap_or_default(),
-        exits.join(" "),
-        text(report.rotates()),
-        report
-            .anonymity
-            .map(|level| level.as_str().to_owned())
-            .unwrap_or_default(),
-        report
-            .tampering
-            .as_ref()
-            .map(|tampering| tampering.kind.to_owned())
-            .unwrap_or_default(),
-        report.checked_at.to_string(),
-    ]
-}
-
-fn table_head() -> String {
-    format!(
-        "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {}\n",
-        "PROXY", "VERDICT", "SCORE", "P50", "WAYS", "ANONYMITY", "EXIT", "WHY"
-    )
-}
-
-fn table_row(report: &Report) -> String {
-    let ways = match (report.forwards, report.tunnels) {
-        (Some(true), Some(true)) => "plain, tunnel",
-        (Some(true), _) => "plain",
-        (_, Some(true)) => "tunnel",
-        _ => "",
-    };
-    let exit = match &report.exits[..] {
-        [] => String::new(),
-        [one] => one.to_string(),
-        many => format!("{} addresses", many.len()),
-    };
-    let why = match &report.trouble {
-        Some(trouble) if report.verdict != Verdict::Alive => {
-            format!("{}: {}", trouble.reason, trouble.message)
-        }
-        _ => String::new(),
-    };
-    let line = format!(
-        "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {}",
-        report.proxy.label().to_string(),
-        report.verdict.as_str(),
-        report
-            .score
-            .map(|score| score.to_string())
-            .unwrap_or_else(|| "-".into()),
-        report
-            .latency()
-            .map(|latency| format!("{:.0} ms", latency.p50.as_secs_f64() * 1000.0))
-            .unwrap_or_default(),
-        ways,
-        report.anonymity.map_or("", Anonymity::as_str),
-        exit,
-        why,
-    );
-    format!("{}\n", line.trim_end())
 }
