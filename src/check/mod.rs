@@ -12,6 +12,7 @@
 
 mod anonymity;
 mod examine;
+mod geo;
 mod judges;
 mod look;
 mod measure;
@@ -22,6 +23,7 @@ mod tamper;
 mod verdict;
 
 pub use anonymity::Anonymity;
+pub use geo::{Asn, Geo, Place};
 pub use measure::{Spread, score, wilson};
 pub use report::{Report, Target, Times};
 pub use run::{Plan, Progress, Summary, run};

@@ -8,12 +8,14 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use super::anonymity::Anonymity;
+use super::geo::{Geo, Place};
 use super::measure::{Spread, wilson};
 use super::tamper::Tampering;
 use super::verdict::{Trouble, Verdict};
 use crate::exchange::Phases;
 use crate::outcome::UnixMillis;
 use crate::proxy::{Proxy, Scheme};
+use crate::secret::Secret;
 
 /// What was found out about one proxy.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct Report {
     pub failed: u32,
     /// Addresses the judges saw, in the order they came up.
     pub exits: Vec<IpAddr>,
+    /// Where each of the exits is, in their order; `None` when no file was asked.
+    pub places: Option<Vec<Place>>,
     /// `None` where it does not apply: in tunnels, or when no judge answered on the direct path.
     pub anonymity: Option<Anonymity>,
     /// The headers that prove it.
@@ -88,6 +92,7 @@ impl Report {
             times: Vec::new(),
             failed: 0,
             exits: Vec::new(),
+            places: None,
             anonymity: None,
             headers: Vec::new(),
             tampering: None,
@@ -125,6 +130,30 @@ impl Report {
         (self.ok() > 1).then_some(self.exits.len() > 1)
     }
 
+    /// Asks the files where the exits are.
+    pub fn locate(&mut self, geo: &Geo) {
+        self.places = Some(self.exits.iter().map(|ip| geo.place(*ip)).collect());
+    }
+
+    /// Countries of the exits, each once; those not known left out.
+    pub fn countries(&self) -> Vec<&str> {
+        let known = self.places.iter().flatten();
+        let mut countries: Vec<_> = known.filter_map(|place| place.country.as_deref()).collect();
+        countries.sort_unstable();
+        countries.dedup();
+        countries
+    }
+
+    /// The entry as a list has it, with the country of the exit if the list says none and there is only one.
+    pub fn line(&self) -> Secret {
+        let mut labels = self.proxy.labels().clone();
+        match self.countries()[..] {
+            [country] if labels.country.is_none() => labels.country = Some(country.into()),
+            _ => return self.proxy.line(),
+        }
+        (*self.proxy).clone().with_labels(labels).line()
+    }
+
     /// The word to count by; `ok` for one that is alive.
     pub fn reason(&self) -> &'static str {
         match &self.trouble {
@@ -159,7 +188,11 @@ impl Serialize for Report {
             schemes.iter().map(|scheme| scheme.as_str()).collect()
         };
         let rounded = |share: f64| (share * 1000.0).round() / 1000.0;
-        let mut row = serializer.serialize_struct("Report", 24)?;
+        let places = self.places.as_deref();
+        let countries: Option<Vec<_>> =
+            places.map(|all| all.iter().map(|at| &at.country).collect());
+        let asns: Option<Vec<_>> = places.map(|all| all.iter().map(|at| &at.asn).collect());
+        let mut row = serializer.serialize_struct("Report", 28)?;
         row.serialize_field("v", &1)?;
         row.serialize_field("seq", &self.seq)?;
         row.serialize_field("proxy", &self.proxy.label().to_string())?;
@@ -180,6 +213,8 @@ impl Serialize for Report {
         row.serialize_field("success_high", &interval.map(|(_, high)| rounded(high)))?;
         row.serialize_field("latency_ms", &latency)?;
         row.serialize_field("exits", &self.exits)?;
+        row.serialize_field("countries", &countries)?;
+        row.serialize_field("asns", &asns)?;
         row.serialize_field("rotates", &self.rotates())?;
         row.serialize_field("anonymity", &self.anonymity)?;
         row.serialize_field("headers", &self.headers)?;

@@ -14,13 +14,13 @@ use tempfile::TempDir;
 use crate::{proxywheel, shown};
 
 /// A lab, and a folder with its list and its authority.
-struct Scene {
-    lab: Lab,
-    folder: TempDir,
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    pub(crate) folder: TempDir,
 }
 
 impl Scene {
-    fn new(builder: Builder) -> Self {
+    pub(crate) fn new(builder: Builder) -> Self {
         let lab = Lab::spawn_thread(builder).expect("a lab");
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("list.txt"), lab.proxy_list()).expect("a list");
@@ -28,11 +28,11 @@ impl Scene {
         Scene { lab, folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = proxywheel();
         command
             .current_dir(self.folder.path())
@@ -55,12 +55,12 @@ impl Scene {
         command
     }
 
-    fn check(&self, words: &[&str]) -> Output {
+    pub(crate) fn check(&self, words: &[&str]) -> Output {
         self.command(words).output().expect("runs")
     }
 }
 
-fn rows(bytes: &[u8]) -> Vec<Value> {
+pub(crate) fn rows(bytes: &[u8]) -> Vec<Value> {
     let lines = bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty());
@@ -82,7 +82,7 @@ fn mixed() -> Builder {
 }
 
 /// What differs from run to run: ports, ids, times.
-fn steady(text: &str) -> String {
+pub(crate) fn steady(text: &str) -> String {
     let mut text = text.to_owned();
     for (pattern, with) in [
         (r"127\.1\.0\.(\d+):\d+#[0-9a-f]{6}", "127.1.0.$1:PORT#ID"),
@@ -276,7 +276,7 @@ fn two_checks_do_not_write_one_file() {
     assert_eq!(second.status.code(), Some(75), "{}", shown(&second));
 }
 
-fn wait_for(path: &Path, is_there: impl Fn(&[u8]) -> bool) {
+pub(crate) fn wait_for(path: &Path, is_there: impl Fn(&[u8]) -> bool) {
     for _ in 0..1000 {
         if fs::read(path).is_ok_and(|bytes| is_there(&bytes)) {
             return;

@@ -12,7 +12,7 @@ use super::{BanArgs, ListArgs};
 use crate::check;
 use crate::config::{Least, Span};
 use crate::error::Problem;
-use crate::proxy::Scheme;
+use crate::proxy::{Scheme, country_code};
 
 /// Arguments of `check`, by section.
 #[derive(Args)]
@@ -116,6 +116,15 @@ pub struct HowArgs {
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
 
+    /// Look up countries and networks of exits in this file; repeatable
+    ///
+    /// A MaxMind file (.mmdb) of your own, with countries, cities or ASNs: GeoLite2, GeoIP2, or another in their form. Where several
+    /// know an address the first one has the word. No default: nothing is downloaded.
+    ///
+    /// Example: --geoip GeoLite2-Country.mmdb --geoip GeoLite2-ASN.mmdb
+    #[arg(long, value_name = "FILE")]
+    pub geoip: Vec<PathBuf>,
+
     /// Seed of the order of the check
     ///
     /// A whole number. Random by default.
@@ -170,6 +179,14 @@ pub struct CheckOutputArgs {
     /// Those in whose case it does not apply, tunnels and SOCKS, count as elite.
     #[arg(long, value_name = "LEVEL", value_parser = words(&ANONYMITIES))]
     pub anonymity: Option<check::Anonymity>,
+
+    /// Only proxies that come out in one of these countries
+    ///
+    /// Two-letter codes or English names, with commas between them. All exits seen have to be there. Needs --geoip.
+    ///
+    /// Example: --country de,fr
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = country)]
+    pub country: Vec<&'static str>,
 
     /// Only proxies whose median request takes no longer
     ///
@@ -240,6 +257,14 @@ pub enum Sort {
     Latency,
     /// As they were listed.
     List,
+}
+
+/// Reads a country.
+fn country(text: &str) -> Result<&'static str, Problem> {
+    country_code(text.trim()).ok_or_else(|| {
+        Problem::new(format!("not a country: {text:?}"))
+            .hint("write two-letter codes with commas between them, such as de,fr")
+    })
 }
 
 /// Reads an http or https URL.

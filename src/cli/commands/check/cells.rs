@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::check::Report;
+use crate::check::{Place, Report};
 use crate::proxy::Scheme;
 
 /// Columns of CSV.
-pub(super) const COLUMNS: [&str; 24] = [
+pub(super) const COLUMNS: [&str; 26] = [
     "seq",
     "proxy",
     "scheme",
@@ -27,6 +27,8 @@ pub(super) const COLUMNS: [&str; 24] = [
     "p50_ms",
     "p95_ms",
     "exits",
+    "countries",
+    "asns",
     "rotates",
     "anonymity",
     "tampering",
@@ -72,6 +74,12 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
         latency.map(|latency| ms(latency.p50)).unwrap_or_default(),
         latency.map(|latency| ms(latency.p95)).unwrap_or_default(),
         exits.join(" "),
+        places(report, |place| {
+            place.country.as_ref().map(ToString::to_string)
+        }),
+        places(report, |place| {
+            place.asn.as_ref().map(|asn| asn.number.to_string())
+        }),
         text(report.rotates()),
         report
             .anonymity
@@ -84,6 +92,15 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
             .unwrap_or_default(),
         report.checked_at.to_string(),
     ]
+}
+
+/// One word an exit, `-` where it is not known; empty when no file was asked.
+fn places(report: &Report, word: impl Fn(&Place) -> Option<String>) -> String {
+    let places = report.places.iter().flatten();
+    let words: Vec<_> = places
+        .map(|place| word(place).unwrap_or_else(|| "-".into()))
+        .collect();
+    words.join(" ")
 }
 
 fn words(schemes: &[Scheme]) -> String {

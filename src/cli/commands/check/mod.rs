@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use super::Failure;
 use super::fetch::{announce, joined};
 use crate::ban;
-use crate::check::{self, Plan, Progress, Report, Summary};
+use crate::check::{self, Geo, Plan, Progress, Report, Summary};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat, GlobalArgs, root};
 use crate::cli::descriptors;
@@ -65,6 +65,14 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
             .at("check")
             .hint("name a judge with --judge URL (`proxywheel judge` serves one), or a target with --url URL")
             .into());
+    }
+    if !args.output.country.is_empty() && args.how.geoip.is_empty() {
+        return Err(
+            Problem::new("countries of exits are not known without --geoip")
+                .at("--country")
+                .hint("name a MaxMind file with countries: --geoip GeoLite2-Country.mmdb")
+                .into(),
+        );
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -139,6 +147,7 @@ async fn drive(
 ) -> Result<Exit, Error> {
     let (mut signals, _listener) = signals::listen()?;
     let plan = plan(args)?;
+    let geo = geo(args)?.map(Arc::new);
     let to_stdout = args.output.output.is_none();
     let format = format(args, environment);
     let mut rows = Rows::open(args, format)?;
@@ -160,8 +169,12 @@ async fn drive(
     let (stop, stopped) = watch::channel(false);
     let display = tokio::spawn(show::show(seen, printer.clone(), shown));
     let selection = Selection::of(args);
+    let places = geo.clone();
     let writing = spawn_blocking(move || -> Result<Rows, Error> {
-        while let Some(report) = reports.blocking_recv() {
+        while let Some(mut report) = reports.blocking_recv() {
+            if let Some(geo) = &places {
+                report.locate(geo);
+            }
             if selection.takes(&report) {
                 rows.push(report)?;
             }
@@ -187,8 +200,26 @@ async fn drive(
     };
     joined(display.await);
     let written = joined(writing.await)?;
-    tell(args, &ended, &written, printer);
+    tell(args, &ended, geo.as_deref(), &written, printer);
     Ok(exit(args, &ended, code))
+}
+
+/// The files that tell where exits are.
+fn geo(args: &CheckArgs) -> Result<Option<Geo>, Error> {
+    if args.how.geoip.is_empty() {
+        return Ok(None);
+    }
+    let mut geo = Geo::default();
+    for path in &args.how.geoip {
+        let bytes =
+            std::fs::read(path).map_err(|error| Error::io("read the --geoip file", path, error))?;
+        geo.add(bytes).map_err(|why| {
+            Problem::new(format!("not a MaxMind file: {why}"))
+                .at(format!("--geoip {}", path.display()))
+                .hint("name a .mmdb file, unpacked, such as GeoLite2-Country.mmdb")
+        })?;
+    }
+    Ok(Some(geo))
 }
 
 /// The form of the rows.
@@ -217,7 +248,7 @@ fn remaining(proxies: Vec<Arc<Proxy>>, done: &HashSet<String>) -> Vec<Arc<Proxy>
     proxies
 }
 
-fn tell(args: &CheckArgs, ended: &Summary, written: &Rows, printer: &Printer) {
+fn tell(args: &CheckArgs, ended: &Summary, geo: Option<&Geo>, written: &Rows, printer: &Printer) {
     for (judge, why) in &ended.silent {
         printer
             .warn(&Problem::new(format!("it does not answer directly: {why}")).at(judge.clone()));
@@ -226,12 +257,13 @@ fn tell(args: &CheckArgs, ended: &Summary, written: &Rows, printer: &Printer) {
         let text = "no judge answers on the direct path, so nothing was checked";
         printer.warn(&Problem::new(text).hint("check the address and that its server runs"));
     }
+    let countries = geo.map(|geo| summary::countries(ended, geo));
+    let fields = summary::json(ended, countries.as_ref(), written.written);
     if args.output.summary == crate::cli::args::LogFormat::Json {
-        printer.plain(&format!("{}\n", summary::json(ended, written.written)));
+        printer.plain(&format!("{fields}\n"));
     } else {
-        let fields = summary::json(ended, written.written);
         printer.report(
-            &summary::text(ended),
+            &summary::text(ended, countries.as_ref()),
             None,
             fields.as_object().cloned().unwrap_or_default(),
         );

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::cells::{COLUMNS, cells};
-use super::{resume, table};
+use super::resume;
+use super::table::Table;
 use crate::check::Report;
 use crate::cli::args::{CheckArgs, CheckFormat, Sort};
 use crate::error::{Error, Problem};
@@ -21,6 +22,7 @@ pub(super) struct Rows {
     file: Option<File>,
     path: PathBuf,
     format: CheckFormat,
+    table: Table,
     with_credentials: bool,
     sort: Option<Sort>,
     limit: usize,
@@ -78,6 +80,9 @@ impl Rows {
                 .unwrap_or_else(|| "standard output".into()),
             file,
             format,
+            table: Table {
+                places: !args.how.geoip.is_empty(),
+            },
             with_credentials: output.with_credentials,
             sort: output.sort,
             limit: output.limit.map_or(usize::MAX, |limit| limit as usize),
@@ -90,7 +95,7 @@ impl Rows {
         if fresh {
             match format {
                 CheckFormat::Csv => rows.csv(COLUMNS)?,
-                CheckFormat::Table => rows.bytes.extend_from_slice(table::head().as_bytes()),
+                CheckFormat::Table => rows.bytes.extend_from_slice(rows.table.head().as_bytes()),
                 CheckFormat::Jsonl | CheckFormat::Txt => {}
             }
             rows.flush()?;
@@ -136,10 +141,12 @@ impl Rows {
             return Ok(());
         }
         match self.format {
-            CheckFormat::Table => self.bytes.extend_from_slice(table::row(report).as_bytes()),
+            CheckFormat::Table => self
+                .bytes
+                .extend_from_slice(self.table.row(report).as_bytes()),
             CheckFormat::Txt => {
                 self.bytes
-                    .extend_from_slice(report.proxy.line().expose().as_bytes());
+                    .extend_from_slice(report.line().expose().as_bytes());
                 self.bytes.push(b'\n');
             }
             CheckFormat::Jsonl => {
@@ -148,7 +155,7 @@ impl Rows {
                 if self.with_credentials
                     && let Value::Object(row) = &mut row
                 {
-                    let label = row.insert("proxy".into(), report.proxy.line().expose().into());
+                    let label = row.insert("proxy".into(), report.line().expose().into());
                     row.insert("label".into(), label.unwrap_or_default());
                 }
                 serde_json::to_writer(&mut self.bytes, &row).map_err(internal)?;

@@ -12,6 +12,7 @@ pub(super) struct Selection {
     /// One of the user's URLs is enough.
     any: bool,
     anonymity: Option<Anonymity>,
+    countries: Vec<&'static str>,
     max_latency: Option<Duration>,
     min_score: Option<u8>,
     protocols: Vec<Scheme>,
@@ -28,6 +29,7 @@ impl Selection {
             alive: output.alive || list,
             any: args.how.any,
             anonymity: output.anonymity,
+            countries: output.country.clone(),
             max_latency: output.max_latency.map(|span| span.0),
             min_score: output.min_score,
             protocols: output.protocol.clone(),
@@ -46,6 +48,7 @@ impl Selection {
             && self
                 .anonymity
                 .is_none_or(|least| works && report.anonymity.unwrap_or(Anonymity::Elite) >= least)
+            && (self.countries.is_empty() || self.is_there(report))
             && self.max_latency.is_none_or(quick)
             && self
                 .min_score
@@ -55,5 +58,15 @@ impl Selection {
                     .protocols
                     .iter()
                     .any(|scheme| self.protocols.contains(scheme)))
+    }
+
+    /// Every exit is known to be in one of the countries.
+    fn is_there(&self, report: &Report) -> bool {
+        let places = report.places.as_deref().unwrap_or_default();
+        let wanted = |country: &str| self.countries.contains(&country);
+        !places.is_empty()
+            && places
+                .iter()
+                .all(|place| place.country.as_deref().is_some_and(wanted))
     }
 }

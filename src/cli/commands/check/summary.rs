@@ -1,21 +1,26 @@
 //! What came of it, at the end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::check::{Summary, Verdict};
+use crate::check::{Geo, Summary, Verdict};
 use crate::cli::figures;
 
 /// Bounds of the histogram, milliseconds.
 const BOUNDS: [u64; 6] = [50, 100, 300, 1000, 3000, 10_000];
+/// Countries that are named; the rest are summed up.
+const COUNTRIES: usize = 12;
 /// Width of the longest bar.
 const BAR: usize = 30;
 
+/// Exits by country.
+pub(super) type Countries = BTreeMap<Box<str>, u64>;
+
 /// For people.
-pub(super) fn text(summary: &Summary) -> String {
+pub(super) fn text(summary: &Summary, countries: Option<&Countries>) -> String {
     let progress = &summary.progress;
     let counts: Vec<_> = Verdict::ALL
         .iter()
@@ -46,6 +51,9 @@ pub(super) fn text(summary: &Summary) -> String {
             networks(&summary.exits)
         ));
     }
+    if let Some(countries) = countries.filter(|countries| !countries.is_empty()) {
+        lines.push(format!("countries: {}", most_first(countries, COUNTRIES)));
+    }
     lines.extend(histogram(&summary.medians));
     if summary.local > 0 {
         lines.push(format!(
@@ -57,7 +65,7 @@ pub(super) fn text(summary: &Summary) -> String {
 }
 
 /// For programs: flat.
-pub(super) fn json(summary: &Summary, written: u64) -> Value {
+pub(super) fn json(summary: &Summary, countries: Option<&Countries>, written: u64) -> Value {
     let mut fields = Map::new();
     fields.insert("all".into(), summary.progress.all.into());
     fields.insert("checked".into(), summary.progress.done.into());
@@ -70,6 +78,9 @@ pub(super) fn json(summary: &Summary, written: u64) -> Value {
     }
     fields.insert("exits".into(), summary.exits.len().into());
     fields.insert("networks".into(), networks(&summary.exits).into());
+    for (country, count) in countries.into_iter().flatten() {
+        fields.insert(format!("country/{country}"), (*count).into());
+    }
     fields.insert("local".into(), summary.local.into());
     fields.insert("stopped".into(), summary.stopped.into());
     fields.insert("no_judge".into(), summary.no_judge.into());
@@ -78,6 +89,32 @@ pub(super) fn json(summary: &Summary, written: u64) -> Value {
         json!((summary.took.as_secs_f64() * 1000.0).round() / 1000.0),
     );
     Value::Object(fields)
+}
+
+/// How many of the exits are in which country; `unknown` for those of which no file knows it.
+pub(super) fn countries(summary: &Summary, geo: &Geo) -> Countries {
+    let mut countries = Countries::new();
+    for ip in &summary.exits {
+        let country = geo.place(*ip).country.unwrap_or_else(|| "unknown".into());
+        *countries.entry(country).or_default() += 1;
+    }
+    countries
+}
+
+/// `de 12, fr 3`, and how many others there are.
+fn most_first(counts: &Countries, most: usize) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let others: u64 = counts.iter().skip(most).map(|(_, count)| **count).sum();
+    let mut words: Vec<_> = counts
+        .iter()
+        .take(most)
+        .map(|(country, count)| format!("{country} {count}"))
+        .collect();
+    if others > 0 {
+        words.push(format!("others {others}"));
+    }
+    words.join(", ")
 }
 
 fn networks(exits: &HashSet<IpAddr>) -> usize {
