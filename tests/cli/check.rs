@@ -32,6 +32,12 @@ impl Scene {
         self.folder.path().join(name)
     }
 
+    /// Connections to proxies so far, and requests that arrived anywhere.
+    pub(crate) fn asked(&self) -> u64 {
+        let stats = self.lab.stats();
+        stats.proxy_total().connections + stats.host_total().requests
+    }
+
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = proxywheel();
         command
@@ -90,6 +96,8 @@ pub(crate) fn steady(text: &str) -> String {
         (r"in \d+\.\d s", "in N s"),
         (r"<? *\d* ?(ms|slower)  #+ \d+\n", ""),
         (r"127\.0\.0\.3:\d+", "127.0.0.3:PORT"),
+        // How far a connection comes before it is reset is a matter of luck.
+        (r"\(reset in \w+\)", "(reset)"),
     ] {
         let regex = regex::Regex::new(pattern).expect("a pattern");
         text = regex.replace_all(&text, with).into_owned();
