@@ -11,6 +11,7 @@
 //! The order in which proxies were listed says nothing about the order of reports. No score is kept here between runs.
 
 mod anonymity;
+mod change;
 mod examine;
 mod geo;
 mod judges;
@@ -23,6 +24,7 @@ mod tamper;
 mod verdict;
 
 pub use anonymity::Anonymity;
+pub use change::{Change, Known};
 pub use geo::{Asn, Geo, Place};
 pub use measure::{Spread, score, wilson};
 pub use report::{Report, Target, Times};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use super::anonymity::Anonymity;
+use super::change::{Change, Known};
 use super::geo::{Geo, Place};
 use super::measure::{Spread, wilson};
 use super::tamper::Tampering;
@@ -52,6 +53,10 @@ pub struct Report {
     pub targets: Vec<Target>,
     /// 0..=100; `None` when nothing is known.
     pub score: Option<u8>,
+    /// What was known of it before, when it was compared with an earlier check that had it.
+    pub before: Option<Box<Known>>,
+    /// What has changed since; `None` when it was not compared.
+    pub changes: Option<Vec<Change>>,
     /// When it was over.
     pub checked_at: UnixMillis,
 }
@@ -80,7 +85,7 @@ pub struct Target {
 
 impl Report {
     /// A proxy nothing is known of yet.
-    pub(super) fn empty(seq: u64, proxy: Arc<Proxy>) -> Self {
+    pub fn empty(seq: u64, proxy: Arc<Proxy>) -> Self {
         Report {
             seq,
             proxy,
@@ -98,6 +103,8 @@ impl Report {
             tampering: None,
             targets: Vec::new(),
             score: None,
+            before: None,
+            changes: None,
             checked_at: UnixMillis::from(SystemTime::now()),
         }
     }
@@ -152,6 +159,20 @@ impl Report {
             _ => return self.proxy.line(),
         }
         (*self.proxy).clone().with_labels(labels).line()
+    }
+
+    /// Compares with an earlier check: what was known then, `None` inside when it had a row that said nothing, `None` outside
+    /// when it had none.
+    pub fn compare(&mut self, earlier: Option<Option<&Known>>) {
+        self.before = earlier.flatten().cloned().map(Box::new);
+        self.changes = Some(match (earlier, &self.before) {
+            (None, _) => vec![Change::New],
+            (Some(_), Some(before)) if self.verdict != Verdict::Unknown => {
+                let now = Known::after(self);
+                now.map(|now| before.changes(&now)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        });
     }
 
     /// The word to count by; `ok` for one that is alive.
@@ -220,6 +241,8 @@ impl Serialize for Report {
         row.serialize_field("headers", &self.headers)?;
         row.serialize_field("tampering", &self.tampering)?;
         row.serialize_field("targets", &self.targets)?;
+        row.serialize_field("before", &self.before)?;
+        row.serialize_field("changes", &self.changes)?;
         row.serialize_field("checked_at", &self.checked_at)?;
         row.end()
     }
