@@ -10,6 +10,7 @@ mod bad_input_rows;
 mod canary;
 mod canary_scene;
 mod check;
+mod check_cron;
 mod check_geo;
 mod demo;
 mod example;

@@ -125,6 +125,16 @@ pub struct HowArgs {
     #[arg(long, value_name = "FILE")]
     pub geoip: Vec<PathBuf>,
 
+    /// Check again so often, until a signal
+    ///
+    /// Seconds, or a number with a unit; from the beginning of a round to that of the next. The list is read again each time and the
+    /// file of -o replaced as a whole. Who does not work rests for 1, 2, 4, 8, then 16 rounds and keeps its row. What has changed is
+    /// told as with --diff. SIGHUP begins a round. Off by default.
+    ///
+    /// Example: --watch 10m -o checked.jsonl
+    #[arg(long, value_name = "TIME", value_parser = some_time, conflicts_with = "resume")]
+    pub watch: Option<Span>,
+
     /// Seed of the order of the check
     ///
     /// A whole number. Random by default.
@@ -154,6 +164,22 @@ pub struct CheckOutputArgs {
     /// Proxies with a row are left out. For JSONL files. Off by default.
     #[arg(long, requires = "output")]
     pub resume: bool,
+
+    /// Tell what has changed since the check that wrote this file
+    ///
+    /// JSONL rows of all proxies. Every row gets `changes` (new, revived, died, verdict, slower, quicker, exit, country, anonymity)
+    /// and `before`; a table shows only what has changed; with -o each change is a line on standard output, also with -q, and so is
+    /// what is gone from the list. The file may be that of -o: it is replaced as a whole at the end, and need not be there yet.
+    ///
+    /// Example: -q --diff checked.jsonl -o checked.jsonl
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub diff: Option<PathBuf>,
+
+    /// Exit code 10 when --diff finds a change
+    ///
+    /// Off by default.
+    #[arg(long, conflicts_with = "watch")]
+    pub exit_on_change: bool,
 
     /// Form of the rows
     ///
@@ -221,7 +247,7 @@ pub struct CheckOutputArgs {
     /// A count, or a share of the list with %.
     ///
     /// Example: --min-alive 20%
-    #[arg(long, value_name = "N|P%", default_value_t = Least::default())]
+    #[arg(long, value_name = "N|P%", default_value_t = Least::default(), conflicts_with = "watch")]
     pub min_alive: Least,
 
     /// Form of the summary

@@ -6,7 +6,7 @@ use crate::check::{Place, Report};
 use crate::proxy::Scheme;
 
 /// Columns of CSV.
-pub(super) const COLUMNS: [&str; 26] = [
+pub(super) const COLUMNS: [&str; 27] = [
     "seq",
     "proxy",
     "scheme",
@@ -32,6 +32,7 @@ pub(super) const COLUMNS: [&str; 26] = [
     "rotates",
     "anonymity",
     "tampering",
+    "changes",
     "checked_at",
 ];
 
@@ -39,6 +40,12 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
     let text = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
     let latency = report.latency();
     let exits: Vec<_> = report.exits.iter().map(ToString::to_string).collect();
+    let changes: Vec<_> = report
+        .changes
+        .iter()
+        .flatten()
+        .map(|change| change.as_str())
+        .collect();
     let interval = crate::check::wilson(report.ok(), report.ok() + report.failed);
     let share = |share: Option<f64>| share.map(|share| format!("{share:.3}")).unwrap_or_default();
     vec![
@@ -90,6 +97,7 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
             .as_ref()
             .map(|tampering| tampering.kind.to_owned())
             .unwrap_or_default(),
+        changes.join(" "),
         report.checked_at.to_string(),
     ]
 }

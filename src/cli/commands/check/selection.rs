@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{Anonymity, Report, Verdict};
+use crate::check::{Anonymity, Report};
 use crate::cli::args::{CheckArgs, CheckFormat};
 use crate::proxy::Scheme;
 
@@ -37,7 +37,7 @@ impl Selection {
     }
 
     pub(super) fn takes(&self, report: &Report) -> bool {
-        let works = matches!(report.verdict, Verdict::Alive | Verdict::Unstable);
+        let works = report.verdict.works();
         let for_the_targets = match (&report.targets[..], self.any) {
             ([], _) => true,
             (targets, true) => targets.iter().any(|target| target.ok),

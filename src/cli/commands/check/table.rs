@@ -1,5 +1,6 @@
 //! A report as a line for people.
 
+use super::diff::told;
 use crate::check::{Anonymity, Report, Verdict};
 
 /// Which columns there are beside those that always are.
@@ -7,6 +8,8 @@ use crate::check::{Anonymity, Report, Verdict};
 pub(super) struct Table {
     /// Where the exit is.
     pub(super) places: bool,
+    /// What has changed, in place of why it is not alive.
+    pub(super) changes: bool,
 }
 
 impl Table {
@@ -14,7 +17,14 @@ impl Table {
         let places = self.column("WHERE");
         format!(
             "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {places}{}\n",
-            "PROXY", "VERDICT", "SCORE", "P50", "WAYS", "ANONYMITY", "EXIT", "WHY"
+            "PROXY",
+            "VERDICT",
+            "SCORE",
+            "P50",
+            "WAYS",
+            "ANONYMITY",
+            "EXIT",
+            if self.changes { "CHANGES" } else { "WHY" }
         )
     }
 
@@ -31,6 +41,7 @@ impl Table {
             many => format!("{} addresses", many.len()),
         };
         let why = match &report.trouble {
+            _ if self.changes => told(report).unwrap_or_default(),
             Some(trouble) if report.verdict != Verdict::Alive => {
                 format!("{}: {}", trouble.reason, trouble.message)
             }
