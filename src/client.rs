@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::ban::{self, Judge};
 use crate::egress::{self, SocketEgress};
-use crate::engine::{self, Control, Plan};
+use crate::engine::{self, Control, Keeping, Plan};
 use crate::error::{Error, Problem};
 use crate::input::{JobSource, StreamSource};
 use crate::job::{Job, RequestSpec};
@@ -136,6 +136,7 @@ impl Builder {
             judge,
             settings: self.settings,
             request: Arc::new(self.request),
+            keeping: None,
             single: OnceLock::new(),
         })
     }
@@ -148,6 +149,7 @@ pub struct Client {
     judge: Arc<Judge>,
     settings: Settings,
     request: Arc<RequestSpec>,
+    keeping: Option<Keeping>,
     /// The engine behind [`Client::fetch`], started by the first call.
     single: OnceLock<Single>,
 }
@@ -156,6 +158,14 @@ impl Client {
     /// A client to be set up.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Begins every run from now on with what earlier ones have learned, and hands out what it learns: see [`crate::state`].
+    /// Without it nothing outlives the client.
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = Some(keeping);
+        self
     }
 
     /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned.
@@ -249,6 +259,7 @@ impl Client {
             limits: self.settings.limits.clone(),
             retry: self.settings.retry.clone(),
             engine: self.settings.engine.clone(),
+            keeping: self.keeping.clone(),
         };
         let (control, commands) = mpsc::channel(8);
         let (publish, progress) = watch::channel(Snapshot::default());

@@ -63,7 +63,7 @@
 //! # What it does not do
 //!
 //! No browser, no JavaScript, no solving of challenges, no HTTP/3. It does not crawl: links are not followed, `robots.txt` is
-//! not read. What is learned about proxies is not kept after the run. It needs a tokio runtime.
+//! not read. What is learned about proxies is kept after the run only if asked ([`state`]). It needs a tokio runtime.
 //!
 //! # Modules, lowest first
 //!
@@ -76,6 +76,7 @@
 //! | [`echo`] | what a judge tells a client of its own request, signed |
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
 //! | [`egress`], [`input`], [`output`] | the only I/O: the wire, jobs in, records out |
+//! | [`state`] | what is kept between runs |
 //! | [`metrics`], [`engine`] | counters, and the run itself |
 //! | [`check`] | verdicts on a list of proxies |
 //! | [`lab`] | the simulated network |
@@ -102,6 +103,7 @@ pub mod retry;
 pub mod egress;
 pub mod input;
 pub mod output;
+pub mod state;
 
 // Layer 3: engines. Concurrency lives here.
 pub mod check;

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("egress", 2),
     ("input", 2),
     ("output", 2),
+    ("state", 2),
     ("metrics", 3),
     ("engine", 4),
     ("check", 4),
@@ -50,6 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli"]),
     ("tracing_subscriber", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
+    ("rusqlite", &["src/state"]),
     ("toml", &["src/config", "src/ban", "src/lab"]),
 ];
 

@@ -243,6 +243,8 @@ fn fetch(case: &Case, full: bool, served: &Served, folder: &Path, run: usize) ->
     command.extend([
         "-q".into(),
         "--no-config".into(),
+        // What is remembered of an earlier run would be of a lab that is gone.
+        "--no-state".into(),
         "--progress".into(),
         "none".into(),
     ]);

@@ -29,13 +29,17 @@ impl Anonymity {
 }
 
 /// Headers as they came, names as they were written.
-pub(super) type Headers = [(String, String)];
+type Headers = [(String, String)];
 
 /// Headers that every hop sets for itself.
 const HOP: [&str; 3] = ["connection", "keep-alive", "content-length"];
 
-/// The level, and the headers that prove it: those that the judge has seen and `sent`, what it sees on the direct path, has not.
-pub(super) fn level(
+/// Stands for a value that nobody may read.
+const HIDDEN: &str = "(redacted)";
+
+/// The level, and the headers that prove it: those that the judge has `seen` and that `sent`, what it sees on the direct path, has
+/// not. `own` are the client's own addresses, without IPv4 ones inside IPv6.
+pub fn level(
     sent: &Headers,
     seen: &Headers,
     own: &BTreeSet<IpAddr>,
@@ -50,7 +54,7 @@ pub(super) fn level(
     let added: Vec<_> = seen
         .iter()
         .filter(|header| !was_sent(header))
-        .cloned()
+        .map(printable)
         .collect();
     let shows_us = |(_, value): &&(String, String)| addresses(value).any(|ip| own.contains(&ip));
     let proof: Vec<_> = added.iter().filter(shows_us).cloned().collect();
@@ -61,6 +65,14 @@ pub(super) fn level(
         return (Anonymity::Elite, added);
     }
     (Anonymity::Anonymous, added)
+}
+
+/// A proxy that asks for no password may hand the one it was given on to the target. That it does is to be told, the password is
+/// not.
+fn printable((name, value): &(String, String)) -> (String, String) {
+    let is_secret = name.eq_ignore_ascii_case("proxy-authorization");
+    let value = if is_secret { HIDDEN } else { value };
+    (name.clone(), value.to_owned())
 }
 
 /// The addresses in a header value, whatever stands around them: `for="[2001:db8::1]:80"`, `1.2.3.4, 5.6.7.8`.
@@ -112,6 +124,14 @@ mod tests {
         ] {
             assert_eq!(level(&sent, &headers(seen), &own).0, expected, "{seen}");
         }
+        // The list's password, handed on to the target: told, not shown.
+        let (level_of, proof) = level(
+            &sent,
+            &headers("proxy-authorization: Basic bWU6c2VjcmV0"),
+            &own,
+        );
+        assert_eq!(level_of, Anonymous);
+        assert_eq!(proof, headers("proxy-authorization: (redacted)"));
         let (_, proof) = level(&sent, &headers("Via: 1.1 a\nX-Client-IP: 192.0.2.7"), &own);
         assert_eq!(proof, headers("X-Client-IP: 192.0.2.7"));
     }

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use tokio::time::timeout;
 
 use super::anonymity;
+use super::crowd::{Place, SILENCE};
 use super::look::{Context, Look};
 use super::measure::score;
 use super::report::Report;
-use super::run::SILENCE;
 use super::verdict::{Trouble, Verdict};
 use crate::egress::Egress;
 use crate::outcome::{Phase, UnixMillis};
@@ -27,12 +27,17 @@ pub(super) struct Local(pub(super) Trouble);
 
 impl<E: Egress> Context<E> {
     /// Examines a proxy, and with `detect` what else its address speaks.
-    pub(super) async fn examine(&self, seq: u64, proxy: Arc<Proxy>) -> Result<Report, Local> {
-        let mut report = self.examine_as(seq, proxy.clone()).await?;
+    pub(super) async fn examine(
+        &self,
+        seq: u64,
+        proxy: Arc<Proxy>,
+        place: &Place<'_>,
+    ) -> Result<Report, Local> {
+        let mut report = self.examine_as(seq, proxy.clone(), place).await?;
         if !self.settings.detect || self.judges.is_empty() || is_unreachable(&report) {
             return Ok(report);
         }
-        for scheme in DETECTED {
+        for scheme in DETECTED.map(|scheme| self.judges.provable(scheme)) {
             if scheme == proxy.scheme() || same_protocol(scheme, proxy.scheme()) {
                 continue;
             }
@@ -49,8 +54,10 @@ impl<E: Egress> Context<E> {
                     report.protocols.push(scheme);
                 }
             } else {
-                let found = self.examine_as(seq, Arc::new(other)).await?;
-                if works(found.verdict) {
+                let found = self.examine_as(seq, Arc::new(other), place).await?;
+                // To refuse in a protocol is to speak it, which is more than nothing.
+                let refuses = report.verdict == Verdict::Dead && answers(found.verdict);
+                if works(found.verdict) || refuses {
                     report = found;
                 }
             }
@@ -58,19 +65,24 @@ impl<E: Egress> Context<E> {
         Ok(report)
     }
 
-    async fn examine_as(&self, seq: u64, proxy: Arc<Proxy>) -> Result<Report, Local> {
+    async fn examine_as(
+        &self,
+        seq: u64,
+        proxy: Arc<Proxy>,
+        place: &Place<'_>,
+    ) -> Result<Report, Local> {
         let mut found = Findings::new(seq, proxy);
         if self.judges.is_empty() {
             self.by_targets(&mut found).await?;
         } else {
-            self.by_judges(&mut found).await?;
+            self.by_judges(&mut found, place).await?;
         }
         Ok(found.close())
     }
 
-    async fn by_judges(&self, found: &mut Findings) -> Result<(), Local> {
+    async fn by_judges(&self, found: &mut Findings, place: &Place<'_>) -> Result<(), Local> {
         let turn = usize::try_from(found.report.seq).unwrap_or(0);
-        let [plain, tunnel] = self.first(&found.report.proxy, turn).await;
+        let [plain, tunnel] = self.first(&found.report.proxy, turn, place).await;
         let mut working = Vec::new();
         for (https, look) in [(false, plain), (true, tunnel)] {
             let Some(look) = look else { continue };
@@ -124,21 +136,33 @@ impl<E: Egress> Context<E> {
 
     /// The first looks, of both kinds if there are judges of both. One that cannot be reached costs one connect; one that is
     /// silent is asked the other way meanwhile.
-    async fn first(&self, proxy: &Proxy, turn: usize) -> [Option<Look>; 2] {
+    async fn first(&self, proxy: &Proxy, turn: usize, place: &Place<'_>) -> [Option<Look>; 2] {
         let has = |https| self.judges.of_kind(https).next().is_some();
         match (has(false), has(true)) {
-            (false, _) => return [None, Some(self.look(proxy, true, turn).await)],
-            (_, false) => return [Some(self.look(proxy, false, turn).await), None],
+            (false, _) => {
+                let look = self.look(proxy, true, turn).await;
+                if matches!(look, Look::Passed { .. }) {
+                    place.let_others_begin().await;
+                }
+                return [None, Some(look)];
+            }
+            (_, false) => {
+                let look = self.look(proxy, false, turn).await;
+                if matches!(look, Look::Passed { .. }) {
+                    place.let_others_begin().await;
+                }
+                return [Some(look), None];
+            }
             _ => {}
         }
         let mut plain = pin!(self.look(proxy, false, turn));
         let mut tunnel = pin!(self.look(proxy, true, turn));
         if let Ok(look) = timeout(SILENCE, &mut plain).await {
-            let other = match is_unreached(&look) {
-                true => None,
-                false => Some(tunnel.await),
-            };
-            return [Some(look), other];
+            if is_unreached(&look) {
+                return [Some(look), None];
+            }
+            place.let_others_begin().await;
+            return [Some(look), Some(tunnel.await)];
         }
         tokio::select! {
             look = &mut plain => {
@@ -282,7 +306,11 @@ impl Findings {
                 None => (Unknown, None),
             }
         };
-        if works(report.verdict) || report.verdict == Hostile {
+        if report.verdict == Auth {
+            // Behind a closed door nobody knows what there is.
+            (report.forwards, report.tunnels) = (None, None);
+        }
+        if works(report.verdict) || report.verdict == Hostile || answers(report.verdict) {
             report.protocols.push(report.proxy.scheme());
         }
         let median = report.latency().map(|latency| latency.p50);
@@ -301,6 +329,11 @@ fn is_unreached(look: &Look) -> bool {
 
 fn works(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Alive | Verdict::Unstable)
+}
+
+/// It refuses, in its own protocol.
+fn answers(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Auth | Verdict::Policy)
 }
 
 /// Spellings of one protocol: names are always resolved at the exit.

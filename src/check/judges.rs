@@ -17,10 +17,19 @@ use super::nonce::Nonces;
 use crate::echo::{Echo, PublicKey};
 use crate::egress::{Egress, Outgoing};
 use crate::job::HostKey;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Scheme};
 
 /// Shortest time between two direct questions to one judge.
-const PACE: Duration = Duration::from_millis(200);
+const PACE: Duration = Duration::from_millis(100);
+
+/// The URL of a page of the judge at `base`, such as its `echo`, asked with this nonce.
+pub fn judge_page(base: &Url, page: &str, nonce: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{page}", base.path().trim_end_matches('/')));
+    url.set_query(Some(&format!("nonce={nonce}")));
+    url.set_fragment(None);
+    url
+}
 
 /// All judges of a run.
 pub(super) struct Judges {
@@ -106,6 +115,16 @@ impl Judges {
     /// Numbers of the judges of this kind.
     pub(super) fn of_kind(&self, https: bool) -> impl Iterator<Item = usize> {
         (0..self.all.len()).filter(move |number| self.all[*number].is_https() == https)
+    }
+
+    /// The protocol that these judges can prove where `scheme` is tried: towards an address SOCKS4 and 4a are the same bytes, and not
+    /// every proxy of the first resolves names as the second does.
+    pub(super) fn provable(&self, scheme: Scheme) -> Scheme {
+        let is_name = |judge: &Judge| judge.base.domain().is_some();
+        match scheme {
+            Scheme::Socks4a if !self.all.iter().all(is_name) => Scheme::Socks4,
+            scheme => scheme,
+        }
     }
 
     /// Our own addresses, as far as the judges have told.
@@ -221,10 +240,7 @@ impl Judges {
 impl Judge {
     /// The URL of one of its answers.
     pub(super) fn at(&self, what: &str, nonce: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{what}", self.base.path()));
-        url.set_query(Some(&format!("nonce={nonce}")));
-        url
+        judge_page(&self.base, what, nonce)
     }
 
     pub(super) fn base(&self) -> &Url {

@@ -12,6 +12,7 @@
 
 mod anonymity;
 mod change;
+mod crowd;
 mod examine;
 mod geo;
 mod judges;
@@ -23,10 +24,12 @@ mod run;
 mod tamper;
 mod verdict;
 
-pub use anonymity::Anonymity;
+pub use anonymity::{Anonymity, level};
 pub use change::{Change, Known};
 pub use geo::{Asn, Geo, Place};
+pub use judges::judge_page;
 pub use measure::{Spread, score, wilson};
+pub use nonce::Nonces;
 pub use report::{Report, Target, Times};
 pub use run::{Plan, Progress, Summary, run};
 pub use tamper::Tampering;

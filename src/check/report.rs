@@ -31,9 +31,9 @@ pub struct Report {
     pub trouble: Option<Trouble>,
     /// Protocols it was found to speak, its own first. Only its own without `--detect`.
     pub protocols: Vec<Scheme>,
-    /// It forwards plain http requests; `None` when that was not tried.
+    /// It forwards plain http requests; `None` when that was not tried, or not allowed without other credentials.
     pub forwards: Option<bool>,
-    /// It opens tunnels; `None` when that was not tried.
+    /// It opens tunnels; `None` when that was not tried, or not allowed without other credentials.
     pub tunnels: Option<bool>,
     /// Times of the requests that were answered.
     pub times: Vec<Times>,

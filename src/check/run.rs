@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::rngs::{StdRng, SysRng};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng, TryRng};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::Settings;
+use super::crowd::{Crowd, SILENCE};
 use super::examine::Local;
 use super::judges::Judges;
 use super::look::Context;
@@ -29,8 +29,6 @@ use crate::proxy::Proxy;
 const LOCAL_TRIES: u32 = 5;
 /// Rest after this machine failed: descriptors and ports come back as others end.
 const LOCAL_REST: Duration = Duration::from_millis(200);
-/// After so long a silence a proxy no longer takes the place of one that may answer: a socket that waits costs next to nothing.
-pub(super) const SILENCE: Duration = Duration::from_millis(300);
 /// Never fewer at a time.
 const FLOOR: usize = 8;
 
@@ -119,17 +117,19 @@ pub async fn run<E: Egress>(
             .collect();
         waiting.shuffle(&mut rng);
         let mut checking = Checking {
-            slots: context.settings.concurrency.max(1),
+            crowd: Arc::new(Crowd::new(context.settings.concurrency.max(1))),
             context,
             waiting: waiting.into(),
             tasks: JoinSet::new(),
-            aside: Arc::default(),
         };
-        loop {
-            checking.fill();
+        while !checking.is_over() {
             let joined = tokio::select! {
-                joined = checking.tasks.join_next() => joined,
-                () = checking.aside.moved.notified() => continue,
+                biased;
+                Some(joined) = checking.tasks.join_next() => joined,
+                permit = checking.crowd.free(), if !checking.waiting.is_empty() => {
+                    checking.begin(permit);
+                    continue;
+                }
                 Ok(()) = stop.changed() => {
                     if *stop.borrow() {
                         summary.stopped = true;
@@ -137,9 +137,6 @@ pub async fn run<E: Egress>(
                     }
                     continue;
                 }
-            };
-            let Some(joined) = joined else {
-                break;
             };
             let ended = match joined {
                 Ok(ended) => ended,
@@ -171,69 +168,46 @@ struct Ended {
 
 struct Checking<E> {
     context: Arc<Context<E>>,
+    crowd: Arc<Crowd>,
     waiting: VecDeque<(u64, Arc<Proxy>, u32)>,
     tasks: JoinSet<Ended>,
-    slots: usize,
-    aside: Arc<Aside>,
-}
-
-/// Those that are silent: as many as there are places, beside them.
-#[derive(Default)]
-struct Aside {
-    count: AtomicUsize,
-    moved: Notify,
-}
-
-/// A place there.
-struct Seat<'a>(&'a Aside);
-
-impl Aside {
-    fn seat(&self, most: usize) -> Option<Seat<'_>> {
-        let more = |count| (count < most).then_some(count + 1);
-        let taken = self
-            .count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok()?;
-        self.moved.notify_one();
-        Some(Seat(self))
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl<E: Egress> Checking<E> {
-    fn fill(&mut self) {
-        while self.tasks.len() < self.slots + self.aside.count.load(Ordering::Relaxed) {
-            let Some((seq, proxy, tries)) = self.waiting.pop_front() else {
-                return;
-            };
-            let (context, aside, slots) = (self.context.clone(), self.aside.clone(), self.slots);
-            self.tasks.spawn(async move {
-                if tries > 0 {
-                    tokio::time::sleep(LOCAL_REST * tries).await;
-                }
-                let result = {
-                    let mut examining = pin!(context.examine(seq, proxy.clone()));
-                    match timeout(SILENCE, &mut examining).await {
-                        Ok(result) => result,
-                        Err(_) => {
-                            let _seat = aside.seat(slots);
-                            examining.await
-                        }
-                    }
-                };
-                Ended {
-                    seq,
-                    proxy,
-                    tries,
-                    result,
-                }
-            });
+    fn is_over(&self) -> bool {
+        self.tasks.is_empty() && self.waiting.is_empty()
+    }
+
+    fn begin(&mut self, permit: OwnedSemaphorePermit) {
+        let Some((seq, proxy, tries)) = self.waiting.pop_front() else {
+            return;
+        };
+        if self.waiting.is_empty() {
+            self.crowd.all_have_begun();
         }
+        let (context, crowd) = (self.context.clone(), self.crowd.clone());
+        self.tasks.spawn(async move {
+            let place = crowd.place(permit);
+            if tries > 0 {
+                tokio::time::sleep(LOCAL_REST * tries).await;
+            }
+            let result = {
+                let mut examining = pin!(context.examine(seq, proxy.clone(), &place));
+                match timeout(SILENCE, &mut examining).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        let _beside = place.step_beside();
+                        examining.await
+                    }
+                }
+            };
+            Ended {
+                seq,
+                proxy,
+                tries,
+                result,
+            }
+        });
     }
 
     /// The report, unless this machine failed and the proxy gets another turn with fewer beside it.
@@ -251,7 +225,7 @@ impl<E: Egress> Checking<E> {
             }
             Err(Local(_)) => {
                 summary.local += 1;
-                self.slots = (self.slots * 3 / 4).max(FLOOR);
+                self.crowd.shrink(FLOOR);
                 self.waiting.push_back((seq, proxy, tries + 1));
                 None
             }
@@ -283,6 +257,6 @@ impl Summary {
     }
 }
 
-fn system_seed() -> u64 {
+pub(super) fn system_seed() -> u64 {
     SysRng.try_next_u64().unwrap_or(0)
 }

@@ -105,7 +105,12 @@ impl Trouble {
 
     /// True when it could as well be the judge's doing: then the judge is asked directly before anybody is blamed.
     pub(super) fn may_be_the_judge(&self) -> bool {
+        // A refusal, and bytes of another protocol, are answers of whoever listens there.
         self.verdict == Verdict::Dead
+            && !matches!(
+                self.reason,
+                "connect_refused" | "not_a_proxy" | "proxy_certificate"
+            )
     }
 }
 

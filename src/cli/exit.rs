@@ -8,6 +8,7 @@
 //! | 2 | `usage` | flags, configuration or input are wrong; nothing was done |
 //! | 3 | `output_failed`, `input_failed`, `io` | a file could not be read or written |
 //! | 4 | `some_failed` | more URLs failed than `--max-fail` allows |
+//! | 4 | `not_clean`, `unproven` | `check --leak` has found something, or had no answer on some path |
 //! | 5 | `all_failed` | not one URL succeeded |
 //! | 6 | `no_usable_proxy` | the pool had no usable proxy |
 //! | 8 | `blocked` | most failures are bans or rate limits: slowing down may help, trying again will not |

@@ -136,7 +136,9 @@ pub fn gather(line: &CommandLine, environment: &Environment) -> Result<Gathered,
     let mut words: Vec<OsString> = vec!["proxywheel".into(), "fetch".into()];
     words.extend(merged.render(&catalog));
     words.push("--".into());
-    let urls = line.matches.get_raw("urls").into_iter().flatten();
+    // Commands beside `fetch` that ask for its settings have no URLs.
+    let urls = line.matches.try_get_raw("urls").ok().flatten();
+    let urls = urls.into_iter().flatten();
     words.extend(urls.map(OsString::from));
 
     let refused = |error: clap::Error| problem_of(&error, Some(&merged));

@@ -73,6 +73,10 @@ pub(super) fn problem_of(error: &clap::Error, merged: Option<&Merged>) -> Proble
                 None => problem.hint("see proxywheel --help"),
             }
         }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = texts(error, ContextKind::InvalidArg).join(" and ");
+            Problem::new(format!("{missing} is missing")).hint(see)
+        }
         ErrorKind::NoEquals | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             Problem::new("a value is missing").at(place).hint(see)
         }

@@ -40,11 +40,12 @@ pub struct Catalog {
 }
 
 /// Settings of which a later layer displaces all others: the last word on which proxies are used, on the mode of the output,
-/// on the HTTP version, on the request body and on how much is said counts as a whole. So `-x` on the command line replaces
+/// on the HTTP version, on the request body, on the state and on how much is said counts as a whole. So `-x` on the command line replaces
 /// the lists of a configuration file instead of joining them.
-const GROUPS: [&[&str]; 5] = [
+const GROUPS: [&[&str]; 6] = [
     &["proxy", "proxy-file"],
     &["quiet", "verbose"],
+    &["state", "no-state"],
     &["append", "overwrite", "resume"],
     &["http1.1", "http2"],
     &["data", "data-raw", "data-binary", "json"],

@@ -22,6 +22,19 @@ pub fn user_file(variables: &Variables) -> Option<PathBuf> {
     Some(base.join("proxywheel").join("config.toml"))
 }
 
+/// Where state is kept unless a setting says otherwise: `$XDG_STATE_HOME/proxywheel/state.db`, else below
+/// `$HOME/.local/state`. `None` without a home.
+pub fn state_file(variables: &Variables) -> Option<PathBuf> {
+    let set = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    // The specification has relative paths ignored.
+    let named = set("XDG_STATE_HOME").map(PathBuf::from);
+    let base = match named.filter(|base| base.is_absolute()) {
+        Some(base) => base,
+        None => Path::new(set("HOME")?).join(".local/state"),
+    };
+    Some(base.join("proxywheel").join("state.db"))
+}
+
 /// Reads the text of the file called `path`. Keys stand at the top or in the table of the command, which wins.
 ///
 /// # Errors

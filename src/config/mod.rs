@@ -24,7 +24,7 @@ mod units;
 
 pub use catalog::{Catalog, Kind, Setting};
 pub use environment::{PREFIX, Variables, from_environment};
-pub use file::{from_file, user_file};
+pub use file::{from_file, state_file, user_file};
 pub use layer::{Entry, Layer, Merged, Origin, RawValue};
 pub use lists::Lists;
 pub use nearest::nearest;

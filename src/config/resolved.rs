@@ -40,6 +40,8 @@ pub struct Resolved {
     pub max_fail: MaxFail,
     /// File for the counters of the run.
     pub stats: Option<PathBuf>,
+    /// Where what is learned about proxies is kept; `None` keeps nothing.
+    pub state: Option<PathBuf>,
     /// True when a piece of the request was read from standard input.
     pub request_from_stdin: bool,
 }
@@ -351,6 +353,7 @@ mod tests {
             engine: engine::Settings::default(),
             max_fail: MaxFail::default(),
             stats: None,
+            state: None,
             request_from_stdin: false,
         }
     }

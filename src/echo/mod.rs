@@ -31,6 +31,19 @@ pub fn is_nonce(text: &str) -> bool {
     (1..=NONCE_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
+/// The cookie that a judge's `/cookie` sets for this nonce: its name. Whoever sends it has made the request with that nonce.
+pub fn cookie_name(nonce: &str) -> String {
+    format!("{COOKIE}{nonce}")
+}
+
+/// The nonce in the name of such a cookie.
+pub fn nonce_of_cookie(name: &str) -> Option<&str> {
+    name.strip_prefix(COOKIE).filter(|nonce| is_nonce(nonce))
+}
+
+/// What the names of a judge's cookies begin with.
+const COOKIE: &str = "judge-";
+
 /// What stands between the answer and its signature.
 const SIGNATURE: &[u8] = b",\"signature\":\"";
 
@@ -53,6 +66,10 @@ pub struct Echo {
     pub headers: Vec<(String, String)>,
     /// The nonce of the request; absent when it had none.
     pub nonce: Option<String>,
+    /// Where the TLS session came from, if it was resumed and not made anew: the address that it was first made from. Judges of
+    /// before say nothing of it.
+    #[serde(default)]
+    pub resumed_from: Option<IpAddr>,
     /// The judge's clock, milliseconds since 1970.
     pub at_ms: i64,
     /// The public key of the signature, base64.
@@ -134,6 +151,7 @@ mod tests {
                 ("X-Odd".into(), "\",\"signature\":\"x\"}".into()),
             ],
             nonce: Some("5f".into()),
+            resumed_from: None,
             at_ms: 1_700_000_000_000,
             key: key.public().to_base64(),
         }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::{self, Refusal};
 use super::conns::Route;
+use super::lookups::Lookups;
 use super::resolve::Resolver;
 use super::stream::{ProxyIo, Tunnel};
 use super::tls::Tls;
@@ -46,9 +47,17 @@ impl Default for Report {
 #[derive(Default)]
 pub(super) struct Dialer {
     resolver: Resolver,
+    lookups: Option<Lookups>,
 }
 
 impl Dialer {
+    pub(super) fn new(lookups: Option<Lookups>) -> Self {
+        Dialer {
+            lookups,
+            ..Dialer::default()
+        }
+    }
+
     /// Connects to `proxy` and makes its handshake towards `route`. `limit` bounds name and TCP together, and then the handshake
     /// again.
     pub(super) async fn dial(
@@ -72,7 +81,11 @@ impl Dialer {
         };
         let started = Instant::now();
         report.phase = Phase::Dns;
-        let connected = timeout(limit, self.tcp(host, port, started + limit, report)).await;
+        let connected = timeout(
+            limit,
+            self.tcp(proxy, (host, port), started + limit, report),
+        )
+        .await;
         let connected_at = Instant::now();
         report.phases.connect = Some(connected_at - started);
         let tcp = connected.unwrap_or_else(|_| Err(fault::timeout(report.phase, Some(limit))))?;
@@ -93,14 +106,19 @@ impl Dialer {
     /// TCP to the first address of `host` that answers.
     async fn tcp(
         &self,
-        host: &str,
-        port: u16,
+        proxy: &Proxy,
+        (host, port): (&str, u16),
         deadline: Instant,
         report: &mut Report,
     ) -> Result<TcpStream, Fault> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => [address].into(),
-            Err(_) => self.resolver.look_up(host).await?,
+            Err(_) => {
+                if let Some(lookups) = &self.lookups {
+                    lookups.note(proxy.id(), host);
+                }
+                self.resolver.look_up(host).await?
+            }
         };
         report.phase = Phase::Connect;
         let mut last = None;

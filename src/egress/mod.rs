@@ -1,7 +1,7 @@
 //! The path out: one request through one proxy, and the probe that precedes it.
 //!
 //! - [`SocketEgress`]: the whole path over sockets. It uses, from the outside in:
-//! - `dial` (with `resolve`, `connect`, `socks`, `tls`, `stream`): the way to the far side of a proxy;
+//! - `dial` (with `resolve`, `lookups`, `connect`, `socks`, `tls`, `stream`): the way to the far side of a proxy;
 //! - `conns`: idle connections, apart by proxy identity and session;
 //! - `http1` (with `request`, `head`, `framing`, `buffers`) and `http2`: one request and its answer;
 //! - `trace` (with `collect`, `decode`): what is known of it so far, whatever cuts it short;
@@ -24,6 +24,7 @@ mod framing;
 mod head;
 mod http1;
 mod http2;
+mod lookups;
 mod request;
 mod resolve;
 mod socket_egress;
@@ -34,6 +35,7 @@ mod trace;
 
 pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list};
+pub use lookups::Lookups;
 pub use socket_egress::SocketEgress;
 
 use std::fmt;
@@ -167,6 +169,8 @@ pub struct Settings {
     pub max_idle: usize,
     /// Cookies to start with (`-b`), in the order given.
     pub cookies: Vec<CookieSource>,
+    /// Notes every name that is looked up here, those of proxies as well.
+    pub lookups: Option<Lookups>,
 }
 
 impl Default for Settings {
@@ -181,6 +185,7 @@ impl Default for Settings {
             http: HttpVersions::Auto,
             max_idle: 1024,
             cookies: Vec::new(),
+            lookups: None,
         }
     }
 }

@@ -43,7 +43,7 @@ impl SocketEgress {
                 decode: settings.compressed,
             },
             tls: Tls::new(&settings)?,
-            dialer: Dialer::default(),
+            dialer: Dialer::new(settings.lookups),
             conns: Conns::new(settings.max_idle),
             cookies: Cookies::new(&settings.cookies)?,
             buffers: Buffers::default(),

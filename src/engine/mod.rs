@@ -9,6 +9,7 @@ mod dispatch;
 mod finish;
 mod frontier;
 mod held;
+mod keeping;
 mod outbox;
 mod pending;
 mod probing;
@@ -31,6 +32,8 @@ use self::dispatch::{Dispatcher, now};
 use self::finish::Style;
 use self::frontier::Frontier;
 use self::held::Held;
+pub use self::keeping::Keeping;
+use self::keeping::{Beat, recall};
 use self::sessions::Sessions;
 use self::slots::Slots;
 use crate::ban::Judge;
@@ -41,7 +44,7 @@ use crate::job::Job;
 use crate::limit::{self, Limiter};
 use crate::metrics::{Binding, FinishReason, Snapshot, Summary, Tally};
 use crate::outcome::{ErrorInfo, Finished, Outcome};
-use crate::pool::{self, OnNoProxy, Pool, ProbeLease};
+use crate::pool::{self, Memory, OnNoProxy, Pool, ProbeLease};
 use crate::proxy::Proxy;
 use crate::retry;
 
@@ -115,6 +118,8 @@ pub struct Plan<E> {
     pub retry: retry::Settings,
     /// The run's own settings.
     pub engine: Settings,
+    /// What the run begins with and leaves; `None` for a run without a past and a future.
+    pub keeping: Option<Keeping>,
 }
 
 /// What the outside may ask of a running run.
@@ -127,6 +132,8 @@ pub enum Control {
     /// Swap the pool's members; health is kept for identities that remain. A run that skips its jobs because the pool was
     /// exhausted tries again.
     Replace(Vec<Arc<Proxy>>),
+    /// Tells what is remembered of members that nothing is known about yet: those that another list has brought.
+    Recall(Arc<Memory>),
 }
 
 /// Progress is published this often.
@@ -171,7 +178,7 @@ pub async fn run<E: Egress, S: JobSource>(
         limiter: Mutex::new(limiter),
         settings: plan.engine,
     });
-    let run = Run {
+    let mut run = Run {
         dispatcher: Dispatcher {
             frontier: Frontier::new(plan.limits.host_concurrency),
             context,
@@ -201,7 +208,12 @@ pub async fn run<E: Egress, S: JobSource>(
         on_no_proxy,
         phase: Phase::Running,
         input_error: None,
+        beat: None,
     };
+    if let Some(Keeping { memory, saves }) = plan.keeping {
+        recall(&mut run.dispatcher, &memory, began);
+        run.beat = Some(Beat::new(saves, began));
+    }
     run.go().await
 }
 
@@ -241,6 +253,7 @@ struct Run<E, S> {
     on_no_proxy: OnNoProxy,
     phase: Phase,
     input_error: Option<Error>,
+    beat: Option<Beat>,
 }
 
 impl<E: Egress, S: JobSource> Run<E, S> {
@@ -256,6 +269,9 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 exhausted_check = at + EXHAUSTED_EVERY;
                 self.dispatcher.sweep_hosts(at);
                 self.dispatcher.unblock_some();
+                if let Some(beat) = &mut self.beat {
+                    beat.save(&mut self.dispatcher, at);
+                }
             }
             let held = if self.phase == Phase::Running {
                 let held = self.dispatcher.pump(at);
@@ -400,6 +416,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 }
             }
             Control::Stop(reason) => self.phase = Phase::Ended(reason),
+            Control::Recall(memory) => recall(&mut self.dispatcher, &memory, at),
             Control::Replace(list) => {
                 let change = self
                     .dispatcher
@@ -507,6 +524,9 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             self.dispatcher.landed(landed, now());
         }
         while self.dispatcher.probes.join_next().await.is_some() {}
+        if let Some(beat) = self.beat.take() {
+            beat.end(&mut self.dispatcher, now()).await;
+        }
         while let Some(done) = self.dispatcher.outbox.pop_front() {
             if self.dispatcher.out.send(done).await.is_err() {
                 break;

@@ -106,7 +106,7 @@ async fn exchange(
         headers: &headers,
         body: &body,
         via: route.via,
-        resumed_from: route.resumed_from,
+        resumed: route.resumed,
     };
     let answer = respond(world, &asked, route.lags).await?;
     if !answer.wait.is_zero() {

@@ -206,7 +206,7 @@ async fn origin(
         via,
         host: name.as_str().into(),
         https: false,
-        resumed_from: None,
+        resumed: None,
         lags: false,
     };
     let config = world.authority.origin(&name, Show::Trusted)?;

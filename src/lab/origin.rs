@@ -66,7 +66,7 @@ pub(super) struct Request<'a> {
     pub(super) headers: &'a [(Cow<'a, str>, Cow<'a, str>)],
     pub(super) body: &'a [u8],
     pub(super) via: Via,
-    pub(super) resumed_from: Option<Option<u32>>,
+    pub(super) resumed: Option<Made>,
 }
 
 impl Request<'_> {
@@ -88,6 +88,39 @@ pub(super) struct Via {
     pub(super) exit: IpAddr,
     /// The proxy's own `ban-after`.
     pub(super) ban_after: Option<(u32, u64)>,
+}
+
+/// Where a TLS session that is resumed was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Made {
+    /// Through which proxy; `None` is a direct connection.
+    pub(super) proxy: Option<u32>,
+    /// From which address, as the site saw it.
+    pub(super) exit: IpAddr,
+}
+
+impl Made {
+    pub(super) fn by(via: &Via) -> Self {
+        Made {
+            proxy: via.proxy,
+            exit: via.exit,
+        }
+    }
+
+    /// As it is carried in session tickets.
+    pub(super) fn to_mark(self) -> Vec<u8> {
+        let proxy = self.proxy.map(|number| number.to_string());
+        format!("{} {}", proxy.unwrap_or_default(), self.exit).into_bytes()
+    }
+
+    /// Reads what [`Made::to_mark`] wrote.
+    pub(super) fn of_mark(mark: &[u8]) -> Option<Self> {
+        let (proxy, exit) = std::str::from_utf8(mark).ok()?.split_once(' ')?;
+        Some(Made {
+            proxy: proxy.parse().ok(),
+            exit: exit.parse().ok()?,
+        })
+    }
 }
 
 /// Why a proxy cannot connect to a host.
@@ -320,7 +353,7 @@ fn hit(request: &Request<'_>) -> Hit {
             .map(header)
             .collect(),
         body_bytes: request.body.len() as u64,
-        resumed_from: request.resumed_from,
+        resumed_from: request.resumed.map(|made| made.proxy),
     }
 }
 

@@ -258,7 +258,7 @@ async fn forward(
                 headers: &headers,
                 body: &body,
                 via: world.via(number),
-                resumed_from: None,
+                resumed: None,
             };
             let site = world.origin.host(&host);
             let answer = world.origin.answer(&site, &request).await?;

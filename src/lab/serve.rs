@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::{self, After, Asked};
-use super::origin::{Request, Via};
+use super::origin::{Made, Request, Via};
 use super::pages;
 use super::stream::{self, Stream};
 use super::wire::{Head, Wire, split_authority};
@@ -21,7 +21,7 @@ pub(super) struct Route {
     /// The name the client connected to, for requests without one.
     pub(super) host: Arc<str>,
     pub(super) https: bool,
-    pub(super) resumed_from: Option<Option<u32>>,
+    pub(super) resumed: Option<Made>,
     /// Inside a tunnel to a site, where only the site can imitate the lag of the proxy.
     pub(super) lags: bool,
 }
@@ -56,14 +56,16 @@ pub(super) async fn tls(
     mut route: Route,
     config: Arc<ServerConfig>,
 ) -> io::Result<()> {
-    let mark = resumption_mark(route.via.proxy);
+    let mark = Made::by(&route.via).to_mark();
     let accept = TlsAcceptor::from(config);
     let stream = accept
         .accept_with(stream, |connection| connection.set_resumption_data(&mark))
         .await?;
     let connection = stream.get_ref().1;
     route.https = true;
-    route.resumed_from = connection.received_resumption_data().map(read_mark);
+    route.resumed = connection
+        .received_resumption_data()
+        .and_then(Made::of_mark);
     let http2 = connection.alpn_protocol() == Some(b"h2");
     let stream: Stream = Box::new(stream);
     if http2 {
@@ -71,15 +73,6 @@ pub(super) async fn tls(
     } else {
         http1(world, Wire::new(stream), route).await
     }
-}
-
-/// Carried in session tickets: the proxy a session was made through.
-fn resumption_mark(proxy: Option<u32>) -> Vec<u8> {
-    proxy.map_or_else(|| vec![0], |number| number.to_be_bytes().to_vec())
-}
-
-fn read_mark(mark: &[u8]) -> Option<u32> {
-    mark.try_into().ok().map(u32::from_be_bytes)
 }
 
 async fn http1(world: &Arc<World>, mut wire: Wire, route: Route) -> io::Result<()> {
@@ -116,7 +109,7 @@ async fn http1(world: &Arc<World>, mut wire: Wire, route: Route) -> io::Result<(
             headers: &headers,
             body: &body,
             via: route.via,
-            resumed_from: route.resumed_from,
+            resumed: route.resumed,
         };
         let answer = respond(world, &request, route.lags).await?;
         let asked = Asked {

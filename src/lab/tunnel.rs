@@ -118,7 +118,7 @@ pub(super) async fn carry(
                 via: world.via(number),
                 host: host.into(),
                 https: false,
-                resumed_from: None,
+                resumed: None,
                 lags: true,
             };
             let config = world.authority.origin(host, show)?;

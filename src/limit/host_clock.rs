@@ -38,6 +38,17 @@ impl HostClock {
         self.blocked_until.filter(|until| *until > now)
     }
 
+    /// Takes over what an earlier run was told: to wait until then, so many times in a row.
+    pub fn recall(&mut self, until: Instant, level: u32, now: Instant) {
+        self.blocked_until = Some(until.min(now + LONGEST_ASKED));
+        self.level = level;
+    }
+
+    /// Times in a row the host has asked everybody to wait.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+
     /// A request through `proxy`, sent at `sent`, was told to slow down, or was told that nothing is left (RateLimit headers). `live` is the number of proxies that could be
     /// witnesses: in a small pool all of them agreeing is enough. Returns true when the clock moved.
     pub fn refused(

@@ -305,6 +305,26 @@ impl Limiter {
             .refused(proxy, asked, sent, now, live)
     }
 
+    /// See [`HostClock::recall`].
+    pub fn recall_clock(&mut self, host: u32, until: Instant, level: u32, now: Instant) {
+        let clock = &mut self.hosts.entry(host).or_default().clock;
+        clock.recall(until, level, now);
+    }
+
+    /// Hosts that have to be left alone, for how long, and how many times in a row they have asked for it.
+    pub fn clocks(&self, now: Instant) -> impl Iterator<Item = (&HostKey, Duration, u32)> {
+        self.numbers.iter().filter_map(move |(key, number)| {
+            let clock = &self.hosts.get(number)?.clock;
+            let until = clock.blocked_until(now)?;
+            Some((key, until.saturating_duration_since(now), clock.level()))
+        })
+    }
+
+    /// The hosts that have a number.
+    pub fn numbers(&self) -> impl Iterator<Item = (&HostKey, u32)> {
+        self.numbers.iter().map(|(key, number)| (key, *number))
+    }
+
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.
     pub fn served(&mut self, host: u32, now: Instant) {
         if let Some(host) = self.hosts.get_mut(&host) {

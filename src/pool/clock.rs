@@ -42,6 +42,11 @@ pub(super) fn seconds(from: Micros, to: Micros) -> f32 {
     to.saturating_sub(from) as f32 / SECOND as f32
 }
 
+/// Time from one moment to a later one; zero when the order is reversed.
+pub(super) fn between(from: Micros, to: Micros) -> Duration {
+    Duration::from_micros(to.saturating_sub(from))
+}
+
 /// What is left of a quantity after `age` seconds when half of it is left after `half_life` seconds.
 pub(super) fn remains(age: f32, half_life: f32) -> f32 {
     let halvings = age / half_life;

@@ -5,7 +5,10 @@
 //! measured by the weight of the present ([`Present`]): the same quotients, and a look is a few multiplications. Once an hour
 //! all weights are brought down together ([`Scale::advance`], [`Evidence::rebase`]), so that they stay within what a float holds.
 
-use super::clock::{Micros, SECOND, seconds};
+use std::time::Duration;
+
+use super::clock::{Micros, SECOND, remains, seconds};
+use super::memory::Health;
 
 /// Seconds until evidence has lost half its weight. Anything from 60 to 1200 s selects equally well.
 const EVIDENCE_HALF_LIFE: f32 = 300.0;
@@ -132,6 +135,43 @@ impl Prior {
 }
 
 impl Evidence {
+    /// What another run has learned, faded already.
+    pub(super) fn recalled(health: &Health, present: Present) -> Self {
+        let measured = health.served_ago.map_or(0.0, |ago| {
+            remains(ago.as_secs_f32(), LATENCY_HALF_LIFE) * present.latency
+        });
+        Evidence {
+            successes: health.successes * present.evidence,
+            failures: health.failures * present.evidence,
+            latency: health.latency,
+            measured,
+        }
+    }
+
+    /// Writes down what another run can use.
+    pub(super) fn note(&self, present: Present, health: &mut Health) {
+        health.successes = self.successes / present.evidence;
+        health.failures = self.failures / present.evidence;
+        health.latency = self.latency;
+        // Its weight says when it was measured, unless that is so long ago that nothing is left of it.
+        health.served_ago = (self.measured > 0.0).then(|| {
+            let halvings = (present.latency.log2() - self.measured.log2()).max(0.0);
+            Duration::from_secs_f32(halvings * LATENCY_HALF_LIFE)
+        });
+    }
+
+    /// The same numbers as long as nothing happens, whatever the time.
+    pub(super) fn mark(&self) -> [u32; 3] {
+        [self.successes, self.failures, self.latency].map(f32::to_bits)
+    }
+
+    /// A percentage of which one can be rather sure, of a chance of success: one standard deviation below it, the prior
+    /// counted as three requests.
+    pub(super) fn caution(&self, chance: f32, present: Present) -> f32 {
+        let doubt = (chance * (1.0 - chance) / (self.requests(present) + 3.0)).sqrt();
+        100.0 * (chance - doubt).max(0.0)
+    }
+
     /// A valid answer after `took` seconds.
     pub(super) fn credit(&mut self, took: f32, present: Present) {
         self.successes += present.evidence;

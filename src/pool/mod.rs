@@ -13,6 +13,7 @@
 //! - [`Pool::lease`] / [`Pool::settle`]: borrow a proxy for one attempt, report who was to blame (`lease`, `settle`).
 //! - [`Pool::next_probe`] / [`Pool::settle_probe`]: the probe lane (`probe`).
 //! - [`Pool::replace`]: another list, health kept (`replace`).
+//! - [`Pool::recall`] / [`Pool::snapshot`]: begin with what earlier runs have learned, leave it to later ones (`recall`).
 //! - [`Pool::counts`], [`Pool::score`], [`Pool::is_exhausted`]: what people and the engine ask (`counts`).
 //!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
@@ -32,10 +33,12 @@ mod filter;
 mod hash;
 mod host;
 mod lease;
+mod memory;
 mod pair;
 mod probe;
 mod random;
 mod rank;
+mod recall;
 mod recent;
 mod replace;
 mod roster;
@@ -51,10 +54,11 @@ mod tests;
 
 pub use counts::Counts;
 pub use lease::{Ask, Avoid, HostIdx, Lease, ProxyIdx, Refusal, RefusalReason, Settlement};
+pub use memory::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -151,6 +155,10 @@ pub struct Pool {
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
     groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
     lane: Lane,
+    /// Members that an earlier run has found good, best first, until they are looked at.
+    known: VecDeque<u32>,
+    /// [`slot::Slot::mark`] of each slot at the last snapshot.
+    noted: Vec<u64>,
     connect_timeout: ConnectTimeout,
     latencies: Recent,
     jitter: Random,
@@ -201,6 +209,8 @@ impl Pool {
             refused_groups: HashSet::default(),
             groups: None,
             lane: Lane::default(),
+            known: VecDeque::new(),
+            noted: Vec::new(),
             connect_timeout: ConnectTimeout::new(settings.connect_timeout),
             latencies: Recent::default(),
             jitter: Random::new(rng.random()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::clock::{Micros, SECOND, micros};
 use super::hash::Mixing;
+use super::memory::Rest;
 use super::random::Random;
 
 /// First cooldown when the target does not say how long.
@@ -51,7 +52,12 @@ pub(super) struct Standings {
     ends: BinaryHeap<Reverse<(Micros, u64)>>,
     forgets: BinaryHeap<Reverse<(Micros, u64)>>,
     cooling: u32,
+    /// Pairs whose standing has changed, with their generation; `None` when nobody wants to know.
+    touched: Option<HashMap<u64, u32, Mixing>>,
 }
+
+/// Level, end of the cooldown, and when it is forgotten.
+pub(super) type News = (u8, Micros, Micros);
 
 /// The pair's name; the generation keeps a new tenant of the slot from inheriting.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +113,7 @@ impl Standings {
             .known(key)
             .is_some_and(|standing| standing.until <= now)
         {
+            self.touch(key);
             self.remove(key.packed());
         }
     }
@@ -218,7 +225,47 @@ impl Standings {
             .filter(|standing| standing.generation == key.generation)
     }
 
+    /// From now on changes are noted.
+    pub(super) fn take_notes(&mut self) {
+        self.touched.get_or_insert_default();
+    }
+
+    /// What has changed since the last call; `None` for a pair in good standing again.
+    pub(super) fn news(&mut self) -> Vec<(PairKey, Option<News>)> {
+        let touched = self.touched.as_mut().map(std::mem::take);
+        let named = |(packed, generation)| {
+            let key = PairKey {
+                slot: (packed >> 32) as u32,
+                generation,
+                host: packed as u32,
+            };
+            let news = |standing: &Standing| (standing.level, standing.until, standing.forget);
+            (key, self.known(key).map(news))
+        };
+        touched.into_iter().flatten().map(named).collect()
+    }
+
+    /// Takes over the standing that an earlier run has left.
+    pub(super) fn recall(&mut self, key: PairKey, rest: Rest, now: Micros) {
+        if self.known(key).is_none() {
+            let until = now + micros(rest.ends_in).min(LONGEST);
+            let forget = now + micros(rest.forgotten_in).min(LONGEST + MEMORY);
+            self.insert(key, rest.level, until, forget.max(until), now);
+        }
+    }
+
+    fn touch(&mut self, key: PairKey) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(key.packed(), key.generation);
+        }
+    }
+
     fn put(&mut self, key: PairKey, level: u8, until: Micros, now: Micros) {
+        self.touch(key);
+        self.insert(key, level, until, until + MEMORY, now);
+    }
+
+    fn insert(&mut self, key: PairKey, level: u8, until: Micros, forget: Micros, now: Micros) {
         let packed = key.packed();
         let trial = self.known(key).is_some_and(|standing| standing.trial);
         self.remove(packed);
@@ -231,7 +278,6 @@ impl Standings {
         }
         let cooling = until > now;
         self.cooling += u32::from(cooling);
-        let forget = until + MEMORY;
         self.pairs.insert(
             packed,
             Standing {

@@ -40,7 +40,7 @@ const LOCAL_PAUSE_MOST: Micros = 5 * SECOND;
 /// A proxy whose probe met a fault of this machine is looked at again after this.
 const LOCAL_RETRY: Micros = SECOND;
 /// Unknown members looked at for one that may be probed now.
-const UNKNOWN_LOOKS: usize = 32;
+pub(super) const UNKNOWN_LOOKS: usize = 32;
 /// Members of a wanted filter looked at in one go.
 const WANTED_LOOKS: usize = 64;
 
@@ -186,6 +186,9 @@ impl Pool {
         }
         let explores_all = self.settings.strategy != Strategy::Best;
         if demand.probing < share || explores_all {
+            if let Some(at) = self.next_known() {
+                return Some(self.begin_probe(at));
+            }
             let unknown = self.roster.shelf(Shelf::Unknown);
             if !unknown.is_empty() {
                 let any = || &unknown[rng.random_range(0..unknown.len())];
@@ -201,7 +204,10 @@ impl Pool {
         }
         if starved && (failed || demand.idle > 0) {
             let (checked, at) = self.timers.least_recently_checked(&self.roster)?;
-            if checked + RECHECK <= t {
+            // Whom an earlier run has found bad is as good as a stranger when there is nobody else.
+            let tally = &self.roster.tally;
+            let nobody_else = tally.ready + tally.unknown == 0;
+            if checked + RECHECK <= t || nobody_else && self.roster.slot(at).probes == 0 {
                 return Some(self.begin_probe(at));
             }
             self.lane.recheck_at = Some(checked + RECHECK);
@@ -310,9 +316,12 @@ impl Pool {
                 if self.roster.slot(at).state == State::Retired {
                     return;
                 }
-                let alive = self.roster.slot(at).alive;
+                let slot = self.roster.slot(at);
+                let never_there = !slot.alive && !slot.has_served();
                 match charge {
-                    Charge::Unreachable if !alive => self.quarantine(at, BASE_NEVER_ALIVE, now),
+                    Charge::Unreachable if never_there => {
+                        self.quarantine(at, BASE_NEVER_ALIVE, now)
+                    }
                     Charge::Unreachable | Charge::Broken | Charge::Auth if proven => {
                         self.quarantine(at, BASE_PROVEN, now);
                     }
@@ -347,7 +356,7 @@ impl Pool {
         let slot = self.roster.slot_mut(at);
         slot.probing = true;
         self.accounts.begin(slot.account);
-        let stage = if slot.probes == 0 {
+        let stage = if slot.probes == 0 && !slot.has_served() {
             Stage::FirstTry
         } else {
             Stage::Later

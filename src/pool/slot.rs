@@ -1,11 +1,14 @@
 //! One proxy of the pool: its state, what is known of it, and the numbers that follow.
 
+use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::candidate::{Candidate, Place};
 use super::clock::Micros;
 use super::evidence::{Evidence, Present, Prior};
+use super::hash::Mixer;
+use super::memory::Health;
 use super::roster::Shelf;
 use crate::proxy::Proxy;
 
@@ -119,6 +122,10 @@ pub(super) struct Slot {
     pub(super) tampered: u16,
     /// Probes that said something, saturating.
     pub(super) probes: u8,
+    /// 0 for one that no earlier run tells of; else one more than the runs in a row that did not reach it, saturating.
+    past: u8,
+    /// Valid answers in earlier runs.
+    pub(super) earlier: u32,
     /// [`Proxy::subnet`], computed at the first retry that asks; 0 before. Atomic only so that a shared borrow can fill it.
     subnet: AtomicU64,
     /// End of the quarantine.
@@ -152,6 +159,8 @@ impl Slot {
             streak: 0,
             level: 0,
             probes: 0,
+            past: 0,
+            earlier: 0,
             state: State::Vacant,
             filed: Filed::NOWHERE,
             lacks: Lacks::default(),
@@ -197,7 +206,7 @@ impl Slot {
 
     /// Chance that the next request succeeds, above 0 and below 1.
     pub(super) fn chance(&self, present: Present) -> f32 {
-        self.evidence.chance(Prior::new(self.is_proven(), present))
+        self.evidence.chance(Prior::new(self.has_served(), present))
     }
 
     /// As what the roster has to file it.
@@ -210,7 +219,8 @@ impl Slot {
             shelf: match self.state {
                 State::Unknown if !self.probing => Some(Shelf::Unknown),
                 State::Ready if self.in_flight >= cap => None,
-                State::Ready if self.used == 0 => Some(Shelf::Fresh),
+                // The first use of one that an earlier run has used explores nothing.
+                State::Ready if self.used == 0 && !self.is_recalled() => Some(Shelf::Fresh),
                 State::Ready => Some(Shelf::Free),
                 _ => None,
             },
@@ -229,7 +239,7 @@ impl Slot {
             load: 1.0 + self.in_flight as f32 / user_cap as f32,
             place: match self.filed.shelf {
                 Some(Shelf::Free) if self.doubts > 0 => Place::Doubted,
-                Some(Shelf::Free) if self.filed.proven => Place::Proven,
+                Some(Shelf::Free) if self.has_served() => Place::Proven,
                 Some(Shelf::Free) => Place::Unproven,
                 Some(Shelf::Fresh) => Place::Fresh,
                 Some(Shelf::Unknown) | None => Place::Full,
@@ -248,14 +258,81 @@ impl Slot {
             State::Quarantined if !self.on_doubt => 0.25,
             State::Unknown | State::Ready | State::Quarantined => 1.0,
         };
-        let chance = self.chance(present);
-        // One standard deviation below, the prior counted as three requests.
-        let doubt = (chance * (1.0 - chance) / (self.evidence.requests(present) + 3.0)).sqrt();
+        let cautious = self.evidence.caution(self.chance(present), present);
         let latency = self
             .evidence
             .expected_latency(median, 1.0 / present.latency);
-        let speed = (SCORE_LATENCY / latency).sqrt().min(1.0);
-        Some((100.0 * weight * (chance - doubt).max(0.0) * speed).round() as u8)
+        Some((weight * cautious * speed(latency)).round() as u8)
+    }
+
+    /// Takes over what an earlier run has learned.
+    pub(super) fn recall(&mut self, health: &Health, present: Present) {
+        self.evidence = Evidence::recalled(health, present);
+        self.earlier = health.ok;
+        self.past = health.unreached.saturating_add(1);
+        self.tampered = health.tampered;
+        self.lacks = Lacks {
+            tunnel: health.no_tunnel,
+            forward: health.no_forward,
+        };
+        if health.capacity >= 1.0 {
+            self.capacity = health.capacity;
+            self.base = health.base;
+        }
+    }
+
+    /// What a later run can use. `None` when this one has learned nothing of it.
+    pub(super) fn health(&self, present: Present) -> Option<Health> {
+        if !self.is_member() || self.direct || (self.probes == 0 && self.used == 0) {
+            return None;
+        }
+        let ok = self.earlier.saturating_add(self.ok);
+        let unreached = self.past.saturating_sub(1);
+        let mut health = Health {
+            base: self.base,
+            capacity: self.capacity,
+            ok,
+            tampered: self.tampered,
+            level: self.level,
+            unreached: if self.alive {
+                0
+            } else {
+                unreached.saturating_add(1)
+            },
+            condemned: self.is_condemned(),
+            no_tunnel: self.lacks.tunnel,
+            no_forward: self.lacks.forward,
+            ..Health::default()
+        };
+        self.evidence.note(present, &mut health);
+        Some(health)
+    }
+
+    /// A number that is another one whenever something has happened to it.
+    pub(super) fn mark(&self) -> u64 {
+        let [successes, failures, latency] = self.evidence.mark();
+        let mut mark = Mixer::default();
+        for word in [self.used, self.checked, self.until] {
+            mark.write_u64(word);
+        }
+        for word in [successes, failures, latency, self.ok, self.generation] {
+            mark.write_u32(word);
+        }
+        let rest = [self.state as u8, self.level, u8::from(self.alive)];
+        let lacks = [u8::from(self.lacks.tunnel), u8::from(self.lacks.forward)];
+        mark.write(&rest);
+        mark.write(&lacks);
+        mark.finish()
+    }
+
+    /// True when an earlier run has told something of it.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.past > 0
+    }
+
+    /// True when it has served, now or in an earlier run. Says less than [`Slot::is_proven`]: it may be gone since.
+    pub(super) fn has_served(&self) -> bool {
+        self.ok > 0 || self.earlier > 0
     }
 
     /// A valid answer after `took` seconds.
@@ -296,8 +373,14 @@ impl Slot {
     /// True when it has altered so many answers that it is not to be used again.
     pub(super) fn is_condemned(&self) -> bool {
         let tampered = u32::from(self.tampered);
-        tampered >= 2 && tampered.saturating_mul(5) >= tampered.saturating_add(self.ok)
+        let ok = self.ok.saturating_add(self.earlier);
+        tampered >= 2 && tampered.saturating_mul(5) >= tampered.saturating_add(ok)
     }
+}
+
+/// What is left of a score when an answer takes `latency` seconds: all up to two, half at eight.
+pub(super) fn speed(latency: f32) -> f32 {
+    (SCORE_LATENCY / latency).sqrt().min(1.0)
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ fn no_output_holds_a_secret_whatever_the_proxies_do() {
                 "bodies",
                 "--stats",
                 "stats.json",
+                "--state",
+                "state.db",
             ])
             .args([
                 "-o",

@@ -12,14 +12,14 @@ use crate::running::{Running, until};
 use crate::{proxywheel, shown};
 
 /// A judge that listens.
-struct Judge {
+pub(crate) struct Judge {
     running: Running,
-    address: String,
+    pub(crate) address: String,
     key: PublicKey,
 }
 
 impl Judge {
-    fn start(directory: &Path, words: &str) -> Self {
+    pub(crate) fn start(directory: &Path, words: &str) -> Self {
         let mut command = proxywheel();
         command.current_dir(directory).arg("judge");
         let mut running = Running::start(command.args(words.split_whitespace()));

@@ -18,6 +18,7 @@ mod help;
 mod interrupt;
 mod interrupt_output;
 mod judge;
+mod leak;
 mod mmdb;
 mod readme;
 mod reload;
@@ -25,6 +26,7 @@ mod reload_remote;
 mod resume;
 mod running;
 mod settings;
+mod state;
 mod stdin;
 
 use std::process::{Command, Output};

@@ -218,10 +218,12 @@ async fn a_judge_that_dies_in_the_middle_takes_no_proxy_with_it() {
 
 #[tokio::test]
 async fn the_protocol_a_port_really_speaks_is_found() {
+    let closed = ProxySpec::new(Scheme::Socks5).credentials("me", "secret");
     let lab = lab(Lab::builder()
         .proxy(ProxySpec::new(Scheme::Socks5))
         .proxy(ProxySpec::new(Scheme::Https))
-        .proxy(ProxySpec::new(Scheme::Http)))
+        .proxy(ProxySpec::new(Scheme::Http))
+        .proxy(closed))
     .await;
     let listed = |number: u32, scheme| {
         let proxy = lab.proxy(number);
@@ -231,17 +233,39 @@ async fn the_protocol_a_port_really_speaks_is_found() {
         listed(0, Scheme::Http),
         listed(1, Scheme::Http),
         listed(2, Scheme::Socks4),
+        listed(3, Scheme::Http),
     ];
     let (reports, _) = check(&lab, wrong.clone(), |settings| settings.detect = true).await;
     let found: Vec<_> = reports
         .values()
         .map(|report| report.protocols.clone())
         .collect();
-    assert_eq!(found, [[Scheme::Socks5], [Scheme::Https], [Scheme::Http]]);
+    let expected = [Scheme::Socks5, Scheme::Https, Scheme::Http, Scheme::Socks5];
+    assert_eq!(found, expected.map(|scheme| [scheme]));
+    let closed = &reports[&3];
+    assert_eq!(closed.verdict, Verdict::Auth);
+    assert_eq!((closed.forwards, closed.tunnels), (None, None));
     let (reports, _) = check(&lab, wrong, |_| {}).await;
     assert!(
         reports
             .values()
             .all(|report| report.verdict == Verdict::Dead)
     );
+}
+
+#[tokio::test]
+async fn socks4a_is_claimed_only_where_a_name_was_resolved() {
+    let lab = lab(Lab::builder().proxy(ProxySpec::new(Scheme::Socks4a))).await;
+    let proxy = lab.proxy(0);
+    let listed = vec![Proxy::new(Scheme::Http, proxy.host(), proxy.port(), None)];
+    let (reports, _) = check(&lab, listed.clone(), |settings| settings.detect = true).await;
+    assert_eq!(reports[&0].protocols, [Scheme::Socks4]);
+    let by_name = |settings: &mut Settings| {
+        settings.detect = true;
+        // The name exists only beyond proxies, so nobody can ask there directly.
+        settings.control = false;
+        settings.judges = vec!["http://judge.test/judge".parse().unwrap()];
+    };
+    let (reports, _) = check(&lab, listed, by_name).await;
+    assert_eq!(reports[&0].protocols, [Scheme::Socks4a], "{reports:?}");
 }

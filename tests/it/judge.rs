@@ -134,6 +134,74 @@ async fn headers_come_back_in_order_and_spelling_and_the_key_it_tells_verifies_t
 }
 
 #[tokio::test]
+async fn a_cookie_tells_which_request_it_was_set_for() {
+    let judge = judge(JudgeLimits::default());
+    let mut stream = dial(&judge).await;
+    let key = judge.public_key();
+    let answer = ask(&mut stream, "j.test", "/cookie?nonce=5f")
+        .await
+        .unwrap();
+    let cookie = answer.header("set-cookie").unwrap();
+    let (name, _) = cookie.split_once('=').unwrap();
+    assert_eq!(echo::nonce_of_cookie(name), Some("5f"), "{cookie}");
+    let echo = Echo::read(&answer.body, Some(&key)).unwrap();
+    assert_eq!(echo.nonce.as_deref(), Some("5f"));
+    let plain = ask(&mut stream, "j.test", "/cookie").await.unwrap();
+    assert!(plain.header("set-cookie").is_none());
+}
+
+#[tokio::test]
+async fn it_redirects_to_pages_of_its_own_host_and_nowhere_else() {
+    let judge = judge(JudgeLimits::default());
+    let mut stream = dial(&judge).await;
+    for to in [
+        "https://j.test:8443/echo?nonce=5",
+        "http://J.test/judge/cookie",
+    ] {
+        let asked = format!("/redirect?to={to}");
+        let answer = ask(&mut stream, "j.test", &asked).await.unwrap();
+        assert_eq!(answer.status(), 302, "{to}");
+        let location = answer.header("location").unwrap();
+        assert!(location.eq_ignore_ascii_case(to), "{location}");
+    }
+    for to in [
+        "https://evil.test/echo",
+        "https://j.test@evil.test/echo",
+        "https://user@j.test/echo",
+        "//j.test/echo",
+        "ftp://j.test/echo",
+        "https://j.test/",
+        "/echo",
+        "",
+    ] {
+        let asked = format!("/redirect?to={to}");
+        let answer = ask(&mut stream, "j.test", &asked).await.unwrap();
+        assert_eq!(answer.status(), 400, "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_tls_session_is_told_with_the_address_that_made_it() {
+    let certificate = certificate();
+    let settings = JudgeSettings {
+        listen_tls: vec!["127.0.0.1:0".parse().unwrap()],
+        tls: Some(certificate.read()),
+        ..JudgeSettings::default()
+    };
+    let judge = JudgeServer::start(Key::generate().unwrap(), settings).unwrap();
+    let mut seen = Vec::new();
+    for ip in [[127, 0, 0, 8], [127, 0, 0, 9]] {
+        let tcp = dial_from(&judge, ip).await;
+        let mut stream = tls(certificate.client.clone(), tcp, "127.0.0.1")
+            .await
+            .unwrap();
+        let answer = ask(&mut stream, "j.test", "/echo").await.unwrap();
+        seen.push(Echo::read(&answer.body, None).unwrap().resumed_from);
+    }
+    assert_eq!(seen, [None, Some(IpAddr::from([127, 0, 0, 8]))]);
+}
+
+#[tokio::test]
 async fn https_is_served_by_http1_with_the_certificate_of_the_moment() {
     let (first, second) = (certificate(), certificate());
     let settings = JudgeSettings {

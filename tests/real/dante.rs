@@ -12,21 +12,27 @@ const DANTED: Program = Program {
     package: "dante-server",
 };
 
-struct Dante {
-    server: Server,
+/// A running dante.
+pub(crate) struct Dante {
+    pub(crate) server: Server,
 }
 
 impl Dante {
     fn open(origin: &Origin) -> Self {
-        Self::start(origin, "none")
+        Self::start(origin.refused_ports(), "none")
     }
 
     fn with_password(origin: &Origin) -> Self {
-        Self::start(origin, "username")
+        Self::start(origin.refused_ports(), "username")
     }
 
-    fn start(origin: &Origin, method: &str) -> Self {
-        let [refused, refused_tls] = origin.refused_ports();
+    /// One that serves anybody (`none`), or [`USER`] (`username`), but never at the port `refused`.
+    pub(crate) fn refusing(refused: u16, method: &str) -> Self {
+        Self::start([refused; 2], method)
+    }
+
+    fn start(refused: [u16; 2], method: &str) -> Self {
+        let [refused, refused_tls] = refused;
         let server = Server::start(&DANTED, 1, |site| {
             let values = [
                 ("PORT", site.port(0).to_string()),

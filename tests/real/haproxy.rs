@@ -2,7 +2,7 @@
 //! rules refuse (403) or when nothing is behind it (503).
 
 use crate::nginx::Origin;
-use crate::rig::{ClosedPort, Launch, PASSWORD, Program, Server, USER};
+use crate::rig::{ClosedPort, Launch, NONE_REFUSED, PASSWORD, Program, Server, USER};
 use crate::scenario::{self, Line};
 use crate::tinyproxy::Tinyproxy;
 use crate::tls::Authority;
@@ -16,7 +16,7 @@ const HAPROXY: Program = Program {
 const PLAIN_REFUSALS: [&str; 3] = ["proxy_error", "banned", "http_error"];
 
 /// A running haproxy and the proxy behind it.
-struct Haproxy {
+pub(crate) struct Haproxy {
     server: Server,
     authority: Authority,
     _behind: Tinyproxy,
@@ -25,17 +25,28 @@ struct Haproxy {
 
 impl Haproxy {
     fn before(origin: &Origin, behind: Tinyproxy) -> Self {
+        Self::start(origin.refused_ports(), behind)
+    }
+
+    /// One in front of this proxy that refuses nothing.
+    pub(crate) fn open(behind: Tinyproxy) -> Self {
+        Self::start(NONE_REFUSED, behind)
+    }
+
+    fn start(refused: [u16; 2], behind: Tinyproxy) -> Self {
         let authority = Authority::new("proxies of the rig");
         let identity = authority.issue(&["localhost", "127.0.0.1"]);
         let dead = ClosedPort::new();
-        let [refused, refused_tls] = origin.refused_ports();
-        let server = Server::start(&HAPROXY, 4, |site| {
+        let [refused, refused_tls] = refused;
+        let server = Server::start(&HAPROXY, 6, |site| {
             site.write("both.pem", identity.certificate.clone() + &identity.key);
             let values = [
                 ("TLS", site.port(0)),
                 ("TLS_DEAD", site.port(1)),
                 ("HOP", site.port(2)),
                 ("HOP_DEAD", site.port(3)),
+                ("HOP_NAMED", site.port(4)),
+                ("FORWARD", site.port(5)),
                 ("BEHIND", behind.server.port(0)),
                 ("DEAD", dead.port()),
                 ("REFUSED", refused),
@@ -64,6 +75,36 @@ impl Haproxy {
     fn tls_dead(&self) -> Line {
         let port = self.server.port(1);
         Line::new(format!("https://localhost:{port}")).trusting(&self.authority.pem())
+    }
+
+    /// Where it is a proxy over TLS.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.server.port(0)
+    }
+
+    /// The authority of its certificate.
+    pub(crate) fn authority_pem(&self) -> String {
+        self.authority.pem()
+    }
+
+    /// Where it is an HTTP hop.
+    pub(crate) fn hop_port(&self) -> u16 {
+        self.server.port(2)
+    }
+
+    /// Where it is a hop with nothing behind.
+    pub(crate) fn hop_dead_port(&self) -> u16 {
+        self.server.port(3)
+    }
+
+    /// Where it is a hop that names its client.
+    pub(crate) fn hop_named_port(&self) -> u16 {
+        self.server.port(4)
+    }
+
+    /// Where it forwards plain requests by itself.
+    pub(crate) fn forward_port(&self) -> u16 {
+        self.server.port(5)
     }
 
     fn hop(&self) -> Line {

@@ -9,20 +9,25 @@ const PRIVOXY: Program = Program {
     package: "privoxy",
 };
 
-struct Privoxy {
-    server: Server,
+/// A running privoxy.
+pub(crate) struct Privoxy {
+    pub(crate) server: Server,
 }
 
 impl Privoxy {
     fn start(origin: &Origin) -> Self {
         let [refused, refused_tls] = origin.refused_ports();
+        Self::with_actions(&format!(
+            "{{+block{{refused by the rig}}}}\n:{refused}/\n:{refused_tls}/\n"
+        ))
+    }
+
+    /// One with these actions.
+    pub(crate) fn with_actions(actions: &str) -> Self {
         let server = Server::start(&PRIVOXY, 1, |site| {
             let values = [("PORT", site.port(0).to_string())];
             site.write_config("privoxy.conf", include_str!("conf/privoxy.conf"), &values);
-            site.write(
-                "refused.action",
-                format!("{{+block{{refused by the rig}}}}\n:{refused}/\n:{refused_tls}/\n"),
-            );
+            site.write("rig.action", actions);
             let config = site.dir().join("privoxy.conf").display().to_string();
             Launch {
                 args: vec!["--no-daemon".to_owned(), config],

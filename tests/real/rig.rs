@@ -33,6 +33,9 @@ pub(crate) const PASSWORD: &str = "s3cret-canary";
 /// [`PASSWORD`] as `crypt(3)` stores it.
 pub(crate) const PASSWORD_HASH: &str = "$6$proxywheelrig$SW6Y/4AvzQmoIqMogmW/dM9GqsM1IE3u9QKAeM4.xnLhmvGXvJJGo50WEcBmJot2o1wa/wkNK0srSe/006HpF0";
 
+/// The ports a proxy refuses where nobody goes to the origin.
+pub(crate) const NONE_REFUSED: [u16; 2] = [1, 2];
+
 /// Starts of one program: another process may take a free port between our looking and the program's binding.
 const START_ATTEMPTS: u32 = 5;
 

@@ -2,7 +2,9 @@
 //! `X-Squid-Error`.
 
 use crate::nginx::Origin;
-use crate::rig::{Launch, PASSWORD, PASSWORD_HASH, Program, Server, Site, TARGET, USER};
+use crate::rig::{
+    Launch, NONE_REFUSED, PASSWORD, PASSWORD_HASH, Program, Server, Site, TARGET, USER,
+};
 use crate::scenario::{self, Line};
 use crate::tls::Authority;
 
@@ -14,35 +16,37 @@ const SQUID: Program = Program {
 /// Debian's path of squid's password checker.
 const PASSWORD_CHECKER: &str = "/usr/lib/squid/basic_ncsa_auth";
 
-struct Squid {
+/// A running squid.
+pub(crate) struct Squid {
     server: Server,
     authority: Authority,
 }
 
 impl Squid {
     fn open(origin: &Origin) -> Self {
-        Self::start(origin, |_| "http_access allow all".to_owned())
-    }
-
-    fn with_password(origin: &Origin) -> Self {
-        Self::start(origin, |site| {
-            site.write("users", format!("{USER}:{PASSWORD_HASH}\n"));
-            let users = site.dir().join("users").display().to_string();
-            [
-                format!("auth_param basic program {PASSWORD_CHECKER} {users}"),
-                "auth_param basic realm rig".to_owned(),
-                "acl known proxy_auth REQUIRED".to_owned(),
-                "http_access allow known".to_owned(),
-                "http_access deny all".to_owned(),
-            ]
-            .join("\n")
+        Self::start(origin.refused_ports(), |_| {
+            "http_access allow all".to_owned()
         })
     }
 
-    fn start(origin: &Origin, access: impl Fn(&Site) -> String) -> Self {
+    fn with_password(origin: &Origin) -> Self {
+        Self::start(origin.refused_ports(), only_known)
+    }
+
+    /// One that serves anybody, unless these lines of configuration, which come first, say otherwise.
+    pub(crate) fn configured(lines: &str) -> Self {
+        Self::start(NONE_REFUSED, |_| format!("{lines}\nhttp_access allow all"))
+    }
+
+    /// One that serves [`USER`].
+    pub(crate) fn closed() -> Self {
+        Self::start(NONE_REFUSED, only_known)
+    }
+
+    fn start(refused: [u16; 2], access: impl Fn(&Site) -> String) -> Self {
         let authority = Authority::new("proxies of the rig");
         let identity = authority.issue(&["localhost", "127.0.0.1"]);
-        let [refused, refused_tls] = origin.refused_ports();
+        let [refused, refused_tls] = refused;
         let server = Server::start(&SQUID, 2, |site| {
             site.write("hosts", format!("127.0.0.1 {TARGET}\n"));
             site.write("proxy.pem", &identity.certificate);
@@ -75,6 +79,21 @@ impl Squid {
         Line::new(format!("http://{USER}:{password}@127.0.0.1:{port}"))
     }
 
+    /// Its plain port.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port(0)
+    }
+
+    /// Its TLS port.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.server.port(1)
+    }
+
+    /// The authority of its certificate.
+    pub(crate) fn authority_pem(&self) -> String {
+        self.authority.pem()
+    }
+
     /// The list line of its TLS port.
     fn tls_url(&self) -> String {
         format!("https://localhost:{}", self.server.port(1))
@@ -100,6 +119,20 @@ impl Drop for Squid {
             }
         }
     }
+}
+
+/// Rules by which only [`USER`] is served.
+fn only_known(site: &Site) -> String {
+    site.write("users", format!("{USER}:{PASSWORD_HASH}\n"));
+    let users = site.dir().join("users").display().to_string();
+    [
+        format!("auth_param basic program {PASSWORD_CHECKER} {users}"),
+        "auth_param basic realm rig".to_owned(),
+        "acl known proxy_auth REQUIRED".to_owned(),
+        "http_access allow known".to_owned(),
+        "http_access deny all".to_owned(),
+    ]
+    .join("\n")
 }
 
 /// Tells this squid's shared memory from that of every other on the machine; two of one name do not start side by side.

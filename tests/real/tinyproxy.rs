@@ -4,7 +4,7 @@
 //! requests alike. Nothing listening at the target is `500 Unable to connect`; its filter says `403 Filtered`.
 
 use crate::nginx::Origin;
-use crate::rig::{Launch, PASSWORD, Program, Server, USER};
+use crate::rig::{Launch, NONE_REFUSED, PASSWORD, Program, Server, USER};
 use crate::scenario::{self, Line};
 
 const TINYPROXY: Program = Program {
@@ -20,16 +20,24 @@ pub(crate) struct Tinyproxy {
 impl Tinyproxy {
     /// One that serves anybody.
     pub(crate) fn open(origin: &Origin) -> Self {
-        Self::start(origin, "")
+        Self::start(origin.refused_ports(), "")
     }
 
     /// One that serves [`USER`].
     pub(crate) fn with_password(origin: &Origin) -> Self {
-        Self::start(origin, &format!("BasicAuth {USER} {PASSWORD}"))
+        Self::start(
+            origin.refused_ports(),
+            &format!("BasicAuth {USER} {PASSWORD}"),
+        )
     }
 
-    fn start(origin: &Origin, auth: &str) -> Self {
-        let [refused, refused_tls] = origin.refused_ports();
+    /// One with these lines of configuration.
+    pub(crate) fn configured(lines: &str) -> Self {
+        Self::start(NONE_REFUSED, lines)
+    }
+
+    fn start(refused: [u16; 2], auth: &str) -> Self {
+        let [refused, refused_tls] = refused;
         let server = Server::start(&TINYPROXY, 1, |site| {
             site.write("filter", format!(":{refused}\n:{refused_tls}\n"));
             let values = [

@@ -185,6 +185,7 @@ async fn a_run_without_work_sleeps() {
         limits: setup.limits,
         retry: setup.retry,
         engine: setup.engine,
+        keeping: None,
     };
     let source = Quiet {
         first: jobs(["http://h.test/".to_owned()]).pop(),

@@ -362,6 +362,7 @@ pub(crate) async fn run_stream(
         limits: setup.limits,
         retry: setup.retry,
         engine: setup.engine,
+        keeping: None,
     };
     let (out, mut records) = mpsc::channel(64);
     let (control, commands) = mpsc::channel(4);

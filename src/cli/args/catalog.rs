@@ -32,7 +32,11 @@ pub fn catalog_of(command: &str) -> Catalog {
 }
 
 fn settings_of(command: &clap::Command) -> Vec<Setting> {
-    let longs: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
+    // `no-x` turns a switch round; beside a flag with a value it is a switch of its own.
+    let switches = command
+        .get_arguments()
+        .filter(|arg| !arg.get_action().takes_values());
+    let longs: Vec<&str> = switches.filter_map(Arg::get_long).collect();
     let mut settings = Vec::new();
     for arg in command.get_arguments() {
         let Some(name) = arg.get_long() else { continue };
@@ -51,7 +55,8 @@ fn settings_of(command: &clap::Command) -> Vec<Setting> {
                 ArgAction::Set => Kind::Value,
                 _ => Kind::Switch,
             },
-            negation: longs.contains(&negation.as_str()).then_some(negation),
+            negation: (longs.contains(&name) && longs.contains(&negation.as_str()))
+                .then_some(negation),
             aliases: arg
                 .get_all_aliases()
                 .unwrap_or_default()
@@ -78,6 +83,8 @@ mod tests {
         assert_eq!(kind("verbose"), Some(Kind::Count));
         assert_eq!(kind("http1.1"), Some(Kind::Switch));
         assert_eq!(kind("config"), None);
+        assert_eq!(kind("state"), Some(Kind::Value));
+        assert_eq!(kind("no-state"), Some(Kind::Switch));
         let (location, negated) = catalog.find("no-location").unwrap();
         assert!(negated && location.name == "location");
         let (concurrency, _) = catalog.find("parallel-max").unwrap();

@@ -40,6 +40,30 @@ pub struct CheckArgs {
     pub output: CheckOutputArgs,
 }
 
+/// Flags that would leave something out of the test, or choose among rows it does not have.
+const NOT_WITH_LEAK: [&str; 20] = [
+    "url",
+    "any",
+    "detect",
+    "no_control",
+    "insecure",
+    "output",
+    "with_credentials",
+    "alive",
+    "anonymity",
+    "max_latency",
+    "min_score",
+    "protocol",
+    "sort",
+    "limit",
+    "min_alive",
+    "geoip",
+    "country",
+    "diff",
+    "exit_on_change",
+    "watch",
+];
+
 /// How proxies are checked.
 #[derive(Args)]
 pub struct HowArgs {
@@ -71,6 +95,16 @@ pub struct HowArgs {
     /// Each on a new connection. More tell loss and rotation better.
     #[arg(long, value_name = "N", default_value_t = check::Settings::default().samples, value_parser = super::words::whole::<1>)]
     pub samples: u32,
+
+    /// Prove that the list and this program hide you
+    ///
+    /// Checks each proxy, then sends requests through all of them as `fetch` does: plain, redirected, retried, and without a usable
+    /// proxy. Prints a table of what the judges saw: your own address, names looked up here, headers added, cookies and TLS sessions
+    /// carried from one exit to another. Exit code 0 only if it is clean, else 4; 6 when no judge or no proxy works.
+    ///
+    /// Example: --leak --judge http://judge.example.com/ --judge https://judge.example.com/
+    #[arg(long, conflicts_with_all = NOT_WITH_LEAK)]
+    pub leak: bool,
 
     /// Find out what protocol a port really speaks
     ///

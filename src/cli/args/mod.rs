@@ -21,6 +21,7 @@ mod output;
 mod proxies;
 mod request;
 mod resolve;
+mod state;
 mod words;
 
 pub use catalog::catalog_of;
@@ -34,6 +35,10 @@ pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
 pub use request::RequestArgs;
 pub use resolve::resolve;
+pub use state::{
+    StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
+    StateTopArgs,
+};
 
 use std::path::PathBuf;
 
@@ -139,6 +144,10 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Show the settings in effect and where each was made
     Config(ConfigArgs),
+    /// See and manage what is remembered about proxies
+    ///
+    /// What fetches have learned about proxies is kept in a file: see --state of fetch.
+    State(StateArgs),
 }
 
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].
@@ -162,8 +171,8 @@ Exit codes:
 
 /// The table in the help of `check`.
 const CHECK_EXIT_CODES: &str = "\
-Exit codes: 0 checked, 1 internal error, 2 usage, 3 input or output failed, 6 fewer alive than --min-alive or no judge answers, \
-10 changes with --exit-on-change, 75 output in use by another run, 130/143 interrupted.";
+Exit codes: 0 checked, 1 internal error, 2 usage, 3 input or output failed, 4 --leak has found something, 6 fewer alive than \
+--min-alive or no judge answers, 10 changes with --exit-on-change, 75 output in use by another run, 130/143 interrupted.";
 
 /// Arguments of `config`.
 #[derive(Args)]
@@ -241,6 +250,21 @@ pub struct RunArgs {
     /// Example: --stats run.json
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+
+    /// Keep what is learned about proxies in this file
+    ///
+    /// The next run looks first at those that have served, and leaves those that were bad alone while it finds better ones. Holds
+    /// no credentials. Several runs may share it. The default is ~/.local/state/proxywheel/state.db, or below XDG_STATE_HOME.
+    ///
+    /// Example: --state crawl.db
+    #[arg(long, value_name = "FILE", conflicts_with = "no_state")]
+    pub state: Option<PathBuf>,
+
+    /// Remember nothing and keep nothing
+    ///
+    /// Off by default.
+    #[arg(long)]
+    pub no_state: bool,
 
     /// Seed of every random choice
     ///

@@ -111,6 +111,7 @@ pub fn resolve(
         },
         max_fail: args.run.max_fail,
         stats: args.run.stats.clone(),
+        state: args.run.state.clone(),
     })
 }
 

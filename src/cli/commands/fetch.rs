@@ -1,6 +1,9 @@
 //! `fetch`: the main job.
 
+mod keeping;
+
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,12 +27,13 @@ use crate::cli::signals::{self, Signal};
 use crate::cli::stats;
 use crate::cli::summary::{self, Intake, render};
 use crate::client::Client;
-use crate::config::{Lists, Resolved};
+use crate::config::{Lists, Resolved, state_file};
 use crate::engine::Control;
 use crate::error::{Error, Problem};
 use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::output::Written;
 use crate::proxy::list::{ProxyList, Report};
+use crate::state::Keeper;
 use crate::{input, output};
 
 /// Gathers and checks the settings, then runs.
@@ -48,10 +52,13 @@ pub(super) fn run(
     let gathered = gather(line, environment).map_err(|error| (early.clone(), error))?;
     let printer = Printer::new(&gathered.global, environment);
     printer.receive_events();
-    let resolved = resolve(&gathered.args, &gathered.matches, &mut read)
+    let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read)
         .and_then(|resolved| Ok(resolved.check(environment.streams).map(|()| resolved)?))
         .map_err(|error| (printer.clone(), gathered.placed(error)))?;
     let progress = gathered.args.run.progress;
+    if resolved.state.is_none() && !gathered.args.run.no_state {
+        resolved.state = state_file(&environment.variables);
+    }
     execute(resolved, progress, environment, &printer)
         .map_err(|error| (printer, gathered.placed(error)))
 }
@@ -95,6 +102,7 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
         intake,
         failure,
         stuck: _,
+        keeper,
     } = ended?;
     let report = summary::Report {
         summary: &summary,
@@ -102,6 +110,7 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
         intake,
         resolved: &resolved,
     };
+    keeping::end(keeper, &summary, report.exit, printer).await;
     if let Some(failure) = failure {
         printer.error(&failure);
     }
@@ -123,6 +132,8 @@ struct Ended {
     failure: Option<Error>,
     /// The output took nothing more and the run was not to wait for it.
     stuck: bool,
+    /// Writes what was learned.
+    keeper: Option<Keeper>,
 }
 
 impl Ended {
@@ -150,6 +161,7 @@ impl Ended {
             intake,
             failure,
             stuck,
+            keeper: None,
         }
     }
 
@@ -167,6 +179,7 @@ impl Ended {
             intake,
             failure: None,
             stuck: false,
+            keeper: None,
         }
     }
 }
@@ -178,6 +191,7 @@ struct Ready {
     client: Client,
     jobs: input::Prepared,
     opened: output::Opened,
+    keeper: Option<Keeper>,
 }
 
 /// Reads the proxy lists, opens inputs and output. Blocks: a list or the header of a table may come from a slow pipe.
@@ -204,12 +218,15 @@ async fn prepare(resolved: &Resolved, printer: &Printer) -> Result<Ready, Error>
             "the last row of the output was torn; {cut} bytes were cut"
         ));
     }
+    let state = resolved.state.as_deref();
+    let (client, keeper) = keeping::begin(client, state, &list.proxies, printer);
     Ok(Ready {
         lists,
         intake,
         client,
         jobs,
         opened,
+        keeper,
     })
 }
 
@@ -244,6 +261,7 @@ async fn run_fetch(
         client,
         jobs,
         opened,
+        keeper,
     } = ready;
     let source = jobs.start(opened.done)?;
     let skipped = source.skipped();
@@ -254,6 +272,7 @@ async fn run_fetch(
         reloader: Reloader::new(lists),
         control: running.control.clone(),
         printer: printer.clone(),
+        state: keeper.as_ref().and(resolved.state.clone()),
     };
     if reload {
         steering.obey(Signal::Reload).await;
@@ -301,6 +320,7 @@ async fn run_fetch(
         }
         None => Ended::stuck(progress.borrow().clone(), intake),
     };
+    ended.keeper = keeper;
     if let (Some(code), true) = (patience.code, ended.stuck) {
         ended.summary.reason = reason_of(code);
         printer.warn(
@@ -393,6 +413,8 @@ struct Steering {
     reloader: Reloader,
     control: mpsc::Sender<Control>,
     printer: Printer,
+    /// The state, when there is one that is written.
+    state: Option<PathBuf>,
 }
 
 impl Steering {
@@ -446,7 +468,11 @@ impl Steering {
             Asked::BySignal => self.printer.note(&text),
             Asked::ByClock => self.printer.detail(&text),
         }
+        let memory = keeping::again(self.state.as_deref(), &list.proxies).await;
         self.send(Control::Replace(list.proxies)).await;
+        if let Some(memory) = memory {
+            self.send(Control::Recall(memory)).await;
+        }
     }
 
     async fn send(&self, control: Control) {

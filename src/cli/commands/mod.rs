@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod fetch;
 mod judge;
+mod state;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -30,6 +31,9 @@ pub(super) fn run(
         "demo" => demo::run(environment, early),
         "judge" => judge::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
+        command if command.starts_with("state ") => {
+            state::run(line, environment).map_err(|error| (early.clone(), error))
+        }
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
             Err((early.clone(), error))

@@ -15,7 +15,7 @@ use super::Shared;
 use super::admission::Seat;
 use crate::lab::answer::{self, After, Answer, Asked};
 use crate::lab::judge::below_judge;
-use crate::lab::origin::{Request, Via};
+use crate::lab::origin::{Made, Request, Via};
 use crate::lab::pages;
 use crate::lab::stream::Stream;
 use crate::lab::wire::{Bounds, Head, Wire};
@@ -46,11 +46,24 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     let patience = shared.limits.patience;
     tcp.set_nodelay(true)?;
+    let via = Via {
+        proxy: None,
+        // A socket for both families shows IPv4 clients inside an IPv6 address.
+        exit: peer.to_canonical(),
+        ban_after: None,
+    };
     let mut stream: Stream = Box::new(tcp);
+    let mut resumed = None;
     if https {
         let config = shared.tls_config().ok_or(io::ErrorKind::NotFound)?;
-        let acceptor = TlsAcceptor::from(config);
-        stream = Box::new(timeout(patience, acceptor.accept(stream)).await??);
+        let mark = Made::by(&via).to_mark();
+        let accept = TlsAcceptor::from(config).accept_with(stream, |connection| {
+            connection.set_resumption_data(&mark);
+        });
+        let accepted = timeout(patience, accept).await??;
+        let session = accepted.get_ref().1.received_resumption_data();
+        resumed = session.and_then(Made::of_mark);
+        stream = Box::new(accepted);
     }
     let mut wire = Wire::bounded(stream, BOUNDS);
     let mut draining = shared.draining.subscribe();
@@ -75,7 +88,7 @@ pub(super) async fn serve(
                     (too_many(left), false)
                 }
                 Ok(()) => match timeout_at(by, wire.read_body(&head)).await? {
-                    Ok(_) => (answer_to(shared, &head, peer, https), true),
+                    Ok(_) => (answer_to(shared, &head, via, https, resumed), true),
                     Err(error) => (unreadable(error)?, false),
                 },
             },
@@ -107,7 +120,7 @@ pub(super) async fn drain(draining: &mut watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await;
 }
 
-fn answer_to(shared: &Shared, head: &Head, peer: IpAddr, https: bool) -> Answer {
+fn answer_to(shared: &Shared, head: &Head, via: Via, https: bool, resumed: Option<Made>) -> Answer {
     let headers: Vec<_> = head
         .headers()
         .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
@@ -121,13 +134,8 @@ fn answer_to(shared: &Shared, head: &Head, peer: IpAddr, https: bool) -> Answer 
         http2: false,
         headers: &headers,
         body: &[],
-        via: Via {
-            proxy: None,
-            // A socket for both families shows IPv4 clients inside an IPv6 address.
-            exit: peer.to_canonical(),
-            ban_after: None,
-        },
-        resumed_from: None,
+        via,
+        resumed,
     };
     let path = path_of(head.target());
     shared

@@ -3,6 +3,7 @@
 mod choosing;
 mod invariants;
 mod probing;
+mod remembering;
 mod strategies;
 
 use std::sync::Arc;

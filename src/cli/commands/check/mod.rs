@@ -4,6 +4,7 @@ mod board;
 mod cells;
 mod diff;
 mod earlier;
+mod leak;
 mod plan;
 mod resume;
 mod rows;
@@ -79,7 +80,12 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
         .enable_all()
         .build()
         .map_err(|error| Error::Internal(format!("cannot start the runtime: {error}")))?;
-    let ended = runtime.block_on(check.drive());
+    let ended = runtime.block_on(async {
+        match args.how.leak {
+            true => leak::drive(args, environment, printer).await,
+            false => check.drive().await,
+        }
+    });
     runtime.shutdown_background();
     ended
 }

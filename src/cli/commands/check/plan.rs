@@ -12,7 +12,7 @@ use crate::error::{Error, Problem};
 use crate::outcome::StatusSet;
 
 /// A judge's answer, and a page of the user's, is short; more is a proxy's doing.
-const MOST_BYTES: u64 = 1024 * 1024;
+pub(super) const MOST_BYTES: u64 = 1024 * 1024;
 /// Descriptors for everything that is not a connection.
 const OTHERS: u64 = 64;
 

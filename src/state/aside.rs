@@ -1,0 +1,57 @@
+//! Files that cannot be used are set aside, never deleted and never overwritten.
+//!
+//! `state.db` becomes `state.db.damaged-1` (or `-2`, the first that is free), `state.db.newer-1` when a later version of the
+//! program has written it; its `-wal` and `-shm` go with it, so that it opens under its new name as it would have under the old.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a file was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It is no database, or not a whole one.
+    Damaged,
+    /// A later version of the program has written it.
+    Newer,
+}
+
+/// A file that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// Why.
+    pub why: Why,
+    /// Its new name.
+    pub to: PathBuf,
+}
+
+/// Files that belong to a database, by what is added to its name.
+const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+
+/// Renames the file and what belongs to it.
+pub(super) fn set_aside(path: &Path, why: Why) -> io::Result<Aside> {
+    let word = match why {
+        Why::Damaged => "damaged",
+        Why::Newer => "newer",
+    };
+    let to = (1..)
+        .map(|number: u32| with_suffix(path, &format!(".{word}-{number}")))
+        .find(|name| !name.exists())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists))?;
+    fs::rename(path, &to)?;
+    for suffix in COMPANIONS {
+        match fs::rename(with_suffix(path, suffix), with_suffix(&to, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(Aside { why, to })
+}
+
+/// The path with something added to its last name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,116 @@
+//! Reading what is known of a list.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{OptionalExtension as _, Result, params};
+use url::Url;
+
+use super::rows::{Id, ProxyRow};
+use super::{State, gap, millis};
+use crate::error::Error;
+use crate::job::HostKey;
+use crate::pool::{Memory, Remembered, RememberedHost, RememberedPair, Rest};
+use crate::proxy::Proxy;
+
+/// A row says on which day its proxy was last in a list; finer is not worth a write for every proxy of every run.
+const SEEN_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is known of a list.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    /// For the pool.
+    pub memory: Memory,
+    /// Rows whose proxy was not seen in a list for a day: [`super::Keeper`] notes that it is in this one.
+    pub unseen: Vec<Id>,
+}
+
+impl State {
+    /// What is known of these proxies, and of all hosts.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn recall(&self, list: &[Arc<Proxy>], now: SystemTime) -> Result<Recalled, Error> {
+        let now = millis(now);
+        // In the order of the rows, so that each page is read once.
+        let mut ids: Vec<(Id, &Arc<Proxy>)> = list
+            .iter()
+            .filter(|proxy| !proxy.is_direct())
+            .map(|proxy| (self.salt.id(proxy.id()), proxy))
+            .collect();
+        ids.sort_unstable_by_key(|(id, _)| *id);
+        self.read(&ids, now).map_err(self.failed("read"))
+    }
+
+    fn read(&self, ids: &[(Id, &Arc<Proxy>)], now: i64) -> Result<Recalled> {
+        let mut recalled = Recalled::default();
+        // One look at one moment; without it each row would be locked and unlocked by itself.
+        let _reading = self.connection.unchecked_transaction()?;
+        let sql = format!("SELECT {} FROM proxies WHERE id = ?1", ProxyRow::COLUMNS);
+        let mut select = self.connection.prepare(&sql)?;
+        for (id, proxy) in ids {
+            let Some(row) = select.query_row(params![id.0], ProxyRow::read).optional()? else {
+                continue;
+            };
+            if gap(row.seen, now) >= SEEN_EVERY {
+                recalled.unseen.push(*id);
+            }
+            recalled.memory.proxies.push(Remembered {
+                proxy: Arc::clone(proxy),
+                health: row.health(),
+                age: gap(row.observed, now),
+            });
+        }
+        recalled.memory.pairs = self.pairs(ids, now)?;
+        recalled.memory.hosts = self.hosts(now)?;
+        Ok(recalled)
+    }
+
+    fn pairs(&self, ids: &[(Id, &Arc<Proxy>)], now: i64) -> Result<Vec<RememberedPair>> {
+        let mut by_id: Option<HashMap<Id, &Arc<Proxy>>> = None;
+        let mut pairs = Vec::new();
+        let sql = "SELECT proxy, host, level, until, expires FROM pairs WHERE expires > ?1";
+        let mut select = self.connection.prepare(sql)?;
+        let mut rows = select.query(params![now])?;
+        while let Some(row) = rows.next()? {
+            let by_id = by_id.get_or_insert_with(|| ids.iter().copied().collect());
+            let host = host_key(row.get_ref(1)?.as_str()?);
+            let (Some(proxy), Some(host)) = (by_id.get(&Id(row.get(0)?)), host) else {
+                continue;
+            };
+            pairs.push(RememberedPair {
+                proxy: Arc::clone(proxy),
+                host,
+                rest: Some(Rest {
+                    level: row.get(2)?,
+                    ends_in: gap(now, row.get(3)?),
+                    forgotten_in: gap(now, row.get(4)?),
+                }),
+            });
+        }
+        Ok(pairs)
+    }
+
+    fn hosts(&self, now: i64) -> Result<Vec<RememberedHost>> {
+        let sql = "SELECT host, level, until FROM hosts WHERE until > ?1";
+        let mut select = self.connection.prepare(sql)?;
+        let mut rows = select.query(params![now])?;
+        let mut hosts = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Some(host) = host_key(row.get_ref(0)?.as_str()?) {
+                hosts.push(RememberedHost {
+                    host,
+                    level: row.get(1)?,
+                    wait: gap(now, row.get(2)?),
+                });
+            }
+        }
+        Ok(hosts)
+    }
+}
+
+/// A host as [`HostKey`] displays it.
+fn host_key(text: &str) -> Option<HostKey> {
+    HostKey::of(&Url::parse(text).ok()?)
+}

@@ -1,0 +1,132 @@
+//! The tables, and how a file is told to be ours.
+
+use rusqlite::{
+    Connection, OptionalExtension as _, Result, Transaction, TransactionBehavior, params,
+};
+
+use super::identity::Salt;
+
+/// `PRAGMA application_id` of the file: "pxyw".
+pub(super) const APPLICATION: i64 = 0x7078_7977;
+/// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
+pub(super) const VERSION: i64 = 1;
+
+/// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
+const TABLES: &str = "
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE proxies (
+    id         INTEGER PRIMARY KEY,
+    label      TEXT    NOT NULL, -- scheme://host:port#k
+    open       INTEGER NOT NULL, -- without credentials
+    successes  REAL    NOT NULL, -- requests, as they weighed at `observed`
+    failures   REAL    NOT NULL,
+    latency    REAL    NOT NULL, -- seconds of a success, 0 before the first
+    base       REAL    NOT NULL,
+    capacity   REAL    NOT NULL,
+    ok         INTEGER NOT NULL,
+    tampered   INTEGER NOT NULL,
+    level      INTEGER NOT NULL,
+    unreached  INTEGER NOT NULL, -- runs in a row
+    condemned  INTEGER NOT NULL,
+    no_tunnel  INTEGER NOT NULL,
+    no_forward INTEGER NOT NULL,
+    served     INTEGER,          -- last valid answer
+    observed   INTEGER NOT NULL, -- when all this was so
+    seen       INTEGER NOT NULL  -- last time in a list, to a day
+) STRICT;
+CREATE TABLE pairs (
+    proxy    INTEGER NOT NULL,
+    host     TEXT    NOT NULL,
+    level    INTEGER NOT NULL,
+    until    INTEGER NOT NULL, -- end of the cooldown
+    expires  INTEGER NOT NULL, -- good standing without a word
+    observed INTEGER NOT NULL,
+    PRIMARY KEY (proxy, host)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hosts (
+    host     TEXT PRIMARY KEY,
+    level    INTEGER NOT NULL,
+    until    INTEGER NOT NULL, -- asked everybody to wait
+    observed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE runs (
+    id       INTEGER PRIMARY KEY,
+    started  INTEGER NOT NULL,
+    ended    INTEGER,          -- none while it runs, or when it was killed
+    urls     INTEGER,
+    ok       INTEGER,
+    failed   INTEGER,
+    attempts INTEGER,
+    probes   INTEGER,
+    proxies  INTEGER,
+    worked   INTEGER,
+    reason   TEXT,
+    exit     INTEGER
+) STRICT;
+";
+
+/// What a file turns out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing in it yet.
+    Empty,
+    /// Ours, of this version.
+    Ours,
+    /// Ours, written by a later version of the program.
+    Newer,
+    /// A database of some other program.
+    Foreign,
+}
+
+/// Tells what a file is. Inside a transaction: another process may be making it just now.
+pub(super) fn kind(connection: &Transaction<'_>) -> Result<Kind> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (application, version) {
+        (0, 0) if tables == 0 => Kind::Empty,
+        (APPLICATION, VERSION) => Kind::Ours,
+        (APPLICATION, version) if version > VERSION => Kind::Newer,
+        _ => Kind::Foreign,
+    })
+}
+
+/// Makes the tables unless another process has just done so.
+pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if kind(&transaction)? == Kind::Empty {
+        transaction.execute_batch(TABLES)?;
+        set_salt(&transaction, salt)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+/// The salt of the file, if it has one.
+pub(super) fn salt(connection: &Connection) -> Result<Option<Salt>> {
+    let bytes = connection
+        .query_row("SELECT value FROM meta WHERE name = 'salt'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(bytes.and_then(Salt::of))
+}
+
+pub(super) fn set_salt(connection: &Connection, salt: &Salt) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES ('salt', ?1)";
+    connection.execute(sql, params![salt.bytes()]).map(drop)
+}
+
+/// Looks at every page of every table, for a file that was cut or overwritten.
+pub(super) fn inspect(connection: &Connection) -> Result<()> {
+    for table in ["meta", "proxies", "pairs", "hosts", "runs"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
+    }
+    Ok(())
+}

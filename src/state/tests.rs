@@ -1,0 +1,425 @@
+//! The file, by what a caller sees of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+use url::Url;
+
+use super::*;
+use crate::job::HostKey;
+use crate::pool::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
+use crate::proxy::{Credentials, Proxy, Scheme};
+use crate::secret::Secret;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const PASSWORD: &str = "canary-s3cret";
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("deep/state.db");
+    (folder, path)
+}
+
+fn plain(n: u32) -> Arc<Proxy> {
+    Arc::new(Proxy::new(Scheme::Http, &format!("10.0.0.{n}"), 80, None))
+}
+
+fn secret(n: u32) -> Arc<Proxy> {
+    let credentials = Credentials {
+        user: Secret::new(format!("{PASSWORD}-user-{n}")),
+        password: Secret::new(PASSWORD),
+    };
+    Arc::new(Proxy::new(
+        Scheme::Socks5,
+        "gate.test",
+        1080,
+        Some(credentials),
+    ))
+}
+
+fn host(name: &str) -> HostKey {
+    HostKey::of(&Url::parse(name).expect("a URL")).expect("a host")
+}
+
+fn of(proxy: Arc<Proxy>, ok: u32) -> Remembered {
+    let health = Health {
+        successes: ok as f32,
+        ok,
+        latency: 0.25,
+        capacity: 3.0,
+        served_ago: Some(Duration::from_secs(5)),
+        ..Health::default()
+    };
+    let age = Duration::ZERO;
+    Remembered { proxy, health, age }
+}
+
+fn refused(proxy: Arc<Proxy>, name: &str) -> RememberedPair {
+    RememberedPair {
+        proxy,
+        host: host(name),
+        rest: Some(Rest {
+            level: 2,
+            ends_in: Duration::from_secs(600),
+            forgotten_in: Duration::from_secs(4200),
+        }),
+    }
+}
+
+/// One run that learns this.
+fn run(path: &Path, memory: Memory, now: SystemTime) {
+    let state = State::open(path).expect("opens").state;
+    let keeper = state.keep(Vec::new(), now).expect("starts");
+    keeper.saves().blocking_send(memory).expect("taken");
+    keeper.finish(Some(RunEnd::default())).expect("written");
+}
+
+fn recall(path: &Path, list: &[Arc<Proxy>], now: SystemTime) -> Memory {
+    let opened = State::open(path).expect("opens");
+    assert_eq!(opened.aside, None);
+    opened.state.recall(list, now).expect("read").memory
+}
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+#[test]
+fn what_a_run_has_learned_the_next_is_told() {
+    let (_folder, path) = folder();
+    let list = [plain(1), secret(1), secret(2), plain(2)];
+    let memory = Memory {
+        proxies: vec![of(plain(1), 7), of(secret(1), 9)],
+        pairs: vec![
+            refused(secret(1), "https://shop.test"),
+            refused(plain(1), "http://a.test:81"),
+        ],
+        hosts: vec![RememberedHost {
+            host: host("https://shop.test"),
+            wait: Duration::from_secs(60),
+            level: 3,
+        }],
+    };
+    run(&path, memory.clone(), now());
+    let mut told = recall(&path, &list, now());
+    told.proxies.sort_by_key(|one| one.health.ok);
+    let oks: Vec<_> = told
+        .proxies
+        .iter()
+        .map(|one| (one.proxy.id(), one.health.ok))
+        .collect();
+    assert_eq!(oks, [(plain(1).id(), 7), (secret(1).id(), 9)]);
+    let health = Health {
+        served_ago: None,
+        ..told.proxies[0].health
+    };
+    assert_eq!(
+        health,
+        Health {
+            served_ago: None,
+            ..memory.proxies[0].health
+        }
+    );
+    assert!(
+        told.proxies[0]
+            .health
+            .served_ago
+            .is_some_and(|ago| ago.as_secs() == 5)
+    );
+    assert!(
+        told.proxies
+            .iter()
+            .all(|one| one.age < Duration::from_secs(60))
+    );
+    assert_eq!(told.pairs.len(), 2);
+    let rest = told.pairs[0].rest.expect("it stands");
+    assert!(
+        rest.level == 2 && (540..=600).contains(&rest.ends_in.as_secs()),
+        "{rest:?}"
+    );
+    assert_eq!(told.hosts[0].host, host("https://shop.test"));
+
+    // Lifted, and over by itself.
+    let lifted = RememberedPair {
+        rest: None,
+        ..refused(secret(1), "https://shop.test")
+    };
+    run(
+        &path,
+        Memory {
+            pairs: vec![lifted],
+            ..Memory::default()
+        },
+        now(),
+    );
+    assert_eq!(recall(&path, &list, now()).pairs.len(), 1);
+    let later = recall(&path, &list, now() + Duration::from_secs(4300));
+    assert_eq!((later.pairs.len(), later.hosts.len()), (0, 0));
+}
+
+#[test]
+fn no_byte_of_the_file_tells_a_user_or_a_password() {
+    let (_folder, path) = folder();
+    let memory = Memory {
+        proxies: (1..50).map(|n| of(secret(n), n)).collect(),
+        pairs: (1..50)
+            .map(|n| refused(secret(n), "https://shop.test"))
+            .collect(),
+        hosts: Vec::new(),
+    };
+    run(&path, memory, now());
+    let folder = path.parent().expect("a folder");
+    for entry in fs::read_dir(folder).expect("readable") {
+        let bytes = fs::read(entry.expect("an entry").path()).expect("readable");
+        let found = |needle: &[u8]| bytes.windows(needle.len()).any(|piece| piece == needle);
+        assert!(!found(PASSWORD.as_bytes()));
+        // Nor the identity as it is everywhere, from which a short password could be looked up.
+        assert!((1..50).all(|n| !found(&secret(n).id().as_u64().to_be_bytes())));
+    }
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).expect("there"));
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn of_two_observations_the_later_wins_in_whatever_order_they_come() {
+    for early_first in [true, false] {
+        let (_folder, path) = folder();
+        let mut early = of(plain(1), 3);
+        early.age = Duration::from_secs(100);
+        let late = of(plain(1), 8);
+        let order = if early_first {
+            [early, late]
+        } else {
+            [late, early]
+        };
+        // Both writers are open at once, as those of two processes.
+        let open = || {
+            let state = State::open(&path).expect("opens").state;
+            state.keep(Vec::new(), now()).expect("starts")
+        };
+        let keepers = [open(), open()];
+        for (keeper, one) in keepers.into_iter().zip(order) {
+            let memory = Memory {
+                proxies: vec![one],
+                ..Memory::default()
+            };
+            keeper.saves().blocking_send(memory).expect("taken");
+            keeper.finish(None).expect("written");
+        }
+        let told = recall(&path, &[plain(1)], now()).proxies;
+        assert_eq!(
+            (told.len(), told[0].health.ok),
+            (1, 8),
+            "early first: {early_first}"
+        );
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_set_aside_under_the_first_free_name() {
+    let (_folder, path) = folder();
+    let full = || {
+        let proxies = (1..200).map(|n| of(secret(n), n)).collect();
+        run(
+            &path,
+            Memory {
+                proxies,
+                ..Memory::default()
+            },
+            now(),
+        );
+    };
+    let set_aside = |why: Why, name: &str| {
+        let opened = State::open(&path).expect("goes on");
+        let aside = opened.aside.expect("set aside");
+        assert_eq!(aside.why, why);
+        assert_eq!(aside.to, path.with_file_name(name));
+        assert!(aside.to.exists());
+        assert_eq!(opened.state.survey(1, now()).expect("read").proxies, 0);
+    };
+    full();
+    fs::write(&path, "this was a state once").expect("written");
+    set_aside(Why::Damaged, "state.db.damaged-1");
+    full();
+    let whole = fs::read(&path).expect("read");
+    fs::write(&path, &whole[..whole.len() / 2]).expect("cut");
+    set_aside(Why::Damaged, "state.db.damaged-2");
+    full();
+    // The first page says what the file is; the rest of it is noise.
+    let mut bytes = fs::read(&path).expect("read");
+    for (n, byte) in bytes.iter_mut().enumerate().skip(4096) {
+        *byte = (n * 31 % 251) as u8;
+    }
+    fs::write(&path, bytes).expect("written");
+    set_aside(Why::Damaged, "state.db.damaged-3");
+
+    full();
+    let newer = State::open_existing(&path).expect("opens").connection;
+    newer
+        .pragma_update(None, "user_version", schema::VERSION + 1)
+        .expect("set");
+    drop(newer);
+    assert!(State::open_existing(&path).is_err());
+    set_aside(Why::Newer, "state.db.newer-1");
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let (_folder, path) = folder();
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    let other = rusqlite::Connection::open(&path).expect("opens");
+    other
+        .execute_batch("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
+        .expect("made");
+    drop(other);
+    let before = fs::read(&path).expect("read");
+    let error = State::open(&path).expect_err("refused");
+    assert!(error.to_string().contains("another program"), "{error}");
+    assert_eq!(fs::read(&path).expect("read"), before);
+    let folder = path.parent().expect("a folder");
+    assert_eq!(fs::read_dir(folder).expect("readable").count(), 1);
+    // A name that SQLite takes for something else is a file like any other; a folder is none.
+    assert!(State::open(folder).is_err());
+}
+
+#[test]
+fn who_is_not_listed_for_a_month_is_forgotten_and_who_is_stays() {
+    let (_folder, path) = folder();
+    let start = now() - 40 * DAY;
+    let state = State::open(&path).expect("opens").state;
+    let row = |n: u32| {
+        let mut row = ProxyRow::of(
+            &of(plain(n), n),
+            state.salt.id(plain(n).id()),
+            millis(start),
+        );
+        row.seen = millis(start);
+        row
+    };
+    {
+        let mut rows = save::Rows::new(&state.connection).expect("statements");
+        assert!(rows.proxy(&row(1)).expect("written") && rows.proxy(&row(2)).expect("written"));
+    }
+    let mut at = start;
+    while at < now() {
+        let state = State::open(&path).expect("opens").state;
+        let recalled = state.recall(&[plain(1)], at).expect("read");
+        let keeper = state.keep(recalled.unseen, at).expect("starts");
+        keeper.finish(None).expect("written");
+        at += 10 * DAY;
+    }
+    let told = recall(&path, &[plain(1), plain(2)], now()).proxies;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].proxy.id(), plain(1).id());
+    assert!(told[0].age >= 39 * DAY, "it was listed, not observed");
+}
+
+#[test]
+fn an_export_fills_an_empty_state_and_what_can_be_told_of_another() {
+    let (_one, from) = folder();
+    let memory = Memory {
+        proxies: vec![of(plain(1), 5), of(secret(1), 6)],
+        pairs: vec![
+            refused(plain(1), "http://a.test"),
+            refused(secret(1), "http://a.test"),
+        ],
+        hosts: Vec::new(),
+    };
+    run(&from, memory, now());
+    let mut lines = Vec::new();
+    let rows = State::open_existing(&from)
+        .expect("opens")
+        .export(&mut lines)
+        .expect("written");
+    assert_eq!(rows, 5, "two proxies, two pairs, a run");
+    assert!(!String::from_utf8_lossy(&lines).contains(PASSWORD));
+    let list = [plain(1), secret(1)];
+    let import = |path: &Path| {
+        let mut state = State::open(path).expect("opens").state;
+        state.import(&mut &lines[..], "export").expect("taken")
+    };
+
+    let (_two, empty) = folder();
+    assert_eq!(
+        import(&empty),
+        Imported {
+            taken: 5,
+            ..Imported::default()
+        }
+    );
+    let told = recall(&empty, &list, now());
+    assert_eq!((told.proxies.len(), told.pairs.len()), (2, 2));
+    assert_eq!(
+        import(&empty).older,
+        1,
+        "the run; equal rows are taken again"
+    );
+
+    let (_three, other) = folder();
+    run(
+        &other,
+        Memory {
+            proxies: vec![of(plain(9), 1)],
+            ..Memory::default()
+        },
+        now(),
+    );
+    assert_eq!(import(&other).untold, 2);
+    let told = recall(&other, &list, now());
+    assert_eq!((told.proxies.len(), told.pairs.len()), (1, 1));
+    assert_eq!(told.proxies[0].proxy.id(), plain(1).id());
+
+    let mut state = State::open(&other).expect("opens").state;
+    let broken = [&lines[..], b"{\"kind\":\"proxy\"}\n"].concat();
+    let error = state
+        .import(&mut &broken[..], "export")
+        .expect_err("refused");
+    assert!(error.to_string().starts_with("export:7: "), "{error}");
+}
+
+#[test]
+fn what_is_named_is_forgotten_and_nothing_else() {
+    let (_folder, path) = folder();
+    let names = ["http://a.test", "https://a.test:8443", "https://ba.test"];
+    let memory = Memory {
+        proxies: (1..6).map(|n| of(plain(n), n)).collect(),
+        pairs: names
+            .iter()
+            .flat_map(|name| [1, 2].map(|n| refused(plain(n), name)))
+            .collect(),
+        hosts: Vec::new(),
+    };
+    run(&path, memory, now());
+    let mut state = State::open_existing(&path).expect("opens");
+    let mut forget = |what: &str| {
+        let forgotten = state.forget(what).expect("written");
+        (forgotten.proxies, forgotten.pairs)
+    };
+    assert_eq!(forget("a.test"), (0, 4), "both schemes and ports");
+    assert_eq!(forget("*"), (0, 0));
+    assert_eq!(forget("10.0.0.1:80"), (1, 1));
+    let label = plain(2).label().to_string();
+    assert_eq!(forget(&label), (1, 1));
+    assert_eq!(forget(label.split('#').next().expect("an address")), (0, 0));
+    let (_, digits) = label.split_once('#').expect("digits");
+    assert_eq!(forget(&format!("#{digits}")), (0, 0), "it is gone already");
+    let id = state.salt.id(plain(3).id()).to_string();
+    assert_eq!(state.forget(&id).expect("written").proxies, 1);
+    let best = state.top(1, now()).expect("read");
+    assert_eq!(best[0].1.label, plain(5).label().to_string());
+    let kept = state
+        .forget_older(Duration::from_secs(3600), now())
+        .expect("written");
+    assert_eq!(kept, Forgotten::default());
+    let all = state
+        .forget_older(Duration::ZERO, now() + DAY)
+        .expect("written");
+    assert_eq!((all.proxies, all.runs), (2, 1));
+    state.vacuum().expect("written");
+}
