@@ -162,8 +162,8 @@ pub struct HowArgs {
     /// Check again so often, until a signal
     ///
     /// Seconds, or a number with a unit; from the beginning of a round to that of the next. The list is read again each time and the
-    /// file of -o replaced as a whole. Who does not work rests for 1, 2, 4, 8, then 16 rounds and keeps its row. What has changed is
-    /// told as with --diff. SIGHUP begins a round. Off by default.
+    /// file of -o replaced as a whole. Who does not work is checked after 1, 2, 4, 8, then every 16 rounds and keeps its row. What
+    /// has changed is told as with --diff. SIGHUP begins a round. Off by default.
     ///
     /// Example: --watch 10m -o checked.jsonl
     #[arg(long, value_name = "TIME", value_parser = some_time, conflicts_with = "resume")]
