@@ -47,6 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aho_corasick", &["src/ban"]),
     ("rcgen", &["src/lab"]),
     ("clap", &["src/cli", "src/config"]),
+    ("maxminddb", &["src/check/geo.rs"]),
     ("indicatif", &["src/cli"]),
     ("tracing_subscriber", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),

@@ -11,8 +11,10 @@
 //! The order in which proxies were listed says nothing about the order of reports. No score is kept here between runs.
 
 mod anonymity;
+mod change;
 mod crowd;
 mod examine;
+mod geo;
 mod judges;
 mod look;
 mod measure;
@@ -23,6 +25,8 @@ mod tamper;
 mod verdict;
 
 pub use anonymity::{Anonymity, level};
+pub use change::{Change, Known};
+pub use geo::{Asn, Geo, Place};
 pub use judges::judge_page;
 pub use measure::{Spread, score, wilson};
 pub use nonce::Nonces;

@@ -8,12 +8,15 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use super::anonymity::Anonymity;
+use super::change::{Change, Known};
+use super::geo::{Geo, Place};
 use super::measure::{Spread, wilson};
 use super::tamper::Tampering;
 use super::verdict::{Trouble, Verdict};
 use crate::exchange::Phases;
 use crate::outcome::UnixMillis;
 use crate::proxy::{Proxy, Scheme};
+use crate::secret::Secret;
 
 /// What was found out about one proxy.
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub struct Report {
     pub failed: u32,
     /// Addresses the judges saw, in the order they came up.
     pub exits: Vec<IpAddr>,
+    /// Where each of the exits is, in their order; `None` when no file was asked.
+    pub places: Option<Vec<Place>>,
     /// `None` where it does not apply: in tunnels, or when no judge answered on the direct path.
     pub anonymity: Option<Anonymity>,
     /// The headers that prove it.
@@ -48,6 +53,10 @@ pub struct Report {
     pub targets: Vec<Target>,
     /// 0..=100; `None` when nothing is known.
     pub score: Option<u8>,
+    /// What was known of it before, when it was compared with an earlier check that had it.
+    pub before: Option<Box<Known>>,
+    /// What has changed since; `None` when it was not compared.
+    pub changes: Option<Vec<Change>>,
     /// When it was over.
     pub checked_at: UnixMillis,
 }
@@ -76,7 +85,7 @@ pub struct Target {
 
 impl Report {
     /// A proxy nothing is known of yet.
-    pub(super) fn empty(seq: u64, proxy: Arc<Proxy>) -> Self {
+    pub fn empty(seq: u64, proxy: Arc<Proxy>) -> Self {
         Report {
             seq,
             proxy,
@@ -88,11 +97,14 @@ impl Report {
             times: Vec::new(),
             failed: 0,
             exits: Vec::new(),
+            places: None,
             anonymity: None,
             headers: Vec::new(),
             tampering: None,
             targets: Vec::new(),
             score: None,
+            before: None,
+            changes: None,
             checked_at: UnixMillis::from(SystemTime::now()),
         }
     }
@@ -123,6 +135,44 @@ impl Report {
     /// It came out at different addresses.
     pub fn rotates(&self) -> Option<bool> {
         (self.ok() > 1).then_some(self.exits.len() > 1)
+    }
+
+    /// Asks the files where the exits are.
+    pub fn locate(&mut self, geo: &Geo) {
+        self.places = Some(self.exits.iter().map(|ip| geo.place(*ip)).collect());
+    }
+
+    /// Countries of the exits, each once; those not known left out.
+    pub fn countries(&self) -> Vec<&str> {
+        let known = self.places.iter().flatten();
+        let mut countries: Vec<_> = known.filter_map(|place| place.country.as_deref()).collect();
+        countries.sort_unstable();
+        countries.dedup();
+        countries
+    }
+
+    /// The entry as a list has it, with the country of the exit if the list says none and there is only one.
+    pub fn line(&self) -> Secret {
+        let mut labels = self.proxy.labels().clone();
+        match self.countries()[..] {
+            [country] if labels.country.is_none() => labels.country = Some(country.into()),
+            _ => return self.proxy.line(),
+        }
+        (*self.proxy).clone().with_labels(labels).line()
+    }
+
+    /// Compares with an earlier check: what was known then, `None` inside when it had a row that said nothing, `None` outside
+    /// when it had none.
+    pub fn compare(&mut self, earlier: Option<Option<&Known>>) {
+        self.before = earlier.flatten().cloned().map(Box::new);
+        self.changes = Some(match (earlier, &self.before) {
+            (None, _) => vec![Change::New],
+            (Some(_), Some(before)) if self.verdict != Verdict::Unknown => {
+                let now = Known::after(self);
+                now.map(|now| before.changes(&now)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        });
     }
 
     /// The word to count by; `ok` for one that is alive.
@@ -159,7 +209,11 @@ impl Serialize for Report {
             schemes.iter().map(|scheme| scheme.as_str()).collect()
         };
         let rounded = |share: f64| (share * 1000.0).round() / 1000.0;
-        let mut row = serializer.serialize_struct("Report", 24)?;
+        let places = self.places.as_deref();
+        let countries: Option<Vec<_>> =
+            places.map(|all| all.iter().map(|at| &at.country).collect());
+        let asns: Option<Vec<_>> = places.map(|all| all.iter().map(|at| &at.asn).collect());
+        let mut row = serializer.serialize_struct("Report", 28)?;
         row.serialize_field("v", &1)?;
         row.serialize_field("seq", &self.seq)?;
         row.serialize_field("proxy", &self.proxy.label().to_string())?;
@@ -180,11 +234,15 @@ impl Serialize for Report {
         row.serialize_field("success_high", &interval.map(|(_, high)| rounded(high)))?;
         row.serialize_field("latency_ms", &latency)?;
         row.serialize_field("exits", &self.exits)?;
+        row.serialize_field("countries", &countries)?;
+        row.serialize_field("asns", &asns)?;
         row.serialize_field("rotates", &self.rotates())?;
         row.serialize_field("anonymity", &self.anonymity)?;
         row.serialize_field("headers", &self.headers)?;
         row.serialize_field("tampering", &self.tampering)?;
         row.serialize_field("targets", &self.targets)?;
+        row.serialize_field("before", &self.before)?;
+        row.serialize_field("changes", &self.changes)?;
         row.serialize_field("checked_at", &self.checked_at)?;
         row.end()
     }

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::echo::NoEcho;
 use crate::exchange::{Exchange, Response, Truncation};
 use crate::outcome::{self, Blame, Charge, Fault, FaultKind, Phase};
 
 /// The word on a proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It brings answers, unchanged.
@@ -40,6 +40,11 @@ impl Verdict {
         Verdict::Dead,
         Verdict::Unknown,
     ];
+
+    /// It brings answers.
+    pub fn works(self) -> bool {
+        matches!(self, Verdict::Alive | Verdict::Unstable)
+    }
 
     /// The word in the report.
     pub fn as_str(self) -> &'static str {

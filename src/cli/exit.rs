@@ -12,6 +12,7 @@
 //! | 5 | `all_failed` | not one URL succeeded |
 //! | 6 | `no_usable_proxy` | the pool had no usable proxy |
 //! | 8 | `blocked` | most failures are bans or rate limits: slowing down may help, trying again will not |
+//! | 10 | `changed` | `check --exit-on-change` found a change |
 //! | 75 | `locked` | another run writes the same output |
 //! | 130, 143 | `interrupted`, `terminated` | stopped by SIGINT or SIGTERM after a clean flush; `--resume` goes on |
 //!

@@ -34,7 +34,7 @@ mod write_out;
 mod writer;
 
 pub use open::{Opened, Repair, open};
-pub use target::open_locked;
+pub use target::{Replacement, open_locked};
 pub use writer::{Writer, WriterHandle, Written};
 
 use std::ffi::OsStr;

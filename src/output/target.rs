@@ -89,15 +89,19 @@ pub(super) fn cut(mut file: &File, length: u64) -> io::Result<()> {
 }
 
 /// A locked, empty file that will take the place of `path`.
-pub(super) struct Replacement {
-    pub(super) file: File,
+pub struct Replacement {
+    /// What is written into it is nowhere to be seen before [`Replacement::install`].
+    pub file: File,
     temporary: PathBuf,
     real: PathBuf,
 }
 
 impl Replacement {
     /// Creates it beside `path`, with the same permissions. The caller holds the lock on `path`, so the name is free.
-    pub(super) fn beside(path: &Path, original: &File) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Locked`] when somebody writes it all the same.
+    pub fn beside(path: &Path, original: &File) -> Result<Self, Error> {
         // A symbolic link goes on pointing where it did.
         let real = fs::canonicalize(path).map_err(|error| Error::io("read", path, error))?;
         let mut name = std::ffi::OsString::from(".");
@@ -121,7 +125,10 @@ impl Replacement {
     }
 
     /// Makes it durable and puts it in place. It is locked before it has the name, so that no other run can slip in.
-    pub(super) fn install(self) -> Result<File, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Io`]; `path` is then what it was.
+    pub fn install(self) -> Result<File, Error> {
         let install = || -> io::Result<()> {
             self.file.sync_all()?;
             fs::rename(&self.temporary, &self.real)?;
@@ -132,7 +139,7 @@ impl Replacement {
     }
 
     /// Removes it again.
-    pub(super) fn discard(self) {
+    pub fn discard(self) {
         // Left behind it does no harm: the next rewrite empties it.
         let _ = fs::remove_file(&self.temporary);
     }

@@ -1,13 +1,13 @@
 //! Country codes and English names, as they trail the entries of published lists.
 //!
-//! Only used to tell a trailing country from a user name and to label the entry with it. A claim of the list, never checked
-//! against the exit.
+//! Used to tell a trailing country from a user name and to label the entry with it (a claim of the list, never checked against
+//! the exit), and to read the countries that flags name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// The two-letter code (lower case) that `text` stands for: an assigned ISO 3166 code in either case, or an English name.
-pub(super) fn code(text: &str) -> Option<&'static str> {
+pub fn code(text: &str) -> Option<&'static str> {
     let mut lower = [0; MAX_NAME];
     let lower = lower.get_mut(..text.len())?;
     lower.copy_from_slice(text.as_bytes());

@@ -14,6 +14,8 @@ pub mod reject;
 mod table;
 mod template;
 
+pub use country::code as country_code;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -32,6 +32,12 @@ impl Scene {
         self.folder.path().join(name)
     }
 
+    /// Connections to proxies so far, and requests that arrived anywhere.
+    pub(crate) fn asked(&self) -> u64 {
+        let stats = self.lab.stats();
+        stats.proxy_total().connections + stats.host_total().requests
+    }
+
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = proxywheel();
         command
@@ -82,7 +88,7 @@ fn mixed() -> Builder {
 }
 
 /// What differs from run to run: ports, ids, times.
-fn steady(text: &str) -> String {
+pub(crate) fn steady(text: &str) -> String {
     let mut text = text.to_owned();
     for (pattern, with) in [
         (r"127\.1\.0\.(\d+):\d+#[0-9a-f]{6}", "127.1.0.$1:PORT#ID"),
@@ -278,7 +284,7 @@ fn two_checks_do_not_write_one_file() {
     assert_eq!(second.status.code(), Some(75), "{}", shown(&second));
 }
 
-fn wait_for(path: &Path, is_there: impl Fn(&[u8]) -> bool) {
+pub(crate) fn wait_for(path: &Path, is_there: impl Fn(&[u8]) -> bool) {
     for _ in 0..1000 {
         if fs::read(path).is_ok_and(|bytes| is_there(&bytes)) {
             return;

@@ -12,7 +12,7 @@ use super::{BanArgs, ListArgs};
 use crate::check;
 use crate::config::{Least, Span};
 use crate::error::Problem;
-use crate::proxy::Scheme;
+use crate::proxy::{Scheme, country_code};
 
 /// Arguments of `check`, by section.
 #[derive(Args)]
@@ -41,7 +41,7 @@ pub struct CheckArgs {
 }
 
 /// Flags that would leave something out of the test, or choose among rows it does not have.
-const NOT_WITH_LEAK: [&str; 15] = [
+const NOT_WITH_LEAK: [&str; 20] = [
     "url",
     "any",
     "detect",
@@ -57,6 +57,11 @@ const NOT_WITH_LEAK: [&str; 15] = [
     "sort",
     "limit",
     "min_alive",
+    "geoip",
+    "country",
+    "diff",
+    "exit_on_change",
+    "watch",
 ];
 
 /// How proxies are checked.
@@ -145,6 +150,25 @@ pub struct HowArgs {
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
 
+    /// Look up countries and networks of exits in this file; repeatable
+    ///
+    /// A MaxMind file (.mmdb) of your own, with countries, cities or ASNs: GeoLite2, GeoIP2, or another in their form. Where several
+    /// know an address the first one has the word. No default: nothing is downloaded.
+    ///
+    /// Example: --geoip GeoLite2-Country.mmdb --geoip GeoLite2-ASN.mmdb
+    #[arg(long, value_name = "FILE")]
+    pub geoip: Vec<PathBuf>,
+
+    /// Check again so often, until a signal
+    ///
+    /// Seconds, or a number with a unit; from the beginning of a round to that of the next. The list is read again each time and the
+    /// file of -o replaced as a whole. Who does not work is checked after 1, 2, 4, 8, then every 16 rounds and keeps its row. What
+    /// has changed is told as with --diff. SIGHUP begins a round. Off by default.
+    ///
+    /// Example: --watch 10m -o checked.jsonl
+    #[arg(long, value_name = "TIME", value_parser = some_time, conflicts_with = "resume")]
+    pub watch: Option<Span>,
+
     /// Seed of the order of the check
     ///
     /// A whole number. Random by default.
@@ -175,6 +199,22 @@ pub struct CheckOutputArgs {
     #[arg(long, requires = "output")]
     pub resume: bool,
 
+    /// Tell what has changed since the check that wrote this file
+    ///
+    /// JSONL rows of all proxies. Every row gets `changes` (new, revived, died, verdict, slower, quicker, exit, country, anonymity)
+    /// and `before`; a table shows only what has changed; with -o each change is a line on standard output, also with -q, and so is
+    /// what is gone from the list. The file may be that of -o: it is replaced as a whole at the end, and need not be there yet.
+    ///
+    /// Example: -q --diff checked.jsonl -o checked.jsonl
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub diff: Option<PathBuf>,
+
+    /// Exit code 10 when --diff finds a change
+    ///
+    /// Off by default.
+    #[arg(long, conflicts_with = "watch")]
+    pub exit_on_change: bool,
+
     /// Form of the rows
     ///
     /// By default that of the file's name; a table on a terminal, else JSONL.
@@ -199,6 +239,14 @@ pub struct CheckOutputArgs {
     /// Those in whose case it does not apply, tunnels and SOCKS, count as elite.
     #[arg(long, value_name = "LEVEL", value_parser = words(&ANONYMITIES))]
     pub anonymity: Option<check::Anonymity>,
+
+    /// Only proxies that come out in one of these countries
+    ///
+    /// Two-letter codes or English names, with commas between them. All exits seen have to be there. Needs --geoip.
+    ///
+    /// Example: --country de,fr
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = country)]
+    pub country: Vec<&'static str>,
 
     /// Only proxies whose median request takes no longer
     ///
@@ -233,7 +281,7 @@ pub struct CheckOutputArgs {
     /// A count, or a share of the list with %.
     ///
     /// Example: --min-alive 20%
-    #[arg(long, value_name = "N|P%", default_value_t = Least::default())]
+    #[arg(long, value_name = "N|P%", default_value_t = Least::default(), conflicts_with = "watch")]
     pub min_alive: Least,
 
     /// Form of the summary
@@ -269,6 +317,14 @@ pub enum Sort {
     Latency,
     /// As they were listed.
     List,
+}
+
+/// Reads a country.
+fn country(text: &str) -> Result<&'static str, Problem> {
+    country_code(text.trim()).ok_or_else(|| {
+        Problem::new(format!("not a country: {text:?}"))
+            .hint("write two-letter codes with commas between them, such as de,fr")
+    })
 }
 
 /// Reads an http or https URL.

@@ -1,43 +1,46 @@
 //! `check`: verdicts on a proxy list.
 
+mod board;
+mod cells;
+mod diff;
+mod earlier;
 mod leak;
+mod plan;
 mod resume;
 mod rows;
+mod selection;
 mod show;
+mod sink;
 mod summary;
+mod table;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use clap::FromArgMatches;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
 
 use super::Failure;
 use super::fetch::{announce, joined};
-use crate::ban;
 use crate::check::{self, Plan, Progress, Report, Summary};
 use crate::cli::Environment;
-use crate::cli::args::{CheckArgs, CheckFormat, GlobalArgs, root};
-use crate::cli::descriptors;
+use crate::cli::args::{CheckArgs, CheckFormat, GlobalArgs, LogFormat, root};
 use crate::cli::exit::Exit;
-use crate::cli::printer::Printer;
-use crate::cli::progress;
+use crate::cli::printer::{Printer, error_text};
+use crate::cli::progress::{self, Shown};
 use crate::cli::signals::{self, Signal};
 use crate::cli::usage::problem_of;
-use crate::config::{ListSource, Lists, ProxySources};
-use crate::egress::{self, SocketEgress};
+use crate::config::Lists;
+use crate::egress::SocketEgress;
 use crate::error::{Error, Problem};
-use crate::outcome::StatusSet;
 use crate::proxy::Proxy;
-use rows::{Rows, Selection};
+use diff::News;
+use sink::Sink;
+use summary::Beside;
 
 /// Rows that may wait for the file.
 const CHANNEL: usize = 256;
-/// A judge's answer, and a page of the user's, is short; more is a proxy's doing.
-const MOST_BYTES: u64 = 1024 * 1024;
-/// Descriptors for everything that is not a connection.
-const OTHERS: u64 = 64;
 
 /// Reads the flags and checks.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
@@ -57,12 +60,22 @@ pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Fa
 }
 
 fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Result<Exit, Error> {
-    if args.how.judge.is_empty() && args.how.url.is_empty() {
-        return Err(Problem::new("there is nothing to ask the proxies for")
-            .at("check")
-            .hint("name a judge with --judge URL (`proxywheel judge` serves one), or a target with --url URL")
-            .into());
+    let format = plan::format(args, environment);
+    if let Some(problem) = plan::contradiction(args, format) {
+        return Err(problem.into());
     }
+    let to_stdout = args.output.output.is_none();
+    let check = Check {
+        args,
+        printer,
+        format,
+        shown: progress::choose(
+            args.output.progress,
+            environment.streams,
+            to_stdout,
+            printer,
+        ),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -70,184 +83,178 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
     let ended = runtime.block_on(async {
         match args.how.leak {
             true => leak::drive(args, environment, printer).await,
-            false => drive(args, environment, printer).await,
+            false => check.drive().await,
         }
     });
     runtime.shutdown_background();
     ended
 }
 
-fn sources(args: &CheckArgs) -> ProxySources {
-    let named = args.lists.iter().chain(&args.proxies.proxy_file);
-    ProxySources {
-        lines: args.proxies.proxy.clone(),
-        lists: named.map(|text| ListSource::of(text)).collect(),
-        scheme: args.proxies.proxy_scheme,
-        refresh: None,
-        strict: args.proxies.strict,
-    }
+/// What every round needs.
+struct Check<'a> {
+    args: &'a CheckArgs,
+    printer: &'a Printer,
+    format: CheckFormat,
+    shown: Shown,
 }
 
-fn rules(args: &CheckArgs) -> Result<ban::Judge, Problem> {
-    ban::Judge::new(&ban::Settings {
-        accept: args.bans.accept.clone(),
-        ban_status: args.bans.ban_status.clone().unwrap_or(StatusSet::EMPTY),
-        ban_regex: args.bans.ban_regex.clone(),
-        ban_header: args.bans.ban_header.clone(),
-        ban_redirect: args.bans.ban_redirect.clone(),
-        must_match: args.bans.must_match.clone(),
-        must_not_match: args.bans.must_not_match.clone(),
-    })
-}
-
-fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
-    let how = &args.how;
-    // A proxy that is silent is asked in two ways, and as many as are asked may be silent beside them.
-    let room =
-        descriptors::raise().map_or(u64::MAX, |most| (most.saturating_sub(OTHERS) / 4).max(1));
-    let concurrency = u64::from(how.concurrency.get()).min(room);
-    Ok(Plan {
-        egress: SocketEgress::new(egress::Settings {
-            max_filesize: MOST_BYTES,
-            insecure: how.insecure,
-            cacert: how.cacert.clone(),
-            proxy_insecure: args.proxies.proxy_insecure,
-            proxy_cacert: args.proxies.proxy_cacert.clone(),
-            // Every sample is a new connection.
-            max_idle: 0,
-            ..egress::Settings::default()
-        })?,
-        rules: rules(args)?,
-        settings: check::Settings {
-            judges: how.judge.clone(),
-            urls: how.url.clone(),
-            control: !how.no_control,
-            samples: how.samples,
-            concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
-            connect_timeout: how.connect_timeout.0,
-            max_time: how.max_time.0,
-            detect: how.detect,
-            seed: how.seed,
-            ..check::Settings::default()
-        },
-    })
-}
-
-/// The check with everything around it: the list in, rows out, signals, progress, the summary at the end.
-async fn drive(
-    args: &CheckArgs,
-    environment: &Environment,
-    printer: &Printer,
-) -> Result<Exit, Error> {
-    let (mut signals, _listener) = signals::listen()?;
-    let plan = plan(args)?;
-    let to_stdout = args.output.output.is_none();
-    let format = format(args, environment);
-    let mut rows = Rows::open(args, format)?;
-    let list = Lists::open(sources(args))?.read().await?;
-    announce(&list, printer);
-    let done = rows.done();
-    let proxies = remaining(list.proxies, done);
-    if !done.is_empty() {
-        printer.note(&format!("{} proxies have a row already", done.len()));
-    }
-    let shown = progress::choose(
-        args.output.progress,
-        environment.streams,
-        to_stdout,
-        printer,
-    );
-    let (out, mut reports) = mpsc::channel::<Report>(CHANNEL);
-    let (sender, seen) = watch::channel(Progress::default());
-    let (stop, stopped) = watch::channel(false);
-    let display = tokio::spawn(show::show(seen, printer.clone(), shown));
-    let selection = Selection::of(args);
-    let writing = spawn_blocking(move || -> Result<Rows, Error> {
-        while let Some(report) = reports.blocking_recv() {
-            if selection.takes(&report) {
-                rows.push(report)?;
-            }
-        }
-        rows.close()?;
-        Ok(rows)
-    });
-    let mut code = None;
-    let ended = {
-        let mut running = std::pin::pin!(check::run(plan, proxies, out, sender, stopped));
+impl Check<'_> {
+    /// The check with everything around it: the list in, rows out, signals, progress, the summary at the end; with `--watch` again
+    /// and again.
+    async fn drive(&self) -> Result<Exit, Error> {
+        let (mut signals, _listener) = signals::listen()?;
+        // Whatever is wrong with it is told before the output is touched.
+        let mut plan = plan::plan(self.args)?;
+        let mut sink = Sink::open(self.args, self.format)?;
+        let mut lists = Lists::open(plan::sources(self.args))?;
+        let read = lists.read().await?;
+        announce(&read, self.printer);
+        let mut list = read.proxies;
         loop {
-            tokio::select! {
-                ended = &mut running => break ended,
-                Some(signal) = signals.recv() => {
-                    if let Signal::Drain(with) | Signal::Stop(with) = signal {
-                        code.get_or_insert(with);
-                        // The receiver lives in the check, which is still there.
-                        let _ = stop.send(true);
-                    }
+            let began = Instant::now();
+            let due = sink.begin(&list);
+            self.greet(&sink);
+            let (ended, code);
+            (sink, ended, code) = self.round(plan, due, sink, &mut signals).await?;
+            let news = sink.end(&list, &ended)?;
+            self.tell(&ended, &sink, news.as_ref())?;
+            let Some(every) = self.args.how.watch else {
+                return Ok(self.exit(&ended, news.as_ref(), code));
+            };
+            if code.is_some() || rest(began + every.0, &mut signals).await {
+                // A signal is the only end of a watch.
+                return Ok(Exit::DONE);
+            }
+            plan = plan::plan(self.args)?;
+            match lists.read().await {
+                Ok(read) => list = read.proxies,
+                Err(error) => {
+                    let why = format!("the old list stays: {}", error_text(&error));
+                    self.printer.warn(&Problem::new(why));
                 }
             }
         }
-    };
-    joined(display.await);
-    let written = joined(writing.await)?;
-    tell(args, &ended, &written, printer);
-    Ok(exit(args, &ended, code))
-}
+    }
 
-/// The form of the rows.
-fn format(args: &CheckArgs, environment: &Environment) -> CheckFormat {
-    let suffix = args
-        .output
-        .output
-        .as_ref()
-        .and_then(|path| path.extension()?.to_str());
-    match (args.output.format, suffix) {
-        (Some(format), _) => format,
-        (None, Some("csv")) => CheckFormat::Csv,
-        (None, Some("txt")) => CheckFormat::Txt,
-        (None, None) if args.output.output.is_none() && environment.streams.stdout_is_terminal => {
-            CheckFormat::Table
+    /// Says from where this goes on.
+    fn greet(&self, sink: &Sink) {
+        let done = sink.rows.done().len();
+        if done > 0 {
+            self.printer
+                .note(&format!("{done} proxies have a row already"));
         }
-        _ => CheckFormat::Jsonl,
-    }
-}
-
-fn remaining(proxies: Vec<Arc<Proxy>>, done: &HashSet<String>) -> Vec<Arc<Proxy>> {
-    let mut proxies = proxies;
-    if !done.is_empty() {
-        proxies.retain(|proxy| !done.contains(&proxy.label().to_string()));
-    }
-    proxies
-}
-
-fn tell(args: &CheckArgs, ended: &Summary, written: &Rows, printer: &Printer) {
-    for (judge, why) in &ended.silent {
-        printer
-            .warn(&Problem::new(format!("it does not answer directly: {why}")).at(judge.clone()));
-    }
-    if ended.no_judge {
-        let text = "no judge answers on the direct path, so nothing was checked";
-        printer.warn(&Problem::new(text).hint("check the address and that its server runs"));
-    }
-    if args.output.summary == crate::cli::args::LogFormat::Json {
-        printer.plain(&format!("{}\n", summary::json(ended, written.written)));
-    } else {
-        let fields = summary::json(ended, written.written);
-        printer.report(
-            &summary::text(ended),
-            None,
-            fields.as_object().cloned().unwrap_or_default(),
-        );
-    }
-}
-
-fn exit(args: &CheckArgs, ended: &Summary, code: Option<u8>) -> Exit {
-    let alive = ended.count(check::Verdict::Alive);
-    match code {
-        Some(code) if ended.stopped => Exit::new(code, "interrupted"),
-        _ if ended.no_judge => Exit::new(6, "no_judge"),
-        _ if !args.output.min_alive.is_met(alive, ended.progress.all) => {
-            Exit::new(6, "too_few_alive")
+        if let Some(path) = self.args.output.diff.as_ref().filter(|_| sink.is_first()) {
+            let path = path.display();
+            self.printer.note(&format!(
+                "no rows in {path} yet: the next check is compared with this one"
+            ));
         }
-        _ => Exit::DONE,
+    }
+
+    /// Checks `proxies`; the code is that of the signal that ended it.
+    async fn round(
+        &self,
+        plan: Plan<SocketEgress>,
+        proxies: Vec<Arc<Proxy>>,
+        mut sink: Sink,
+        signals: &mut mpsc::Receiver<Signal>,
+    ) -> Result<(Sink, Summary, Option<u8>), Error> {
+        let (out, mut reports) = mpsc::channel::<Report>(CHANNEL);
+        let (sender, seen) = watch::channel(Progress::default());
+        let (stop, stopped) = watch::channel(false);
+        let display = tokio::spawn(show::show(seen, self.printer.clone(), self.shown));
+        let writing = spawn_blocking(move || -> Result<Sink, Error> {
+            while let Some(report) = reports.blocking_recv() {
+                sink.take(report)?;
+            }
+            Ok(sink)
+        });
+        let mut code = None;
+        let ended = {
+            let mut running = std::pin::pin!(check::run(plan, proxies, out, sender, stopped));
+            loop {
+                tokio::select! {
+                    ended = &mut running => break ended,
+                    Some(signal) = signals.recv() => {
+                        if let Signal::Drain(with) | Signal::Stop(with) = signal {
+                            code.get_or_insert(with);
+                            // The receiver lives in the check, which is still there.
+                            let _ = stop.send(true);
+                        }
+                    }
+                }
+            }
+        };
+        joined(display.await);
+        let sink = joined(writing.await)?;
+        Ok((sink, ended, code))
+    }
+
+    /// What has changed is data when the rows are elsewhere, and the end of a table; the rest is for people.
+    fn tell(&self, ended: &Summary, sink: &Sink, news: Option<&News>) -> Result<(), Error> {
+        let output = &self.args.output;
+        let to_file = output.output.is_some();
+        let none = News::default();
+        let news = news.unwrap_or_else(|| {
+            let path = output.output.as_deref().unwrap_or("".as_ref()).display();
+            let why = format!("not all were checked: {path} is left as it was");
+            self.printer.warn(&Problem::new(why));
+            &none
+        });
+        let lines = news.lines.iter().filter(|_| to_file);
+        let is_table = self.format == CheckFormat::Table;
+        let gone = news.gone.iter().filter(|_| to_file || is_table);
+        for line in lines.chain(gone) {
+            self.printer.data(&format!("{line}\n"))?;
+        }
+        for (judge, why) in &ended.silent {
+            let why = format!("it does not answer directly: {why}");
+            self.printer.warn(&Problem::new(why).at(judge.clone()));
+        }
+        if ended.no_judge {
+            let text = "no judge answers on the direct path, so nothing was checked";
+            let hint = "check the address and that its server runs";
+            self.printer.warn(&Problem::new(text).hint(hint));
+        }
+        let beside = Beside {
+            countries: sink.geo.as_ref().map(|geo| summary::countries(ended, geo)),
+            changes: news.counts,
+        };
+        let fields = summary::json(ended, &beside, sink.rows.written);
+        if output.summary == LogFormat::Json {
+            self.printer.plain(&format!("{fields}\n"));
+            return Ok(());
+        }
+        let text = match self.args.how.watch {
+            Some(_) => summary::line(ended, &beside),
+            None => summary::text(ended, &beside),
+        };
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        self.printer.report(&text, None, fields);
+        Ok(())
+    }
+
+    fn exit(&self, ended: &Summary, news: Option<&News>, code: Option<u8>) -> Exit {
+        let output = &self.args.output;
+        let alive = ended.count(check::Verdict::Alive);
+        match code {
+            Some(code) if ended.stopped => Exit::new(code, "interrupted"),
+            _ if ended.no_judge => Exit::new(6, "no_judge"),
+            _ if !output.min_alive.is_met(alive, ended.progress.all) => {
+                Exit::new(6, "too_few_alive")
+            }
+            _ if output.exit_on_change && news.is_some_and(News::is_any) => {
+                Exit::new(10, "changed")
+            }
+            _ => Exit::DONE,
+        }
+    }
+}
+
+/// Waits for the next round, which SIGHUP begins at once. True when there is to be none.
+async fn rest(until: Instant, signals: &mut mpsc::Receiver<Signal>) -> bool {
+    tokio::select! {
+        () = sleep_until(until) => false,
+        Some(signal) = signals.recv() => signal != Signal::Reload,
     }
 }

@@ -1,5 +1,6 @@
-//! Reports as rows: which of them, in which form, in which order, and to where.
+//! Reports as rows: in which order, and to where.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fs::File;
@@ -9,173 +10,120 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::cells::{COLUMNS, cells};
+use super::diff::replaces;
 use super::resume;
-use crate::check::{Anonymity, Report, Verdict};
+use super::selection::Selection;
+use super::table::Table;
+use crate::check::Report;
 use crate::cli::args::{CheckArgs, CheckFormat, Sort};
 use crate::error::{Error, Problem};
-use crate::output;
-use crate::proxy::Scheme;
-
-/// Columns of CSV.
-const COLUMNS: [&str; 24] = [
-    "seq",
-    "proxy",
-    "scheme",
-    "host",
-    "port",
-    "verdict",
-    "reason",
-    "phase",
-    "message",
-    "score",
-    "speaks",
-    "forwards",
-    "tunnels",
-    "ok",
-    "failed",
-    "success_low",
-    "success_high",
-    "p50_ms",
-    "p95_ms",
-    "exits",
-    "rotates",
-    "anonymity",
-    "tampering",
-    "checked_at",
-];
-
-/// Which rows are wanted.
-pub(super) struct Selection {
-    alive: bool,
-    /// One of the user's URLs is enough.
-    any: bool,
-    anonymity: Option<Anonymity>,
-    max_latency: Option<Duration>,
-    min_score: Option<u8>,
-    protocols: Vec<Scheme>,
-}
-
-impl Selection {
-    pub(super) fn of(args: &CheckArgs) -> Self {
-        let output = &args.output;
-        let list = output.format == Some(CheckFormat::Txt)
-            || output.output.as_ref().is_some_and(|path| {
-                output.format.is_none() && path.extension().is_some_and(|suffix| suffix == "txt")
-            });
-        Selection {
-            alive: output.alive || list,
-            any: args.how.any,
-            anonymity: output.anonymity,
-            max_latency: output.max_latency.map(|span| span.0),
-            min_score: output.min_score,
-            protocols: output.protocol.clone(),
-        }
-    }
-
-    pub(super) fn takes(&self, report: &Report) -> bool {
-        let works = matches!(report.verdict, Verdict::Alive | Verdict::Unstable);
-        let for_the_targets = match (&report.targets[..], self.any) {
-            ([], _) => true,
-            (targets, true) => targets.iter().any(|target| target.ok),
-            (targets, false) => targets.iter().all(|target| target.ok),
-        };
-        let quick = |most| report.latency().is_some_and(|latency| latency.p50 <= most);
-        (!self.alive || (works && for_the_targets))
-            && self
-                .anonymity
-                .is_none_or(|least| works && report.anonymity.unwrap_or(Anonymity::Elite) >= least)
-            && self.max_latency.is_none_or(quick)
-            && self
-                .min_score
-                .is_none_or(|least| report.score >= Some(least))
-            && (self.protocols.is_empty()
-                || report
-                    .protocols
-                    .iter()
-                    .any(|scheme| self.protocols.contains(scheme)))
-    }
-}
+use crate::output::{self, Replacement};
 
 /// Where rows go.
 pub(super) struct Rows {
-    file: Option<File>,
+    out: Out,
     path: PathBuf,
+    /// The file that is replaced as a whole, held for its lock.
+    replaced: Option<File>,
     format: CheckFormat,
+    table: Table,
+    selection: Selection,
     with_credentials: bool,
     sort: Option<Sort>,
     limit: usize,
     held: Vec<Report>,
     done: HashSet<String>,
-    /// Rows of this run.
+    /// The head of the rows is there.
+    begun: bool,
+    /// Rows of this check.
     pub(super) written: u64,
     bytes: Vec<u8>,
-    /// Nobody reads any more.
-    gone: bool,
+}
+
+enum Out {
+    Stdout,
+    File(File),
+    /// Nobody reads any more, or nothing is written yet.
+    Nowhere,
 }
 
 impl Rows {
-    /// Opens the file, if there is one, and begins.
+    /// Opens the file, if there is one.
     ///
     /// # Errors
     /// An existing file, one that another run writes, one that cannot be read or written.
     pub(super) fn open(args: &CheckArgs, format: CheckFormat) -> Result<Self, Error> {
         let output = &args.output;
-        let mut done = HashSet::new();
-        let mut fresh = true;
-        let file = match &output.output {
-            None => None,
-            Some(path) => {
-                if output.resume && format != CheckFormat::Jsonl {
-                    return Err(Problem::new("only JSONL rows tell what is done")
-                        .at("--resume")
-                        .hint("use --format jsonl")
-                        .into());
-                }
-                let mut file = output::open_locked(path)?;
-                let metadata = file
-                    .metadata()
-                    .map_err(|error| Error::io("read", path, error))?;
-                if output.resume {
-                    done = resume::scan(&mut file, path)?;
-                    fresh = metadata.len() == 0;
-                } else if metadata.is_file() && metadata.len() > 0 {
-                    if !output.overwrite {
-                        return Err(Problem::new("the output exists already")
-                            .at(path.display().to_string())
-                            .hint("use --overwrite, --resume, or another -o")
-                            .into());
-                    }
-                    file.set_len(0)
-                        .map_err(|error| Error::io("write", path, error))?;
-                }
-                Some(file)
-            }
-        };
         let mut rows = Rows {
-            path: output
-                .output
-                .clone()
-                .unwrap_or_else(|| "standard output".into()),
-            file,
+            out: Out::Stdout,
+            path: "standard output".into(),
+            replaced: None,
             format,
+            table: Table {
+                places: !args.how.geoip.is_empty(),
+                changes: output.diff.is_some() && output.output.is_none(),
+            },
+            selection: Selection::of(args),
             with_credentials: output.with_credentials,
             sort: output.sort,
             limit: output.limit.map_or(usize::MAX, |limit| limit as usize),
             held: Vec::new(),
-            done,
+            done: HashSet::new(),
+            begun: false,
             written: 0,
             bytes: Vec::new(),
-            gone: false,
         };
-        if fresh {
-            match format {
-                CheckFormat::Csv => rows.csv(COLUMNS)?,
-                CheckFormat::Table => rows.bytes.extend_from_slice(table_head().as_bytes()),
-                CheckFormat::Jsonl | CheckFormat::Txt => {}
-            }
-            rows.flush()?;
+        if let Some(path) = &output.output {
+            rows.path.clone_from(path);
+            rows.open_file(args)?;
+        }
+        // A table of changes has no head when there are none.
+        if rows.replaced.is_none() && !rows.table.changes {
+            rows.begin()?;
         }
         Ok(rows)
+    }
+
+    fn open_file(&mut self, args: &CheckArgs) -> Result<(), Error> {
+        let output = &args.output;
+        let path = &self.path;
+        if output.resume && self.format != CheckFormat::Jsonl {
+            return Err(Problem::new("only JSONL rows tell what is done")
+                .at("--resume")
+                .hint("use --format jsonl")
+                .into());
+        }
+        let mut file = output::open_locked(path)?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| Error::io("read", path, error))?;
+        let in_the_way =
+            metadata.is_file() && metadata.len() > 0 && !output.overwrite && !replaces(args);
+        if output.resume {
+            self.done = resume::scan(&mut file, path)?;
+            self.begun = metadata.len() > 0;
+        } else if in_the_way {
+            return Err(Problem::new("the output exists already")
+                .at(path.display().to_string())
+                .hint("use --overwrite, --resume, or another -o")
+                .into());
+        } else if args.how.watch.is_some() || replaces(args) {
+            if !metadata.is_file() {
+                return Err(Problem::new("only a file can be replaced as a whole")
+                    .at(path.display().to_string())
+                    .hint("name a file with -o")
+                    .into());
+            }
+            self.out = Out::Nowhere;
+            self.replaced = Some(file);
+            return Ok(());
+        } else if metadata.is_file() {
+            file.set_len(0)
+                .map_err(|error| Error::io("write", path, error))?;
+        }
+        self.out = Out::File(file);
+        Ok(())
     }
 
     /// Labels of proxies that have a row from an earlier run.
@@ -183,9 +131,17 @@ impl Rows {
         &self.done
     }
 
-    /// Writes a row, or keeps it for its place in the order.
+    /// The file keeps what it has until all rows are there.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.is_some()
+    }
+
+    /// Writes a row, or keeps it until all are there.
     pub(super) fn push(&mut self, report: Report) -> Result<(), Error> {
-        if self.sort.is_some() {
+        if !self.takes(&report) {
+            return Ok(());
+        }
+        if self.sort.is_some() || self.replaced.is_some() {
             self.held.push(report);
             return Ok(());
         }
@@ -194,7 +150,42 @@ impl Rows {
 
     /// Writes what was kept.
     pub(super) fn close(&mut self) -> Result<(), Error> {
-        let mut held = std::mem::take(&mut self.held);
+        let held = std::mem::take(&mut self.held);
+        if self.replaced.is_some() {
+            return self.replace(&held);
+        }
+        self.all(&held)
+    }
+
+    /// Writes `reports` into a file that takes the place of the one there is, so that whoever reads it always has a whole list.
+    pub(super) fn replace<R: Borrow<Report>>(&mut self, reports: &[R]) -> Result<(), Error> {
+        let Some(original) = &self.replaced else {
+            return Err(Error::Internal(
+                "a file is replaced that is not held".into(),
+            ));
+        };
+        let replacement = Replacement::beside(&self.path, original)?;
+        let writable = replacement.file.try_clone();
+        let written = writable
+            .map_err(|error| Error::io("write", &self.path, error))
+            .and_then(|file| {
+                self.out = Out::File(file);
+                self.begun = false;
+                self.written = 0;
+                self.begin()?;
+                self.all(reports)
+            });
+        self.out = Out::Nowhere;
+        if written.is_err() {
+            replacement.discard();
+            return written;
+        }
+        self.replaced = Some(replacement.install()?);
+        Ok(())
+    }
+
+    fn all<R: Borrow<Report>>(&mut self, reports: &[R]) -> Result<(), Error> {
+        let mut reports: Vec<&Report> = reports.iter().map(Borrow::borrow).collect();
         let latency = |report: &Report| {
             report
                 .latency()
@@ -202,24 +193,54 @@ impl Rows {
         };
         match self.sort {
             Some(Sort::Score) => {
-                held.sort_by_key(|report| (Reverse(report.score), latency(report), report.seq))
+                reports.sort_by_key(|report| (Reverse(report.score), latency(report), report.seq));
             }
-            Some(Sort::Latency) => held.sort_by_key(|report| (latency(report), report.seq)),
-            Some(Sort::List) => held.sort_by_key(|report| report.seq),
+            Some(Sort::Latency) => reports.sort_by_key(|report| (latency(report), report.seq)),
+            Some(Sort::List) => reports.sort_by_key(|report| report.seq),
             None => {}
         }
-        held.iter().try_for_each(|report| self.row(report))
+        let mut reports = reports.into_iter();
+        reports.try_for_each(|report| match self.takes(report) {
+            true => self.row(report),
+            false => Ok(()),
+        })
+    }
+
+    fn takes(&self, report: &Report) -> bool {
+        // A table is for people, who want to know what is different.
+        let is_news = !self.table.changes
+            || self.format != CheckFormat::Table
+            || report
+                .changes
+                .as_ref()
+                .is_none_or(|changes| !changes.is_empty());
+        is_news && self.selection.takes(report)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.begun, true) {
+            match self.format {
+                CheckFormat::Csv => self.csv(COLUMNS)?,
+                CheckFormat::Table => self.bytes.extend_from_slice(self.table.head().as_bytes()),
+                CheckFormat::Jsonl | CheckFormat::Txt => {}
+            }
+            self.flush()?;
+        }
+        Ok(())
     }
 
     fn row(&mut self, report: &Report) -> Result<(), Error> {
-        if self.gone || self.written >= self.limit as u64 {
+        if self.written >= self.limit as u64 {
             return Ok(());
         }
+        self.begin()?;
         match self.format {
-            CheckFormat::Table => self.bytes.extend_from_slice(table_row(report).as_bytes()),
+            CheckFormat::Table => self
+                .bytes
+                .extend_from_slice(self.table.row(report).as_bytes()),
             CheckFormat::Txt => {
                 self.bytes
-                    .extend_from_slice(report.proxy.line().expose().as_bytes());
+                    .extend_from_slice(report.line().expose().as_bytes());
                 self.bytes.push(b'\n');
             }
             CheckFormat::Jsonl => {
@@ -228,7 +249,7 @@ impl Rows {
                 if self.with_credentials
                     && let Value::Object(row) = &mut row
                 {
-                    let label = row.insert("proxy".into(), report.proxy.line().expose().into());
+                    let label = row.insert("proxy".into(), report.line().expose().into());
                     row.insert("label".into(), label.unwrap_or_default());
                 }
                 serde_json::to_writer(&mut self.bytes, &row).map_err(internal)?;
@@ -254,128 +275,22 @@ impl Rows {
 
     /// One row, one write.
     fn flush(&mut self) -> Result<(), Error> {
-        let written = match &mut self.file {
-            Some(file) => file.write_all(&self.bytes),
-            None => {
+        let written = match &mut self.out {
+            Out::File(file) => file.write_all(&self.bytes),
+            Out::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(&self.bytes).and_then(|()| out.flush())
             }
+            Out::Nowhere => Ok(()),
         };
         self.bytes.clear();
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.gone = true;
+                self.out = Out::Nowhere;
                 Ok(())
             }
             Err(error) => Err(Error::io("write", &self.path, error)),
             Ok(()) => Ok(()),
         }
     }
-}
-
-fn words(schemes: &[Scheme]) -> String {
-    let words: Vec<_> = schemes.iter().map(|scheme| scheme.as_str()).collect();
-    words.join(" ")
-}
-
-fn ms(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1000.0)
-}
-
-fn cells(report: &Report) -> Vec<String> {
-    let text = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
-    let latency = report.latency();
-    let exits: Vec<_> = report.exits.iter().map(ToString::to_string).collect();
-    let interval = crate::check::wilson(report.ok(), report.ok() + report.failed);
-    let share = |share: Option<f64>| share.map(|share| format!("{share:.3}")).unwrap_or_default();
-    vec![
-        report.seq.to_string(),
-        report.proxy.label().to_string(),
-        report.proxy.scheme().to_string(),
-        report.proxy.host().to_owned(),
-        report.proxy.port().to_string(),
-        report.verdict.to_string(),
-        report.reason().to_owned(),
-        report
-            .trouble
-            .as_ref()
-            .and_then(|trouble| trouble.phase)
-            .map(|phase| phase.to_string())
-            .unwrap_or_default(),
-        report
-            .trouble
-            .as_ref()
-            .map(|trouble| trouble.message.to_string())
-            .unwrap_or_default(),
-        report
-            .score
-            .map(|score| score.to_string())
-            .unwrap_or_default(),
-        words(&report.protocols),
-        text(report.forwards),
-        text(report.tunnels),
-        report.ok().to_string(),
-        report.failed.to_string(),
-        share(interval.map(|(low, _)| low)),
-        share(interval.map(|(_, high)| high)),
-        latency.map(|latency| ms(latency.p50)).unwrap_or_default(),
-        latency.map(|latency| ms(latency.p95)).unwrap_or_default(),
-        exits.join(" "),
-        text(report.rotates()),
-        report
-            .anonymity
-            .map(|level| level.as_str().to_owned())
-            .unwrap_or_default(),
-        report
-            .tampering
-            .as_ref()
-            .map(|tampering| tampering.kind.to_owned())
-            .unwrap_or_default(),
-        report.checked_at.to_string(),
-    ]
-}
-
-fn table_head() -> String {
-    format!(
-        "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {}\n",
-        "PROXY", "VERDICT", "SCORE", "P50", "WAYS", "ANONYMITY", "EXIT", "WHY"
-    )
-}
-
-fn table_row(report: &Report) -> String {
-    let ways = match (report.forwards, report.tunnels) {
-        (Some(true), Some(true)) => "plain, tunnel",
-        (Some(true), _) => "plain",
-        (_, Some(true)) => "tunnel",
-        _ => "",
-    };
-    let exit = match &report.exits[..] {
-        [] => String::new(),
-        [one] => one.to_string(),
-        many => format!("{} addresses", many.len()),
-    };
-    let why = match &report.trouble {
-        Some(trouble) if report.verdict != Verdict::Alive => {
-            format!("{}: {}", trouble.reason, trouble.message)
-        }
-        _ => String::new(),
-    };
-    let line = format!(
-        "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {}",
-        report.proxy.label().to_string(),
-        report.verdict.as_str(),
-        report
-            .score
-            .map(|score| score.to_string())
-            .unwrap_or_else(|| "-".into()),
-        report
-            .latency()
-            .map(|latency| format!("{:.0} ms", latency.p50.as_secs_f64() * 1000.0))
-            .unwrap_or_default(),
-        ways,
-        report.anonymity.map_or("", Anonymity::as_str),
-        exit,
-        why,
-    );
-    format!("{}\n", line.trim_end())
 }

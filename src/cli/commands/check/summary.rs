@@ -1,35 +1,36 @@
 //! What came of it, at the end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::check::{Summary, Verdict};
+use super::diff::Counts;
+use crate::check::{Change, Geo, Summary, Verdict};
 use crate::cli::figures;
 
 /// Bounds of the histogram, milliseconds.
 const BOUNDS: [u64; 6] = [50, 100, 300, 1000, 3000, 10_000];
+/// Countries that are named; the rest are summed up.
+const COUNTRIES: usize = 12;
 /// Width of the longest bar.
 const BAR: usize = 30;
 
+/// Exits by country.
+pub(super) type Countries = BTreeMap<Box<str>, u64>;
+
+/// What is not in the summary of the check itself.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    pub(super) countries: Option<Countries>,
+    pub(super) changes: Option<Counts>,
+}
+
 /// For people.
-pub(super) fn text(summary: &Summary) -> String {
-    let progress = &summary.progress;
-    let counts: Vec<_> = Verdict::ALL
-        .iter()
-        .map(|verdict| (verdict, summary.count(*verdict)))
-        .filter(|(verdict, count)| *count > 0 || **verdict == Verdict::Alive)
-        .map(|(verdict, count)| format!("{count} {verdict}"))
-        .collect();
-    let mut lines = vec![format!(
-        "{} of {} proxies in {}: {}",
-        progress.done,
-        progress.all,
-        figures::time(summary.took),
-        counts.join(", ")
-    )];
+pub(super) fn text(summary: &Summary, beside: &Beside) -> String {
+    let mut lines = vec![counts(summary)];
+    lines.extend(beside.changes.as_ref().map(changes));
     let mut reasons: Vec<_> = summary.reasons.iter().collect();
     reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
     if !reasons.is_empty() {
@@ -46,6 +47,9 @@ pub(super) fn text(summary: &Summary) -> String {
             networks(&summary.exits)
         ));
     }
+    if let Some(countries) = beside.countries.as_ref().filter(|all| !all.is_empty()) {
+        lines.push(format!("countries: {}", most_first(countries, COUNTRIES)));
+    }
     lines.extend(histogram(&summary.medians));
     if summary.local > 0 {
         lines.push(format!(
@@ -56,8 +60,14 @@ pub(super) fn text(summary: &Summary) -> String {
     lines.join("\n")
 }
 
+/// One round of many, for people.
+pub(super) fn line(summary: &Summary, beside: &Beside) -> String {
+    let lines = [Some(counts(summary)), beside.changes.as_ref().map(changes)];
+    lines.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 /// For programs: flat.
-pub(super) fn json(summary: &Summary, written: u64) -> Value {
+pub(super) fn json(summary: &Summary, beside: &Beside, written: u64) -> Value {
     let mut fields = Map::new();
     fields.insert("all".into(), summary.progress.all.into());
     fields.insert("checked".into(), summary.progress.done.into());
@@ -70,6 +80,12 @@ pub(super) fn json(summary: &Summary, written: u64) -> Value {
     }
     fields.insert("exits".into(), summary.exits.len().into());
     fields.insert("networks".into(), networks(&summary.exits).into());
+    for (country, count) in beside.countries.iter().flatten() {
+        fields.insert(format!("country/{country}"), (*count).into());
+    }
+    for (change, count) in Change::ALL.iter().zip(beside.changes.iter().flatten()) {
+        fields.insert(format!("change/{change}"), (*count).into());
+    }
     fields.insert("local".into(), summary.local.into());
     fields.insert("stopped".into(), summary.stopped.into());
     fields.insert("no_judge".into(), summary.no_judge.into());
@@ -78,6 +94,63 @@ pub(super) fn json(summary: &Summary, written: u64) -> Value {
         json!((summary.took.as_secs_f64() * 1000.0).round() / 1000.0),
     );
     Value::Object(fields)
+}
+
+/// `120 of 2000 proxies in 4.0 s: 30 alive, 90 dead`
+fn counts(summary: &Summary) -> String {
+    let progress = &summary.progress;
+    let counts: Vec<_> = Verdict::ALL
+        .iter()
+        .map(|verdict| (verdict, summary.count(*verdict)))
+        .filter(|(verdict, count)| *count > 0 || **verdict == Verdict::Alive)
+        .map(|(verdict, count)| format!("{count} {verdict}"))
+        .collect();
+    format!(
+        "{} of {} proxies in {}: {}",
+        progress.done,
+        progress.all,
+        figures::time(summary.took),
+        counts.join(", ")
+    )
+}
+
+/// `changes: 3 died, 1 gone`
+fn changes(counts: &Counts) -> String {
+    let counts = Change::ALL.iter().zip(counts);
+    let words: Vec<_> = counts
+        .filter(|(_, count)| **count > 0)
+        .map(|(change, count)| format!("{count} {change}"))
+        .collect();
+    match &words[..] {
+        [] => "no changes".into(),
+        words => format!("changes: {}", words.join(", ")),
+    }
+}
+
+/// How many of the exits are in which country; `unknown` for those of which no file knows it.
+pub(super) fn countries(summary: &Summary, geo: &Geo) -> Countries {
+    let mut countries = Countries::new();
+    for ip in &summary.exits {
+        let country = geo.place(*ip).country.unwrap_or_else(|| "unknown".into());
+        *countries.entry(country).or_default() += 1;
+    }
+    countries
+}
+
+/// `de 12, fr 3`, and how many others there are.
+fn most_first(counts: &Countries, most: usize) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let others: u64 = counts.iter().skip(most).map(|(_, count)| **count).sum();
+    let mut words: Vec<_> = counts
+        .iter()
+        .take(most)
+        .map(|(country, count)| format!("{country} {count}"))
+        .collect();
+    if others > 0 {
+        words.push(format!("others {others}"));
+    }
+    words.join(", ")
 }
 
 fn networks(exits: &HashSet<IpAddr>) -> usize {

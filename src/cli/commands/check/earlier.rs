@@ -1,0 +1,87 @@
+//! Rows of an earlier check.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::check::{Anonymity, Known, Verdict};
+use crate::error::{Error, Problem};
+
+/// As much of a row as a later check looks at. What older versions did not write is as if it were not known.
+#[derive(Deserialize)]
+pub(super) struct Row {
+    proxy: String,
+    /// The label where `proxy` has credentials.
+    label: Option<String>,
+    pub(super) verdict: Verdict,
+    #[serde(default)]
+    latency_ms: Latency,
+    #[serde(default)]
+    exits: Vec<IpAddr>,
+    countries: Option<Vec<Option<Box<str>>>>,
+    anonymity: Option<Anonymity>,
+    before: Option<Known>,
+}
+
+#[derive(Default, Deserialize)]
+struct Latency {
+    total: Option<Median>,
+}
+
+#[derive(Deserialize)]
+struct Median {
+    p50: f64,
+}
+
+impl Row {
+    /// What is known since then, and the label of whom.
+    pub(super) fn known(self) -> (String, Option<Known>) {
+        let label = self.label.unwrap_or(self.proxy);
+        if self.verdict == Verdict::Unknown {
+            return (label, self.before);
+        }
+        let mut countries: Vec<_> = self.countries.into_iter().flatten().flatten().collect();
+        countries.sort_unstable();
+        countries.dedup();
+        let known = Known {
+            verdict: self.verdict,
+            p50_ms: self.latency_ms.total.map(|total| total.p50),
+            exits: self.exits,
+            countries,
+            anonymity: self.anonymity,
+        };
+        (label, Some(known))
+    }
+}
+
+/// Hands every row of `file` to `take`. Returns the length up to which rows are whole; what is torn behind it is passed over.
+///
+/// # Errors
+/// A line that is no row of a check, with `hint`; the file cannot be read.
+pub(super) fn rows(
+    file: impl Read,
+    path: &Path,
+    hint: &str,
+    mut take: impl FnMut(Row),
+) -> Result<u64, Error> {
+    let mut reader = BufReader::new(file);
+    let (mut line, mut number, mut whole) = (Vec::new(), 0u64, 0u64);
+    loop {
+        line.clear();
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Error::io("read", path, error))?;
+        if line.last() != Some(&b'\n') {
+            return Ok(whole);
+        }
+        number += 1;
+        whole += read as u64;
+        take(serde_json::from_slice(&line).map_err(|_| {
+            Problem::new("not a row of a check")
+                .at(format!("{}:{number}", path.display()))
+                .hint(hint)
+        })?);
+    }
+}

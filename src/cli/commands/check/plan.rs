@@ -1,0 +1,170 @@
+//! What the flags ask for.
+
+use super::diff::replaces;
+use crate::ban;
+use crate::check::{self, Geo, Plan};
+use crate::cli::Environment;
+use crate::cli::args::{CheckArgs, CheckFormat};
+use crate::cli::descriptors;
+use crate::config::{ListSource, ProxySources};
+use crate::egress::{self, SocketEgress};
+use crate::error::{Error, Problem};
+use crate::outcome::StatusSet;
+
+/// A judge's answer, and a page of the user's, is short; more is a proxy's doing.
+pub(super) const MOST_BYTES: u64 = 1024 * 1024;
+/// Descriptors for everything that is not a connection.
+const OTHERS: u64 = 64;
+
+/// Flags that ask for nothing, or not for this together.
+pub(super) fn contradiction(args: &CheckArgs, format: CheckFormat) -> Option<Problem> {
+    let (output, how) = (&args.output, &args.how);
+    let found = |is_so: bool, place: &str, what: &str, hint: &str| {
+        is_so.then(|| Problem::new(what).at(place).hint(hint))
+    };
+    [
+        found(
+            how.judge.is_empty() && how.url.is_empty(),
+            "check",
+            "there is nothing to ask the proxies for",
+            "name a judge with --judge URL (`proxywheel judge` serves one), or a target with --url URL",
+        ),
+        found(
+            !output.country.is_empty() && how.geoip.is_empty(),
+            "--country",
+            "countries of exits are not known without --geoip",
+            "name a MaxMind file with countries: --geoip GeoLite2-Country.mmdb",
+        ),
+        found(
+            how.watch.is_some() && output.output.is_none(),
+            "--watch",
+            "there is no file to keep up to date",
+            "name one with -o",
+        ),
+        found(
+            output.exit_on_change && output.diff.is_none(),
+            "--exit-on-change",
+            "there is nothing to compare with",
+            "name the rows of the check before with --diff FILE",
+        ),
+        found(
+            replaces(args) && format != CheckFormat::Jsonl,
+            "--diff",
+            "only JSONL rows can be compared with, and -o replaces them with another form",
+            "use --format jsonl, or another -o",
+        ),
+        found(
+            replaces(args) && is_selective(args),
+            "--diff",
+            "rows left out now would be new ones the next time",
+            "leave filters and --limit away, or name another -o",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .next()
+}
+
+/// Some rows are not wanted.
+fn is_selective(args: &CheckArgs) -> bool {
+    let output = &args.output;
+    output.alive
+        || output.anonymity.is_some()
+        || !output.country.is_empty()
+        || output.max_latency.is_some()
+        || output.min_score.is_some()
+        || !output.protocol.is_empty()
+        || output.limit.is_some()
+}
+
+pub(super) fn sources(args: &CheckArgs) -> ProxySources {
+    let named = args.lists.iter().chain(&args.proxies.proxy_file);
+    ProxySources {
+        lines: args.proxies.proxy.clone(),
+        lists: named.map(|text| ListSource::of(text)).collect(),
+        scheme: args.proxies.proxy_scheme,
+        refresh: None,
+        strict: args.proxies.strict,
+    }
+}
+
+fn rules(args: &CheckArgs) -> Result<ban::Judge, Problem> {
+    ban::Judge::new(&ban::Settings {
+        accept: args.bans.accept.clone(),
+        ban_status: args.bans.ban_status.clone().unwrap_or(StatusSet::EMPTY),
+        ban_regex: args.bans.ban_regex.clone(),
+        ban_header: args.bans.ban_header.clone(),
+        ban_redirect: args.bans.ban_redirect.clone(),
+        must_match: args.bans.must_match.clone(),
+        must_not_match: args.bans.must_not_match.clone(),
+    })
+}
+
+pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
+    let how = &args.how;
+    // A proxy that is silent is asked in two ways, and as many as are asked may be silent beside them.
+    let room =
+        descriptors::raise().map_or(u64::MAX, |most| (most.saturating_sub(OTHERS) / 4).max(1));
+    let concurrency = u64::from(how.concurrency.get()).min(room);
+    Ok(Plan {
+        egress: SocketEgress::new(egress::Settings {
+            max_filesize: MOST_BYTES,
+            insecure: how.insecure,
+            cacert: how.cacert.clone(),
+            proxy_insecure: args.proxies.proxy_insecure,
+            proxy_cacert: args.proxies.proxy_cacert.clone(),
+            // Every sample is a new connection.
+            max_idle: 0,
+            ..egress::Settings::default()
+        })?,
+        rules: rules(args)?,
+        settings: check::Settings {
+            judges: how.judge.clone(),
+            urls: how.url.clone(),
+            control: !how.no_control,
+            samples: how.samples,
+            concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
+            connect_timeout: how.connect_timeout.0,
+            max_time: how.max_time.0,
+            detect: how.detect,
+            seed: how.seed,
+            ..check::Settings::default()
+        },
+    })
+}
+
+/// The files that tell where exits are.
+pub(super) fn geo(args: &CheckArgs) -> Result<Option<Geo>, Error> {
+    if args.how.geoip.is_empty() {
+        return Ok(None);
+    }
+    let mut geo = Geo::default();
+    for path in &args.how.geoip {
+        let bytes =
+            std::fs::read(path).map_err(|error| Error::io("read the --geoip file", path, error))?;
+        geo.add(bytes).map_err(|why| {
+            Problem::new(format!("not a MaxMind file: {why}"))
+                .at(format!("--geoip {}", path.display()))
+                .hint("name a .mmdb file, unpacked, such as GeoLite2-Country.mmdb")
+        })?;
+    }
+    Ok(Some(geo))
+}
+
+/// The form of the rows.
+pub(super) fn format(args: &CheckArgs, environment: &Environment) -> CheckFormat {
+    let suffix = args
+        .output
+        .output
+        .as_ref()
+        .and_then(|path| path.extension()?.to_str());
+    match (args.output.format, suffix) {
+        (Some(format), _) => format,
+        (None, Some("csv")) => CheckFormat::Csv,
+        (None, Some("txt")) => CheckFormat::Txt,
+        (None, None) if args.output.output.is_none() && environment.streams.stdout_is_terminal => {
+            CheckFormat::Table
+        }
+        _ => CheckFormat::Jsonl,
+    }
+}

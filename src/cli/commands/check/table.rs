@@ -1,0 +1,96 @@
+//! A report as a line for people.
+
+use super::diff::told;
+use crate::check::{Anonymity, Report, Verdict};
+
+/// Which columns there are beside those that always are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Table {
+    /// Where the exit is.
+    pub(super) places: bool,
+    /// What has changed, in place of why it is not alive.
+    pub(super) changes: bool,
+}
+
+impl Table {
+    pub(super) fn head(self) -> String {
+        let places = self.column("WHERE");
+        format!(
+            "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {places}{}\n",
+            "PROXY",
+            "VERDICT",
+            "SCORE",
+            "P50",
+            "WAYS",
+            "ANONYMITY",
+            "EXIT",
+            if self.changes { "CHANGES" } else { "WHY" }
+        )
+    }
+
+    pub(super) fn row(self, report: &Report) -> String {
+        let ways = match (report.forwards, report.tunnels) {
+            (Some(true), Some(true)) => "plain, tunnel",
+            (Some(true), _) => "plain",
+            (_, Some(true)) => "tunnel",
+            _ => "",
+        };
+        let exit = match &report.exits[..] {
+            [] => String::new(),
+            [one] => one.to_string(),
+            many => format!("{} addresses", many.len()),
+        };
+        let why = match &report.trouble {
+            _ if self.changes => told(report).unwrap_or_default(),
+            Some(trouble) if report.verdict != Verdict::Alive => {
+                format!("{}: {}", trouble.reason, trouble.message)
+            }
+            _ => String::new(),
+        };
+        let places = self.column(&place(report));
+        let line = format!(
+            "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {places}{}",
+            report.proxy.label().to_string(),
+            report.verdict.as_str(),
+            report
+                .score
+                .map(|score| score.to_string())
+                .unwrap_or_else(|| "-".into()),
+            report
+                .latency()
+                .map(|latency| format!("{:.0} ms", latency.p50.as_secs_f64() * 1000.0))
+                .unwrap_or_default(),
+            ways,
+            report.anonymity.map_or("", Anonymity::as_str),
+            exit,
+            why,
+        );
+        format!("{}\n", line.trim_end())
+    }
+
+    /// The cell of a column that may not be there.
+    fn column(self, text: &str) -> String {
+        if self.places {
+            format!("{text:<14} ")
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// `de AS64500`: the countries, and the network if there is one.
+fn place(report: &Report) -> String {
+    let mut words: Vec<_> = report.countries().iter().map(ToString::to_string).collect();
+    let mut networks = report
+        .places
+        .iter()
+        .flatten()
+        .filter_map(|place| place.asn.as_ref())
+        .map(|asn| asn.number);
+    if let Some(first) = networks.next()
+        && networks.all(|number| number == first)
+    {
+        words.push(format!("AS{first}"));
+    }
+    words.join(" ")
+}
