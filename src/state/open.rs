@@ -1,7 +1,7 @@
 //! Opening the file, whatever state it is in.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl State {
     /// Opens the file, or begins one; folders on the way to it are made. A file that cannot be used is set aside.
     ///
     /// # Errors
-    /// The file cannot be created or written, or it is a database of another program.
+    /// The file cannot be created or written, or it is something else: a database of another program, a list named by mistake.
     pub fn open(path: &Path) -> Result<Opened, Error> {
         // SQLite gives some names a meaning of their own, `:memory:` for one; none of them is absolute.
         let path = &std::path::absolute(path).map_err(|error| Error::io("open", path, error))?;
@@ -45,6 +45,12 @@ impl State {
         let why = match attach(path) {
             Ok(state) => return Ok(Opened { state, aside: None }),
             Err(Trouble::Other(error)) => return Err(error),
+            Err(Trouble::Unusable(Why::Damaged)) if is_something_else(path) => {
+                return Err(Problem::new("the file is no state")
+                    .at(path.display().to_string())
+                    .hint("name another file with --state FILE, or use --no-state")
+                    .into());
+            }
             Err(Trouble::Unusable(why)) => why,
         };
         // Of two processes that find it unusable one sets it aside; the other then finds a new one.
@@ -140,6 +146,17 @@ fn attach(path: &Path) -> Result<State, Trouble> {
         connection,
         salt: salt.ok_or(Trouble::Unusable(Why::Damaged))?,
     })
+}
+
+/// True for a file that was named by mistake: neither its first bytes nor its name are those of a database.
+fn is_something_else(path: &Path) -> bool {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let named = path
+        .extension()
+        .is_some_and(|suffix| suffix == "db" || suffix == "sqlite" || suffix == "sqlite3");
+    let mut first = [0; MAGIC.len()];
+    let begins = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    !named && !(begins.is_ok() && first == MAGIC)
 }
 
 /// Has the file exist, readable by its owner only; SQLite gives its companions the same mode.

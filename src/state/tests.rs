@@ -284,6 +284,12 @@ fn a_database_of_another_program_is_left_alone() {
     assert_eq!(fs::read(&path).expect("read"), before);
     let folder = path.parent().expect("a folder");
     assert_eq!(fs::read_dir(folder).expect("readable").count(), 1);
+    // Nor is a list that was named by mistake moved away.
+    let list = folder.join("urls.txt");
+    fs::write(&list, "http://a.test/\n").expect("written");
+    let error = State::open(&list).expect_err("refused");
+    assert!(error.to_string().contains("no state"), "{error}");
+    assert_eq!(fs::read(&list).expect("read"), b"http://a.test/\n");
     // A name that SQLite takes for something else is a file like any other; a folder is none.
     assert!(State::open(folder).is_err());
 }
