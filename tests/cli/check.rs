@@ -346,3 +346,49 @@ fn a_killed_check_goes_on_and_no_row_is_lost_or_there_twice() {
     let alive = all.iter().filter(|row| row["verdict"] == "alive").count();
     assert_eq!(alive, 200);
 }
+
+#[test]
+fn what_a_check_has_learned_is_where_the_next_fetch_begins() {
+    let scene = Scene::new(mixed());
+    let output = scene.check(&["--state", "state.db", "-q"]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let known = || {
+        let export = proxywheel()
+            .current_dir(scene.folder.path())
+            .args(["state", "export", "--state", "state.db"])
+            .output()
+            .expect("runs");
+        let mut known = rows(&export.stdout);
+        known.retain(|row| row["kind"] == "proxy");
+        known
+    };
+    assert_eq!(known().len(), 7);
+    let fetched = proxywheel()
+        .current_dir(scene.folder.path())
+        .args([
+            "fetch",
+            "--proxy-file",
+            "list.txt",
+            "--state",
+            "state.db",
+            "-q",
+        ])
+        .args((0..20).map(|n| format!("http://shop.test/page/{n}")))
+        .output()
+        .expect("runs");
+    assert!(fetched.status.success(), "{}", shown(&fetched));
+    for row in rows(&fetched.stdout) {
+        assert_eq!(
+            row["attempts"], 1,
+            "no attempt met one that is dead or lies: {row}"
+        );
+    }
+    // While nobody can say, nothing that is known changes.
+    scene.lab.set_host("127.0.0.3", HostPlan::down());
+    let output = scene.check(&["--state", "state.db", "-q"]);
+    assert_eq!(output.status.code(), Some(6));
+    let after = known();
+    assert_eq!(after.len(), 7);
+    let good = after.iter().filter(|row| row["ok"].as_u64() > Some(0));
+    assert_eq!(good.count(), 3, "{after:?}");
+}

@@ -288,6 +288,19 @@ pub struct CheckOutputArgs {
     #[arg(long, value_name = "FORM", default_value = "text", value_parser = words(&super::words::LOG_FORMATS))]
     pub summary: super::LogFormat,
 
+    /// Keep what is learned about proxies in this file
+    ///
+    /// The next `fetch` begins with it: those that work first, dead ones last, hostile ones not at all. Holds no credentials. The
+    /// default is the file that `fetch` uses, ~/.local/state/proxywheel/state.db, or below XDG_STATE_HOME.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_state")]
+    pub state: Option<PathBuf>,
+
+    /// Keep nothing
+    ///
+    /// Off by default.
+    #[arg(long)]
+    pub no_state: bool,
+
     /// Progress on standard error
     ///
     /// `auto` is a bar when standard error is a terminal that the rows do not go to, else none.

@@ -1,6 +1,6 @@
 //! `fetch`: the main job.
 
-mod keeping;
+pub(super) mod keeping;
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;

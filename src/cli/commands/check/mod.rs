@@ -6,6 +6,7 @@ mod diff;
 mod earlier;
 mod leak;
 mod plan;
+mod remember;
 mod resume;
 mod rows;
 mod selection;
@@ -14,6 +15,7 @@ mod sink;
 mod summary;
 mod table;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::FromArgMatches;
@@ -22,6 +24,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::Failure;
+use super::fetch::keeping::complain;
 use super::fetch::{announce, joined};
 use crate::check::{self, Plan, Progress, Report, Summary};
 use crate::cli::Environment;
@@ -31,11 +34,12 @@ use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
 use crate::cli::signals::{self, Signal};
 use crate::cli::usage::problem_of;
-use crate::config::Lists;
+use crate::config::{Lists, state_file};
 use crate::egress::SocketEgress;
 use crate::error::{Error, Problem};
 use crate::proxy::Proxy;
 use diff::News;
+use remember::Remembering;
 use sink::Sink;
 use summary::Beside;
 
@@ -65,10 +69,17 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
         return Err(problem.into());
     }
     let to_stdout = args.output.output.is_none();
+    let output = &args.output;
+    let home = || state_file(&environment.variables);
+    let state = output
+        .state
+        .clone()
+        .or_else(|| if output.no_state { None } else { home() });
     let check = Check {
         args,
         printer,
         format,
+        state,
         shown: progress::choose(
             args.output.progress,
             environment.streams,
@@ -95,6 +106,8 @@ struct Check<'a> {
     args: &'a CheckArgs,
     printer: &'a Printer,
     format: CheckFormat,
+    /// Where what is learned is kept.
+    state: Option<PathBuf>,
     shown: Shown,
 }
 
@@ -115,7 +128,10 @@ impl Check<'_> {
             let due = sink.begin(&list);
             self.greet(&sink);
             let (ended, code);
-            (sink, ended, code) = self.round(plan, due, sink, &mut signals).await?;
+            let remembering = Remembering::open(self.state.as_deref(), &list, self.printer);
+            (sink, ended, code) = self
+                .round(plan, due, (sink, remembering), &mut signals)
+                .await?;
             let news = sink.end(&list, &ended)?;
             self.tell(&ended, &sink, news.as_ref())?;
             let Some(every) = self.args.how.watch else {
@@ -156,16 +172,23 @@ impl Check<'_> {
         &self,
         plan: Plan<SocketEgress>,
         proxies: Vec<Arc<Proxy>>,
-        mut sink: Sink,
+        (mut sink, mut remembering): (Sink, Option<Remembering>),
         signals: &mut mpsc::Receiver<Signal>,
     ) -> Result<(Sink, Summary, Option<u8>), Error> {
         let (out, mut reports) = mpsc::channel::<Report>(CHANNEL);
         let (sender, seen) = watch::channel(Progress::default());
         let (stop, stopped) = watch::channel(false);
         let display = tokio::spawn(show::show(seen, self.printer.clone(), self.shown));
+        let printer = self.printer.clone();
         let writing = spawn_blocking(move || -> Result<Sink, Error> {
             while let Some(report) = reports.blocking_recv() {
+                if let Some(remembering) = &mut remembering {
+                    remembering.note(&report);
+                }
                 sink.take(report)?;
+            }
+            if let Some(Err(error)) = remembering.map(Remembering::finish) {
+                complain("not all that was learned is remembered", &error, &printer);
             }
             Ok(sink)
         });

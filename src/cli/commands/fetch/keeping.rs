@@ -38,7 +38,12 @@ pub(super) fn begin(
     }
 }
 
-fn open(path: &Path, list: &[Arc<Proxy>], printer: &Printer) -> Result<(Keeping, Keeper), Error> {
+/// Opens the state and reads what is known of `list`; says what had to be set aside.
+pub(in crate::cli::commands) fn open(
+    path: &Path,
+    list: &[Arc<Proxy>],
+    printer: &Printer,
+) -> Result<(Keeping, Keeper), Error> {
     let opened = State::open(path)?;
     if let Some(Aside { why, to }) = opened.aside {
         let why = match why {
@@ -96,7 +101,8 @@ pub(super) async fn end(keeper: Option<Keeper>, summary: &Summary, exit: Exit, p
     }
 }
 
-fn complain(what: &str, error: &Error, printer: &Printer) {
+/// Says why it has to do without.
+pub(in crate::cli::commands) fn complain(what: &str, error: &Error, printer: &Printer) {
     let problem = Problem::new(format!("{what}: {}", error_text(error)));
     let hint = error
         .hint()
