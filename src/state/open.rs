@@ -151,12 +151,13 @@ fn attach(path: &Path) -> Result<State, Trouble> {
 /// True for a file that was named by mistake: neither its first bytes nor its name are those of a database.
 fn is_something_else(path: &Path) -> bool {
     const MAGIC: &[u8] = b"SQLite format 3\0";
-    let named = path
+    let is_named_so = path
         .extension()
         .is_some_and(|suffix| suffix == "db" || suffix == "sqlite" || suffix == "sqlite3");
     let mut first = [0; MAGIC.len()];
     let begins = File::open(path).and_then(|mut file| file.read_exact(&mut first));
-    !named && !(begins.is_ok() && first == MAGIC)
+    let begins_so = begins.is_ok() && first == MAGIC;
+    !is_named_so && !begins_so
 }
 
 /// Has the file exist, readable by its owner only; SQLite gives its companions the same mode.
