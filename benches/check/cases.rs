@@ -104,6 +104,8 @@ fn check(case: &Case, served: &Served, folder: &Path) -> Cost {
         text(&folder.join("out.jsonl")),
         "--overwrite".to_owned(),
         "-q".to_owned(),
+        // What is found out of a lab is of no use to anybody.
+        "--no-state".to_owned(),
         "-j".to_owned(),
         case.concurrency.to_string(),
         "--cacert".to_owned(),

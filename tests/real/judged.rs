@@ -102,7 +102,7 @@ impl Scene {
     /// The rows of `proxywheel check`, which shows nobody's password.
     pub(crate) fn program(&self, detect: bool, lines: &[&str]) -> Vec<Value> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxywheel"));
-        command.args(["check", "--format", "jsonl", "-q"]);
+        command.args(["check", "--format", "jsonl", "-q", "--no-state"]);
         command.args(detect.then_some("--detect"));
         command.args(["--connect-timeout", "2", "-m", "5"]);
         command.args(["--cacert", "ca.pem", "--proxy-cacert", "proxy-ca.pem"]);

@@ -31,6 +31,8 @@ impl Fetch {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxywheel"));
         command.args(["fetch", "-i", "urls.txt", "--proxy-file", "proxies.txt"]);
         command.args(["-o", "out.jsonl", "--connect-timeout", "5", "-m", "10"]);
+        // Nothing is known of the proxies of another test.
+        command.arg("--no-state");
         // The tests ask who was charged for each attempt.
         command.args(["--attempts", "full"]);
         command.current_dir(dir.path());

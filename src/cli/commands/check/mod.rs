@@ -118,9 +118,9 @@ impl Check<'_> {
         let (mut signals, _listener) = signals::listen()?;
         // Whatever is wrong with it is told before the output is touched.
         let mut plan = plan::plan(self.args)?;
-        let mut sink = Sink::open(self.args, self.format)?;
         let mut lists = Lists::open(plan::sources(self.args))?;
         let read = lists.read().await?;
+        let mut sink = Sink::open(self.args, self.format)?;
         announce(&read, self.printer);
         let mut list = read.proxies;
         loop {
