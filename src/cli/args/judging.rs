@@ -67,6 +67,21 @@ pub struct BanArgs {
     pub ban_redirect: Vec<String>,
 }
 
+impl BanArgs {
+    /// The user's rules.
+    pub fn settings(&self) -> ban::Settings {
+        ban::Settings {
+            accept: self.accept.clone(),
+            ban_status: self.ban_status.clone().unwrap_or(StatusSet::EMPTY),
+            ban_regex: self.ban_regex.clone(),
+            ban_header: self.ban_header.clone(),
+            ban_redirect: self.ban_redirect.clone(),
+            must_match: self.must_match.clone(),
+            must_not_match: self.must_not_match.clone(),
+        }
+    }
+}
+
 /// `--retry --max-proxies-per-url --retry-max-time --retry-on --retry-non-idempotent`.
 #[derive(Args)]
 pub struct RetryArgs {

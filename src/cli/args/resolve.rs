@@ -11,9 +11,8 @@ use super::FetchArgs;
 use crate::config::{Data, DataKind, ListSource, ProxySources, RequestParts, Resolved};
 use crate::egress::HttpVersions;
 use crate::error::Error;
-use crate::outcome::StatusSet;
 use crate::output::{self, Format, Mode};
-use crate::{ban, egress, engine, input, limit, pool, retry};
+use crate::{egress, engine, input, limit, pool, retry};
 
 /// Sorts the flags into sections. `matches` tells the order of flags that make up one body; `read` returns the bytes of a
 /// file, of standard input for `-`.
@@ -75,15 +74,7 @@ pub fn resolve(
             proxy_concurrency: args.limits.proxy_concurrency.get(),
             connect_timeout: args.request.connect_timeout.0,
         },
-        ban: ban::Settings {
-            accept: args.bans.accept.clone(),
-            ban_status: args.bans.ban_status.clone().unwrap_or(StatusSet::EMPTY),
-            ban_regex: args.bans.ban_regex.clone(),
-            ban_header: args.bans.ban_header.clone(),
-            ban_redirect: args.bans.ban_redirect.clone(),
-            must_match: args.bans.must_match.clone(),
-            must_not_match: args.bans.must_not_match.clone(),
-        },
+        ban: args.bans.settings(),
         egress: egress::Settings {
             max_filesize: args.request.max_filesize.0,
             compressed: !args.request.no_compressed,
@@ -207,7 +198,7 @@ mod tests {
         assert_eq!(resolved.limit, limit::Settings::default());
         assert_eq!(resolved.retry, retry::Settings::default());
         assert_eq!(resolved.pool, pool::Settings::default());
-        assert_eq!(resolved.ban, ban::Settings::default());
+        assert_eq!(resolved.ban, crate::ban::Settings::default());
         assert_eq!(resolved.egress, egress::Settings::default());
         // The command line keeps no bodies unless asked to; the library hands them out.
         let engine = engine::Settings {

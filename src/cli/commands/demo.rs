@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 
 use clap::FromArgMatches;
 
-use super::{Failure, fetch, read};
+use super::{Failure, fetch, flags, read};
 use crate::cli::Environment;
 use crate::cli::args::{DemoArgs, FetchArgs, GlobalArgs, resolve, root};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::usage::problem_of;
 use crate::config::{Resolved, Streams};
 use crate::error::{Error, Problem};
 use crate::lab::{Lab, Mix};
@@ -69,18 +68,7 @@ fn urls() -> impl Iterator<Item = String> {
 
 /// Starts the lab, fetches, checks, and says where to look next.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let told = |error| (early.clone(), error);
-    let matches = root()
-        .try_get_matches_from(&environment.arguments)
-        .map_err(|error| told(problem_of(&error, None).into()))?;
-    let (_, matches) = matches
-        .subcommand()
-        .ok_or_else(|| told(Error::Internal("the command line has no command".into())))?;
-    let flags = |error: clap::Error| told(problem_of(&error, None).into());
-    let args = DemoArgs::from_arg_matches(matches).map_err(flags)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(flags)?;
-    let printer = Printer::new(&global, environment);
-    printer.receive_events();
+    let (args, global, printer) = flags::<DemoArgs>(environment, early)?;
     rehearse(&args, &global, environment, &printer).map_err(|error| (printer, error))
 }
 

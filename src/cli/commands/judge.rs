@@ -6,18 +6,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::FromArgMatches;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Failure;
+use super::{Failure, flags};
 use crate::cli::Environment;
-use crate::cli::args::{GlobalArgs, JudgeArgs, root};
+use crate::cli::args::{GlobalArgs, JudgeArgs};
 use crate::cli::descriptors::{connections_that_fit, raise};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::signals::{self, Signal};
-use crate::cli::usage::problem_of;
 use crate::echo::Key;
 use crate::error::{Error, Problem};
 use crate::lab::{JudgeLimits, JudgeServer, JudgeSettings, JudgeTls, KeyFile};
@@ -27,18 +25,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Listens, says where, and serves until a signal.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let told = |error| (early.clone(), error);
-    let matches = root()
-        .try_get_matches_from(&environment.arguments)
-        .map_err(|error| told(problem_of(&error, None).into()))?;
-    let (_, matches) = matches
-        .subcommand()
-        .ok_or_else(|| told(Error::Internal("the command line has no command".into())))?;
-    let flags = |error: clap::Error| told(problem_of(&error, None).into());
-    let args = JudgeArgs::from_arg_matches(matches).map_err(flags)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(flags)?;
-    let printer = Printer::new(&global, environment);
-    printer.receive_events();
+    let (args, global, printer) = flags::<JudgeArgs>(environment, early)?;
     serve(args, &global, &printer).map_err(|error| (printer, error))
 }
 

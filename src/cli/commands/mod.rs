@@ -10,10 +10,14 @@ mod state;
 use std::io::Read as _;
 use std::path::Path;
 
+use clap::FromArgMatches;
+
 use super::Environment;
+use super::args::{GlobalArgs, root};
 use super::exit::Exit;
 use super::printer::Printer;
 use super::settings::CommandLine;
+use super::usage::problem_of;
 use crate::error::Error;
 
 /// An error, and the printer that knows how it is to be told.
@@ -39,6 +43,26 @@ pub(super) fn run(
             Err((early.clone(), error))
         }
     }
+}
+
+/// The flags of a command that takes nothing but its command line, and a printer made by them.
+fn flags<A: FromArgMatches>(
+    environment: &Environment,
+    early: &Printer,
+) -> Result<(A, GlobalArgs, Printer), Failure> {
+    let told = |error| (early.clone(), error);
+    let refused = |error: clap::Error| told(problem_of(&error, None).into());
+    let matches = root()
+        .try_get_matches_from(&environment.arguments)
+        .map_err(refused)?;
+    let (_, matches) = matches
+        .subcommand()
+        .ok_or_else(|| told(Error::Internal("the command line has no command".into())))?;
+    let args = A::from_arg_matches(matches).map_err(refused)?;
+    let global = GlobalArgs::from_arg_matches(matches).map_err(refused)?;
+    let printer = Printer::new(&global, environment);
+    printer.receive_events();
+    Ok((args, global, printer))
 }
 
 /// The bytes of a file, of standard input for `-`.

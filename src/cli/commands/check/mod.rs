@@ -18,22 +18,20 @@ mod table;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::FromArgMatches;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::Failure;
 use super::fetch::keeping::complain;
 use super::fetch::{announce, joined};
+use super::{Failure, flags};
 use crate::check::{self, Plan, Progress, Report, Summary};
 use crate::cli::Environment;
-use crate::cli::args::{CheckArgs, CheckFormat, GlobalArgs, LogFormat, root};
+use crate::cli::args::{CheckArgs, CheckFormat, LogFormat};
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
 use crate::cli::signals::{self, Signal};
-use crate::cli::usage::problem_of;
 use crate::config::{Lists, state_file};
 use crate::egress::SocketEgress;
 use crate::error::{Error, Problem};
@@ -48,18 +46,7 @@ const CHANNEL: usize = 256;
 
 /// Reads the flags and checks.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let told = |error| (early.clone(), error);
-    let matches = root()
-        .try_get_matches_from(&environment.arguments)
-        .map_err(|error| told(problem_of(&error, None).into()))?;
-    let (_, matches) = matches
-        .subcommand()
-        .ok_or_else(|| told(Error::Internal("the command line has no command".into())))?;
-    let flags = |error: clap::Error| told(problem_of(&error, None).into());
-    let args = CheckArgs::from_arg_matches(matches).map_err(flags)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(flags)?;
-    let printer = Printer::new(&global, environment);
-    printer.receive_events();
+    let (args, _, printer) = flags::<CheckArgs>(environment, early)?;
     execute(&args, environment, &printer).map_err(|error| (printer, error))
 }
 
@@ -70,11 +57,13 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
     }
     let to_stdout = args.output.output.is_none();
     let output = &args.output;
-    let home = || state_file(&environment.variables);
-    let state = output
-        .state
-        .clone()
-        .or_else(|| if output.no_state { None } else { home() });
+    let state = match output.no_state {
+        true => None,
+        false => output
+            .state
+            .clone()
+            .or_else(|| state_file(&environment.variables)),
+    };
     let check = Check {
         args,
         printer,

@@ -9,10 +9,9 @@ use crate::cli::descriptors;
 use crate::config::{ListSource, ProxySources};
 use crate::egress::{self, SocketEgress};
 use crate::error::{Error, Problem};
-use crate::outcome::StatusSet;
 
 /// A judge's answer, and a page of the user's, is short; more is a proxy's doing.
-pub(super) const MOST_BYTES: u64 = 1024 * 1024;
+const MOST_BYTES: u64 = 1024 * 1024;
 /// Descriptors for everything that is not a connection.
 const OTHERS: u64 = 64;
 
@@ -88,16 +87,16 @@ pub(super) fn sources(args: &CheckArgs) -> ProxySources {
     }
 }
 
-fn rules(args: &CheckArgs) -> Result<ban::Judge, Problem> {
-    ban::Judge::new(&ban::Settings {
-        accept: args.bans.accept.clone(),
-        ban_status: args.bans.ban_status.clone().unwrap_or(StatusSet::EMPTY),
-        ban_regex: args.bans.ban_regex.clone(),
-        ban_header: args.bans.ban_header.clone(),
-        ban_redirect: args.bans.ban_redirect.clone(),
-        must_match: args.bans.must_match.clone(),
-        must_not_match: args.bans.must_not_match.clone(),
-    })
+/// The wire, for checks and for what is fetched through the pool.
+pub(super) fn wire(args: &CheckArgs) -> egress::Settings {
+    egress::Settings {
+        max_filesize: MOST_BYTES,
+        insecure: args.how.insecure,
+        cacert: args.how.cacert.clone(),
+        proxy_insecure: args.proxies.proxy_insecure,
+        proxy_cacert: args.proxies.proxy_cacert.clone(),
+        ..egress::Settings::default()
+    }
 }
 
 pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
@@ -108,16 +107,11 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
     let concurrency = u64::from(how.concurrency.get()).min(room);
     Ok(Plan {
         egress: SocketEgress::new(egress::Settings {
-            max_filesize: MOST_BYTES,
-            insecure: how.insecure,
-            cacert: how.cacert.clone(),
-            proxy_insecure: args.proxies.proxy_insecure,
-            proxy_cacert: args.proxies.proxy_cacert.clone(),
             // Every sample is a new connection.
             max_idle: 0,
-            ..egress::Settings::default()
+            ..wire(args)
         })?,
-        rules: rules(args)?,
+        rules: ban::Judge::new(&args.bans.settings())?,
         settings: check::Settings {
             judges: how.judge.clone(),
             urls: how.url.clone(),

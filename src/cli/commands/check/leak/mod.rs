@@ -25,7 +25,7 @@ use self::finding::{Finding, alone, of_report};
 use self::paths::{Member, Paths};
 use self::place::Via;
 use self::table::{Applies, Row, Word};
-use super::plan::{MOST_BYTES, format, plan, sources};
+use super::plan::{format, plan, sources, wire};
 use super::{CHANNEL, announce, joined, show};
 use crate::check::{self, Nonces, Progress, Report, Verdict};
 use crate::cli::Environment;
@@ -40,7 +40,7 @@ use crate::error::{Error, Problem};
 use crate::job::RequestSpec;
 use crate::pool::Strategy;
 use crate::proxy::Proxy;
-use crate::{egress, engine, pool};
+use crate::{engine, pool};
 
 /// Tests the list and the program, and prints the table.
 pub(super) async fn drive(
@@ -140,13 +140,7 @@ fn settings(args: &CheckArgs) -> Settings {
             connect_timeout: how.connect_timeout.0,
             ..pool::Settings::default()
         },
-        egress: egress::Settings {
-            max_filesize: MOST_BYTES,
-            cacert: how.cacert.clone(),
-            proxy_insecure: args.proxies.proxy_insecure,
-            proxy_cacert: args.proxies.proxy_cacert.clone(),
-            ..egress::Settings::default()
-        },
+        egress: wire(args),
         engine: engine::Settings {
             max_time: how.max_time.0,
             seed: how.seed,
