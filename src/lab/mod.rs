@@ -53,7 +53,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -62,13 +61,6 @@ use crate::proxy::{Credentials, Labels, Proxy, Rotation};
 use crate::secret::Secret;
 use listen::{BlackHole, Role};
 use world::{Gate, World};
-
-/// Characters of user names and passwords that need no escape in a proxy URL.
-const CREDENTIAL: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// A running lab. Dropping it ends all of its tasks; [`Lab::stop`] also waits for them.
 ///
@@ -198,27 +190,14 @@ impl Lab {
     /// # Panics
     /// There is no such proxy.
     pub fn proxy_url(&self, number: u32) -> String {
-        let state = self.world.proxy(number);
-        let user = match self.credentials(number) {
-            Some((user, password)) => format!(
-                "{}:{}@",
-                utf8_percent_encode(&user, CREDENTIAL),
-                utf8_percent_encode(&password, CREDENTIAL)
-            ),
-            None => String::new(),
-        };
-        let (scheme, address) = (state.spec.scheme, address_of(state.gate));
-        format!("{scheme}://{user}{address}:{}", self.port(number))
+        self.proxy(number).url().expose().to_owned()
     }
 
     /// A proxy list file with all of [`Lab::proxies`].
     pub fn proxy_list(&self) -> String {
         let mut list = String::new();
-        for number in self.listed() {
-            list.push_str(&self.proxy_url(number));
-            if self.is_rotating(number) {
-                list.push_str(" rotation=per_connection");
-            }
+        for proxy in self.proxies() {
+            list.push_str(proxy.line().expose());
             list.push('\n');
         }
         list

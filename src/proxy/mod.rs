@@ -272,20 +272,28 @@ impl Proxy {
         })
     }
 
-    /// The entry as a list has it, credentials and labels included: what [`parse::parse_proxy_url`] and the list grammar read as
-    /// the same proxy.
-    pub fn line(&self) -> Secret {
+    /// The proxy as people write it, credentials included.
+    pub fn url(&self) -> Secret {
         if self.is_direct() {
             return Secret::new("direct");
         }
         let part = |secret: &Secret| utf8_percent_encode(secret.expose(), UNRESERVED).to_string();
-        let mut line = format!("{}://", self.scheme);
+        let mut url = format!("{}://", self.scheme);
         if let Some(Credentials { user, password }) = &self.credentials {
-            line.push_str(&format!("{}:{}@", part(user), part(password)));
+            url.push_str(&format!("{}:{}@", part(user), part(password)));
         }
         let bracketed = self.host.contains(':');
         let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
-        line.push_str(&format!("{open}{}{close}:{}", self.host, self.port));
+        url.push_str(&format!("{open}{}{close}:{}", self.host, self.port));
+        Secret::new(url)
+    }
+
+    /// The entry as a list has it, credentials and labels included: what the list grammar reads as the same proxy.
+    pub fn line(&self) -> Secret {
+        if self.is_direct() {
+            return self.url();
+        }
+        let mut line = self.url().expose().to_owned();
         let Labels {
             country,
             tags,
