@@ -138,22 +138,17 @@ impl<E: Egress> Context<E> {
     /// silent is asked the other way meanwhile.
     async fn first(&self, proxy: &Proxy, turn: usize, place: &Place<'_>) -> [Option<Look>; 2] {
         let has = |https| self.judges.of_kind(https).next().is_some();
-        match (has(false), has(true)) {
-            (false, _) => {
-                let look = self.look(proxy, true, turn).await;
-                if matches!(look, Look::Passed { .. }) {
-                    place.let_others_begin().await;
-                }
-                return [None, Some(look)];
+        let both = has(false) && has(true);
+        if !both {
+            let https = has(true);
+            let look = self.look(proxy, https, turn).await;
+            if matches!(look, Look::Passed { .. }) {
+                place.let_others_begin().await;
             }
-            (_, false) => {
-                let look = self.look(proxy, false, turn).await;
-                if matches!(look, Look::Passed { .. }) {
-                    place.let_others_begin().await;
-                }
-                return [Some(look), None];
-            }
-            _ => {}
+            return match https {
+                true => [None, Some(look)],
+                false => [Some(look), None],
+            };
         }
         let mut plain = pin!(self.look(proxy, false, turn));
         let mut tunnel = pin!(self.look(proxy, true, turn));

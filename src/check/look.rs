@@ -88,12 +88,21 @@ impl<E: Egress> Context<E> {
             .send(proxy, &url, self.judges.headers(), began, &nonce)
             .await;
         let total = began.elapsed();
-        let read = exchange
-            .result
-            .as_ref()
-            .ok()
-            .map(|response| Echo::read(&response.body.bytes, judge.key().as_ref()));
-        let no_echo = match read {
+        let read = || {
+            let answer = exchange.result.as_ref().ok();
+            answer.map(|response| Echo::read(&response.body.bytes, judge.key().as_ref()))
+        };
+        let mut echo = read();
+        // A judge that was started anew signs with another key: the direct path tells.
+        if let Some(Err(NoEcho::WrongKey)) = echo {
+            let asked = self
+                .judges
+                .is_up(number, Instant::now(), &self.egress, &self.nonces);
+            if asked.await.is_ok() {
+                echo = read();
+            }
+        }
+        let no_echo = match echo {
             Some(Ok(echo)) if echo.nonce.as_deref() == Some(&*nonce) => {
                 judge.has_answered(began);
                 let times = Times {
@@ -113,26 +122,6 @@ impl<E: Egress> Context<E> {
                     None,
                     "an old answer of the judge, to another question",
                 ));
-            }
-            // A judge that was started anew signs with another key: the direct path tells.
-            Some(Err(NoEcho::WrongKey)) => {
-                let asked = self
-                    .judges
-                    .is_up(number, Instant::now(), &self.egress, &self.nonces);
-                if let (Ok(()), Ok(response)) = (asked.await, &exchange.result)
-                    && let Ok(echo) = Echo::read(&response.body.bytes, judge.key().as_ref())
-                {
-                    let times = Times {
-                        phases: exchange.phases,
-                        total,
-                    };
-                    return Look::Passed {
-                        echo: Box::new(echo),
-                        times,
-                        judge: number,
-                    };
-                }
-                Some(NoEcho::WrongKey)
             }
             Some(Err(why)) => Some(why),
             None => None,
