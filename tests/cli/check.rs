@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use insta::assert_snapshot;
@@ -11,6 +11,7 @@ use proxywheel::proxy::Scheme;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::running::until;
 use crate::{proxywheel, shown};
 
 /// A lab, and a folder with its list and its authority.
@@ -273,25 +274,19 @@ fn two_checks_do_not_write_one_file() {
         ProxySpec::new(Scheme::Http).fault(Fault::HangAfterAccept),
     ));
     let mut first = scene
-        .command(&["-o", "out.jsonl", "-j", "1"])
+        .command(&["-o", "out.csv", "-j", "1"])
         .stderr(Stdio::null())
         .spawn()
         .expect("starts");
-    wait_for(&scene.path("out.jsonl"), |_| true);
-    let second = scene.check(&["-o", "out.jsonl", "--overwrite"]);
+    // The head is written once the file is its own.
+    let file = scene.path("out.csv");
+    until("the head", || {
+        fs::read(&file).is_ok_and(|bytes| !bytes.is_empty())
+    });
+    let second = scene.check(&["-o", "out.csv", "--overwrite"]);
     first.kill().expect("killed");
     first.wait().expect("ended");
     assert_eq!(second.status.code(), Some(75), "{}", shown(&second));
-}
-
-pub(crate) fn wait_for(path: &Path, is_there: impl Fn(&[u8]) -> bool) {
-    for _ in 0..1000 {
-        if fs::read(path).is_ok_and(|bytes| is_there(&bytes)) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("{} never came", path.display());
 }
 
 #[test]
@@ -314,7 +309,9 @@ fn a_killed_check_goes_on_and_no_row_is_lost_or_there_twice() {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
-        wait_for(&file, |bytes| count(bytes) >= kill * 7);
+        until("rows", || {
+            fs::read(&file).is_ok_and(|bytes| count(&bytes) >= kill * 7)
+        });
         running.kill().expect("killed");
         running.wait().expect("ended");
         let bytes = fs::read(&file).expect("the file");

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use insta::assert_snapshot;
 use proxywheel::lab::{Fault, HostPlan, Lab, ProxySpec};
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::check::{Scene, rows, steady};
 use crate::mmdb::{country, mmdb};
+use crate::running::until;
 use crate::shown;
 
 /// Five proxies, of which the fourth refuses us.
@@ -193,7 +193,7 @@ fn a_check_that_does_not_come_to_its_end_leaves_the_file_as_it_was() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let running = command.spawn().expect("starts");
         // Those that work have been asked for everything.
-        until(|| scene.asked() >= asked + 20);
+        until("requests", || scene.asked() >= asked + 20);
         send(signal, running.id());
         let output = running.wait_with_output().expect("ended");
         let code = (signal == "-TERM").then_some(143);
@@ -204,16 +204,6 @@ fn a_check_that_does_not_come_to_its_end_leaves_the_file_as_it_was() {
     scene.lab.set_host("127.0.0.3", HostPlan::down());
     assert_eq!(scene.check(&CRON).status.code(), Some(6));
     same();
-}
-
-fn until(is_so: impl Fn() -> bool) {
-    for _ in 0..2000 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("it never came");
 }
 
 fn send(signal: &str, process: u32) {
@@ -232,7 +222,7 @@ fn a_watch_keeps_a_whole_list_up_to_date_until_a_signal() {
     let running = command.stdout(Stdio::piped()).spawn().expect("starts");
     // Whoever reads never sees a part of a list.
     let wait = |length: usize, is_so: &dyn Fn(&[Value]) -> bool| {
-        until(|| {
+        until("the rows of a round", || {
             let rows = fs::read(&path)
                 .map(|bytes| rows(&bytes))
                 .unwrap_or_default();
