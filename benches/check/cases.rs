@@ -7,8 +7,8 @@ use std::time::Duration;
 use proxywheel::check::Verdict;
 use serde_json::Value;
 
+use crate::common::measure::{self, Cost};
 use crate::crowd::{self, CONNECT_TIMEOUT, MAX_TIME, Sort};
-use crate::measure::{self, Cost};
 use crate::served::Served;
 
 struct Case {
@@ -119,8 +119,8 @@ fn check(case: &Case, served: &Served, folder: &Path) -> Cost {
         "--seed".to_owned(),
         "1".to_owned(),
     ]);
-    for judge in &served.judges {
-        command.extend(["--judge".to_owned(), judge.clone()]);
+    for judge in served.judges() {
+        command.extend(["--judge".to_owned(), judge.to_owned()]);
     }
     let cost = measure::run(&command, None);
     assert_eq!(cost.code, 0, "the check has failed");

@@ -90,7 +90,7 @@ fn good() -> Vec<Sort> {
 
 /// `count` entries of which so many of a hundred are dead and hostile; the rest is good. Every sort comes in turn.
 pub(crate) fn crowd(count: usize, dead_percent: usize, hostile_percent: usize) -> Vec<Sort> {
-    let mut sorts = [
+    [
         (count * dead_percent / 100, dead as fn() -> Vec<Sort>),
         (count * hostile_percent / 100, hostile),
         (
@@ -100,9 +100,7 @@ pub(crate) fn crowd(count: usize, dead_percent: usize, hostile_percent: usize) -
     ]
     .into_iter()
     .flat_map(|(count, make)| std::iter::repeat_with(make).flatten().take(count))
-    .collect::<Vec<_>>();
-    sorts.shrink_to_fit();
-    sorts
+    .collect()
 }
 
 /// `count` entries of which one in a thousand is good and nobody listens at the others.

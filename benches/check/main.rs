@@ -9,27 +9,21 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod cases;
+#[path = "../common/mod.rs"]
+mod common;
 mod connect;
 mod crowd;
-#[path = "../engine/measure.rs"]
-mod measure;
 mod served;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        Some("measure") => measure::child(arguments),
+        Some("measure") => common::measure::child(arguments),
         Some("serve") => served::child(arguments),
         Some("connect") => connect::child(arguments),
         first => {
-            let rest: Vec<String> = first
-                .map(str::to_owned)
-                .into_iter()
-                .chain(arguments)
-                .collect();
-            let full = rest.iter().any(|word| word == "--bench");
-            let filter = rest.iter().find(|word| !word.starts_with("--"));
-            cases::all(full, filter.map_or("", String::as_str));
+            let (full, filter) = common::wanted(first, arguments);
+            cases::all(full, &filter);
         }
     }
 }

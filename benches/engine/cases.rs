@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::bare;
-use crate::measure::{self, Cost};
+use crate::common::measure::{self, Cost};
 use crate::plan::{Plan, SITE, path};
 use crate::serve::Served;
 

@@ -11,25 +11,20 @@
 
 mod bare;
 mod cases;
-mod measure;
+#[path = "../common/mod.rs"]
+mod common;
 mod plan;
 mod serve;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        Some("measure") => measure::child(arguments),
+        Some("measure") => common::measure::child(arguments),
         Some("serve") => serve::child(arguments),
         Some("bare") => cases::bare_child(arguments),
         first => {
-            let rest: Vec<String> = first
-                .map(str::to_owned)
-                .into_iter()
-                .chain(arguments)
-                .collect();
-            let full = rest.iter().any(|word| word == "--bench");
-            let filter = rest.iter().find(|word| !word.starts_with("--"));
-            cases::all(full, filter.map_or("", String::as_str));
+            let (full, filter) = common::wanted(first, arguments);
+            cases::all(full, &filter);
         }
     }
 }
