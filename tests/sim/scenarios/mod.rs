@@ -5,36 +5,22 @@
 //! a tenth of the time after a longer build, or `cargo bench --bench scenarios`. One world, with a line for each seed:
 //! `SCENARIO=w8,wd SCENARIO_SEEDS=1-3 cargo nextest run --test sim asked_for --no-capture`.
 
-mod egress;
-mod reached;
-mod run;
+mod measure;
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use proxywheel::lab::scenario::{Metric, Scenario};
-
-use self::reached::bound;
-use self::run::{HEADING, Measured, line, median};
+use self::measure::{HEADING, Measured, line, misses, read};
 
 /// Runs are cut after so many times the oracle's time: they have failed by then.
 const LONGEST: u32 = 2;
 /// The same for tables.
 const LONGEST_SHOWN: u32 = 4;
 
-fn read(name: &str) -> Scenario {
-    let path = format!("tests/scenarios/{name}.toml");
-    let whole = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&whole).expect("the scenario is there");
-    Scenario::parse(&path, &text).unwrap_or_else(|problem| panic!("{problem}"))
-}
-
 /// `SCENARIO_SEEDS`: one number, or the first and the last of several.
 fn seeds() -> RangeInclusive<u64> {
     let text = std::env::var("SCENARIO_SEEDS").unwrap_or("1".into());
-    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-    let number = |text: &str| text.parse().expect("a seed, or two with - between");
-    number(first)..=number(last)
+    measure::seeds(&text)
 }
 
 /// Runs a scenario and compares the medians with its expectations, or with what has been reached of them so far.
@@ -45,16 +31,7 @@ fn check(name: &str) {
         .clone()
         .map(|seed| Measured::of(&scenario, seed, LONGEST))
         .collect();
-    let mut wrong = Vec::new();
-    for metric in Metric::ALL {
-        let Some(value) = median(&runs, metric) else {
-            continue;
-        };
-        let range = bound(name, metric, scenario.expect.of(metric));
-        if !range.holds(value) {
-            wrong.push(format!("{metric} is {value:.3}, not {range}"));
-        }
-    }
+    let wrong = misses(name, &scenario, &runs.iter().collect::<Vec<_>>());
     assert!(wrong.is_empty(), "{name}, seeds {seeds:?}: {wrong:#?}");
 }
 

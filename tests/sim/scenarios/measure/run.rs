@@ -41,7 +41,7 @@ impl Measured {
 }
 
 /// The median over the seeds; `None` for a figure that does not apply.
-pub(crate) fn median(runs: &[Measured], metric: Metric) -> Option<f64> {
+pub(crate) fn median(runs: &[&Measured], metric: Metric) -> Option<f64> {
     let values: Option<Vec<f64>> = runs.iter().map(|run| run.get(metric)).collect();
     let mut values = values?;
     values.sort_by(f64::total_cmp);
