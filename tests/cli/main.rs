@@ -18,6 +18,7 @@ mod help;
 mod interrupt;
 mod interrupt_output;
 mod judge;
+mod lab;
 mod leak;
 mod mmdb;
 mod readme;

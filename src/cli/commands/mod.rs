@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod fetch;
 mod judge;
+mod lab;
 mod state;
 
 use std::io::Read as _;
@@ -34,6 +35,7 @@ pub(super) fn run(
         "check" => check::run(environment, early),
         "demo" => demo::run(environment, early),
         "judge" => judge::run(environment, early),
+        command if command.starts_with("lab ") => lab::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         command if command.starts_with("state ") => {
             state::run(line, environment).map_err(|error| (early.clone(), error))
