@@ -13,6 +13,7 @@ title = \"a small one\"
 urls = 120
 proxies = 30
 concurrency = 20
+probe-concurrency = 20
 page-kb = 2
 
 [[group]]

@@ -114,7 +114,10 @@ fn settings(words: &[OsString], scenario: &Scenario) -> Result<Resolved, Error> 
                 .into(),
         );
     }
-    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    // Not everything that a scenario says has a flag.
+    let has_flag = |id: &str| matches.try_contains_id(id).is_ok();
+    let given =
+        |id: &str| has_flag(id) && matches.value_source(id) == Some(ValueSource::CommandLine);
     if !given("concurrency") {
         resolved.limit.concurrency = scenario.concurrency;
     }
