@@ -6,6 +6,7 @@
 //! `SCENARIO=w8,wd SCENARIO_SEEDS=1-3 cargo nextest run --test sim asked_for --no-capture`.
 
 mod measure;
+mod outage;
 
 use std::ops::RangeInclusive;
 use std::time::Instant;

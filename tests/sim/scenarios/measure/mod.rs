@@ -2,7 +2,7 @@
 
 mod egress;
 mod reached;
-mod run;
+pub(crate) mod run;
 
 use std::ops::RangeInclusive;
 
