@@ -26,7 +26,7 @@ use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Host, Tally};
 use crate::outcome::{Blame, ErrorInfo, Finished, Outcome};
 use crate::pool::{
-    Ask, HostIdx, Lease, Pool, ProbeLease, ProxyIdx, Refusal, RefusalReason, Settlement,
+    Ask, HostIdx, HostWide, Lease, Pool, ProbeLease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
 use crate::retry::{self, Decision, Ended};
 
@@ -474,8 +474,7 @@ impl<E: Egress> Dispatcher<E> {
         if let Some((phase, kind)) = end.proxy_fault() {
             self.tally.proxy_fault(phase, kind, verdict.blame);
         }
-        self.pace_host(number, proxy, &end, started, now);
-        self.pool.settle(
+        let wide = self.pool.settle(
             lease,
             &Settlement {
                 blame: verdict.blame,
@@ -486,6 +485,14 @@ impl<E: Egress> Dispatcher<E> {
             },
             now,
         );
+        match wide {
+            None => self.pace_host(number, proxy, &end, started, now),
+            Some(HostWide { goodput }) => {
+                let (goodput, asked) = (goodput.map(f64::from), verdict.retry_after);
+                let mut limiter = self.context.limiter();
+                limiter.throttled(number, goodput, asked, started, now);
+            }
+        }
         let known = job
             .log
             .iter()
