@@ -341,6 +341,20 @@ impl Frontier {
         }
     }
 
+    /// True when `host` has all the requests it may have at once.
+    pub(super) fn is_full_host(&self, number: u32) -> bool {
+        let in_flight = self.hosts.get(&number).map_or(0, |host| host.in_flight);
+        self.host_concurrency
+            .is_some_and(|most| in_flight >= most.get())
+    }
+
+    /// A request to `host` has left that was not taken from here.
+    pub(super) fn left(&mut self, number: u32) {
+        if let Some(host) = self.hosts.get_mut(&number) {
+            host.in_flight += 1;
+        }
+    }
+
     /// A request to `host` has ended.
     pub(super) fn landed(&mut self, number: u32) {
         if let Some(host) = self.hosts.get_mut(&number) {

@@ -81,6 +81,11 @@ impl Avoid {
         }
     }
 
+    /// True when this one was.
+    pub fn has_tried(&self, proxy: &Proxy) -> bool {
+        self.ids().any(|id| id == proxy.id())
+    }
+
     /// Distinct proxies tried.
     pub fn len(&self) -> usize {
         self.tried.len()

@@ -143,6 +143,20 @@ impl Pool {
         None
     }
 
+    /// Takes back a lease whose attempt was stopped after `elapsed`, because another was answered first. All that shows is that
+    /// it would have taken longer.
+    pub fn settle_stopped(&mut self, lease: Lease, elapsed: Duration, now: Instant) {
+        let t = self.moment(now);
+        self.note_ready(t);
+        let present = self.scale.present();
+        if let Some(at) = self.end(&lease) {
+            self.roster
+                .slot_mut(at)
+                .took_longer(elapsed.as_secs_f32(), present);
+            self.roster.refile(at);
+        }
+    }
+
     /// Takes back a lease whose attempt was lost or interrupted. Nothing is learned from it.
     pub fn cancel(&mut self, lease: Lease, now: Instant) {
         let t = self.clock.micros(now);

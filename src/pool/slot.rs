@@ -352,6 +352,16 @@ impl Slot {
         self.ok = self.ok.saturating_add(1);
     }
 
+    /// A valid answer would have taken longer than `elapsed` seconds.
+    pub(super) fn took_longer(&mut self, elapsed: f32, present: Present) {
+        self.evidence.took_longer(elapsed, present);
+    }
+
+    /// Average seconds of a success; 0 before the first.
+    pub(super) fn latency(&self) -> f32 {
+        self.evidence.latency()
+    }
+
     /// A failure that is this proxy's with weight `weight`, in requests.
     pub(super) fn charge(&mut self, weight: f32, present: Present) {
         self.evidence.charge(weight, present);
