@@ -31,6 +31,7 @@ mod pages;
 mod plan;
 mod proxy_http;
 mod proxy_socks;
+pub mod scenario;
 mod serve;
 mod stats;
 mod stream;
