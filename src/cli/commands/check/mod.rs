@@ -18,11 +18,11 @@ mod table;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::fetch::keeping::complain;
 use super::fetch::{announce, joined};
 use super::{Failure, flags};
 use crate::check::{self, Plan, Progress, Report, Summary};
@@ -37,7 +37,7 @@ use crate::egress::SocketEgress;
 use crate::error::{Error, Problem};
 use crate::proxy::Proxy;
 use diff::News;
-use remember::Remembering;
+use remember::{Remembering, take_all};
 use sink::Sink;
 use summary::Beside;
 
@@ -117,7 +117,8 @@ impl Check<'_> {
             let due = sink.begin(&list);
             self.greet(&sink);
             let (ended, code);
-            let remembering = Remembering::open(self.state.as_deref(), &list, self.printer);
+            let state = self.state.as_deref();
+            let remembering = Remembering::open(state, &list, sink.rows.done(), self.printer);
             (sink, ended, code) = self
                 .round(plan, due, (sink, remembering), &mut signals)
                 .await?;
@@ -161,25 +162,16 @@ impl Check<'_> {
         &self,
         plan: Plan<SocketEgress>,
         proxies: Vec<Arc<Proxy>>,
-        (mut sink, mut remembering): (Sink, Option<Remembering>),
+        (mut sink, remembering): (Sink, Option<Remembering>),
         signals: &mut mpsc::Receiver<Signal>,
     ) -> Result<(Sink, Summary, Option<u8>), Error> {
-        let (out, mut reports) = mpsc::channel::<Report>(CHANNEL);
+        let (out, reports) = mpsc::channel::<Report>(CHANNEL);
         let (sender, seen) = watch::channel(Progress::default());
         let (stop, stopped) = watch::channel(false);
         let display = tokio::spawn(show::show(seen, self.printer.clone(), self.shown));
-        let printer = self.printer.clone();
-        let writing = spawn_blocking(move || -> Result<Sink, Error> {
-            while let Some(report) = reports.blocking_recv() {
-                if let Some(remembering) = &mut remembering {
-                    remembering.note(&report);
-                }
-                sink.take(report)?;
-            }
-            if let Some(Err(error)) = remembering.map(Remembering::finish) {
-                complain("not all that was learned is remembered", &error, &printer);
-            }
-            Ok(sink)
+        let (runtime, printer) = (Handle::current(), self.printer.clone());
+        let writing = spawn_blocking(move || {
+            take_all(reports, &mut sink, remembering, &runtime, &printer).map(|()| sink)
         });
         let mut code = None;
         let ended = {
