@@ -12,6 +12,7 @@ mod canary_scene;
 mod check;
 mod check_cron;
 mod check_geo;
+mod check_judge;
 mod check_kill;
 mod demo;
 mod example;

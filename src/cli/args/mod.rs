@@ -172,7 +172,7 @@ Exit codes:
 /// The table in the help of `check`.
 const CHECK_EXIT_CODES: &str = "\
 Exit codes: 0 checked, 1 internal error, 2 usage, 3 input or output failed, 4 --leak has found something, 6 fewer alive than \
---min-alive or no judge answers, 10 changes with --exit-on-change, 75 output in use by another run, 130/143 interrupted.";
+--min-alive or not all judged because no judge answers, 10 changes with --exit-on-change, 75 output in use by another run, 130/143 interrupted.";
 
 /// Arguments of `config`.
 #[derive(Args)]

@@ -123,9 +123,10 @@ impl Check<'_> {
                 .round(plan, due, (sink, remembering), &mut signals)
                 .await?;
             let news = sink.end(&list, &ended)?;
-            self.tell(&ended, &sink, news.as_ref())?;
+            let exit = self.exit(&ended, news.as_ref(), code);
+            self.tell(&ended, &sink, news.as_ref(), exit)?;
             let Some(every) = self.args.how.watch else {
-                return Ok(self.exit(&ended, news.as_ref(), code));
+                return Ok(exit);
             };
             if code.is_some() || rest(began + every.0, &mut signals).await {
                 // A signal is the only end of a watch.
@@ -195,7 +196,13 @@ impl Check<'_> {
     }
 
     /// What has changed is data when the rows are elsewhere, and the end of a table; the rest is for people.
-    fn tell(&self, ended: &Summary, sink: &Sink, news: Option<&News>) -> Result<(), Error> {
+    fn tell(
+        &self,
+        ended: &Summary,
+        sink: &Sink,
+        news: Option<&News>,
+        exit: Exit,
+    ) -> Result<(), Error> {
         let output = &self.args.output;
         let to_file = output.output.is_some();
         let none = News::default();
@@ -221,6 +228,7 @@ impl Check<'_> {
             self.printer.warn(&Problem::new(text).hint(hint));
         }
         let beside = Beside {
+            exit,
             countries: sink.geo.as_ref().map(|geo| summary::countries(ended, geo)),
             changes: news.counts,
         };
@@ -234,8 +242,25 @@ impl Check<'_> {
             None => summary::text(ended, &beside),
         };
         let fields = fields.as_object().cloned().unwrap_or_default();
-        self.printer.report(&text, None, fields);
+        self.printer.report(&text, self.hint(ended), fields);
         Ok(())
+    }
+
+    /// What helps those that are unknown.
+    fn hint(&self, ended: &Summary) -> Option<&'static str> {
+        let output = &self.args.output;
+        let goes_on =
+            output.output.is_some() && self.format == CheckFormat::Jsonl && output.diff.is_none();
+        match ended.progress.unjudged {
+            0 => None,
+            _ if ended.no_judge || self.args.how.watch.is_some() => None,
+            _ if goes_on => {
+                Some("once a judge answers, the same with --resume asks only them again")
+            }
+            _ => Some(
+                "they are no worse than before: check again once a judge answers, or name more than one",
+            ),
+        }
     }
 
     fn exit(&self, ended: &Summary, news: Option<&News>, code: Option<u8>) -> Exit {
@@ -244,6 +269,7 @@ impl Check<'_> {
         match code {
             Some(code) if ended.stopped => Exit::new(code, "interrupted"),
             _ if ended.no_judge => Exit::new(6, "no_judge"),
+            _ if ended.progress.unjudged > 0 => Exit::new(6, "judge_down"),
             _ if !output.min_alive.is_met(alive, ended.progress.all) => {
                 Exit::new(6, "too_few_alive")
             }
