@@ -193,12 +193,6 @@ fn flags_that_do_not_work_are_named() {
     error: --client-rate: invalid rate "50": a unit is required
     hint: 50/s is per second, 50/m per minute, 50/h per hour
     "#);
-    assert_snapshot!(refused("--listen 127.0.0.1:0 --config c.toml"), @r"
-    exit 2
-    -- stderr
-    error: --config: judge reads no configuration
-    hint: drop --config; flags are all there is
-    ");
     assert_snapshot!(refused("--listen 192.0.2.1:8000"), @r"
     exit 3
     -- stderr

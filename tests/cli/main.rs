@@ -14,6 +14,7 @@ mod check_cron;
 mod check_geo;
 mod check_judge;
 mod check_kill;
+mod check_settings;
 mod demo;
 mod example;
 mod help;

@@ -24,13 +24,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{announce, joined};
-use super::{Failure, flags};
+use super::{Failure, gathered};
 use crate::check::{self, Plan, Progress, Report, Summary};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat, LogFormat};
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
+use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
 use crate::config::{Lists, state_file};
 use crate::egress::SocketEgress;
@@ -44,10 +45,15 @@ use summary::Beside;
 /// Rows that may wait for the file.
 const CHANNEL: usize = 256;
 
-/// Reads the flags and checks.
-pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let (args, _, printer) = flags::<CheckArgs>(environment, early)?;
-    execute(&args, environment, &printer).map_err(|error| (printer, error))
+/// Gathers the settings and checks.
+pub(super) fn run(
+    line: &CommandLine,
+    environment: &Environment,
+    early: &Printer,
+) -> Result<Exit, Failure> {
+    let (gathered, printer) = gathered::<CheckArgs>("check", line, environment, early)?;
+    execute(&gathered.args, environment, &printer)
+        .map_err(|error| (printer, gathered.placed(error)))
 }
 
 fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Result<Exit, Error> {
