@@ -25,6 +25,8 @@ use crate::ban;
 use crate::egress::Egress;
 use crate::proxy::Proxy;
 
+/// The reason of those that no judge could be asked about.
+const JUDGE_DOWN: &str = "judge_down";
 /// How often a proxy is tried again when this machine failed.
 const LOCAL_TRIES: u32 = 5;
 /// Rest after this machine failed: descriptors and ports come back as others end.
@@ -51,6 +53,8 @@ pub struct Progress {
     pub done: u64,
     /// Verdicts so far, in the order of [`Verdict::ALL`].
     pub verdicts: [u64; Verdict::ALL.len()],
+    /// Proxies that are unknown because no judge answered when it was their turn; all when none did from the start.
+    pub unjudged: u64,
 }
 
 /// What came of a check.
@@ -110,7 +114,9 @@ pub async fn run<E: Egress>(
         .into_iter()
         .map(|(number, why)| (context.judges.get(number).base().to_string(), why))
         .collect();
-    if !summary.no_judge {
+    if summary.no_judge {
+        summary.progress.unjudged = summary.progress.all;
+    } else {
         let mut waiting: Vec<(u64, Arc<Proxy>, u32)> = (0u64..)
             .zip(proxies)
             .map(|(seq, proxy)| (seq, proxy, 0))
@@ -239,6 +245,9 @@ impl Summary {
         let at = Verdict::ALL.iter().position(|each| *each == report.verdict);
         if let Some(at) = at {
             self.progress.verdicts[at] += 1;
+        }
+        if report.verdict == Verdict::Unknown && report.reason() == JUDGE_DOWN {
+            self.progress.unjudged += 1;
         }
         if report.verdict != Verdict::Alive {
             *self.reasons.entry(report.reason()).or_default() += 1;

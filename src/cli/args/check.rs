@@ -19,7 +19,8 @@ use crate::proxy::{Scheme, country_code};
 pub struct CheckArgs {
     /// Lists to check: files, addresses, - for stdin
     ///
-    /// The same as --proxy-file, in every form a proxy list has; proxies.example.txt shows them.
+    /// The same as --proxy-file, in every form a proxy list has; proxies.example.txt shows them. They replace the lists of a
+    /// configuration file.
     #[arg(value_name = "LIST")]
     pub lists: Vec<String>,
 
@@ -41,9 +42,10 @@ pub struct CheckArgs {
 }
 
 /// Flags that would leave something out of the test, or choose among rows it does not have.
-const NOT_WITH_LEAK: [&str; 20] = [
+const NOT_WITH_LEAK: [&str; 21] = [
     "url",
     "any",
+    "all",
     "detect",
     "no_control",
     "insecure",
@@ -87,8 +89,14 @@ pub struct HowArgs {
     /// One --url that is answered is enough
     ///
     /// By default all of them have to be.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub any: bool,
+
+    /// Every --url has to be answered
+    ///
+    /// The default; for where a file or a variable says --any.
+    #[arg(long)]
+    pub all: bool,
 
     /// Requests through a proxy that has passed once
     ///
@@ -291,7 +299,7 @@ pub struct CheckOutputArgs {
     /// Keep what is learned about proxies in this file
     ///
     /// The next `fetch` begins with it: those that work first, dead ones last, hostile ones not at all. Holds no credentials. The
-    /// default is the file that `fetch` uses, ~/.local/state/proxywheel/state.db, or below XDG_STATE_HOME.
+    /// default is the file that `fetch` uses: its setting `state`, else ~/.local/state/proxywheel/state.db, or below XDG_STATE_HOME.
     #[arg(long, value_name = "FILE", conflicts_with = "no_state")]
     pub state: Option<PathBuf>,
 
