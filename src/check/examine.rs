@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use super::anonymity;
 use super::crowd::{Place, SILENCE};
-use super::look::{Context, Look};
+use super::headers::{Changed, Rewrites};
+use super::look::{Canary, Context, Look};
 use super::measure::score;
 use super::report::Report;
 use super::verdict::{Trouble, Verdict};
@@ -107,15 +108,11 @@ impl<E: Egress> Context<E> {
         // What one way does not offer is no loss of the other.
         found.report.failed = 0;
         if let Some(number) = found.plain_judge {
-            found.report.tampering = self.canary(&found.report.proxy, number).await;
-            if found.report.proxy.scheme().is_http() {
-                let sent = self.judges.sent(number);
-                if !sent.is_empty() {
-                    let (level, proof) = anonymity::level(&sent, &found.seen, &self.judges.own());
-                    found.report.anonymity = Some(level);
-                    found.report.headers = proof;
-                }
-            }
+            let canary = self.canary(&found.report.proxy, number).await;
+            self.headers(found, number, canary.as_ref());
+            found.report.tampering = canary
+                .and_then(|canary| canary.tampering)
+                .or_else(|| found.report.rewrites.as_ref()?.answer.as_ref()?.tampering());
         }
         if found.report.tunnels.is_none() {
             self.tunnels(found).await;
@@ -132,6 +129,24 @@ impl<E: Egress> Context<E> {
             found.report.targets.push(target);
         }
         Ok(())
+    }
+
+    /// What the proxy gives away in headers, and does to them. In a tunnel it can do neither.
+    fn headers(&self, found: &mut Findings, number: usize, canary: Option<&Canary>) {
+        let sent = self.judges.sent(number);
+        if !found.report.proxy.scheme().is_http() || sent.is_empty() {
+            return;
+        }
+        let (level, proof) = anonymity::level(&sent, &found.seen, &self.judges.own());
+        found.report.anonymity = Some(level);
+        found.report.headers = proof;
+        let page = self.judges.page(number);
+        found.report.rewrites = Some(Rewrites {
+            request: Changed::between(&sent, &found.seen),
+            answer: page
+                .zip(canary)
+                .map(|(page, canary)| Changed::between(&page, &canary.headers)),
+        });
     }
 
     /// The first looks, of both kinds if there are judges of both. One that cannot be reached costs one connect; one that is
@@ -271,7 +286,10 @@ impl Findings {
                 Verdict::Hostile,
                 "tampered",
                 Some(Phase::Body),
-                format!("it put into the page: {}", tampering.evidence),
+                match tampering.kind {
+                    "header" => format!("it changed the headers of a page: {}", tampering.evidence),
+                    _ => format!("it put into the page: {}", tampering.evidence),
+                },
             ));
         }
         // The worst that it did says what it is; what it merely does not offer is no fault of one that works.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +13,11 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use url::Url;
 
+use super::headers;
 use super::nonce::Nonces;
-use crate::echo::{Echo, PublicKey};
+use crate::echo::{self, Echo, PublicKey};
 use crate::egress::{Egress, Outgoing};
+use crate::exchange::Exchange;
 use crate::job::HostKey;
 use crate::proxy::{Proxy, Scheme};
 
@@ -55,6 +57,8 @@ struct Known {
     key: Option<PublicKey>,
     /// What it saw of a request without a proxy.
     sent: Vec<(String, String)>,
+    /// Headers of its canary page, if it is a plain judge; `None` when the page did not come.
+    page: Option<Vec<(String, String)>>,
     own: Option<IpAddr>,
     /// Start of the last request that was answered.
     up: Option<Instant>,
@@ -88,7 +92,7 @@ impl Judges {
         });
         Judges {
             all: all.collect(),
-            headers,
+            headers: headers::with_bait(headers),
             direct: Proxy::direct(),
             control,
             patience,
@@ -138,6 +142,11 @@ impl Judges {
         self.all[number].known().sent.clone()
     }
 
+    /// The headers its canary page comes with on the direct path; `None` when that is not known.
+    pub(super) fn page(&self, number: usize) -> Option<Vec<(String, String)>> {
+        self.all[number].known().page.clone()
+    }
+
     /// Asks every judge directly, all at once. The reasons of those that do not answer.
     pub(super) async fn meet<E: Egress>(
         &self,
@@ -185,10 +194,18 @@ impl Judges {
         }
         let began = Instant::now();
         let answer = self.ask(judge, began, egress, nonces).await;
+        let mut page = None;
+        if let Ok(echo) = &answer
+            && !judge.is_https()
+            && judge.key() != PublicKey::from_base64(&echo.key)
+        {
+            page = self.page_of(judge, egress, nonces).await;
+        }
         let mut known = judge.known();
         known.asked = Some(began);
         match answer {
             Ok(echo) => {
+                known.page = page.or(known.page.take());
                 known.key = PublicKey::from_base64(&echo.key);
                 known.own = Some(echo.client.to_canonical());
                 known.sent = echo.headers;
@@ -211,19 +228,8 @@ impl Judges {
         nonces: &Nonces,
     ) -> Result<Echo, String> {
         let nonce = nonces.next();
-        let exchange = egress
-            .send(Outgoing {
-                proxy: &self.direct,
-                method: &Method::GET,
-                url: &judge.at("echo", &nonce),
-                headers: &self.headers,
-                body: &Bytes::new(),
-                elsewhere: false,
-                session: None,
-                connect_timeout: self.patience,
-                deadline: began + self.patience,
-                clearance: None,
-            })
+        let exchange = self
+            .send(&judge.at("echo", &nonce), &nonce, began, egress)
             .await;
         let response = exchange.result.map_err(|fault| fault.to_string())?;
         // On the direct path nobody stands between: a judge that was started anew may have a new key.
@@ -234,6 +240,49 @@ impl Judges {
                 response.status.as_u16()
             )),
         }
+    }
+
+    /// The headers of the canary page, if it is what it has to be.
+    async fn page_of<E: Egress>(
+        &self,
+        judge: &Judge,
+        egress: &E,
+        nonces: &Nonces,
+    ) -> Option<Vec<(String, String)>> {
+        let nonce = nonces.next();
+        let url = judge.at("canary", &nonce);
+        let response = self
+            .send(&url, &nonce, Instant::now(), egress)
+            .await
+            .result
+            .ok()?;
+        let is_page = response.body.bytes == echo::canary(&nonce).as_bytes();
+        is_page.then(|| headers::of_answer(&response.headers))
+    }
+
+    /// Sends a request on the direct path, in a session of its own: the cookie that one brings is not for the next.
+    async fn send<E: Egress>(
+        &self,
+        url: &Url,
+        nonce: &str,
+        began: Instant,
+        egress: &E,
+    ) -> Exchange {
+        let session: Arc<str> = nonce.into();
+        egress
+            .send(Outgoing {
+                proxy: &self.direct,
+                method: &Method::GET,
+                url,
+                headers: &self.headers,
+                body: &Bytes::new(),
+                elsewhere: false,
+                session: Some(&session),
+                connect_timeout: self.patience,
+                deadline: began + self.patience,
+                clearance: None,
+            })
+            .await
     }
 }
 

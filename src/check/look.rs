@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::Settings;
+use super::headers;
 use super::judges::Judges;
 use super::nonce::Nonces;
 use super::report::{Target, Times};
@@ -42,6 +43,14 @@ pub(super) enum Look {
     Failed(Trouble),
     /// The judges do not answer, whoever asks.
     NoJudge(Trouble),
+}
+
+/// What has come of the canary page.
+pub(super) struct Canary {
+    /// Changes to the page itself.
+    pub(super) tampering: Option<Tampering>,
+    /// The headers it came with.
+    pub(super) headers: Vec<(String, String)>,
 }
 
 /// So long an outage of the judges is waited out; after that the answer is that nobody can say.
@@ -152,8 +161,8 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    /// Fetches the canary page of a plain judge. `None` also when it did not come: that is a matter of the samples.
-    pub(super) async fn canary(&self, proxy: &Proxy, number: usize) -> Option<Tampering> {
+    /// Fetches the canary page of a plain judge. `None` when it did not come: that is a matter of the samples.
+    pub(super) async fn canary(&self, proxy: &Proxy, number: usize) -> Option<Canary> {
         let (began, nonce) = (Instant::now(), self.nonces.next());
         let url = self.judges.get(number).at("canary", &nonce);
         let exchange = self
@@ -163,7 +172,10 @@ impl<E: Egress> Context<E> {
         if response.status != 200 || response.body.truncated.is_some() {
             return None;
         }
-        tamper::changed(&echo::canary(&nonce), &response.body.bytes)
+        Some(Canary {
+            tampering: tamper::changed(&echo::canary(&nonce), &response.body.bytes),
+            headers: headers::of_answer(&response.headers),
+        })
     }
 
     /// Fetches one of the user's URLs.

@@ -10,6 +10,7 @@ use serde::ser::{SerializeStruct, Serializer};
 use super::anonymity::Anonymity;
 use super::change::{Change, Known};
 use super::geo::{Geo, Place};
+use super::headers::Rewrites;
 use super::measure::{Spread, wilson};
 use super::tamper::Tampering;
 use super::verdict::{Trouble, Verdict};
@@ -47,6 +48,8 @@ pub struct Report {
     pub anonymity: Option<Anonymity>,
     /// The headers that prove it.
     pub headers: Vec<(String, String)>,
+    /// What it does to headers in plain http; `None` where it does not apply, as for `anonymity`.
+    pub rewrites: Option<Rewrites>,
     /// Changes to the answer.
     pub tampering: Option<Tampering>,
     /// The user's own URLs.
@@ -100,6 +103,7 @@ impl Report {
             places: None,
             anonymity: None,
             headers: Vec::new(),
+            rewrites: None,
             tampering: None,
             targets: Vec::new(),
             score: None,
@@ -213,7 +217,7 @@ impl Serialize for Report {
         let countries: Option<Vec<_>> =
             places.map(|all| all.iter().map(|at| &at.country).collect());
         let asns: Option<Vec<_>> = places.map(|all| all.iter().map(|at| &at.asn).collect());
-        let mut row = serializer.serialize_struct("Report", 28)?;
+        let mut row = serializer.serialize_struct("Report", 31)?;
         row.serialize_field("v", &1)?;
         row.serialize_field("seq", &self.seq)?;
         row.serialize_field("proxy", &self.proxy.label().to_string())?;
@@ -239,6 +243,7 @@ impl Serialize for Report {
         row.serialize_field("rotates", &self.rotates())?;
         row.serialize_field("anonymity", &self.anonymity)?;
         row.serialize_field("headers", &self.headers)?;
+        row.serialize_field("rewrites", &self.rewrites)?;
         row.serialize_field("tampering", &self.tampering)?;
         row.serialize_field("targets", &self.targets)?;
         row.serialize_field("before", &self.before)?;

@@ -54,6 +54,10 @@ pub enum Fault {
     InjectScript,
     /// `leak-header`: tells the target the client's address (`X-Forwarded-For`, `Via`).
     LeakHeader,
+    /// `strip-request`: takes `Accept-Encoding` out of plain requests and writes another `User-Agent`.
+    StripRequest,
+    /// `strip-answer`: takes `Content-Security-Policy` out of plain answers and adds a cookie and a `Via`.
+    StripAnswer,
     /// `stale`: a cache that answers every path of a host with the first page it saw of that host.
     Stale,
     /// `redirect-loop`: 302 to the same URL for every plain request.
@@ -125,7 +129,7 @@ pub enum BadTls {
 
 impl Fault {
     /// One of each, with plausible arguments: for tests, docs and the list of names.
-    pub const EXAMPLES: [Fault; 33] = [
+    pub const EXAMPLES: [Fault; 35] = [
         Fault::Refuse,
         Fault::BlackHole,
         Fault::HangAfterAccept,
@@ -147,6 +151,8 @@ impl Fault {
         Fault::Empty200,
         Fault::InjectScript,
         Fault::LeakHeader,
+        Fault::StripRequest,
+        Fault::StripAnswer,
         Fault::Stale,
         Fault::RedirectLoop,
         Fault::DiesAfter {
@@ -195,6 +201,8 @@ impl Fault {
             Fault::Empty200 => "empty-200",
             Fault::InjectScript => "inject-script",
             Fault::LeakHeader => "leak-header",
+            Fault::StripRequest => "strip-request",
+            Fault::StripAnswer => "strip-answer",
             Fault::Stale => "stale",
             Fault::RedirectLoop => "redirect-loop",
             Fault::DiesAfter { .. } => "dies-after",

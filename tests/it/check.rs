@@ -117,6 +117,8 @@ async fn every_way_of_being_bad_is_named() {
         (http(Fault::NoForward), Alive, "ok"),
         (http(Fault::ConnectStatus(502)), Alive, "ok"),
         (http(Fault::LeakHeader), Alive, "ok"),
+        (http(Fault::StripRequest), Alive, "ok"),
+        (http(Fault::StripAnswer), Hostile, "tampered"),
         (http(Fault::KeepaliveClose), Alive, "ok"),
         (ProxySpec::new(Scheme::Http), Alive, "ok"),
         (ProxySpec::new(Scheme::Https), Alive, "ok"),
@@ -140,7 +142,7 @@ async fn every_way_of_being_bad_is_named() {
         );
         assert_eq!(report.score.unwrap() > 50, *verdict == Alive);
     }
-    assert_eq!(summary.count(Alive), 9);
+    assert_eq!(summary.count(Alive), 10);
     assert_eq!(summary.reasons["timeout"], 2);
 
     let of = |fault: Fault| {
@@ -161,15 +163,30 @@ async fn every_way_of_being_bad_is_named() {
     let injected = of(Fault::InjectScript).tampering.as_ref().unwrap();
     assert_eq!(injected.kind, "script");
     assert!(injected.evidence.contains("ads.injected.test"));
-    let plain = &reports[&28];
+    let rewrites = |fault| of(fault).rewrites.as_ref().unwrap().to_string();
+    assert_eq!(
+        rewrites(Fault::StripRequest),
+        "request: removes accept-encoding, changes user-agent"
+    );
+    assert_eq!(
+        rewrites(Fault::StripAnswer),
+        "answer: removes content-security-policy, adds set-cookie via"
+    );
+    let stripped = of(Fault::StripAnswer).tampering.as_ref().unwrap();
+    assert_eq!(
+        (stripped.kind, &*stripped.evidence),
+        ("header", "content-security-policy is missing")
+    );
+    assert_eq!(rewrites(Fault::InjectScript), "");
+    let plain = &reports[&30];
     assert_eq!(plain.anonymity, Some(Anonymity::Elite));
     assert_eq!(
         (plain.ok(), plain.failed, plain.rotates()),
         (3, 0, Some(false))
     );
-    assert_eq!(plain.exits, [proxywheel::lab::address_of(28)]);
+    assert_eq!(plain.exits, [proxywheel::lab::address_of(30)]);
     assert_eq!(
-        reports[&31].anonymity, None,
+        reports[&33].anonymity, None,
         "nobody can add a header in a tunnel"
     );
 }

@@ -6,7 +6,7 @@ use crate::check::{Place, Report};
 use crate::proxy::Scheme;
 
 /// Columns of CSV.
-pub(super) const COLUMNS: [&str; 27] = [
+pub(super) const COLUMNS: [&str; 28] = [
     "seq",
     "proxy",
     "scheme",
@@ -31,6 +31,7 @@ pub(super) const COLUMNS: [&str; 27] = [
     "asns",
     "rotates",
     "anonymity",
+    "rewrites",
     "tampering",
     "changes",
     "checked_at",
@@ -91,6 +92,11 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
         report
             .anonymity
             .map(|level| level.as_str().to_owned())
+            .unwrap_or_default(),
+        report
+            .rewrites
+            .as_ref()
+            .map(ToString::to_string)
             .unwrap_or_default(),
         report
             .tampering

@@ -45,7 +45,10 @@ impl Table {
             Some(trouble) if report.verdict != Verdict::Alive => {
                 format!("{}: {}", trouble.reason, trouble.message)
             }
-            _ => String::new(),
+            _ => match &report.rewrites {
+                Some(rewrites) if rewrites.is_lossy() => rewrites.to_string(),
+                _ => String::new(),
+            },
         };
         let places = self.column(&place(report));
         let line = format!(
