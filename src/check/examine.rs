@@ -114,6 +114,9 @@ impl<E: Egress> Context<E> {
                 .and_then(|canary| canary.tampering)
                 .or_else(|| found.report.rewrites.as_ref()?.answer.as_ref()?.tampering());
         }
+        if found.plain_judge.is_some() {
+            found.report.dns = self.dns(&found.report.proxy).await;
+        }
         if found.report.tunnels.is_none() {
             self.tunnels(found).await;
         }

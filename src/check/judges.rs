@@ -13,6 +13,7 @@ use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use url::Url;
 
+use super::dns::Domain;
 use super::headers;
 use super::nonce::Nonces;
 use crate::echo::{self, Echo, PublicKey};
@@ -217,6 +218,32 @@ impl Judges {
                 known.outage.get_or_insert(began);
                 Err(why)
             }
+        }
+    }
+
+    /// Whether a name made up below `domain` leads to its judge on the direct path.
+    ///
+    /// # Errors
+    /// It does not; why.
+    pub(super) async fn leads_there<E: Egress>(
+        &self,
+        domain: &Domain,
+        egress: &E,
+        nonces: &Nonces,
+    ) -> Result<(), String> {
+        if !self.control {
+            return Ok(());
+        }
+        let nonce = nonces.next();
+        let url = domain.at(self, &nonce);
+        let exchange = self.send(&url, &nonce, Instant::now(), egress).await;
+        let response = exchange.result.map_err(|fault| fault.to_string())?;
+        match Echo::read(
+            &response.body.bytes,
+            self.get(domain.judge()).key().as_ref(),
+        ) {
+            Ok(_) => Ok(()),
+            Err(_) => Err("somebody else answers there".to_owned()),
         }
     }
 

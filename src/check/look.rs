@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::Settings;
+use super::dns::Domain;
 use super::headers;
 use super::judges::Judges;
 use super::nonce::Nonces;
@@ -26,6 +27,8 @@ use crate::proxy::Proxy;
 pub(super) struct Context<E> {
     pub(super) egress: E,
     pub(super) judges: Judges,
+    /// Where names are made up; `None` when nobody wants to know, or it leads nowhere.
+    pub(super) domain: Option<Domain>,
     pub(super) rules: ban::Judge,
     pub(super) nonces: Nonces,
     pub(super) settings: Settings,
@@ -218,7 +221,7 @@ impl<E: Egress> Context<E> {
         (target, result)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         proxy: &Proxy,
         url: &Url,

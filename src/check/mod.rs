@@ -13,6 +13,7 @@
 mod anonymity;
 mod change;
 mod crowd;
+mod dns;
 mod examine;
 mod geo;
 mod headers;
@@ -27,6 +28,7 @@ mod verdict;
 
 pub use anonymity::{Anonymity, level};
 pub use change::{Change, Known};
+pub use dns::Dns;
 pub use geo::{Asn, Geo, Place};
 pub use headers::{Changed, Rewrites};
 pub use judges::judge_page;
@@ -53,6 +55,9 @@ pub struct Settings {
     pub control: bool,
     /// Requests through a proxy that has passed once.
     pub samples: u32,
+    /// A domain of which every name leads to one of the plain judges: names made up below it are asked for through every proxy
+    /// that works.
+    pub dns_domain: Option<String>,
     /// Proxies at a time.
     pub concurrency: usize,
     /// Limit for TCP connect; the handshake has the same again.
@@ -82,6 +87,7 @@ impl Default for Settings {
             urls: Vec::new(),
             control: true,
             samples: 3,
+            dns_domain: None,
             concurrency: 512,
             connect_timeout: Duration::from_secs(3),
             max_time: Duration::from_secs(10),

@@ -9,6 +9,7 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::anonymity::Anonymity;
 use super::change::{Change, Known};
+use super::dns::Dns;
 use super::geo::{Geo, Place};
 use super::headers::Rewrites;
 use super::measure::{Spread, wilson};
@@ -50,6 +51,8 @@ pub struct Report {
     pub headers: Vec<(String, String)>,
     /// What it does to headers in plain http; `None` where it does not apply, as for `anonymity`.
     pub rewrites: Option<Rewrites>,
+    /// What its exit does with names.
+    pub dns: Dns,
     /// Changes to the answer.
     pub tampering: Option<Tampering>,
     /// The user's own URLs.
@@ -104,6 +107,7 @@ impl Report {
             anonymity: None,
             headers: Vec::new(),
             rewrites: None,
+            dns: Dns::default(),
             tampering: None,
             targets: Vec::new(),
             score: None,
@@ -217,7 +221,7 @@ impl Serialize for Report {
         let countries: Option<Vec<_>> =
             places.map(|all| all.iter().map(|at| &at.country).collect());
         let asns: Option<Vec<_>> = places.map(|all| all.iter().map(|at| &at.asn).collect());
-        let mut row = serializer.serialize_struct("Report", 31)?;
+        let mut row = serializer.serialize_struct("Report", 32)?;
         row.serialize_field("v", &1)?;
         row.serialize_field("seq", &self.seq)?;
         row.serialize_field("proxy", &self.proxy.label().to_string())?;
@@ -244,6 +248,7 @@ impl Serialize for Report {
         row.serialize_field("anonymity", &self.anonymity)?;
         row.serialize_field("headers", &self.headers)?;
         row.serialize_field("rewrites", &self.rewrites)?;
+        row.serialize_field("dns", &self.dns)?;
         row.serialize_field("tampering", &self.tampering)?;
         row.serialize_field("targets", &self.targets)?;
         row.serialize_field("before", &self.before)?;

@@ -58,6 +58,8 @@ pub enum Fault {
     StripRequest,
     /// `strip-answer`: takes `Content-Security-Policy` out of plain answers and adds a cookie and a `Via`.
     StripAnswer,
+    /// `dns-hijack`: answers plain requests for names that do not exist with a page of its own.
+    DnsHijack,
     /// `stale`: a cache that answers every path of a host with the first page it saw of that host.
     Stale,
     /// `redirect-loop`: 302 to the same URL for every plain request.
@@ -129,7 +131,7 @@ pub enum BadTls {
 
 impl Fault {
     /// One of each, with plausible arguments: for tests, docs and the list of names.
-    pub const EXAMPLES: [Fault; 35] = [
+    pub const EXAMPLES: [Fault; 36] = [
         Fault::Refuse,
         Fault::BlackHole,
         Fault::HangAfterAccept,
@@ -153,6 +155,7 @@ impl Fault {
         Fault::LeakHeader,
         Fault::StripRequest,
         Fault::StripAnswer,
+        Fault::DnsHijack,
         Fault::Stale,
         Fault::RedirectLoop,
         Fault::DiesAfter {
@@ -203,6 +206,7 @@ impl Fault {
             Fault::LeakHeader => "leak-header",
             Fault::StripRequest => "strip-request",
             Fault::StripAnswer => "strip-answer",
+            Fault::DnsHijack => "dns-hijack",
             Fault::Stale => "stale",
             Fault::RedirectLoop => "redirect-loop",
             Fault::DiesAfter { .. } => "dies-after",

@@ -228,6 +228,10 @@ async fn forward(
         }
     }
     match tunnel::open(world, number, &host, port).await {
+        Err(Unreachable::Unknown) if proxy.has(&Fault::DnsHijack) => {
+            let page = Answer::html(200, "<!doctype html>\n<title>Did you mean</title>\n");
+            answer::send(wire, &page, &asked).await
+        }
         Err(why) => answer::send(wire, &unreachable_page(why), &asked).await,
         Ok(Far::Socket(socket)) => {
             let mut request = format!("{} {path} HTTP/1.1\r\n", head.method());

@@ -252,6 +252,7 @@ pub(crate) fn odd_but_honest() -> Vec<Case> {
         case(Fault::LeakHeader, Http, RIGHT, ALONE),
         case(Fault::StripRequest, Http, RIGHT, ALONE),
         case(Fault::StripAnswer, Http, RIGHT, ALONE),
+        case(Fault::DnsHijack, Http, RIGHT, ALONE),
         case(
             Fault::DiesAfter {
                 requests: 1,

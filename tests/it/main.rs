@@ -1,6 +1,7 @@
 //! Tests with real files, sockets and time.
 
 mod check;
+mod check_dns;
 mod egress;
 mod faults;
 mod faults_cases;

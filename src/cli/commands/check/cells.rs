@@ -6,7 +6,7 @@ use crate::check::{Place, Report};
 use crate::proxy::Scheme;
 
 /// Columns of CSV.
-pub(super) const COLUMNS: [&str; 28] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "seq",
     "proxy",
     "scheme",
@@ -32,6 +32,7 @@ pub(super) const COLUMNS: [&str; 28] = [
     "rotates",
     "anonymity",
     "rewrites",
+    "dns",
     "tampering",
     "changes",
     "checked_at",
@@ -98,6 +99,7 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        report.dns.as_str().to_owned(),
         report
             .tampering
             .as_ref()

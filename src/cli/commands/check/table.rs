@@ -1,7 +1,7 @@
 //! A report as a line for people.
 
 use super::diff::told;
-use crate::check::{Anonymity, Report, Verdict};
+use crate::check::{Anonymity, Dns, Report, Verdict};
 
 /// Which columns there are beside those that always are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,10 +45,7 @@ impl Table {
             Some(trouble) if report.verdict != Verdict::Alive => {
                 format!("{}: {}", trouble.reason, trouble.message)
             }
-            _ => match &report.rewrites {
-                Some(rewrites) if rewrites.is_lossy() => rewrites.to_string(),
-                _ => String::new(),
-            },
+            _ => remarks(report),
         };
         let places = self.column(&place(report));
         let line = format!(
@@ -79,6 +76,18 @@ impl Table {
             String::new()
         }
     }
+}
+
+/// What there is to say of one that works.
+fn remarks(report: &Report) -> String {
+    let rewrites = report.rewrites.as_ref();
+    let rewrites = rewrites.filter(|rewrites| rewrites.is_lossy());
+    let names = match report.dns {
+        Dns::Failed | Dns::Hijacked => Some(format!("names: {}", report.dns.as_str())),
+        Dns::NotTested | Dns::Resolved => None,
+    };
+    let remarks = [rewrites.map(ToString::to_string), names];
+    remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// `de AS64500`: the countries, and the network if there is one.
