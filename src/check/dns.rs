@@ -74,12 +74,36 @@ impl Domain {
                 name: name.to_owned(),
                 judge,
             };
-            match judges.leads_there(&domain, egress, nonces).await {
+            match domain.leads_there(judges, egress, nonces).await {
                 Ok(()) => return Ok(domain),
                 Err(reason) => why = reason,
             }
         }
         Err(why)
+    }
+
+    /// Whether a name made up below it leads to its judge on the direct path.
+    ///
+    /// # Errors
+    /// It does not; why.
+    async fn leads_there<E: Egress>(
+        &self,
+        judges: &Judges,
+        egress: &E,
+        nonces: &Nonces,
+    ) -> Result<(), String> {
+        if !judges.has_control() {
+            return Ok(());
+        }
+        let nonce = nonces.next();
+        let url = self.at(judges, &nonce);
+        let exchange = judges.send(&url, &nonce, Instant::now(), egress).await;
+        let response = exchange.result.map_err(|fault| fault.to_string())?;
+        let key = judges.get(self.judge).key();
+        match Echo::read(&response.body.bytes, key.as_ref()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err("somebody else answers there".to_owned()),
+        }
     }
 
     /// The judge's answer at a name made up for this nonce.

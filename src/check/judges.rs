@@ -11,9 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
-use url::Url;
+use url::{Host, Url};
 
-use super::dns::Domain;
 use super::headers;
 use super::nonce::Nonces;
 use crate::echo::{self, Echo, PublicKey};
@@ -42,6 +41,15 @@ pub(super) struct Judges {
     /// Judges are asked directly; without it they count as up.
     control: bool,
     patience: Duration,
+}
+
+/// Which judges: an exit that has only one of the two address families reaches only those of that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Those with an IPv4 address or a name; without any of them those with an IPv6 address.
+    Main,
+    /// Those with an IPv6 address beside others.
+    Other,
 }
 
 /// One judge.
@@ -117,9 +125,34 @@ impl Judges {
         &self.headers
     }
 
-    /// Numbers of the judges of this kind.
+    /// Numbers of the judges of this kind that proxies are judged by.
     pub(super) fn of_kind(&self, https: bool) -> impl Iterator<Item = usize> {
-        (0..self.all.len()).filter(move |number| self.all[*number].is_https() == https)
+        self.of(Family::Main, https)
+    }
+
+    /// Numbers of the judges of this family and kind.
+    pub(super) fn of(&self, family: Family, https: bool) -> impl Iterator<Item = usize> {
+        let is_v6 = |number: &usize| matches!(self.all[*number].base.host(), Some(Host::Ipv6(_)));
+        let all_v6 = (0..self.all.len()).all(|number| is_v6(&number));
+        (0..self.all.len()).filter(move |number| {
+            let here = match is_v6(number) && !all_v6 {
+                true => Family::Other,
+                false => Family::Main,
+            };
+            here == family && self.all[*number].is_https() == https
+        })
+    }
+
+    /// There are judges of the other family, and they answer.
+    pub(super) fn has_other(&self) -> bool {
+        let both = [false, true].into_iter();
+        both.flat_map(|https| self.of(Family::Other, https))
+            .any(|number| self.get(number).seems_up())
+    }
+
+    /// Judges are asked directly.
+    pub(super) fn has_control(&self) -> bool {
+        self.control
     }
 
     /// The protocol that these judges can prove where `scheme` is tried: towards an address SOCKS4 and 4a are the same bytes, and not
@@ -221,32 +254,6 @@ impl Judges {
         }
     }
 
-    /// Whether a name made up below `domain` leads to its judge on the direct path.
-    ///
-    /// # Errors
-    /// It does not; why.
-    pub(super) async fn leads_there<E: Egress>(
-        &self,
-        domain: &Domain,
-        egress: &E,
-        nonces: &Nonces,
-    ) -> Result<(), String> {
-        if !self.control {
-            return Ok(());
-        }
-        let nonce = nonces.next();
-        let url = domain.at(self, &nonce);
-        let exchange = self.send(&url, &nonce, Instant::now(), egress).await;
-        let response = exchange.result.map_err(|fault| fault.to_string())?;
-        match Echo::read(
-            &response.body.bytes,
-            self.get(domain.judge()).key().as_ref(),
-        ) {
-            Ok(_) => Ok(()),
-            Err(_) => Err("somebody else answers there".to_owned()),
-        }
-    }
-
     async fn ask<E: Egress>(
         &self,
         judge: &Judge,
@@ -288,7 +295,7 @@ impl Judges {
     }
 
     /// Sends a request on the direct path, in a session of its own: the cookie that one brings is not for the next.
-    async fn send<E: Egress>(
+    pub(super) async fn send<E: Egress>(
         &self,
         url: &Url,
         nonce: &str,

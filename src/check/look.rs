@@ -11,7 +11,7 @@ use url::Url;
 use super::Settings;
 use super::dns::Domain;
 use super::headers;
-use super::judges::Judges;
+use super::judges::{Family, Judges};
 use super::nonce::Nonces;
 use super::report::{Target, Times};
 use super::tamper::{self, Tampering};
@@ -62,7 +62,18 @@ const OUTAGE: Duration = Duration::from_secs(3);
 impl<E: Egress> Context<E> {
     /// Asks a judge of this kind through `proxy`. `turn` says which; others take its place while it is down.
     pub(super) async fn look(&self, proxy: &Proxy, https: bool, turn: usize) -> Look {
-        let numbers: Vec<usize> = self.judges.of_kind(https).collect();
+        self.look_at(Family::Main, proxy, https, turn).await
+    }
+
+    /// The same with judges of this family.
+    pub(super) async fn look_at(
+        &self,
+        family: Family,
+        proxy: &Proxy,
+        https: bool,
+        turn: usize,
+    ) -> Look {
+        let numbers: Vec<usize> = self.judges.of(family, https).collect();
         loop {
             let from = turn % numbers.len().max(1);
             let in_turn = numbers[from..].iter().chain(&numbers[..from]).copied();
@@ -92,7 +103,7 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    async fn ask(&self, proxy: &Proxy, number: usize) -> Look {
+    pub(super) async fn ask(&self, proxy: &Proxy, number: usize) -> Look {
         let judge = self.judges.get(number);
         let (began, nonce) = (Instant::now(), self.nonces.next());
         let url = judge.at("echo", &nonce);

@@ -15,6 +15,7 @@ mod change;
 mod crowd;
 mod dns;
 mod examine;
+mod findings;
 mod geo;
 mod headers;
 mod judges;

@@ -43,6 +43,10 @@ pub struct Report {
     pub failed: u32,
     /// Addresses the judges saw, in the order they came up.
     pub exits: Vec<IpAddr>,
+    /// It reaches judges over IPv4; `None` when that was not tried or nobody can say.
+    pub ipv4: Option<bool>,
+    /// The same over IPv6.
+    pub ipv6: Option<bool>,
     /// Where each of the exits is, in their order; `None` when no file was asked.
     pub places: Option<Vec<Place>>,
     /// `None` where it does not apply: in tunnels, or when no judge answered on the direct path.
@@ -103,6 +107,8 @@ impl Report {
             times: Vec::new(),
             failed: 0,
             exits: Vec::new(),
+            ipv4: None,
+            ipv6: None,
             places: None,
             anonymity: None,
             headers: Vec::new(),
@@ -140,9 +146,10 @@ impl Report {
         self.spread(|times| Some(times.total))
     }
 
-    /// It came out at different addresses.
+    /// It came out at different addresses of one family. To have one of each is no rotation.
     pub fn rotates(&self) -> Option<bool> {
-        (self.ok() > 1).then_some(self.exits.len() > 1)
+        let of = |v6: bool| self.exits.iter().filter(|ip| ip.is_ipv6() == v6).count();
+        (self.ok() > 1).then_some(of(false) > 1 || of(true) > 1)
     }
 
     /// Asks the files where the exits are.
@@ -221,7 +228,7 @@ impl Serialize for Report {
         let countries: Option<Vec<_>> =
             places.map(|all| all.iter().map(|at| &at.country).collect());
         let asns: Option<Vec<_>> = places.map(|all| all.iter().map(|at| &at.asn).collect());
-        let mut row = serializer.serialize_struct("Report", 32)?;
+        let mut row = serializer.serialize_struct("Report", 34)?;
         row.serialize_field("v", &1)?;
         row.serialize_field("seq", &self.seq)?;
         row.serialize_field("proxy", &self.proxy.label().to_string())?;
@@ -242,6 +249,8 @@ impl Serialize for Report {
         row.serialize_field("success_high", &interval.map(|(_, high)| rounded(high)))?;
         row.serialize_field("latency_ms", &latency)?;
         row.serialize_field("exits", &self.exits)?;
+        row.serialize_field("ipv4", &self.ipv4)?;
+        row.serialize_field("ipv6", &self.ipv6)?;
         row.serialize_field("countries", &countries)?;
         row.serialize_field("asns", &asns)?;
         row.serialize_field("rotates", &self.rotates())?;

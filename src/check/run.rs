@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::Settings;
 use super::crowd::{Crowd, SILENCE};
 use super::dns::Dns;
-use super::examine::Local;
+use super::findings::Local;
 use super::judges::Judges;
 use super::look::Context;
 use super::nonce::Nonces;

@@ -2,6 +2,7 @@
 
 mod check;
 mod check_dns;
+mod check_family;
 mod egress;
 mod faults;
 mod faults_cases;

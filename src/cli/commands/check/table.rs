@@ -38,6 +38,7 @@ impl Table {
         let exit = match &report.exits[..] {
             [] => String::new(),
             [one] => one.to_string(),
+            [one, other] if one.is_ipv4() != other.is_ipv4() => format!("{one} {other}"),
             many => format!("{} addresses", many.len()),
         };
         let why = match &report.trouble {
