@@ -275,3 +275,7 @@ fn of_target(exchange: &Exchange, sentence: &crate::outcome::Verdict) -> Trouble
         _ => trouble,
     }
 }
+
+#[cfg(test)]
+#[path = "look_tests.rs"]
+mod tests;
