@@ -26,7 +26,7 @@ use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Host, Tally};
 use crate::outcome::{Blame, ErrorInfo, Finished, Outcome};
 use crate::pool::{
-    Ask, HostIdx, Lease, Pool, ProbeLease, ProxyIdx, Refusal, RefusalReason, Settlement,
+    Ask, HostIdx, HostWide, Lease, Pool, ProbeLease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
 use crate::retry::{self, Decision, Ended};
 
@@ -194,6 +194,7 @@ impl<E: Egress> Dispatcher<E> {
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
+        let mut only_time_helps = true;
         // Each job passed over in this turn stands behind the others of its host for now.
         for passed_over in 0..JOBS_PER_TURN {
             if self.is_out_of_time(host, now) {
@@ -223,11 +224,11 @@ impl<E: Egress> Dispatcher<E> {
             if let Some(binding) = self.holds_everybody(host, &refusal) {
                 return Turn::Stop(binding, refusal.retry_at);
             }
+            use RefusalReason::{AllBusy, AllCooling, Limited};
+            only_time_helps &= matches!(refusal.reason, AllCooling | Limited);
             // The end of some quarantine is news only through its probe, which unblocks.
-            let at = refusal.retry_at.filter(|at| {
-                let timed = [RefusalReason::AllCooling, RefusalReason::Limited];
-                timed.contains(&refusal.reason) || *at <= now + SOON
-            });
+            let timed = matches!(refusal.reason, AllCooling | Limited | AllBusy);
+            let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
             earliest = earliest.into_iter().chain(at).min();
             // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits.
             if refusal.reason == RefusalReason::Limited && self.takes_any(host) {
@@ -239,14 +240,12 @@ impl<E: Egress> Dispatcher<E> {
                 break;
             }
         }
-        match earliest {
-            // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
-            Some(at) => {
-                let soonest = now + Duration::from_millis(1);
-                self.frontier
-                    .park_first(at.clamp(soonest, now + LONGEST_PARK));
-            }
-            None => self.frontier.block_first(),
+        // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
+        let soonest = now + Duration::from_millis(1);
+        let at = earliest.map(|at| at.clamp(soonest, now + LONGEST_PARK));
+        match at {
+            Some(at) if only_time_helps => self.frontier.park_first(at),
+            _ => self.frontier.block_first(at),
         }
         Turn::Again
     }
@@ -475,8 +474,7 @@ impl<E: Egress> Dispatcher<E> {
         if let Some((phase, kind)) = end.proxy_fault() {
             self.tally.proxy_fault(phase, kind, verdict.blame);
         }
-        self.pace_host(number, proxy, &end, started, now);
-        self.pool.settle(
+        let wide = self.pool.settle(
             lease,
             &Settlement {
                 blame: verdict.blame,
@@ -487,6 +485,14 @@ impl<E: Egress> Dispatcher<E> {
             },
             now,
         );
+        match wide {
+            None => self.pace_host(number, proxy, &end, started, now),
+            Some(HostWide { goodput }) => {
+                let (goodput, asked) = (goodput.map(f64::from), verdict.retry_after);
+                let mut limiter = self.context.limiter();
+                limiter.throttled(number, goodput, asked, started, now);
+            }
+        }
         let known = job
             .log
             .iter()

@@ -9,6 +9,7 @@ use super::clock::Micros;
 use super::evidence::{Evidence, Present, Prior};
 use super::hash::Mixer;
 use super::memory::Health;
+use super::quota::Kin;
 use super::roster::Shelf;
 use crate::proxy::Proxy;
 
@@ -201,6 +202,14 @@ impl Slot {
                 subnet
             }
             known => known,
+        }
+    }
+
+    /// Where it is, and who pays for it.
+    pub(super) fn kin(&self) -> Kin {
+        Kin {
+            subnet: self.subnet(),
+            account: (self.account != NONE).then_some(self.account),
         }
     }
 
