@@ -11,6 +11,7 @@ mod canary;
 mod canary_scene;
 mod check;
 mod check_cron;
+mod check_dns;
 mod check_geo;
 mod check_judge;
 mod check_kill;

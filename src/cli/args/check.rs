@@ -42,11 +42,12 @@ pub struct CheckArgs {
 }
 
 /// Flags that would leave something out of the test, or choose among rows it does not have.
-const NOT_WITH_LEAK: [&str; 21] = [
+const NOT_WITH_LEAK: [&str; 22] = [
     "url",
     "any",
     "all",
     "detect",
+    "dns_domain",
     "no_control",
     "insecure",
     "output",
@@ -97,6 +98,15 @@ pub struct HowArgs {
     /// The default; for where a file or a variable says --any.
     #[arg(long)]
     pub all: bool,
+
+    /// Find out whether exits resolve names below this domain
+    ///
+    /// A domain of which every name leads to an http judge, by an entry for *.NAME in its zone. Each proxy that works is asked for a
+    /// name that nobody could know before, and for one that does not exist: two more requests. Off by default.
+    ///
+    /// Example: --dns-domain exit.example.com
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    pub dns_domain: Option<String>,
 
     /// Requests through a proxy that has passed once
     ///
@@ -346,6 +356,18 @@ fn country(text: &str) -> Result<&'static str, Problem> {
         Problem::new(format!("not a country: {text:?}"))
             .hint("write two-letter codes with commas between them, such as de,fr")
     })
+}
+
+/// Reads a domain, with or without `*.` before it.
+fn domain(text: &str) -> Result<String, Problem> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let url = Url::parse(&format!("http://{name}/")).ok();
+    let host = url.as_ref().and_then(Url::domain).map(str::to_owned);
+    host.filter(|_| !name.contains([':', '/', '\\', '@', '?', '#']))
+        .ok_or_else(|| {
+            Problem::new(format!("not a domain: {text:?}"))
+                .hint("write a name such as exit.example.com")
+        })
 }
 
 /// Reads an http or https URL.

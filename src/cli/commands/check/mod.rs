@@ -228,6 +228,19 @@ impl Check<'_> {
             let why = format!("it does not answer directly: {why}");
             self.printer.warn(&Problem::new(why).at(judge.clone()));
         }
+        if let Some(why) = &ended.astray {
+            let domain = self.args.how.dns_domain.as_deref().unwrap_or_default();
+            let why =
+                format!("names made up below it lead to no judge, so none was asked for: {why}");
+            let hint = format!(
+                "give its zone an entry for all names: *.{domain} A <address of the http judge>"
+            );
+            self.printer.warn(
+                &Problem::new(why)
+                    .at(format!("--dns-domain {domain}"))
+                    .hint(hint),
+            );
+        }
         if ended.no_judge {
             let text = "no judge answers on the direct path, so nothing was checked";
             let hint = "check the address and that its server runs";

@@ -50,6 +50,13 @@ pub(super) fn text(summary: &Summary, beside: &Beside) -> String {
             networks(&summary.exits)
         ));
     }
+    if !summary.names.is_empty() {
+        let names = summary.names.iter();
+        let words: Vec<_> = names
+            .map(|(word, count)| format!("{word} {count}"))
+            .collect();
+        lines.push(format!("names at the exit: {}", words.join(", ")));
+    }
     if let Some(countries) = beside.countries.as_ref().filter(|all| !all.is_empty()) {
         lines.push(format!("countries: {}", most_first(countries, COUNTRIES)));
     }
@@ -84,6 +91,9 @@ pub(super) fn json(summary: &Summary, beside: &Beside, written: u64) -> Value {
     }
     fields.insert("exits".into(), summary.exits.len().into());
     fields.insert("networks".into(), networks(&summary.exits).into());
+    for (word, count) in &summary.names {
+        fields.insert(format!("dns/{word}"), (*count).into());
+    }
     for (country, count) in beside.countries.iter().flatten() {
         fields.insert(format!("country/{country}"), (*count).into());
     }
