@@ -1,6 +1,8 @@
 //! Tests with real files, sockets and time.
 
 mod check;
+mod check_dns;
+mod check_family;
 mod egress;
 mod faults;
 mod faults_cases;

@@ -14,15 +14,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{Failure, read};
+use super::{Failure, gathered, read};
 use crate::cli::Environment;
-use crate::cli::args::{Progress, resolve};
+use crate::cli::args::{FetchArgs, Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
 use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
-use crate::cli::settings::{CommandLine, gather};
+use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
 use crate::cli::stats;
 use crate::cli::summary::{self, Intake, render};
@@ -49,9 +49,7 @@ pub(super) fn run(
             .map(|()| Exit::DONE)
             .map_err(|error| (early.clone(), error));
     }
-    let gathered = gather(line, environment).map_err(|error| (early.clone(), error))?;
-    let printer = Printer::new(&gathered.global, environment);
-    printer.receive_events();
+    let (gathered, printer) = gathered::<FetchArgs>("fetch", line, environment, early)?;
     let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read)
         .and_then(|resolved| Ok(resolved.check(environment.streams).map(|()| resolved)?))
         .map_err(|error| (printer.clone(), gathered.placed(error)))?;

@@ -14,11 +14,9 @@ use std::path::Path;
 use clap::FromArgMatches;
 
 use super::Environment;
-use super::args::{GlobalArgs, root};
 use super::exit::Exit;
 use super::printer::Printer;
-use super::settings::CommandLine;
-use super::usage::problem_of;
+use super::settings::{CommandLine, Gathered, gather};
 use crate::error::Error;
 
 /// An error, and the printer that knows how it is to be told.
@@ -32,9 +30,9 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match line.command.as_str() {
         "fetch" => fetch::run(line, environment, early),
-        "check" => check::run(environment, early),
-        "demo" => demo::run(environment, early),
-        "judge" => judge::run(environment, early),
+        "check" => check::run(line, environment, early),
+        "demo" => demo::run(line, environment, early),
+        "judge" => judge::run(line, environment, early),
         command if command.starts_with("lab ") => lab::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         command if command.starts_with("state ") => {
@@ -47,24 +45,18 @@ pub(super) fn run(
     }
 }
 
-/// The flags of a command that takes nothing but its command line, and a printer made by them.
-fn flags<A: FromArgMatches>(
+/// The settings of a command, and a printer made by them.
+fn gathered<A: FromArgMatches>(
+    command: &str,
+    line: &CommandLine,
     environment: &Environment,
     early: &Printer,
-) -> Result<(A, GlobalArgs, Printer), Failure> {
-    let told = |error| (early.clone(), error);
-    let refused = |error: clap::Error| told(problem_of(&error, None).into());
-    let matches = root()
-        .try_get_matches_from(&environment.arguments)
-        .map_err(refused)?;
-    let (_, matches) = matches
-        .subcommand()
-        .ok_or_else(|| told(Error::Internal("the command line has no command".into())))?;
-    let args = A::from_arg_matches(matches).map_err(refused)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(refused)?;
-    let printer = Printer::new(&global, environment);
+) -> Result<(Gathered<A>, Printer), Failure> {
+    let gathered =
+        gather::<A>(command, line, environment).map_err(|error| (early.clone(), error))?;
+    let printer = Printer::new(&gathered.global, environment);
     printer.receive_events();
-    Ok((args, global, printer))
+    Ok((gathered, printer))
 }
 
 /// The bytes of a file, of standard input for `-`.

@@ -9,7 +9,8 @@ use clap::FromArgMatches;
 
 use crate::cli::Environment;
 use crate::cli::args::{
-    GlobalArgs, StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, root,
+    FetchArgs, GlobalArgs, StateArgs, StateCommand, StateFileArgs, StateForgetArgs,
+    StateImportArgs, root,
 };
 use crate::cli::exit::Exit;
 use crate::cli::figures;
@@ -74,7 +75,7 @@ fn path(
     if let Some(path) = &file.state {
         return Ok(path.clone());
     }
-    let gathered = gather(line, environment)?;
+    let gathered = gather::<FetchArgs>("fetch", line, environment)?;
     let path = gathered.args.run.state;
     path.or_else(|| state_file(&environment.variables))
         .ok_or_else(|| {
