@@ -67,6 +67,9 @@ pub(super) async fn serve(
         };
         let proxy = world.proxy(number);
         let count = proxy.counters.requests.bump();
+        if let Some(rehearsal) = &world.rehearsal {
+            return rehearsal.serve(wire, &head, number).await;
+        }
         let now = tokio::time::Instant::now().into_std();
         if served > 0 && proxy.has(&Fault::KeepaliveClose) {
             return Ok(());
@@ -356,7 +359,7 @@ fn is_for_the_proxy(name: &str) -> bool {
 }
 
 /// Host, port and path with query of `http://…`.
-fn absolute_form(target: &str) -> Option<(String, u16, Cow<'_, str>)> {
+pub(super) fn absolute_form(target: &str) -> Option<(String, u16, Cow<'_, str>)> {
     let rest = target.strip_prefix("http://")?;
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, port) = split_authority(&rest[..at], 80)?;

@@ -22,6 +22,7 @@ mod help;
 mod interrupt;
 mod interrupt_output;
 mod judge;
+mod lab;
 mod leak;
 mod mmdb;
 mod readme;

@@ -16,6 +16,7 @@ mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
+mod rehearsal;
 mod wire;
 mod wire_score;
 mod wire_stack;

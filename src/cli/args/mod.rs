@@ -16,6 +16,7 @@ mod demo;
 mod input;
 mod judge;
 mod judging;
+mod lab;
 mod limits;
 mod output;
 mod proxies;
@@ -30,6 +31,7 @@ pub use demo::DemoArgs;
 pub use input::InputArgs;
 pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
+pub use lab::{LabArgs, LabCommand, LabRunArgs, ScenarioArgs};
 pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
@@ -132,6 +134,11 @@ pub enum Command {
     ///
     /// Example: proxywheel demo
     Demo(DemoArgs),
+    /// Rehearse a job against simulated proxies and sites
+    ///
+    /// A scenario is a file: how many proxies of which sorts, how sites ban and limit, what it costs. Its proxies and sites run
+    /// inside this process, on loopback. Reads no configuration.
+    Lab(LabArgs),
     /// Tell clients how they look from outside: the endpoint that proxies are checked against
     ///
     /// An echo endpoint to host on a machine of your own. It answers with the address it sees, the headers in the order and

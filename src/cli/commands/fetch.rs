@@ -63,11 +63,22 @@ pub(super) fn run(
 
 /// Fetches what the settings say, shows how it goes, and tells how it went. `fetch` and `demo` differ in their settings only.
 pub(super) fn execute(
-    mut resolved: Resolved,
+    resolved: Resolved,
     progress: Progress,
     environment: &Environment,
     printer: &Printer,
 ) -> Result<Exit, Error> {
+    let told = execute_told(resolved, progress, environment, printer)?;
+    Ok(told.0)
+}
+
+/// The same, for who has more to say about it.
+pub(super) fn execute_told(
+    mut resolved: Resolved,
+    progress: Progress,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<(Exit, Summary), Error> {
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
@@ -85,7 +96,11 @@ pub(super) fn execute(
 }
 
 /// The run with everything around it: signals in, progress out, summary at the end.
-async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Result<Exit, Error> {
+async fn drive(
+    resolved: Arc<Resolved>,
+    printer: &Printer,
+    shown: Shown,
+) -> Result<(Exit, Summary), Error> {
     let (control, _listener) = signals::listen()?;
     let (snapshots, seen) = watch::channel(Snapshot::default());
     let display = tokio::spawn(progress::show(seen, printer.clone(), shown));
@@ -119,7 +134,8 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
     };
     printer.report(&render(&report), hint(&report).as_deref(), counters);
     written?;
-    Ok(report.exit)
+    let exit = report.exit;
+    Ok((exit, summary))
 }
 
 /// What a run leaves behind.

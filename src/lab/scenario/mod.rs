@@ -17,6 +17,8 @@ mod parse;
 mod play;
 mod quantity;
 mod rolls;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use expect::{Expect, Figures, Metric, Range};

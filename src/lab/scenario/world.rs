@@ -102,6 +102,7 @@ pub struct Tally {
     pub cost: f64,
 }
 
+#[derive(Debug)]
 struct Member {
     group: usize,
     answer_s: f64,
@@ -119,18 +120,20 @@ struct Member {
 }
 
 /// Requests of a pair in the window, and until when it is banned.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Pair {
     recent_s: VecDeque<f64>,
     banned_until_s: f64,
 }
 
+#[derive(Debug)]
 struct Bucket {
     tokens: f64,
     at_s: f64,
 }
 
 /// The proxies and sites of a scenario. Time is what callers say it is; it must not go backwards.
+#[derive(Debug)]
 pub struct World {
     scenario: Scenario,
     rolls: Rolls,
@@ -258,6 +261,7 @@ impl World {
             return fate(End::Refused, NO_NETWORK_AFTER_S);
         }
         let up = self.is_up(proxy, now_s);
+        let looks = self.looks(proxy, up);
         let member = &mut self.members[proxy];
         let group = &self.scenario.groups[member.group];
         member.connects += 1;
@@ -267,11 +271,6 @@ impl World {
         if rolls.uniform(What::LostSyn, proxy, number) < group.connect.lost_syn.ratio() {
             takes_s += SYN_AGAIN_S;
         }
-        let looks = match group.behaves {
-            behaves if up => behaves,
-            _ if proxy.is_multiple_of(2) => Behaviour::Refuses,
-            _ => Behaviour::BlackHole,
-        };
         match looks {
             Behaviour::Refuses => fate(End::Refused, takes_s.min(patience_s)),
             Behaviour::BlackHole => fate(End::ConnectTimeout, patience_s),
@@ -417,15 +416,44 @@ impl World {
 
     /// True when the proxy could serve a request now, if its answers were true.
     pub(super) fn is_alive(&mut self, proxy: usize, now_s: f64) -> bool {
-        let group = &self.scenario.groups[self.members[proxy].group];
-        let serves = matches!(group.behaves, Behaviour::Serves | Behaviour::Tampers);
+        let serves = matches!(
+            self.behaviour(proxy),
+            Behaviour::Serves | Behaviour::Tampers
+        );
         serves && self.is_up(proxy, now_s)
+    }
+
+    /// What a proxy is.
+    pub fn behaviour(&self, proxy: usize) -> Behaviour {
+        self.scenario.groups[self.members[proxy].group].behaves
+    }
+
+    /// How a connect to `proxy` would fail now for want of the proxy or of a network; `None` for one that is there.
+    pub fn door(&mut self, proxy: usize, now: Duration) -> Option<End> {
+        let now_s = now.as_secs_f64();
+        if self.network_outage_until(now_s).is_some() {
+            return Some(End::Refused);
+        }
+        let up = self.is_up(proxy, now_s);
+        match self.looks(proxy, up) {
+            Behaviour::Refuses => Some(End::Refused),
+            Behaviour::BlackHole => Some(End::ConnectTimeout),
+            _ => None,
+        }
+    }
+
+    /// What a connect meets.
+    fn looks(&self, proxy: usize, up: bool) -> Behaviour {
+        match self.behaviour(proxy) {
+            behaves if up => behaves,
+            _ if proxy.is_multiple_of(2) => Behaviour::Refuses,
+            _ => Behaviour::BlackHole,
+        }
     }
 
     /// True when it is of a sort that fetches what it is asked for.
     pub(super) fn serves(&self, proxy: usize) -> bool {
-        let group = &self.scenario.groups[self.members[proxy].group];
-        group.behaves == Behaviour::Serves
+        self.behaviour(proxy) == Behaviour::Serves
     }
 
     /// Median time of connect and answer as it is now.

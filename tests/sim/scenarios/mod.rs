@@ -8,9 +8,11 @@
 mod measure;
 
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use self::measure::{HEADING, Measured, line, misses, read};
+use proxywheel::lab::scenario::Scenario;
+
+use self::measure::{HEADING, Measured, line, memories, misses, read};
 
 /// Runs are cut after so many times the oracle's time: they have failed by then.
 const LONGEST: u32 = 2;
@@ -98,6 +100,50 @@ fn wc_answers_change_their_pace() {
 #[test]
 fn wd_a_small_pool_dies_and_revives() {
     check("wd");
+}
+
+/// Nothing ever goes wrong but one host, for 40 seconds.
+const OUTAGE: &str = "
+title = \"an outage and nothing else\"
+urls = 9000
+proxies = 100
+concurrency = 60
+[[group]]
+name = \"good\"
+share = 1
+resets = 0
+connect = { lost-syn = 0 }
+[[host]]
+[[host]]
+outage = [{ from-s = 15, to-s = 55 }]
+[[host]]
+";
+
+/// What any proxy may be charged for it, in requests. It ought to be nothing; so far it is a part of what was under way when the
+/// host came back.
+const MOST_CHARGED: f32 = 0.25;
+
+#[test]
+fn an_outage_of_a_host_leaves_no_mark_on_any_proxy() {
+    let scenario = Scenario::parse("outage", OUTAGE).expect("a scenario");
+    for seed in [1, 2, 3] {
+        let memories = memories(&scenario, seed);
+        assert!(memories.iter().any(|(at, _)| *at < Duration::from_secs(15)));
+        let (last, _) = memories.last().expect("a memory");
+        assert!(*last > Duration::from_secs(60), "ended after {last:?}");
+        let known = memories
+            .iter()
+            .flat_map(|(at, memory)| memory.proxies.iter().map(move |known| (at, known)));
+        let most =
+            known.max_by(|(_, a), (_, b)| f32::total_cmp(&a.health.failures, &b.health.failures));
+        let (at, known) = most.expect("proxies");
+        let lost = known.health.failures;
+        assert!(
+            lost <= MOST_CHARGED,
+            "seed {seed}: {} is charged with {lost} after {at:?}",
+            known.proxy.host()
+        );
+    }
 }
 
 #[test]

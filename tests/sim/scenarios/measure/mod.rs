@@ -9,6 +9,8 @@ use std::ops::RangeInclusive;
 use proxywheel::lab::scenario::{Metric, Scenario};
 
 use self::reached::bound;
+#[cfg(test)]
+pub(crate) use self::run::memories;
 pub(crate) use self::run::{HEADING, Measured, line, median};
 
 /// The scenario of this name in `tests/scenarios`.

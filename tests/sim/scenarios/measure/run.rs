@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxywheel::ban::{self, Judge};
-use proxywheel::engine::{self, Control, Plan};
+use proxywheel::engine::{self, Control, Keeping, Plan};
 use proxywheel::error::Error;
 use proxywheel::input::JobSource;
 use proxywheel::job::{Job, RequestSpec};
@@ -59,15 +59,48 @@ pub(crate) fn median(runs: &[&Measured], metric: Metric) -> Option<f64> {
 /// # Panics
 /// A URL has no row or two, or a row is `ok` with a body that `--must-match` knows to be false.
 pub(crate) fn ours(scenario: &Scenario, seed: u64, longest: Duration) -> Figures {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    runtime().block_on(go(scenario, seed, longest, None))
+}
+
+/// What the pool of such a run believed of its proxies, and when.
+#[cfg(test)]
+pub(crate) fn memories(
+    scenario: &Scenario,
+    seed: u64,
+) -> Vec<(Duration, proxywheel::pool::Memory)> {
+    let (saves, mut taken) = mpsc::channel(1);
+    let keeping = Keeping {
+        memory: Arc::default(),
+        saves,
+    };
+    runtime().block_on(async {
+        let began = Instant::now();
+        let watch = async {
+            let mut memories = Vec::new();
+            while let Some(memory) = taken.recv().await {
+                memories.push((began.elapsed(), memory));
+            }
+            memories
+        };
+        let longest = Duration::from_secs(10_000);
+        tokio::join!(go(scenario, seed, longest, Some(keeping)), watch).1
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
-        .expect("a runtime");
-    runtime.block_on(go(scenario, seed, longest))
+        .expect("a runtime")
 }
 
-async fn go(scenario: &Scenario, seed: u64, longest: Duration) -> Figures {
+async fn go(
+    scenario: &Scenario,
+    seed: u64,
+    longest: Duration,
+    keeping: Option<Keeping>,
+) -> Figures {
     let (egress, proxies) = Simulated::new(World::new(scenario, seed));
     let tally = egress.tally();
     let judge = ban::Settings {
@@ -97,7 +130,7 @@ async fn go(scenario: &Scenario, seed: u64, longest: Duration) -> Figures {
         limits,
         retry: retry::Settings::default(),
         engine,
-        keeping: None,
+        keeping,
     };
     let began = Instant::now();
     let (out, records) = mpsc::channel(1024);
