@@ -14,9 +14,11 @@ use std::path::Path;
 use clap::FromArgMatches;
 
 use super::Environment;
+use super::args::{GlobalArgs, root};
 use super::exit::Exit;
 use super::printer::Printer;
 use super::settings::{CommandLine, Gathered, gather};
+use super::usage::problem_of;
 use crate::error::Error;
 
 /// An error, and the printer that knows how it is to be told.
@@ -57,6 +59,20 @@ fn gathered<A: FromArgMatches>(
     let printer = Printer::new(&gathered.global, environment);
     printer.receive_events();
     Ok((gathered, printer))
+}
+
+/// The arguments of a command below a command, which no configuration concerns.
+fn flags<A: FromArgMatches>(environment: &Environment) -> Result<(A, GlobalArgs), Error> {
+    let broken = |error: clap::Error| problem_of(&error, None);
+    let matches = root()
+        .try_get_matches_from(&environment.arguments)
+        .map_err(broken)?;
+    let (_, matches) = matches
+        .subcommand()
+        .ok_or_else(|| Error::Internal("the command line has no command".into()))?;
+    let args = A::from_arg_matches(matches).map_err(broken)?;
+    let global = GlobalArgs::from_arg_matches(matches).map_err(broken)?;
+    Ok((args, global))
 }
 
 /// The bytes of a file, of standard input for `-`.

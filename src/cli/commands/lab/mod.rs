@@ -11,11 +11,9 @@ use std::time::Instant;
 use clap::FromArgMatches;
 use clap::parser::ValueSource;
 
-use super::{Failure, fetch, read};
+use super::{Failure, fetch, flags, read};
 use crate::cli::Environment;
-use crate::cli::args::{
-    FetchArgs, GlobalArgs, LabArgs, LabCommand, LabRunArgs, ScenarioArgs, resolve, root,
-};
+use crate::cli::args::{FetchArgs, LabArgs, LabCommand, LabRunArgs, ScenarioArgs, resolve, root};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::signals::{self, Signal};
@@ -33,8 +31,7 @@ const MUST_MATCH: &str = r"<title>/\d+ at h\d+\.test</title>";
 
 /// Runs the command below `lab` that the line names.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let told = |error| (early.clone(), error);
-    let (args, global) = flags(environment).map_err(told)?;
+    let (args, global) = flags::<LabArgs>(environment).map_err(|error| (early.clone(), error))?;
     let printer = Printer::new(&global, environment);
     printer.receive_events();
     let done = match &args.command {
@@ -46,19 +43,6 @@ pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Fa
         LabCommand::Serve(scenario) => serve(scenario, &printer),
     };
     done.map_err(|error| (printer, error))
-}
-
-fn flags(environment: &Environment) -> Result<(LabArgs, GlobalArgs), Error> {
-    let broken = |error: clap::Error| problem_of(&error, None);
-    let matches = root()
-        .try_get_matches_from(&environment.arguments)
-        .map_err(broken)?;
-    let (_, matches) = matches
-        .subcommand()
-        .ok_or_else(|| Error::Internal("the command line has no command".into()))?;
-    let args = LabArgs::from_arg_matches(matches).map_err(broken)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(broken)?;
-    Ok((args, global))
 }
 
 fn open(args: &ScenarioArgs) -> Result<Scenario, Error> {
