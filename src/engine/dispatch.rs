@@ -38,6 +38,8 @@ pub(super) const BLOCKED_HOSTS_PER_CHANGE: usize = 2;
 const BLOCKED_HOSTS_PER_CHECK: usize = 64;
 /// A job that the pool or the host would hold back longer than this is reported instead.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
+/// A host that is out is waited for so long, and attempts meanwhile cost their jobs nothing.
+pub(super) const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// A host that waits for a proxy asks again after this at the latest.
 const LONGEST_PARK: Duration = Duration::from_secs(2);
 /// A time so near that waiting for it beats waiting for news.
@@ -160,6 +162,14 @@ impl<E: Egress> Dispatcher<E> {
                     Limit::Global => return held.until(wait.until).because(Binding::Rate),
                     Limit::HostClock => {
                         held.because(Binding::RetryAfter);
+                        if self.is_lost(host, now) {
+                            self.give_up_first(
+                                Outcome::NetworkError,
+                                "the host has answered nobody for five minutes",
+                                now,
+                            );
+                            continue;
+                        }
                         if wait.until.saturating_duration_since(now) > LONGEST_HOLD {
                             self.give_up_first(
                                 Outcome::RateLimited,
@@ -174,6 +184,12 @@ impl<E: Egress> Dispatcher<E> {
                     }
                 }
                 self.frontier.park_first(wait.until);
+                continue;
+            }
+            let window = self.context.limiter().window(host);
+            if window.is_some_and(|window| self.frontier.in_flight(host) >= window) {
+                held.because(Binding::RetryAfter);
+                self.frontier.fill_first();
                 continue;
             }
             match self.start_first(host, now) {
@@ -193,6 +209,12 @@ impl<E: Egress> Dispatcher<E> {
             held.until(again);
         }
         held
+    }
+
+    /// True when a host has been out for so long that nothing is waited for any more.
+    fn is_lost(&self, host: u32, now: Instant) -> bool {
+        let since = self.context.limiter().out_since(host);
+        since.is_some_and(|since| now.saturating_duration_since(since) >= OUTAGE_PATIENCE)
     }
 
     /// Tries to send a job of the host whose turn it is.
@@ -234,8 +256,8 @@ impl<E: Egress> Dispatcher<E> {
             let timed = matches!(refusal.reason, AllCooling | Limited | AllBusy);
             let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
             earliest = earliest.into_iter().chain(at).min();
-            // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits.
-            if refusal.reason == RefusalReason::Limited && self.takes_any(host) {
+            // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits and quotas.
+            if matches!(refusal.reason, AllCooling | Limited) && self.takes_any(host) {
                 self.frontier.put_back(host, passed_over);
                 break;
             }
