@@ -3,20 +3,13 @@
 //! A run that is cut before its end has lost the rest of its URLs, so `Lost` stands where runs take long. A line says what is held until the target, which stands in the scenario's file, is met. Lines may only get tighter, and go
 //! when they are met.
 
-use proxywheel::lab::scenario::Metric::{
-    self, AttemptsPerSuccess, Lost, MakespanRatio, OtherHostsRatio,
-};
+use proxywheel::lab::scenario::Metric::{self, MakespanRatio, OtherHostsRatio};
 use proxywheel::lab::scenario::Range;
 
 /// Scenario, figure, and the most that is allowed meanwhile.
 const REACHED: &[(&str, Metric, f64)] = &[
-    ("w4", MakespanRatio, 1.75),
-    ("w6", MakespanRatio, 1.55),
-    ("w6", AttemptsPerSuccess, 1.09),
-    ("w6", OtherHostsRatio, 2.3),
-    ("w6", Lost, 2.0),
-    ("w8", MakespanRatio, 2.25),
-    ("w8", Lost, 10_000.0),
+    ("w6", OtherHostsRatio, 1.1),
+    ("w8", MakespanRatio, 1.8),
     ("w9", MakespanRatio, 1.16),
 ];
 
