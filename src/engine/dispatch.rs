@@ -44,6 +44,10 @@ pub(super) const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 const LONGEST_PARK: Duration = Duration::from_secs(2);
 /// A time so near that waiting for it beats waiting for news.
 const SOON: Duration = Duration::from_millis(100);
+/// The shortest wait for a time.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The shortest one for pairs that have to rest.
+const QUOTA_GRAIN: Duration = Duration::from_millis(100);
 /// How long a job waits for a proxy in quarantine when those that are READY cannot carry it.
 const INCAPABLE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -220,7 +224,7 @@ impl<E: Egress> Dispatcher<E> {
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
-        let mut only_time_helps = true;
+        let (mut only_time_helps, mut rests) = (true, true);
         // Each job passed over in this turn stands behind the others of its host for now.
         for passed_over in 0..JOBS_PER_TURN {
             if self.is_out_of_time(host, now) {
@@ -252,6 +256,7 @@ impl<E: Egress> Dispatcher<E> {
             }
             use RefusalReason::{AllBusy, AllCooling, Limited};
             only_time_helps &= matches!(refusal.reason, AllCooling | Limited);
+            rests &= refusal.reason == AllCooling;
             // The end of some quarantine is news only through its probe, which unblocks.
             let timed = matches!(refusal.reason, AllCooling | Limited | AllBusy);
             let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
@@ -266,8 +271,9 @@ impl<E: Egress> Dispatcher<E> {
                 break;
             }
         }
-        // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
-        let soonest = now + Duration::from_millis(1);
+        // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time. Pairs at their
+        // quota come free one by one, each after a minute or so: looking for every one of them would cost more than it brings.
+        let soonest = now + if rests { QUOTA_GRAIN } else { SHORTEST };
         let at = earliest.map(|at| at.clamp(soonest, now + LONGEST_PARK));
         match at {
             Some(at) if only_time_helps => self.frontier.park_first(at),

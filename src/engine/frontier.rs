@@ -230,7 +230,6 @@ impl Frontier {
             {
                 host.place = Place::Full;
                 self.active -= host.jobs.len();
-                self.active -= host.jobs.len();
                 self.ready.pop_front();
                 continue;
             }
