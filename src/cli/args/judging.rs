@@ -82,7 +82,7 @@ impl BanArgs {
     }
 }
 
-/// `--retry --max-proxies-per-url --retry-max-time --retry-on --retry-non-idempotent`.
+/// `--retry --max-proxies-per-url --retry-max-time --retry-on --retry-non-idempotent --no-hedge`.
 #[derive(Args)]
 pub struct RetryArgs {
     /// Attempts after the first that reached the target
@@ -123,4 +123,11 @@ pub struct RetryArgs {
     /// Off by default: such a request is repeated only when it cannot have reached the target.
     #[arg(long)]
     pub retry_non_idempotent: bool,
+
+    /// No second attempt beside one that takes too long
+    ///
+    /// By default a GET or HEAD that takes three times what its proxy usually takes is sent once more through another, and the
+    /// first answer counts: one in twenty requests at most, and more only while slots are idle at the end.
+    #[arg(long)]
+    pub no_hedge: bool,
 }
