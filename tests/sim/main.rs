@@ -2,6 +2,7 @@
 //! failure of a random run names its seed.
 
 mod engine;
+mod hedging;
 mod liveness;
 mod pool;
 mod pool_run;

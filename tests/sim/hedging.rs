@@ -1,0 +1,140 @@
+//! Second attempts for stragglers, and hosts that are out, on a paused clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use proxywheel::job::{Job, RequestSpec};
+use proxywheel::outcome::{FaultKind, Outcome, Phase};
+
+use crate::world::{Hit, Outcomes, Reply, Setup, World, jobs, run};
+
+/// A hundred and fifty pages, of which the last but ten hangs for twenty seconds the first time it is asked for.
+fn one_hangs() -> World {
+    World::new(|outgoing, _, before| {
+        let hangs = outgoing.url.path() == "/140" && before == 0;
+        Reply::status(200).after(Duration::from_millis(if hangs { 20_000 } else { 200 }))
+    })
+}
+
+fn pages(method: Method) -> Vec<Job> {
+    let request = Arc::new(RequestSpec {
+        method,
+        ..RequestSpec::default()
+    });
+    (0..150)
+        .map(|n| Job::new(n, &format!("http://h.test/{n}"), request.clone()))
+        .collect()
+}
+
+fn asked(ended: &Outcomes) -> HashMap<&str, Vec<&Hit>> {
+    let mut asked: HashMap<&str, Vec<&Hit>> = HashMap::new();
+    for hit in &ended.hits {
+        asked.entry(&hit.path).or_default().push(hit);
+    }
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_straggler_is_sent_once_more_elsewhere_and_the_first_answer_is_the_row() {
+    let ended = run(
+        Setup::new(one_hangs(), 20).concurrency(10),
+        pages(Method::GET),
+    )
+    .await;
+    assert!(ended.took < Duration::from_secs(8), "{:?}", ended.took);
+    let asked = asked(&ended);
+    let late = &asked["/140"];
+    assert_eq!(late.len(), 2, "{late:?}");
+    assert_ne!(late[0].proxy, late[1].proxy);
+    assert_eq!(ended.hits.len(), 151, "nothing else is sent twice");
+    assert_eq!(ended.summary.totals.hedges, 1);
+    assert_eq!(ended.rows.len(), 150);
+    let row = &ended
+        .rows
+        .iter()
+        .find(|row| row.record.seq == 140)
+        .unwrap()
+        .record;
+    assert!(row.ok);
+    let log: Vec<_> = row
+        .attempt_log
+        .iter()
+        .map(|line| (line.n, line.outcome))
+        .collect();
+    assert_eq!(log, [(1, Outcome::Ok), (2, Outcome::Cancelled)]);
+    assert_eq!((row.attempts, row.proxies_tried), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_not_arrive_twice_is_waited_for_and_so_is_everything_without_hedges() {
+    let post = run(
+        Setup::new(one_hangs(), 20).concurrency(10),
+        pages(Method::POST),
+    )
+    .await;
+    let mut setup = Setup::new(one_hangs(), 20).concurrency(10);
+    setup.engine.hedge = false;
+    let plain = run(setup, pages(Method::GET)).await;
+    for ended in [post, plain] {
+        assert!(ended.took > Duration::from_secs(20));
+        assert_eq!((ended.hits.len(), ended.summary.totals.hedges), (150, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_straggler_whose_second_attempt_fails_is_still_waited_for() {
+    let world = World::new(|outgoing, _, before| match (outgoing.url.path(), before) {
+        ("/140", 0) => Reply::status(200).after(Duration::from_secs(20)),
+        ("/140", _) => Reply::Fault {
+            phase: Phase::Headers,
+            kind: FaultKind::Reset,
+            sent: true,
+            after: Duration::from_millis(50),
+        },
+        _ => Reply::status(200).after(Duration::from_millis(200)),
+    });
+    let ended = run(Setup::new(world, 20).concurrency(10), pages(Method::GET)).await;
+    let row = &ended
+        .rows
+        .iter()
+        .find(|row| row.record.seq == 140)
+        .unwrap()
+        .record;
+    assert!(row.ok, "{:?}", row.attempt_log);
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+    let log: Vec<_> = row.attempt_log.iter().map(|line| line.n).collect();
+    assert_eq!(log, (1..=log.len() as u32).collect::<Vec<_>>());
+    assert_eq!(ended.rows.len(), 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_out_for_a_minute_loses_nothing_and_is_hardly_asked_meanwhile() {
+    let out = Duration::from_secs(5)..Duration::from_secs(65);
+    let begin = tokio::time::Instant::now();
+    let world = World::new(move |outgoing, _, _| {
+        if outgoing.url.host_str() == Some("h1.test") && out.contains(&begin.elapsed()) {
+            return Reply::Fault {
+                phase: Phase::Headers,
+                kind: FaultKind::Reset,
+                sent: true,
+                after: Duration::from_millis(300),
+            };
+        }
+        Reply::status(200).after(Duration::from_millis(300))
+    });
+    let urls = (0..6000).map(|n| format!("http://h{}.test/{n}", n % 2));
+    let ended = run(Setup::new(world, 40).concurrency(40), jobs(urls)).await;
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    let during = |hit: &&Hit| {
+        let at = hit.at - begin;
+        hit.host == "h1.test" && at > Duration::from_secs(8) && at < Duration::from_secs(65)
+    };
+    let asked = ended.hits.iter().filter(during).count();
+    assert!(
+        (3..20).contains(&asked),
+        "asked {asked} times while it was out"
+    );
+    assert!(ended.took < Duration::from_secs(110), "{:?}", ended.took);
+}
