@@ -89,7 +89,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = Settings::default().proxy_concurrency, value_parser = some)]
     pub proxy_concurrency: NonZeroU32,
 
-    /// Sockets for finding out which proxies work, beside --concurrency
+    /// Sockets for probing proxies, beside --concurrency
     ///
     /// A whole number, 1 or more.
     ///
