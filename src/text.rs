@@ -208,8 +208,8 @@ fn find_tag(haystack: &[u8], tag: &[u8]) -> Option<usize> {
     })
 }
 
-/// Decodes the entities that occur in titles; others stay as written.
-fn unescape(text: &str) -> Cow<'_, str> {
+/// Decodes the entities that occur in titles and sentences; others stay as written.
+pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }

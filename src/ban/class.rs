@@ -8,11 +8,13 @@ use serde::Deserialize;
 use crate::outcome::{Blame, Charge, Outcome};
 
 /// Who wrote the page a rule describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Layer {
     /// The forward proxy or its vendor.
     Proxy,
     /// The target, or the CDN or WAF before it.
+    #[default]
     Edge,
 }
 

@@ -142,26 +142,29 @@ fn every_rule_knows_its_own_page_and_no_block_in_its_counterexample() {
         ask(&judge, url, false, &exchange)
     };
     let specs = Table::specs_for_tests();
+    let mut wrong = Vec::new();
     for (layer, spec) in &specs {
-        assert!(
-            !spec.hit.is_empty() && !spec.miss.is_empty(),
-            "{} has no fixtures",
-            spec.id
-        );
+        if spec.hit.is_empty() || spec.miss.is_empty() {
+            wrong.push(format!("{} has no fixtures", spec.id));
+        }
         for fixture in &spec.hit {
             let verdict = run(*layer, fixture);
-            assert_eq!(rule(&verdict), Some(&*spec.id), "{fixture:?}");
             let (outcome, blame) = spec.class.sentence(*layer);
-            assert_eq!(verdict.outcome, outcome, "{}", spec.id);
-            if spec.phase != Some(RulePhase::Connect) {
-                assert_eq!(verdict.blame, blame, "{}", spec.id);
+            let blamed = spec.phase == Some(RulePhase::Connect) || verdict.blame == blame;
+            if rule(&verdict) != Some(&*spec.id) || verdict.outcome != outcome || !blamed {
+                wrong.push(format!("{} misses {fixture:?}: {verdict:?}", spec.id));
             }
         }
         for fixture in &spec.miss {
             let verdict = run(*layer, fixture);
-            assert_eq!(rule(&verdict), None, "{}: {fixture:?}", spec.id);
+            // Another rule may know it, if only as something else than a block.
+            let blocked = !matches!(verdict.outcome, Outcome::Ok | Outcome::HttpError);
+            if blocked || rule(&verdict) == Some(&*spec.id) {
+                wrong.push(format!("{} hits {fixture:?}: {verdict:?}", spec.id));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(specs.len() > 100, "only {} rules", specs.len());
 }
 

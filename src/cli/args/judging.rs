@@ -71,6 +71,8 @@ impl BanArgs {
     /// The user's rules.
     pub fn settings(&self) -> ban::Settings {
         ban::Settings {
+            rules: Vec::new(),
+            no_rule: Vec::new(),
             accept: self.accept.clone(),
             ban_status: self.ban_status.clone().unwrap_or(StatusSet::EMPTY),
             ban_regex: self.ban_regex.clone(),
