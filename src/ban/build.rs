@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use serde::Deserialize;
 
 use super::class::Layer;
 use super::condition::{Spec, TextMatch};
+use super::finder::Finder;
 use super::header_index::HeaderIndex;
 use super::phrases::{PhraseSpec, Phrases};
 use super::rule::{DECIDES, Rule, RuleSpec};
-use super::scan::{Scan, Stems};
+use super::scan::Scan;
 use super::table::{Group, MOST_CONDITIONS, Signals, Table, group};
 use super::url_index::UrlIndex;
 use super::{RuleFile, Settings};
@@ -47,16 +47,10 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) rule: Vec<RuleSpec>,
     #[serde(default)]
-    pub(super) phrase: Vec<PhraseSpec>,
+    phrase: Vec<PhraseSpec>,
     /// What texts about blocks name, in lower case.
     #[serde(default)]
     talk: Vec<String>,
-    /// What a first glance at a success looks for.
-    #[serde(default)]
-    pub(super) stems: Vec<String>,
-    /// The same where a filter on the way may have spoken.
-    #[serde(default)]
-    pub(super) filter_stems: Vec<String>,
     /// Body markers of captchas that ordinary pages carry as well.
     #[serde(default)]
     widgets: Vec<String>,
@@ -88,15 +82,13 @@ impl Table {
         let mut specs: Vec<(Layer, RuleSpec)> = Vec::new();
         let mut phrases = Vec::new();
         let mut widgets = Vec::new();
-        let mut stems = Stems::default();
+        let mut talk = Vec::new();
         for RuleFile { name, text } in &settings.rules {
             let file = parse(text).map_err(|problem| problem.at(name.clone()))?;
             specs.extend(file.rule.into_iter().map(|rule| (rule.layer, rule)));
             phrases.extend(file.phrase);
             widgets.extend(file.widgets);
-            stems.talk.extend(file.talk);
-            stems.of_pages.extend(file.stems);
-            stems.of_filters.extend(file.filter_stems);
+            talk.extend(file.talk);
         }
         for (layer, name, text) in FILES {
             let file = parse(text).map_err(|problem| problem.at(name))?;
@@ -108,9 +100,7 @@ impl Table {
             }
             phrases.extend(file.phrase);
             widgets.extend(file.widgets);
-            stems.talk.extend(file.talk);
-            stems.of_pages.extend(file.stems);
-            stems.of_filters.extend(file.filter_stems);
+            talk.extend(file.talk);
         }
         for id in &settings.no_rule {
             let before = specs.len();
@@ -128,7 +118,7 @@ impl Table {
         // Stable: inside a group the order of the file is the order of the questions.
         specs.sort_by_key(|(layer, rule)| group(*layer, rule.star) as usize);
         Builder::default()
-            .build(&specs, phrases, &widgets, stems)
+            .build(&specs, phrases, &widgets, &talk)
             .map_err(|what| match settings.rules.last() {
                 Some(file) => Problem::new(what).at(file.name.clone()),
                 None => Problem::new(what),
@@ -173,7 +163,7 @@ impl Builder {
         specs: &[(Layer, RuleSpec)],
         phrases: Vec<PhraseSpec>,
         widgets: &[String],
-        mut stems: Stems,
+        talk: &[String],
     ) -> Result<Table, String> {
         let mut rules: Vec<Rule> = Vec::with_capacity(specs.len());
         for (layer, spec) in specs {
@@ -187,15 +177,8 @@ impl Builder {
         if self.specs.len() > MOST_CONDITIONS {
             return Err(format!("more than {MOST_CONDITIONS} conditions"));
         }
-        stems.of_pages.extend_from_slice(widgets);
-        let foreign = phrases.iter().filter(|phrase| phrase.success);
-        let foreign = foreign
-            .flat_map(|phrase| &phrase.texts)
-            .filter(|text| !text.is_ascii());
-        stems.foreign = foreign.cloned().collect();
-        let scan = |layers: &[Layer]| Scan::new(specs, &stems, layers);
         let mut table = Table {
-            scan: [scan(&[Layer::Proxy, Layer::Edge])?, scan(&[Layer::Edge])?],
+            scan: Scan::new(specs, &phrases, widgets)?,
             rules: Vec::new(),
             specs: Vec::new(),
             in_body: Signals::default(),
@@ -204,12 +187,12 @@ impl Builder {
             reasons: Vec::new(),
             urls: UrlIndex::new(),
             locations: UrlIndex::new(),
-            markers: finder(&[])?,
+            markers: Finder::default(),
             marker_ids: Vec::new(),
-            texts: finder(&[])?,
+            texts: Finder::default(),
             text_ids: Vec::new(),
             widgets: widget_ids,
-            phrases: Phrases::new(phrases, &stems.talk)?,
+            phrases: Phrases::new(phrases, talk)?,
             groups: [Group::Proxy, Group::Star, Group::Rest].map(|wanted| {
                 let of = |rule: &Rule| group(rule.layer, rule.star) as usize;
                 let start = rules
@@ -237,17 +220,17 @@ impl Builder {
                 Spec::Url(text) => table.urls.add(text, id),
                 Spec::Location(text) => table.locations.add(text, id),
                 Spec::Body(text) => {
-                    markers.push(text.as_str());
+                    markers.push(text.clone());
                     table.marker_ids.push(id);
                 }
                 Spec::Text(text) => {
-                    texts.push(text.as_str());
+                    texts.push(text.clone());
                     table.text_ids.push(id);
                 }
             }
         }
-        table.markers = finder(&markers)?;
-        table.texts = finder(&texts)?;
+        table.markers = Finder::new(markers);
+        table.texts = Finder::new(texts);
         table.rules = rules;
         table.specs = self.specs;
         Ok(table)
@@ -305,14 +288,6 @@ impl Builder {
     }
 }
 
-fn finder(texts: &[&str]) -> Result<AhoCorasick, String> {
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .build(texts)
-        .map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 impl Table {
     /// Every rule with its layer and fixtures.
@@ -362,6 +337,11 @@ mod tests {
             assert_eq!(error.place.as_deref(), Some("own.toml"));
             assert!(error.what.contains(why), "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn every_built_in_rule_about_successes_has_a_text_to_look_for() {
+        assert_eq!(Table::built_in().scan.blind, [""; 0]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ mod edge;
 mod evidence;
 mod explain;
 mod fault;
+mod finder;
+mod glance;
 mod header_index;
 mod page;
 mod phrases;

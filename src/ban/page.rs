@@ -12,15 +12,15 @@ use crate::text;
 
 /// Bytes of a body that are read. Some pages carry 100 kB of styles before their first word.
 const READ: usize = 256 * 1024;
-/// Bytes of text that are kept; block pages say it sooner.
-const KEPT: usize = 16 * 1024;
+/// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
+pub(super) const KEPT: usize = 4 * 1024;
 
 /// What a page says.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// Words in lower case with one space between them, the title first.
     pub(super) text: String,
-    /// Visible characters, without the title, up to 16 kB.
+    /// Visible characters, without the title, up to 4 kB.
     pub(super) visible: usize,
     /// Paragraphs, list items, cells, headings, links.
     pub(super) elements: usize,
@@ -136,26 +136,41 @@ impl Page {
 
     /// Appends words; gives how many characters it were.
     fn say(&mut self, words: &str) -> usize {
-        let words = text::unescape(words);
-        let mut said = 0;
-        for c in words.chars() {
+        let words = match memchr::memchr(b'&', words.as_bytes()) {
+            Some(_) => text::unescape(words),
+            None => Cow::Borrowed(words),
+        };
+        let before = self.text.len();
+        let mut folded = 0;
+        for word in words.split(char::is_whitespace) {
             if self.text.len() >= KEPT {
                 break;
             }
-            if c.is_whitespace() {
+            folded += 1;
+            if folded > 1 {
                 self.gap();
+            }
+            if word.is_ascii() {
+                let start = self.text.len();
+                self.text.push_str(word);
+                self.text[start..].make_ascii_lowercase();
                 continue;
             }
-            said += 1;
-            match c {
-                '\u{2019}' | '\u{2018}' => self.text.push('\''),
-                // Soft hyphens, direction marks and the like are seen by nobody.
-                '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
-                c if c.is_ascii() => self.text.push(c.to_ascii_lowercase()),
-                c => self.text.extend(c.to_lowercase()),
+            for c in word.chars() {
+                match c {
+                    '\u{2019}' | '\u{2018}' => self.text.push('\''),
+                    // Soft hyphens, direction marks and the like are seen by nobody.
+                    '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
+                    c => self.text.extend(c.to_lowercase()),
+                }
             }
         }
-        said
+        let said = &self.text.as_bytes()[before..];
+        if said.is_ascii() {
+            said.len() - said.iter().filter(|byte| **byte == b' ').count()
+        } else {
+            self.text[before..].chars().filter(|c| *c != ' ').count()
+        }
     }
 }
 

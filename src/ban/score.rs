@@ -20,13 +20,13 @@
 //! | content on a success: three elements, and 300 or 1,000 characters | -3 or -6 |
 //! | the same in the words of a filter on the way, from 1,000 | -2 |
 //! | the same on an error | -1 |
-//! | more than 8 kB of text | -4 |
+//! | more than 4 kB of text | -4 |
 
 use http::header::CACHE_CONTROL;
 
 use super::class::{Class, Layer};
 use super::edge;
-use super::page::Page;
+use super::page::{self, Page};
 use super::phrases::{Phrases, Said};
 use super::view::View;
 
@@ -39,8 +39,8 @@ pub(super) const SUSPECT: i32 = 4;
 const MOST_SOFT: i32 = 3;
 /// Bodies below this are small.
 const SMALL: usize = 5_000;
-/// Text above this is an article.
-const LONG: usize = 8 * 1024;
+/// Text above this, in bytes, is an article.
+const LONG: usize = page::KEPT;
 /// Visible characters from which a page with some elements has content.
 const CONTENT: usize = 300;
 
@@ -158,7 +158,7 @@ impl Score {
         if points < 0 {
             self.add("content".into(), points);
         }
-        if page.visible > LONG {
+        if page.text.len() >= LONG {
             self.add("long text".into(), -4);
         }
     }

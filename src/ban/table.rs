@@ -1,18 +1,16 @@
-//! The built-in table: rules compiled so that an ordinary page costs next to nothing.
+//! The table: rules compiled so that an ordinary page costs next to nothing.
 //!
 //! Conditions are shared between rules and answered first, each at most once, into a set of bits; rules then only read
 //! bits. When no bit is set, which is the fate of an ordinary page, no rule is looked at. The body is searched in one
 //! pass for all markers, and only where a rule could use it: on error statuses that some body rule names, and on a
-//! success only after a vectorised search has found one of the few texts that block pages served as 200 cannot do
-//! without.
+//! success only after a glance (`glance.rs`) has seen one of the texts that block pages served as 200 cannot do without.
 
 use std::ops::Range;
-
-use aho_corasick::AhoCorasick;
 
 use super::class::Layer;
 use super::condition::{Spec, TextMatch};
 use super::evidence;
+use super::finder::Finder;
 use super::header_index::{HeaderIndex, split_header};
 use super::page::Page;
 use super::phrases::Phrases;
@@ -26,6 +24,9 @@ use crate::text;
 /// Upper bound of distinct conditions; the bits live on the stack.
 pub(super) const MOST_CONDITIONS: usize = 1024;
 
+/// Successes above this, in bytes, are not read: of those, structure alone counts.
+const READ_ON_SUCCESS: usize = 50_000;
+
 /// The rules and their conditions.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -38,16 +39,15 @@ pub(super) struct Table {
     pub(super) reasons: Vec<(TextMatch, u16)>,
     pub(super) urls: UrlIndex<u16>,
     pub(super) locations: UrlIndex<u16>,
-    pub(super) markers: AhoCorasick,
+    pub(super) markers: Finder,
     pub(super) marker_ids: Vec<u16>,
     /// Words that a reader sees.
-    pub(super) texts: AhoCorasick,
+    pub(super) texts: Finder,
     pub(super) text_ids: Vec<u16>,
     /// The conditions that name captchas.
     pub(super) widgets: Vec<u16>,
     pub(super) phrases: Phrases,
-    /// Per layer: proxy rules are not asked where the proxy cannot have written the answer.
-    pub(super) scan: [Scan; 2],
+    pub(super) scan: Scan,
     pub(super) groups: [Range<usize>; 3],
 }
 
@@ -109,15 +109,14 @@ impl Table {
 
     /// True when the whole pass over the body could tell something; false for an ordinary page.
     pub(super) fn has_to_scan(&self, view: &View<'_>) -> bool {
-        self.scan[usize::from(view.verified)].wants(view)
+        self.scan.wants(view)
     }
 
     fn scan_body(&self, view: &View<'_>, signals: &mut Signals) {
         let (head, tail) = view.windows();
         for window in [head, tail] {
-            for found in self.markers.find_overlapping_iter(window) {
-                signals.set(self.marker_ids[found.pattern().as_usize()]);
-            }
+            self.markers
+                .each(window, |marker, _| signals.set(self.marker_ids[marker]));
         }
         if let Some(title) = text::title(view.content_type, head) {
             for (pattern, id) in &self.titles {
@@ -128,9 +127,9 @@ impl Table {
         }
         if is_read(view) {
             let page = Page::read(view.content_type, view.kind, view.body);
-            for found in self.texts.find_overlapping_iter(&page.text) {
-                signals.set(self.text_ids[found.pattern().as_usize()]);
-            }
+            self.texts.each(page.text.as_bytes(), |text, _| {
+                signals.set(self.text_ids[text])
+            });
             signals.page = Some(Box::new(page));
         }
     }
@@ -232,8 +231,10 @@ impl Table {
 
 /// True for answers whose words matter: missing pages and redirects say nothing that their status does not.
 fn is_read(view: &View<'_>) -> bool {
+    let success = (200..=299).contains(&view.status);
     matches!(view.kind, Kind::Html | Kind::Text)
         && !matches!(view.status, 300..=399 | 404 | 410 | 416)
+        && (!success || view.body.len() <= READ_ON_SUCCESS)
 }
 
 pub(super) fn group(layer: Layer, star: bool) -> Group {

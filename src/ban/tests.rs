@@ -1,6 +1,8 @@
 //! Every built-in rule against its fixtures, the traps that must stay content, and the order of evaluation.
 
 mod corpus;
+mod hostile;
+mod traps;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use url::Url;

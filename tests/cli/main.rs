@@ -24,6 +24,7 @@ mod readme;
 mod reload;
 mod reload_remote;
 mod resume;
+mod rules;
 mod running;
 mod settings;
 mod state;
