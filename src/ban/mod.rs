@@ -8,7 +8,7 @@
 //! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
 //! 4. The user's rules: status, header, redirect, regex over the decoded text.
 //! 5. Pages that show by their structure what they are; then weak evidence, added up (`score.rs`).
-//! 6. `--accept` and the status. Then, for accepted answers, whether the body is whole, and `--must-match`.
+//! 6. `--accept` and the status. Then, for accepted answers, whether the body is whole, `--must-match`, and what is expected of it.
 //!
 //! # What it does not do
 //! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
@@ -19,6 +19,7 @@ mod class;
 mod condition;
 mod edge;
 mod evidence;
+mod expect;
 mod explain;
 mod fault;
 mod finder;
@@ -51,6 +52,7 @@ use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
 
+use self::expect::Expectations;
 use self::rule::Rule;
 use self::score::Score;
 use self::table::{Group, Signals, Table};
@@ -87,6 +89,16 @@ pub struct Settings {
     pub must_match: Vec<String>,
     /// No accepted text body may match any of these.
     pub must_not_match: Vec<String>,
+    /// Words that every accepted body has to contain.
+    pub expect_text: Vec<String>,
+    /// CSS selectors that have to find something in every accepted body.
+    pub expect_selector: Vec<String>,
+    /// Content types of which an accepted body has to have one; `image/*` is any of a kind. Empty for any.
+    pub expect_type: Vec<String>,
+    /// JSON pointers that have to find something in every accepted body.
+    pub expect_json: Vec<String>,
+    /// Smallest accepted body, in bytes.
+    pub min_bytes: u64,
 }
 
 impl Default for Settings {
@@ -101,6 +113,11 @@ impl Default for Settings {
             ban_redirect: Vec::new(),
             must_match: Vec::new(),
             must_not_match: Vec::new(),
+            expect_text: Vec::new(),
+            expect_selector: Vec::new(),
+            expect_type: Vec::new(),
+            expect_json: Vec::new(),
+            min_bytes: 0,
         }
     }
 }
@@ -122,6 +139,7 @@ pub struct Seen<'a> {
 #[derive(Debug)]
 pub struct Judge {
     user: UserRules,
+    expected: Expectations,
     table: Arc<Table>,
 }
 
@@ -134,6 +152,7 @@ impl Judge {
     pub fn new(settings: &Settings) -> Result<Judge, Problem> {
         Ok(Judge {
             user: UserRules::new(settings)?,
+            expected: Expectations::new(settings)?,
             table: Table::new(settings)?,
         })
     }
@@ -232,6 +251,13 @@ impl Judge {
                 // Absence proves less: a soft ban, a tampering proxy, and a page that has changed look alike.
                 return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
             }
+        }
+        if !bodiless && let Some(fired) = self.expected.missing(view) {
+            let mut verdict = by_user(fired, Outcome::Banned, Blame::Pair, view);
+            if let Some(ban) = &mut verdict.ban {
+                ban.class = "soft_block".into();
+            }
+            return verdict;
         }
         good(view)
     }

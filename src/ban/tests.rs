@@ -14,7 +14,7 @@ use super::{Judge, Seen, Settings};
 use crate::exchange::{Body, Exchange, Phases, ProxyReply, Response, Truncation};
 use crate::outcome::{Blame, Charge, Fault, FaultKind, Outcome, Phase, Verdict};
 
-fn judge(change: impl FnOnce(&mut Settings)) -> Judge {
+pub(super) fn judge(change: impl FnOnce(&mut Settings)) -> Judge {
     let mut settings = Settings::default();
     change(&mut settings);
     Judge::new(&settings).expect("valid settings")
@@ -30,7 +30,7 @@ fn headers(lines: &[impl AsRef<str>]) -> HeaderMap {
     headers
 }
 
-fn exchange(status: u16, lines: &[impl AsRef<str>], body: &str, verified: bool) -> Exchange {
+pub(super) fn exchange(status: u16, lines: &[impl AsRef<str>], body: &str, verified: bool) -> Exchange {
     Exchange {
         result: Ok(Response {
             status: StatusCode::from_u16(status).expect("a status"),
@@ -71,7 +71,7 @@ fn refusal(status: u16, reason: &str, lines: &[impl AsRef<str>], body: &str) -> 
     }
 }
 
-fn ask(judge: &Judge, url: &str, follows: bool, exchange: &Exchange) -> Verdict {
+pub(super) fn ask(judge: &Judge, url: &str, follows: bool, exchange: &Exchange) -> Verdict {
     let url = Url::parse(url).expect("a URL");
     let seen = Seen {
         https: url.scheme() == "https",

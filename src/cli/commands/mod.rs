@@ -9,6 +9,7 @@ mod rules;
 mod state;
 
 use std::io::Read as _;
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use url::Url;
@@ -90,12 +91,20 @@ fn rule_files(names: &[String]) -> Result<Vec<RuleFile>, Error> {
     Ok(files)
 }
 
+/// On a thread of its own: the command that asks may be within a runtime already.
 fn fetched(url: &Url) -> Result<Vec<u8>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    match runtime.block_on(fetch_list(url, &Validators::default()))? {
+    let fetch = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        runtime.block_on(fetch_list(url, &Validators::default()))
+    };
+    let fetched = std::thread::scope(|scope| match scope.spawn(fetch).join() {
+        Ok(fetched) => fetched,
+        Err(panic) => resume_unwind(panic),
+    });
+    match fetched? {
         Fetched::Body { bytes, .. } => Ok(bytes.into()),
         Fetched::NotModified => Err(Error::Internal("unchanged since never".into())),
     }
