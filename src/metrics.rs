@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub attempts: u64,
     /// Attempts after the first of their job.
     pub retries: u64,
+    /// Attempts made beside another one of their job that took too long.
+    pub hedges: u64,
     /// Retries by the outcome that caused them.
     pub retry_reasons: BTreeMap<&'static str, u64>,
     /// Connect probes.
@@ -239,6 +241,12 @@ impl Tally {
                 .entry(outcome.as_str())
                 .or_default() += 1;
         }
+    }
+
+    /// A second attempt of a job leaves while the first is in flight.
+    pub(crate) fn hedged(&mut self) {
+        self.snapshot.attempts += 1;
+        self.snapshot.hedges += 1;
     }
 
     /// An attempt came back.

@@ -69,7 +69,7 @@ pub fn level(
 
 /// A proxy that asks for no password may hand the one it was given on to the target. That it does is to be told, the password is
 /// not.
-fn printable((name, value): &(String, String)) -> (String, String) {
+pub(super) fn printable((name, value): &(String, String)) -> (String, String) {
     let is_secret = name.eq_ignore_ascii_case("proxy-authorization");
     let value = if is_secret { HIDDEN } else { value };
     (name.clone(), value.to_owned())

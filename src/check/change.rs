@@ -131,7 +131,12 @@ impl Known {
                 changes.push(Change::Quicker);
             }
         }
-        if moved(&self.exits, &now.exits) {
+        let family = |exits: &[IpAddr], v6: bool| -> Vec<IpAddr> {
+            let same = exits.iter().filter(|ip| ip.is_ipv6() == v6);
+            same.copied().collect()
+        };
+        let has_moved = |v6| moved(&family(&self.exits, v6), &family(&now.exits, v6));
+        if has_moved(false) || has_moved(true) {
             changes.push(Change::Exit);
         }
         if moved(&self.countries, &now.countries) {
@@ -222,6 +227,14 @@ mod tests {
         ] {
             assert_eq!(before.changes(&now), expected, "{before:?} {now:?}");
         }
+        // A second family that is tested this time is no other exit; another address of the same is.
+        let both = |exits: &[&str]| Known {
+            exits: exits.iter().map(|ip| ip.parse().unwrap()).collect(),
+            ..alive(90.0, &[], &[])
+        };
+        let before = both(&["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(both(&["192.0.2.1"]).changes(&before), []);
+        assert_eq!(before.changes(&both(&["192.0.2.1", "2001:db8::2"])), [Exit]);
         let elite = Known {
             anonymity: Some(crate::check::Anonymity::Elite),
             ..alive(90.0, &[1], &[])

@@ -5,17 +5,19 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
-use url::Url;
+use url::{Host, Url};
 
+use super::headers;
 use super::nonce::Nonces;
-use crate::echo::{Echo, PublicKey};
+use crate::echo::{self, Echo, PublicKey};
 use crate::egress::{Egress, Outgoing};
+use crate::exchange::Exchange;
 use crate::job::HostKey;
 use crate::proxy::{Proxy, Scheme};
 
@@ -41,6 +43,15 @@ pub(super) struct Judges {
     patience: Duration,
 }
 
+/// Which judges: an exit that has only one of the two address families reaches only those of that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Those with an IPv4 address or a name; without any of them those with an IPv6 address.
+    Main,
+    /// Those with an IPv6 address beside others.
+    Other,
+}
+
 /// One judge.
 pub(super) struct Judge {
     /// Where its answers are: `echo` and `canary` below it.
@@ -55,6 +66,8 @@ struct Known {
     key: Option<PublicKey>,
     /// What it saw of a request without a proxy.
     sent: Vec<(String, String)>,
+    /// Headers of its canary page, if it is a plain judge; `None` when the page did not come.
+    page: Option<Vec<(String, String)>>,
     own: Option<IpAddr>,
     /// Start of the last request that was answered.
     up: Option<Instant>,
@@ -88,7 +101,7 @@ impl Judges {
         });
         Judges {
             all: all.collect(),
-            headers,
+            headers: headers::with_bait(headers),
             direct: Proxy::direct(),
             control,
             patience,
@@ -112,9 +125,34 @@ impl Judges {
         &self.headers
     }
 
-    /// Numbers of the judges of this kind.
+    /// Numbers of the judges of this kind that proxies are judged by.
     pub(super) fn of_kind(&self, https: bool) -> impl Iterator<Item = usize> {
-        (0..self.all.len()).filter(move |number| self.all[*number].is_https() == https)
+        self.of(Family::Main, https)
+    }
+
+    /// Numbers of the judges of this family and kind.
+    pub(super) fn of(&self, family: Family, https: bool) -> impl Iterator<Item = usize> {
+        let is_v6 = |number: &usize| matches!(self.all[*number].base.host(), Some(Host::Ipv6(_)));
+        let all_v6 = (0..self.all.len()).all(|number| is_v6(&number));
+        (0..self.all.len()).filter(move |number| {
+            let here = match is_v6(number) && !all_v6 {
+                true => Family::Other,
+                false => Family::Main,
+            };
+            here == family && self.all[*number].is_https() == https
+        })
+    }
+
+    /// There are judges of the other family, and they answer.
+    pub(super) fn has_other(&self) -> bool {
+        let both = [false, true].into_iter();
+        both.flat_map(|https| self.of(Family::Other, https))
+            .any(|number| self.get(number).seems_up())
+    }
+
+    /// Judges are asked directly.
+    pub(super) fn has_control(&self) -> bool {
+        self.control
     }
 
     /// The protocol that these judges can prove where `scheme` is tried: towards an address SOCKS4 and 4a are the same bytes, and not
@@ -136,6 +174,11 @@ impl Judges {
     /// What this judge sees of a request without a proxy; empty when it was not asked.
     pub(super) fn sent(&self, number: usize) -> Vec<(String, String)> {
         self.all[number].known().sent.clone()
+    }
+
+    /// The headers its canary page comes with on the direct path; `None` when that is not known.
+    pub(super) fn page(&self, number: usize) -> Option<Vec<(String, String)>> {
+        self.all[number].known().page.clone()
     }
 
     /// Asks every judge directly, all at once. The reasons of those that do not answer.
@@ -185,10 +228,18 @@ impl Judges {
         }
         let began = Instant::now();
         let answer = self.ask(judge, began, egress, nonces).await;
+        let mut page = None;
+        if let Ok(echo) = &answer
+            && !judge.is_https()
+            && judge.key() != PublicKey::from_base64(&echo.key)
+        {
+            page = self.page_of(judge, egress, nonces).await;
+        }
         let mut known = judge.known();
         known.asked = Some(began);
         match answer {
             Ok(echo) => {
+                known.page = page.or(known.page.take());
                 known.key = PublicKey::from_base64(&echo.key);
                 known.own = Some(echo.client.to_canonical());
                 known.sent = echo.headers;
@@ -211,19 +262,8 @@ impl Judges {
         nonces: &Nonces,
     ) -> Result<Echo, String> {
         let nonce = nonces.next();
-        let exchange = egress
-            .send(Outgoing {
-                proxy: &self.direct,
-                method: &Method::GET,
-                url: &judge.at("echo", &nonce),
-                headers: &self.headers,
-                body: &Bytes::new(),
-                elsewhere: false,
-                session: None,
-                connect_timeout: self.patience,
-                deadline: began + self.patience,
-                clearance: None,
-            })
+        let exchange = self
+            .send(&judge.at("echo", &nonce), &nonce, began, egress)
             .await;
         let response = exchange.result.map_err(|fault| fault.to_string())?;
         // On the direct path nobody stands between: a judge that was started anew may have a new key.
@@ -234,6 +274,49 @@ impl Judges {
                 response.status.as_u16()
             )),
         }
+    }
+
+    /// The headers of the canary page, if it is what it has to be.
+    async fn page_of<E: Egress>(
+        &self,
+        judge: &Judge,
+        egress: &E,
+        nonces: &Nonces,
+    ) -> Option<Vec<(String, String)>> {
+        let nonce = nonces.next();
+        let url = judge.at("canary", &nonce);
+        let response = self
+            .send(&url, &nonce, Instant::now(), egress)
+            .await
+            .result
+            .ok()?;
+        let is_page = response.body.bytes == echo::canary(&nonce).as_bytes();
+        is_page.then(|| headers::of_answer(&response.headers))
+    }
+
+    /// Sends a request on the direct path, in a session of its own: the cookie that one brings is not for the next.
+    pub(super) async fn send<E: Egress>(
+        &self,
+        url: &Url,
+        nonce: &str,
+        began: Instant,
+        egress: &E,
+    ) -> Exchange {
+        let session: Arc<str> = nonce.into();
+        egress
+            .send(Outgoing {
+                proxy: &self.direct,
+                method: &Method::GET,
+                url,
+                headers: &self.headers,
+                body: &Bytes::new(),
+                elsewhere: false,
+                session: Some(&session),
+                connect_timeout: self.patience,
+                deadline: began + self.patience,
+                clearance: None,
+            })
+            .await
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::Settings;
-use super::judges::Judges;
+use super::dns::Domain;
+use super::headers;
+use super::judges::{Family, Judges};
 use super::nonce::Nonces;
 use super::report::{Target, Times};
 use super::tamper::{self, Tampering};
@@ -25,6 +27,8 @@ use crate::proxy::Proxy;
 pub(super) struct Context<E> {
     pub(super) egress: E,
     pub(super) judges: Judges,
+    /// Where names are made up; `None` when nobody wants to know, or it leads nowhere.
+    pub(super) domain: Option<Domain>,
     pub(super) rules: ban::Judge,
     pub(super) nonces: Nonces,
     pub(super) settings: Settings,
@@ -44,13 +48,32 @@ pub(super) enum Look {
     NoJudge(Trouble),
 }
 
+/// What has come of the canary page.
+pub(super) struct Canary {
+    /// Changes to the page itself.
+    pub(super) tampering: Option<Tampering>,
+    /// The headers it came with.
+    pub(super) headers: Vec<(String, String)>,
+}
+
 /// So long an outage of the judges is waited out; after that the answer is that nobody can say.
 const OUTAGE: Duration = Duration::from_secs(3);
 
 impl<E: Egress> Context<E> {
     /// Asks a judge of this kind through `proxy`. `turn` says which; others take its place while it is down.
     pub(super) async fn look(&self, proxy: &Proxy, https: bool, turn: usize) -> Look {
-        let numbers: Vec<usize> = self.judges.of_kind(https).collect();
+        self.look_at(Family::Main, proxy, https, turn).await
+    }
+
+    /// The same with judges of this family.
+    pub(super) async fn look_at(
+        &self,
+        family: Family,
+        proxy: &Proxy,
+        https: bool,
+        turn: usize,
+    ) -> Look {
+        let numbers: Vec<usize> = self.judges.of(family, https).collect();
         loop {
             let from = turn % numbers.len().max(1);
             let in_turn = numbers[from..].iter().chain(&numbers[..from]).copied();
@@ -80,7 +103,7 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    async fn ask(&self, proxy: &Proxy, number: usize) -> Look {
+    pub(super) async fn ask(&self, proxy: &Proxy, number: usize) -> Look {
         let judge = self.judges.get(number);
         let (began, nonce) = (Instant::now(), self.nonces.next());
         let url = judge.at("echo", &nonce);
@@ -152,8 +175,8 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    /// Fetches the canary page of a plain judge. `None` also when it did not come: that is a matter of the samples.
-    pub(super) async fn canary(&self, proxy: &Proxy, number: usize) -> Option<Tampering> {
+    /// Fetches the canary page of a plain judge. `None` when it did not come: that is a matter of the samples.
+    pub(super) async fn canary(&self, proxy: &Proxy, number: usize) -> Option<Canary> {
         let (began, nonce) = (Instant::now(), self.nonces.next());
         let url = self.judges.get(number).at("canary", &nonce);
         let exchange = self
@@ -163,7 +186,10 @@ impl<E: Egress> Context<E> {
         if response.status != 200 || response.body.truncated.is_some() {
             return None;
         }
-        tamper::changed(&echo::canary(&nonce), &response.body.bytes)
+        Some(Canary {
+            tampering: tamper::changed(&echo::canary(&nonce), &response.body.bytes),
+            headers: headers::of_answer(&response.headers),
+        })
     }
 
     /// Fetches one of the user's URLs.
@@ -206,7 +232,7 @@ impl<E: Egress> Context<E> {
         (target, result)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         proxy: &Proxy,
         url: &Url,
@@ -249,3 +275,7 @@ fn of_target(exchange: &Exchange, sentence: &crate::outcome::Verdict) -> Trouble
         _ => trouble,
     }
 }
+
+#[cfg(test)]
+#[path = "look_tests.rs"]
+mod tests;

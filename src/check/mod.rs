@@ -13,8 +13,11 @@
 mod anonymity;
 mod change;
 mod crowd;
+mod dns;
 mod examine;
+mod findings;
 mod geo;
+mod headers;
 mod judges;
 mod look;
 mod measure;
@@ -26,7 +29,9 @@ mod verdict;
 
 pub use anonymity::{Anonymity, level};
 pub use change::{Change, Known};
+pub use dns::Dns;
 pub use geo::{Asn, Geo, Place};
+pub use headers::{Changed, Rewrites};
 pub use judges::judge_page;
 pub use measure::{Spread, score, wilson};
 pub use nonce::Nonces;
@@ -51,6 +56,9 @@ pub struct Settings {
     pub control: bool,
     /// Requests through a proxy that has passed once.
     pub samples: u32,
+    /// A domain of which every name leads to one of the plain judges: names made up below it are asked for through every proxy
+    /// that works.
+    pub dns_domain: Option<String>,
     /// Proxies at a time.
     pub concurrency: usize,
     /// Limit for TCP connect; the handshake has the same again.
@@ -80,6 +88,7 @@ impl Default for Settings {
             urls: Vec::new(),
             control: true,
             samples: 3,
+            dns_domain: None,
             concurrency: 512,
             connect_timeout: Duration::from_secs(3),
             max_time: Duration::from_secs(10),

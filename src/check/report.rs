@@ -9,7 +9,9 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::anonymity::Anonymity;
 use super::change::{Change, Known};
+use super::dns::Dns;
 use super::geo::{Geo, Place};
+use super::headers::Rewrites;
 use super::measure::{Spread, wilson};
 use super::tamper::Tampering;
 use super::verdict::{Trouble, Verdict};
@@ -41,12 +43,20 @@ pub struct Report {
     pub failed: u32,
     /// Addresses the judges saw, in the order they came up.
     pub exits: Vec<IpAddr>,
+    /// It reaches judges over IPv4; `None` when that was not tried or nobody can say.
+    pub ipv4: Option<bool>,
+    /// The same over IPv6.
+    pub ipv6: Option<bool>,
     /// Where each of the exits is, in their order; `None` when no file was asked.
     pub places: Option<Vec<Place>>,
     /// `None` where it does not apply: in tunnels, or when no judge answered on the direct path.
     pub anonymity: Option<Anonymity>,
     /// The headers that prove it.
     pub headers: Vec<(String, String)>,
+    /// What it does to headers in plain http; `None` where it does not apply, as for `anonymity`.
+    pub rewrites: Option<Rewrites>,
+    /// What its exit does with names.
+    pub dns: Dns,
     /// Changes to the answer.
     pub tampering: Option<Tampering>,
     /// The user's own URLs.
@@ -97,9 +107,13 @@ impl Report {
             times: Vec::new(),
             failed: 0,
             exits: Vec::new(),
+            ipv4: None,
+            ipv6: None,
             places: None,
             anonymity: None,
             headers: Vec::new(),
+            rewrites: None,
+            dns: Dns::default(),
             tampering: None,
             targets: Vec::new(),
             score: None,
@@ -132,9 +146,10 @@ impl Report {
         self.spread(|times| Some(times.total))
     }
 
-    /// It came out at different addresses.
+    /// It came out at different addresses of one family. To have one of each is no rotation.
     pub fn rotates(&self) -> Option<bool> {
-        (self.ok() > 1).then_some(self.exits.len() > 1)
+        let of = |v6: bool| self.exits.iter().filter(|ip| ip.is_ipv6() == v6).count();
+        (self.ok() > 1).then_some(of(false) > 1 || of(true) > 1)
     }
 
     /// Asks the files where the exits are.
@@ -213,7 +228,7 @@ impl Serialize for Report {
         let countries: Option<Vec<_>> =
             places.map(|all| all.iter().map(|at| &at.country).collect());
         let asns: Option<Vec<_>> = places.map(|all| all.iter().map(|at| &at.asn).collect());
-        let mut row = serializer.serialize_struct("Report", 28)?;
+        let mut row = serializer.serialize_struct("Report", 34)?;
         row.serialize_field("v", &1)?;
         row.serialize_field("seq", &self.seq)?;
         row.serialize_field("proxy", &self.proxy.label().to_string())?;
@@ -234,11 +249,15 @@ impl Serialize for Report {
         row.serialize_field("success_high", &interval.map(|(_, high)| rounded(high)))?;
         row.serialize_field("latency_ms", &latency)?;
         row.serialize_field("exits", &self.exits)?;
+        row.serialize_field("ipv4", &self.ipv4)?;
+        row.serialize_field("ipv6", &self.ipv6)?;
         row.serialize_field("countries", &countries)?;
         row.serialize_field("asns", &asns)?;
         row.serialize_field("rotates", &self.rotates())?;
         row.serialize_field("anonymity", &self.anonymity)?;
         row.serialize_field("headers", &self.headers)?;
+        row.serialize_field("rewrites", &self.rewrites)?;
+        row.serialize_field("dns", &self.dns)?;
         row.serialize_field("tampering", &self.tampering)?;
         row.serialize_field("targets", &self.targets)?;
         row.serialize_field("before", &self.before)?;

@@ -15,7 +15,8 @@ use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use super::crowd::{Crowd, SILENCE};
-use super::examine::Local;
+use super::dns::Dns;
+use super::findings::Local;
 use super::judges::Judges;
 use super::look::Context;
 use super::nonce::Nonces;
@@ -25,6 +26,8 @@ use crate::ban;
 use crate::egress::Egress;
 use crate::proxy::Proxy;
 
+/// The reason of those that no judge could be asked about.
+const JUDGE_DOWN: &str = "judge_down";
 /// How often a proxy is tried again when this machine failed.
 const LOCAL_TRIES: u32 = 5;
 /// Rest after this machine failed: descriptors and ports come back as others end.
@@ -51,6 +54,8 @@ pub struct Progress {
     pub done: u64,
     /// Verdicts so far, in the order of [`Verdict::ALL`].
     pub verdicts: [u64; Verdict::ALL.len()],
+    /// Proxies that are unknown because no judge answered when it was their turn; all when none did from the start.
+    pub unjudged: u64,
 }
 
 /// What came of a check.
@@ -66,6 +71,10 @@ pub struct Summary {
     pub medians: Vec<Duration>,
     /// Judges that did not answer on the direct path at the start, and why.
     pub silent: Vec<(String, String)>,
+    /// Why made-up names were asked for nowhere, though that was wanted.
+    pub astray: Option<String>,
+    /// What exits did with names, by [`Dns::as_str`]; those not tested left out.
+    pub names: BTreeMap<&'static str, u64>,
     /// None of them did, so nothing was checked.
     pub no_judge: bool,
     /// Times this machine failed and a proxy was put back.
@@ -89,7 +98,7 @@ pub async fn run<E: Egress>(
     let seed = plan.settings.seed.unwrap_or_else(system_seed);
     let mut rng = StdRng::seed_from_u64(seed);
     let settings = plan.settings;
-    let context = Arc::new(Context {
+    let mut context = Context {
         judges: Judges::new(
             &settings.judges,
             settings.headers.clone(),
@@ -98,9 +107,10 @@ pub async fn run<E: Egress>(
         ),
         egress: plan.egress,
         rules: plan.rules,
+        domain: None,
         nonces: Nonces::new(rng.random()),
         settings,
-    });
+    };
     let mut summary = Summary::default();
     summary.progress.all = proxies.len() as u64;
     let silent = context.judges.meet(&context.egress, &context.nonces).await;
@@ -110,7 +120,11 @@ pub async fn run<E: Egress>(
         .into_iter()
         .map(|(number, why)| (context.judges.get(number).base().to_string(), why))
         .collect();
-    if !summary.no_judge {
+    if summary.no_judge {
+        summary.progress.unjudged = summary.progress.all;
+    } else {
+        summary.astray = context.find_domain().await.err();
+        let context = Arc::new(context);
         let mut waiting: Vec<(u64, Arc<Proxy>, u32)> = (0u64..)
             .zip(proxies)
             .map(|(seq, proxy)| (seq, proxy, 0))
@@ -240,10 +254,16 @@ impl Summary {
         if let Some(at) = at {
             self.progress.verdicts[at] += 1;
         }
+        if report.verdict == Verdict::Unknown && report.reason() == JUDGE_DOWN {
+            self.progress.unjudged += 1;
+        }
         if report.verdict != Verdict::Alive {
             *self.reasons.entry(report.reason()).or_default() += 1;
         }
         self.exits.extend(&report.exits);
+        if report.dns != Dns::NotTested {
+            *self.names.entry(report.dns.as_str()).or_default() += 1;
+        }
         if matches!(report.verdict, Verdict::Alive | Verdict::Unstable) {
             self.medians
                 .extend(report.latency().map(|latency| latency.p50));

@@ -1,4 +1,4 @@
-//! What a proxy has done to a page both sides can make.
+//! What a proxy has done to a page both sides can make. What it has done to the headers of the page is in [`super::headers`].
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ const EVIDENCE: usize = 200;
 pub struct Tampering {
     /// `script`, `content` or `header`.
     pub kind: &'static str,
-    /// What stands there now, shortened.
+    /// What stands there now, or is missing, shortened.
     pub evidence: String,
 }
 
@@ -33,13 +33,15 @@ pub(super) fn changed(expected: &str, got: &[u8]) -> Option<Tampering> {
     };
     let evidence = match put_in.trim() {
         "" => format!("{} bytes are missing", expected.len() - before - after),
-        text => text
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(EVIDENCE)
-            .collect(),
+        text => evidence(text),
     };
     Some(Tampering { kind, evidence })
+}
+
+/// What a stranger wrote, short and without what a terminal would obey.
+pub(super) fn evidence(text: &str) -> String {
+    let harmless = text.chars().filter(|c| !c.is_control());
+    harmless.take(EVIDENCE).collect()
 }
 
 #[cfg(test)]

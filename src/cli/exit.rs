@@ -11,6 +11,8 @@
 //! | 4 | `not_clean`, `unproven` | `check --leak` has found something, or had no answer on some path |
 //! | 5 | `all_failed` | not one URL succeeded |
 //! | 6 | `no_usable_proxy` | the pool had no usable proxy |
+//! | 6 | `no_judge`, `judge_down` | `check`: no judge answered, at all or before everybody was judged |
+//! | 6 | `too_few_alive` | `check`: fewer than `--min-alive` |
 //! | 8 | `blocked` | most failures are bans or rate limits: slowing down may help, trying again will not |
 //! | 10 | `changed` | `check --exit-on-change` found a change |
 //! | 75 | `locked` | another run writes the same output |

@@ -1,6 +1,6 @@
 //! Gathers the settings of a command from file, environment and flags.
 //!
-//! Two passes over the same flags: [`read_flags`] takes the command line apart without looking at values; [`gather`] merges it
+//! One way for all commands. Two passes over the same flags: [`read_flags`] takes the command line apart without looking at values; [`gather`] merges it
 //! with the other sources and parses the result once, so that a bad value is refused in the same words wherever it stands.
 
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::Environment;
-use super::args::{self, FetchArgs, GlobalArgs, catalog_of, root};
+use super::args::{self, GlobalArgs, catalog_of, root};
 use super::usage::problem_of;
 use crate::config::{
     Catalog, Entry, Kind, Layer, Merged, Origin, RawValue, from_environment, from_file, user_file,
@@ -85,10 +85,10 @@ fn unread(command: clap::Command) -> clap::Command {
         .mut_subcommands(unread)
 }
 
-/// Settings of `fetch`, parsed, with their origins.
-pub struct Gathered {
+/// Settings of a command, parsed, with their origins.
+pub struct Gathered<A> {
     /// The flags everything amounts to.
-    pub args: Box<FetchArgs>,
+    pub args: Box<A>,
     /// Flags of every command.
     pub global: GlobalArgs,
     /// The same, as the parser sees them.
@@ -99,7 +99,7 @@ pub struct Gathered {
     pub catalog: Catalog,
 }
 
-impl Gathered {
+impl<A> Gathered<A> {
     /// The same error, placed where the setting was made: a complaint about `--user` may be about a variable.
     pub fn placed(&self, error: Error) -> Error {
         let Error::Usage(problem) = error else {
@@ -119,27 +119,51 @@ impl Gathered {
     }
 }
 
-/// Gathers the settings for `fetch`.
+/// Commands that do the same everywhere: nothing but their flags counts.
+const FLAGS_ALONE: [&str; 1] = ["demo"];
+
+/// Gathers the settings for `command`, whose line this is, or one that asks for its settings.
 ///
 /// # Errors
 /// A configuration file that cannot be read, an unknown name, or a value that its flag refuses.
-pub fn gather(line: &CommandLine, environment: &Environment) -> Result<Gathered, Error> {
-    let catalog = catalog_of("fetch");
+pub fn gather<A: FromArgMatches>(
+    command: &str,
+    line: &CommandLine,
+    environment: &Environment,
+) -> Result<Gathered<A>, Error> {
+    let catalog = catalog_of(command);
     let mut layers = Vec::new();
-    for file in files(line, environment)? {
-        layers.push(from_file(&file.path, &file.text, &catalog)?);
+    if !FLAGS_ALONE.contains(&command) {
+        for file in files(line, environment)? {
+            layers.push(from_file(&file.path, &file.text, &catalog)?);
+        }
+        layers.push(from_environment(&environment.variables, &catalog)?);
+    } else if line.matches.contains_id("config") {
+        return Err(Problem::new(format!("{command} reads no configuration"))
+            .at("--config")
+            .hint("drop --config; proxywheel config show tells what a file changes")
+            .into());
     }
-    layers.push(from_environment(&environment.variables, &catalog)?);
+    // Of the two words without a flag, URLs have no setting beside them, lists do: they replace those of a file.
+    let of_line = |id| line.matches.try_get_raw(id).ok().flatten();
+    let words_alone: Vec<OsString> = ["urls", "lists"]
+        .into_iter()
+        .filter_map(of_line)
+        .flatten()
+        .map(OsString::from)
+        .collect();
+    if of_line("lists").is_some() {
+        layers
+            .iter_mut()
+            .for_each(|layer| layer.forget("proxy-file"));
+    }
     layers.push(layer_of_flags(line, &catalog));
     let merged = Merged::of(layers);
 
-    let mut words: Vec<OsString> = vec!["proxywheel".into(), "fetch".into()];
+    let mut words: Vec<OsString> = vec!["proxywheel".into(), command.into()];
     words.extend(merged.render(&catalog));
     words.push("--".into());
-    // Commands beside `fetch` that ask for its settings have no URLs.
-    let urls = line.matches.try_get_raw("urls").ok().flatten();
-    let urls = urls.into_iter().flatten();
-    words.extend(urls.map(OsString::from));
+    words.extend(words_alone);
 
     let refused = |error: clap::Error| problem_of(&error, Some(&merged));
     let whole = root().try_get_matches_from(words).map_err(refused)?;
@@ -147,7 +171,7 @@ pub fn gather(line: &CommandLine, environment: &Environment) -> Result<Gathered,
         .subcommand()
         .ok_or_else(|| Error::Internal("the rendered command line has no command".into()))?;
     let global = GlobalArgs::from_arg_matches(matches).map_err(refused)?;
-    let args = Box::new(FetchArgs::from_arg_matches(matches).map_err(refused)?);
+    let args = Box::new(A::from_arg_matches(matches).map_err(refused)?);
     Ok(Gathered {
         args,
         global,

@@ -40,18 +40,62 @@ pub struct Catalog {
 }
 
 /// Settings of which a later layer displaces all others: the last word on which proxies are used, on the mode of the output,
-/// on the HTTP version, on the request body, on the state and on how much is said counts as a whole. So `-x` on the command line replaces
+/// on the HTTP version, on the request body, on the state, on how many targets are needed and on how much is said counts as a whole. So `-x` on the command line replaces
 /// the lists of a configuration file instead of joining them.
-const GROUPS: [&[&str]; 6] = [
+const GROUPS: [&[&str]; 7] = [
     &["proxy", "proxy-file"],
     &["quiet", "verbose"],
     &["state", "no-state"],
+    &["any", "all"],
     &["append", "overwrite", "resume"],
     &["http1.1", "http2"],
     &["data", "data-raw", "data-binary", "json"],
 ];
 
+/// The command whose settings stand at the top of a file.
+const MAIN: &str = "fetch";
+/// Settings that mean the same to every command that has them: where the proxies are, how they and certificates are dealt with, the
+/// state, the terminal. Wherever they are made for [`MAIN`] they are made for the others, so that all use one list and one state.
+/// What else two commands have by one name, such as `output`, is a matter of one run. `insecure` is, because a check cannot find out
+/// what it does not verify.
+const SHARED: [&str; 15] = [
+    "proxy",
+    "proxy-file",
+    "proxy-scheme",
+    "strict",
+    "proxy-cacert",
+    "proxy-insecure",
+    "cacert",
+    "connect-timeout",
+    "state",
+    "no-state",
+    "progress",
+    "quiet",
+    "verbose",
+    "log-format",
+    "color",
+];
+
 impl Catalog {
+    /// True for settings that need no place of their own in a file: made for `fetch` they are made for the others.
+    pub fn is_shared(name: &str) -> bool {
+        SHARED.contains(&name)
+    }
+
+    /// Whether this command takes the setting called `name` from the table of `table`; without one, from the top of a file or from a
+    /// variable. A table of its own has the last word.
+    pub(super) fn takes(&self, name: &str, table: Option<&str>) -> bool {
+        match table {
+            Some(table) if table == self.command => true,
+            Some(table) => table == MAIN && Catalog::is_shared(name),
+            None if self.command == MAIN => true,
+            None => {
+                let main = self.table(MAIN).unwrap_or_default();
+                Catalog::is_shared(name) || find_in(main, name).is_none()
+            }
+        }
+    }
+
     /// The setting called `name`, and whether `name` is its negation.
     pub fn find(&self, name: &str) -> Option<(&Setting, bool)> {
         find_in(&self.settings, name)
@@ -149,8 +193,31 @@ pub(super) mod tests {
                 setting("data", Kind::List),
                 setting("data-raw", Kind::List),
                 setting("verbose", Kind::Count),
+                setting("state", Kind::Value),
             ],
-            elsewhere: vec![("check".into(), vec![setting("min-alive", Kind::Value)])],
+            elsewhere: vec![(
+                "check".into(),
+                vec![
+                    setting("min-alive", Kind::Value),
+                    setting("concurrency", Kind::Value),
+                    setting("state", Kind::Value),
+                ],
+            )],
+        }
+    }
+
+    /// The same, seen from the other command.
+    pub(in crate::config) fn other_sample() -> Catalog {
+        let Catalog {
+            command,
+            settings,
+            mut elsewhere,
+        } = sample();
+        let (name, own) = elsewhere.remove(0);
+        Catalog {
+            command: name,
+            settings: own,
+            elsewhere: vec![(command, settings)],
         }
     }
 

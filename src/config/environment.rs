@@ -46,6 +46,9 @@ pub fn from_environment(variables: &Variables, catalog: &Catalog) -> Result<Laye
             }
             return Err(unknown(variable, rest, catalog));
         };
+        if !catalog.takes(&setting.name, None) {
+            continue;
+        }
         let wrong = |wanted: &str| {
             Problem::new(format!("{} takes {wanted}", setting.name)).at(variable.clone())
         };

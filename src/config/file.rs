@@ -35,7 +35,8 @@ pub fn state_file(variables: &Variables) -> Option<PathBuf> {
     Some(base.join("proxywheel").join("state.db"))
 }
 
-/// Reads the text of the file called `path`. Keys stand at the top or in the table of the command, which wins.
+/// Reads the text of the file called `path`. Keys stand at the top or in the table of the command, which wins; what `fetch` and
+/// another command share counts for both in the table of `fetch`, too.
 ///
 /// # Errors
 /// Not TOML, an unknown key, or a value of the wrong type, each with its line. No value is quoted: it may be a credential.
@@ -55,20 +56,26 @@ pub fn from_file(path: &Path, text: &str, catalog: &Catalog) -> Result<Layer, Pr
             }
             _ => match catalog.find(name) {
                 Some((setting, negated)) => {
-                    layer.set(setting, negated, file.entry(setting, key, value)?);
+                    if catalog.takes(&setting.name, None) {
+                        layer.set(setting, negated, file.entry(setting, key, value)?);
+                    }
                 }
                 None if catalog.is_known_elsewhere(name) => {}
                 None => return Err(file.unknown(key, catalog)),
             },
         }
     }
+    // The table of the command itself last, which so has the last word.
+    let mut tables: Vec<_> = tables.into_iter().collect();
+    tables.sort_by_key(|(command, _)| *command == catalog.command);
     for (command, (settings, table)) in tables {
         for (key, value) in table {
             let Some((setting, negated)) = find_in(settings, key.get_ref()) else {
                 return Err(file.unknown(key, catalog));
             };
             let entry = file.entry(setting, key, value)?;
-            if command == catalog.command {
+            if catalog.find(&setting.name).is_some() && catalog.takes(&setting.name, Some(command))
+            {
                 layer.set(setting, negated, entry);
             }
         }
@@ -183,7 +190,7 @@ fn scalar(value: &DeValue<'_>) -> Option<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::tests::sample;
+    use super::super::catalog::tests::{other_sample, sample};
     use super::super::layer::Merged;
     use super::*;
 
@@ -212,6 +219,26 @@ mod tests {
                 "--verbose",
                 "--http1.1"
             ]
+        );
+    }
+
+    #[test]
+    fn what_commands_share_counts_for_both_and_the_rest_where_it_is_meant() {
+        let line = |text: &str| {
+            let layer = from_file(Path::new("c.toml"), text, &other_sample());
+            Merged::of([layer.expect(text)]).render(&other_sample())
+        };
+        assert_eq!(
+            line(
+                "rate = 10\nconcurrency = 8\nmin-alive = 3\n[fetch]\nstate = 'a.db'\nconcurrency = 9"
+            ),
+            ["--min-alive=3", "--state=a.db"]
+        );
+        assert_eq!(
+            line(
+                "state = 'a.db'\n[check]\nconcurrency = 7\nstate = 'c.db'\n[fetch]\nstate = 'b.db'"
+            ),
+            ["--concurrency=7", "--state=c.db"]
         );
     }
 

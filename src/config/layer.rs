@@ -75,6 +75,14 @@ impl Layer {
         self.0.insert(setting.name.clone(), entry);
     }
 
+    /// Takes back what this layer says about `name` and the others of its group.
+    pub fn forget(&mut self, name: &str) {
+        self.0.remove(name);
+        for rival in Catalog::rivals(name) {
+            self.0.remove(rival);
+        }
+    }
+
     /// What this layer says about `name`.
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.0.get(name)

@@ -4,7 +4,8 @@
 //! earlier ones: file < environment < flag. The merged text is then rendered as one command line and parsed once by the
 //! command-line parser, so that all sources share one validation and one set of error texts, and an error can name the line,
 //! variable or flag it came from. Which names exist is told by a [`Catalog`], which the face derives from its flags; this
-//! module knows no flag by name but those of the groups in which one setting displaces another.
+//! module knows no flag by name but those of the groups in which one setting displaces another, and those that several commands
+//! share.
 //!
 //! The result is [`Resolved`]: the mechanisms' own settings sections, checked as a whole.
 //!

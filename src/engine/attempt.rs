@@ -10,11 +10,12 @@ use tokio::time::Instant as TokioInstant;
 use url::Url;
 
 use super::Settings;
-use super::pending::{Answer, End, Pending};
+use super::pending::{Answer, End};
+use super::slots::Stop;
 use crate::ban::{Judge, Seen};
 use crate::egress::{Clearance, Egress, Outgoing};
 use crate::exchange::{Exchange, Phases, Response};
-use crate::job::{HostKey, RequestSpec};
+use crate::job::{HostKey, Job, RequestSpec};
 use crate::limit::Limiter;
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Lease;
@@ -37,11 +38,21 @@ impl<E> Context<E> {
     }
 }
 
+/// What an attempt needs of its job. The rest stays with the dispatcher.
+pub(super) struct Errand {
+    pub(super) job: Arc<Job>,
+    /// Number of its host.
+    pub(super) host: u32,
+    /// Sticky session.
+    pub(super) session: Option<Arc<str>>,
+    pub(super) lease: Lease,
+}
+
 /// An attempt that has come back.
 pub(super) struct Landed {
-    pub(super) job: Box<Pending>,
     pub(super) lease: Lease,
-    pub(super) end: Box<End>,
+    /// `None` for one that was told to stop.
+    pub(super) end: Option<Box<End>>,
     /// Dispatch until verdict.
     pub(super) took: Duration,
     /// The part of it in which redirect hops waited for the limits.
@@ -49,29 +60,33 @@ pub(super) struct Landed {
     pub(super) started: Instant,
 }
 
-/// Sends `job` through the proxy of `lease` and judges what comes back.
+/// Sends a job through the proxy of its lease and judges what comes back.
 pub(super) async fn attempt<E: Egress>(
     context: Arc<Context<E>>,
-    job: Box<Pending>,
-    lease: Lease,
+    errand: Errand,
+    stop: Stop,
 ) -> Landed {
     let started = TokioInstant::now();
     let deadline = started + context.settings.max_time;
     let mut paced = Duration::ZERO;
-    let end = match &job.job.target {
-        Ok(url) => follow(&context, &job, &lease, url, deadline, &mut paced).await,
+    let end = match &errand.job.target {
+        Ok(url) => tokio::select! {
+            biased;
+            end = follow(&context, &errand, url, deadline, &mut paced) => Some(end),
+            () = stop.told() => None,
+        },
         Err(why) => {
             // Invalid targets are answered before dispatch; a fault here keeps the record honest all the same.
             let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.to_string());
             let verdict = Verdict::new(Outcome::InvalidUrl, Blame::Target);
-            unanswered(&lease, verdict, fault, Exchangeless::default(), Vec::new())
+            let rest = Exchangeless::default();
+            Some(unanswered(&errand.lease, verdict, fault, rest, Vec::new()))
         }
     };
     let took = started.elapsed();
     Landed {
-        job,
-        lease,
-        end: Box::new(end),
+        lease: errand.lease,
+        end: end.map(Box::new),
         took,
         paced,
         started: started.into_std(),
@@ -119,16 +134,16 @@ fn clearance<E: Egress>(context: &Arc<Context<E>>, host: u32, proxy: u32) -> Opt
 
 async fn follow<E: Egress>(
     context: &Arc<Context<E>>,
-    job: &Pending,
-    lease: &Lease,
+    errand: &Errand,
     first: &Url,
     deadline: TokioInstant,
     paced: &mut Duration,
 ) -> End {
-    let mut request = Cow::Borrowed(&*job.job.request);
+    let lease = &errand.lease;
+    let mut request = Cow::Borrowed(&*errand.job.request);
     let mut url = Cow::Borrowed(first);
     let mut redirects = Vec::new();
-    let mut host = job.host;
+    let mut host = errand.host;
     loop {
         let exchange = context
             .egress
@@ -139,7 +154,7 @@ async fn follow<E: Egress>(
                 headers: &request.headers,
                 body: &request.body,
                 elsewhere: leads_away(first, &url),
-                session: job.session.as_ref(),
+                session: errand.session.as_ref(),
                 connect_timeout: lease.connect_timeout,
                 deadline,
                 clearance: clearance(context, host, lease.idx.number()),

@@ -13,9 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as TokioInstant;
 
 use super::Sticky;
-use super::attempt::{Context, Landed, attempt};
+use super::attempt::{Context, Errand, Landed, attempt};
 use super::finish::{self, Style};
+use super::flights::Flights;
 use super::frontier::Frontier;
+use super::hedging::Budget;
 use super::held::{Held, Turn};
 use super::pending::Pending;
 use super::sessions::Sessions;
@@ -23,12 +25,10 @@ use super::slots::Slots;
 use crate::egress::{Egress, ProbeReport};
 use crate::job::{HostKey, Job};
 use crate::limit::{self, Limit};
-use crate::metrics::{Binding, Host, Tally};
-use crate::outcome::{Blame, ErrorInfo, Finished, Outcome};
-use crate::pool::{
-    Ask, HostIdx, Lease, Pool, ProbeLease, ProxyIdx, Refusal, RefusalReason, Settlement,
-};
-use crate::retry::{self, Decision, Ended};
+use crate::metrics::{Binding, Tally};
+use crate::outcome::{ErrorInfo, Finished, Outcome};
+use crate::pool::{HostIdx, Lease, Pool, ProbeLease, Refusal, RefusalReason};
+use crate::retry;
 
 /// Jobs of one host that are tried for a proxy before the host waits for the pool to change.
 const JOBS_PER_TURN: usize = 8;
@@ -45,15 +45,15 @@ const SOON: Duration = Duration::from_millis(100);
 /// How long a job waits for a proxy in quarantine when those that are READY cannot carry it.
 const INCAPABLE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What an attempt is made of.
-pub(super) type Call = (Box<Pending>, Lease);
-
 /// See the module text.
 pub(super) struct Dispatcher<E> {
     pub(super) context: Arc<Context<E>>,
     pub(super) pool: Pool,
     pub(super) frontier: Frontier,
-    pub(super) attempts: Slots<Call, Landed>,
+    pub(super) attempts: Slots<Errand, Landed>,
+    /// What is under way there.
+    pub(super) flights: Flights,
+    pub(super) budget: Budget,
     pub(super) probes: JoinSet<(ProbeLease, ProbeReport)>,
     pub(super) tally: Tally,
     pub(super) out: mpsc::Sender<Finished>,
@@ -142,12 +142,13 @@ impl<E: Egress> Dispatcher<E> {
     /// Starts whatever can start now; returns what holds the rest back and until when.
     pub(super) fn pump(&mut self, now: Instant) -> Held {
         self.frontier.promote(now);
+        self.hedge(now);
         let mut held = Held::default();
         loop {
             if !self.outbox.is_empty() {
                 return held.because(Binding::Output);
             }
-            if self.attempts.len() >= self.limits.concurrency.get() as usize {
+            if self.slots_left() == 0 {
                 return held.because(Binding::Concurrency);
             }
             let Some(host) = self.frontier.first_ready() else {
@@ -188,12 +189,16 @@ impl<E: Egress> Dispatcher<E> {
         if held.binding.is_none() && !self.frontier.is_empty() {
             held.because(Binding::Backoff);
         }
+        if let Some(again) = self.endgame(now) {
+            held.until(again);
+        }
         held
     }
 
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
+        let mut only_time_helps = true;
         // Each job passed over in this turn stands behind the others of its host for now.
         for passed_over in 0..JOBS_PER_TURN {
             if self.is_out_of_time(host, now) {
@@ -223,11 +228,11 @@ impl<E: Egress> Dispatcher<E> {
             if let Some(binding) = self.holds_everybody(host, &refusal) {
                 return Turn::Stop(binding, refusal.retry_at);
             }
+            use RefusalReason::{AllBusy, AllCooling, Limited};
+            only_time_helps &= matches!(refusal.reason, AllCooling | Limited);
             // The end of some quarantine is news only through its probe, which unblocks.
-            let at = refusal.retry_at.filter(|at| {
-                let timed = [RefusalReason::AllCooling, RefusalReason::Limited];
-                timed.contains(&refusal.reason) || *at <= now + SOON
-            });
+            let timed = matches!(refusal.reason, AllCooling | Limited | AllBusy);
+            let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
             earliest = earliest.into_iter().chain(at).min();
             // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits.
             if refusal.reason == RefusalReason::Limited && self.takes_any(host) {
@@ -239,14 +244,12 @@ impl<E: Egress> Dispatcher<E> {
                 break;
             }
         }
-        match earliest {
-            // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
-            Some(at) => {
-                let soonest = now + Duration::from_millis(1);
-                self.frontier
-                    .park_first(at.clamp(soonest, now + LONGEST_PARK));
-            }
-            None => self.frontier.block_first(),
+        // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
+        let soonest = now + Duration::from_millis(1);
+        let at = earliest.map(|at| at.clamp(soonest, now + LONGEST_PARK));
+        match at {
+            Some(at) if only_time_helps => self.frontier.park_first(at),
+            _ => self.frontier.block_first(at),
         }
         Turn::Again
     }
@@ -289,104 +292,6 @@ impl<E: Egress> Dispatcher<E> {
         }
     }
 
-    /// What holds back every other host too, so that asking for them is no use.
-    fn holds_everybody(&self, host: u32, refusal: &Refusal) -> Option<Binding> {
-        match refusal.reason {
-            RefusalReason::NoneReady if !self.pool.has_room() => Some(Binding::NoProxy),
-            RefusalReason::AllBusy if !self.pool.has_room() => Some(Binding::Proxies),
-            // Were every host to be parked until the next proxy is due, all of them would go through the pool for it.
-            RefusalReason::AllBusy | RefusalReason::Limited
-                if refusal.everybody && self.limits.pair_rate.is_none() && self.takes_any(host) =>
-            {
-                Some(Binding::Proxies)
-            }
-            _ => None,
-        }
-    }
-
-    /// True when the first job of `host` has no wishes about its proxy: no labels, no session, none it has tried already.
-    fn takes_any(&self, host: u32) -> bool {
-        self.frontier.peek(host).is_some_and(|job| {
-            job.job.filter.is_none() && job.session.is_none() && job.avoid.is_empty()
-        })
-    }
-
-    /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
-    /// is shut, banned or gone would lose the session's jobs, not save the session.
-    fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refusal> {
-        let session = self.frontier.peek(host).and_then(|job| job.session.clone());
-        let pinned = session
-            .as_ref()
-            .and_then(|session| self.sessions.get(session));
-        if let (Some(session), Some(id)) = (session, pinned) {
-            let at = self.pool.find(id);
-            match at.map(|at| self.lease_from(host, Some(at), now)) {
-                Some(Err(refusal))
-                    if matches!(
-                        refusal.reason,
-                        RefusalReason::AllBusy | RefusalReason::Limited
-                    ) =>
-                {
-                    return Err(refusal);
-                }
-                Some(Ok(lease)) => return Ok(lease),
-                _ => self.sessions.release(&session, id),
-            }
-        }
-        self.lease_from(host, None, now)
-    }
-
-    fn lease_from(
-        &mut self,
-        host: u32,
-        pinned: Option<ProxyIdx>,
-        now: Instant,
-    ) -> Result<Lease, Refusal> {
-        let Some(pending) = self.frontier.peek(host) else {
-            return Err(Refusal {
-                reason: RefusalReason::AllBusy,
-                retry_at: None,
-                everybody: false,
-            });
-        };
-        let slots = self.limits.concurrency.get() as usize;
-        let ask = Ask {
-            host: HostIdx(host),
-            tunnel: pending
-                .job
-                .target
-                .as_ref()
-                .is_ok_and(|url| url.scheme() == "https"),
-            avoid: &pending.avoid,
-            filter: pending.job.filter.as_deref(),
-            pinned,
-            endgame: self.input_ended && self.frontier.len() < slots,
-        };
-        let paced = self.limits.proxy_rate.is_some() || self.limits.pair_rate.is_some();
-        if !paced {
-            return self.pool.lease(&ask, now, &mut self.rng, &mut |_| true);
-        }
-        let limiter = self.context.limiter();
-        let mut earliest: Option<Instant> = None;
-        let leased =
-            self.pool.lease(
-                &ask,
-                now,
-                &mut self.rng,
-                &mut |proxy| match limiter.check_proxy(host, proxy.number(), now) {
-                    Ok(()) => true,
-                    Err(wait) => {
-                        earliest = earliest.into_iter().chain([wait.until]).min();
-                        false
-                    }
-                },
-            );
-        leased.map_err(|refusal| Refusal {
-            retry_at: earliest.into_iter().chain(refusal.retry_at).min(),
-            ..refusal
-        })
-    }
-
     fn send(&mut self, mut job: Box<Pending>, lease: Lease, now: Instant) {
         let waited = now.saturating_duration_since(job.waiting_since);
         job.waited += waited;
@@ -405,11 +310,32 @@ impl<E: Egress> Dispatcher<E> {
         }
         self.tally
             .attempt(job.last.as_ref().map(|end| end.verdict.outcome));
+        let patience = self.patience(&job, &lease);
+        let (host, proxy) = (job.host, lease.idx);
+        let number = self.start(job.job.clone(), host, job.session.clone(), lease);
+        self.flights
+            .add(number, Some(job), host, proxy, patience, now);
+    }
+
+    /// Begins an attempt; gives its number.
+    pub(super) fn start(
+        &mut self,
+        job: Arc<Job>,
+        host: u32,
+        session: Option<Arc<str>>,
+        lease: Lease,
+    ) -> usize {
+        let errand = Errand {
+            job,
+            host,
+            session,
+            lease,
+        };
         let context = &self.context;
-        self.attempts.start((job, lease), || {
+        self.attempts.start(errand, || {
             let context = context.clone();
-            move |(job, lease): Call| attempt(context.clone(), job, lease)
-        });
+            move |errand, stop| attempt(context.clone(), errand, stop)
+        })
     }
 
     /// Finishes the first job of the host in front: nothing can be done for it in reasonable time.
@@ -451,112 +377,6 @@ impl<E: Egress> Dispatcher<E> {
         self.emit(done, Some(number), waited);
     }
 
-    /// An attempt came back: three ledgers, then retry or record.
-    pub(super) fn landed(&mut self, landed: Landed, now: Instant) {
-        let Landed {
-            mut job,
-            lease,
-            end,
-            took,
-            paced,
-            started,
-        } = landed;
-        // Waiting for our own limits is not the proxy's slowness.
-        let served = took.saturating_sub(paced);
-        let number = job.host;
-        let verdict = &end.verdict;
-        let proxy = lease.idx.number();
-        self.frontier.landed(number);
-        self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
-        if let Some(key) = self.frontier.key(number) {
-            self.tally
-                .landed(Host { number, key }, verdict.outcome, served);
-        }
-        if let Some((phase, kind)) = end.proxy_fault() {
-            self.tally.proxy_fault(phase, kind, verdict.blame);
-        }
-        self.pace_host(number, proxy, &end, started, now);
-        self.pool.settle(
-            lease,
-            &Settlement {
-                blame: verdict.blame,
-                latency: served,
-                retry_after: verdict.retry_after,
-                connect: end.phases.connect,
-                kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
-            },
-            now,
-        );
-        let known = job
-            .log
-            .iter()
-            .any(|attempt| attempt.proxy.id() == end.proxy.id());
-        job.proxies_tried += u32::from(!known);
-        let n = u32::try_from(job.log.len() + 1).unwrap_or(u32::MAX);
-        let waited = started.saturating_duration_since(job.waiting_since);
-        job.log.push(finish::log_line(n, &end, took, waited));
-        job.waiting_since = now;
-        let ended = Ended {
-            outcome: verdict.outcome,
-            blame: verdict.blame,
-            status: end
-                .answer
-                .as_ref()
-                .map(|answer| answer.response.status.as_u16()),
-            sent: end.sent,
-            idempotent: job.job.request.is_idempotent(),
-            elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
-            asked: verdict.retry_after,
-        };
-        if !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local)
-            && let Some(session) = &job.session
-        {
-            self.sessions.release(session, end.proxy.id());
-        }
-        match retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng) {
-            Decision::Finish => {
-                job.last = Some(end);
-                let waited = job.waited;
-                let done = finish::record(job, self.style, now);
-                self.emit(done, Some(number), waited);
-            }
-            Decision::Retry { after } => {
-                if !matches!(verdict.blame, Blame::Local) {
-                    job.avoid.note(&end.proxy);
-                }
-                job.last = Some(end);
-                if after.is_zero() {
-                    self.frontier.push(job);
-                } else {
-                    self.frontier.push_later(job, now + after);
-                }
-            }
-        }
-    }
-
-    /// The host's ledger: refusals by distinct proxies move its clock.
-    fn pace_host(
-        &mut self,
-        host: u32,
-        proxy: u32,
-        end: &super::pending::End,
-        sent: Instant,
-        now: Instant,
-    ) {
-        let verdict = &end.verdict;
-        let told_to_wait = verdict.retry_after.is_some_and(|wait| !wait.is_zero());
-        if verdict.outcome == Outcome::RateLimited
-            || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
-        {
-            let live = self.pool.counts(now).ready as usize;
-            self.context
-                .limiter()
-                .refused(host, proxy, verdict.retry_after, sent, now, live);
-        } else if verdict.outcome == Outcome::Ok {
-            self.context.limiter().served(host, now);
-        }
-    }
-
     /// Earliest time after `now` at which something changes without anybody telling us. What was due by `now` has been
     /// seen to, or nobody waits for it: sleeping until a time that has passed would be a busy loop.
     pub(super) fn next_wake(&mut self, now: Instant) -> Option<Instant> {
@@ -564,6 +384,7 @@ impl<E: Egress> Dispatcher<E> {
             self.frontier.next_due(),
             self.pool.next_wake(),
             self.probe_rest_until,
+            self.flights.next_due(),
         ]
         .into_iter()
         .flatten()

@@ -1,5 +1,6 @@
 //! Makes the record of a job that is done.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -9,8 +10,9 @@ use super::pending::{End, Pending};
 use crate::exchange::Phases;
 use crate::job::Job;
 use crate::outcome::{
-    Attempt, BodyField, ErrorInfo, Fault, Finished, Outcome, Record, Timing, UnixMillis,
+    Attempt, Blame, BodyField, ErrorInfo, Fault, Finished, Outcome, Record, Timing, UnixMillis,
 };
+use crate::proxy::Proxy;
 
 /// What the records of a run have in common.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +26,9 @@ pub(super) struct Style {
 /// The record of a job whose last attempt ended in `pending.last`.
 pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> Finished {
     let last = pending.last.take();
-    let mut record = empty(&mut pending.job, style);
+    // Its own, but for the moment until a lost hedge has stopped.
+    let mut job = Arc::unwrap_or_clone(pending.job);
+    let mut record = empty(&mut job, style);
     record.attempts = u32::try_from(pending.log.len()).unwrap_or(u32::MAX);
     record.proxies_tried = pending.proxies_tried;
     record.started_at = pending.started_at.map(UnixMillis::from);
@@ -179,6 +183,22 @@ fn error_info(fault: Option<&Fault>, verdict: &crate::outcome::Verdict) -> Optio
         message,
         curl_code: None,
     })
+}
+
+/// The line for one that was told to stop, because another attempt of its job was answered first.
+pub(super) fn log_stopped(n: u32, proxy: Arc<Proxy>, took: Duration) -> Attempt {
+    Attempt {
+        n,
+        proxy,
+        outcome: Outcome::Cancelled,
+        blame: Blame::Nobody,
+        status: None,
+        connect_status: None,
+        rule: None,
+        error: None,
+        t_ms: Timing::ms(took),
+        wait_ms: Timing::ms(Duration::ZERO),
+    }
 }
 
 /// The line of the attempt log for an attempt that has just ended.

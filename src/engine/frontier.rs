@@ -1,7 +1,7 @@
 //! Jobs that are not in flight: a queue per host, hosts taken in turn.
 //!
 //! A host is in exactly one place: ready (its first job may be tried now), parked until a time, blocked until the pool
-//! changes, full (its own concurrency), or idle (no job). So one slow or limited host never holds up the others, and nothing
+//! changes or a time comes, full (its own concurrency), or idle (no job). So one slow or limited host never holds up the others, and nothing
 //! here is scanned: every step is a queue or heap operation.
 
 use std::cmp::Reverse;
@@ -37,6 +37,10 @@ struct Host {
     jobs: VecDeque<Box<Pending>>,
     in_flight: u32,
     place: Place,
+    /// It stands in the line of blocked hosts, perhaps since an earlier time at which it was blocked.
+    in_line: bool,
+    /// The time at which it gets a turn if it still waits then; what else the heap holds of it is out of date.
+    wake: Option<Instant>,
 }
 
 /// See the module text.
@@ -118,6 +122,8 @@ impl Frontier {
             jobs: VecDeque::new(),
             in_flight: 0,
             place: Place::Idle,
+            in_line: false,
+            wake: None,
         });
     }
 
@@ -167,13 +173,18 @@ impl Frontier {
             && at <= now
         {
             self.parked.pop();
-            self.make_ready(number, Place::Parked);
+            if let Some(host) = self.hosts.get_mut(&number)
+                && host.wake == Some(at)
+            {
+                host.wake = None;
+                self.make_ready(number, &[Place::Parked, Place::Blocked]);
+            }
         }
     }
 
-    fn make_ready(&mut self, number: u32, from: Place) {
+    fn make_ready(&mut self, number: u32, from: &[Place]) {
         if let Some(host) = self.hosts.get_mut(&number)
-            && host.place == from
+            && from.contains(&host.place)
         {
             if host.jobs.is_empty() {
                 host.place = Place::Idle;
@@ -287,17 +298,33 @@ impl Frontier {
             && let Some(host) = self.hosts.get_mut(&number)
         {
             host.place = Place::Parked;
-            self.parked.push(Reverse((at, number)));
+            self.wake_at(number, at);
         }
     }
 
-    /// Takes the host in front out of turn until the pool changes.
-    pub(super) fn block_first(&mut self) {
+    /// Takes the host in front out of turn until the pool changes, or until `at` if that comes first.
+    pub(super) fn block_first(&mut self, at: Option<Instant>) {
         if let Some(number) = self.ready.pop_front()
             && let Some(host) = self.hosts.get_mut(&number)
         {
             host.place = Place::Blocked;
-            self.blocked.push_back(number);
+            if !host.in_line {
+                host.in_line = true;
+                self.blocked.push_back(number);
+            }
+            if let Some(at) = at {
+                self.wake_at(number, at);
+            }
+        }
+    }
+
+    fn wake_at(&mut self, number: u32, at: Instant) {
+        if let Some(host) = self.hosts.get_mut(&number)
+            // One that comes earlier will do: the host waits on from there.
+            && host.wake.is_none_or(|wake| wake > at)
+        {
+            host.wake = Some(at);
+            self.parked.push(Reverse((at, number)));
         }
     }
 
@@ -307,7 +334,24 @@ impl Frontier {
             let Some(number) = self.blocked.pop_front() else {
                 return;
             };
-            self.make_ready(number, Place::Blocked);
+            if let Some(host) = self.hosts.get_mut(&number) {
+                host.in_line = false;
+            }
+            self.make_ready(number, &[Place::Blocked]);
+        }
+    }
+
+    /// True when `host` has all the requests it may have at once.
+    pub(super) fn is_full_host(&self, number: u32) -> bool {
+        let in_flight = self.hosts.get(&number).map_or(0, |host| host.in_flight);
+        self.host_concurrency
+            .is_some_and(|most| in_flight >= most.get())
+    }
+
+    /// A request to `host` has left that was not taken from here.
+    pub(super) fn left(&mut self, number: u32) {
+        if let Some(host) = self.hosts.get_mut(&number) {
+            host.in_flight += 1;
         }
     }
 
@@ -315,7 +359,7 @@ impl Frontier {
     pub(super) fn landed(&mut self, number: u32) {
         if let Some(host) = self.hosts.get_mut(&number) {
             host.in_flight = host.in_flight.saturating_sub(1);
-            self.make_ready(number, Place::Full);
+            self.make_ready(number, &[Place::Full]);
         }
     }
 
@@ -336,6 +380,7 @@ impl Frontier {
             .collect();
         for host in self.hosts.values_mut() {
             host.place = Place::Idle;
+            (host.in_line, host.wake) = (false, None);
             jobs.extend(host.jobs.drain(..));
         }
         jobs
@@ -405,5 +450,26 @@ mod tests {
             frontier.push(job);
         }
         assert!(frontier.is_full());
+    }
+
+    #[test]
+    fn a_blocked_host_gets_its_turn_at_news_or_at_its_time_whichever_comes_first() {
+        let now = tokio::time::Instant::now().into_std();
+        let after = |millis| now + std::time::Duration::from_millis(millis);
+        let mut frontier = Frontier::new(None);
+        let job = pending(request(0), &mut frontier, now);
+        frontier.push(job);
+        for turn in 0..1000 {
+            frontier.block_first(Some(after(100)));
+            frontier.promote(after(99));
+            assert_eq!(frontier.first_ready(), None, "turn {turn}");
+            frontier.unblock(1);
+            assert_eq!(frontier.first_ready(), Some(0), "turn {turn}");
+        }
+        frontier.block_first(Some(after(100)));
+        frontier.promote(after(100));
+        assert_eq!(frontier.first_ready(), Some(0));
+        // However often it was blocked, it stands in line and in the heap once.
+        assert_eq!((frontier.blocked.len(), frontier.parked.len()), (1, 0));
     }
 }

@@ -7,9 +7,13 @@
 mod attempt;
 mod dispatch;
 mod finish;
+mod flights;
 mod frontier;
+mod hedging;
 mod held;
 mod keeping;
+mod landing;
+mod leasing;
 mod outbox;
 mod pending;
 mod probing;
@@ -30,7 +34,9 @@ use tokio::time::{Instant as TokioInstant, Interval, Sleep, sleep_until};
 use self::attempt::{Context, Landed};
 use self::dispatch::{Dispatcher, now};
 use self::finish::Style;
+use self::flights::Flights;
 use self::frontier::Frontier;
+use self::hedging::Budget;
 use self::held::Held;
 pub use self::keeping::Keeping;
 use self::keeping::{Beat, recall};
@@ -77,6 +83,8 @@ pub struct Settings {
     pub bodies: bool,
     /// Sockets of the probe lane, beside `-j`.
     pub probe_concurrency: usize,
+    /// Second attempts for requests that take too long (`--no-hedge` for none): GET and HEAD only, one in twenty at most.
+    pub hedge: bool,
     /// How long a drain waits for requests in flight.
     pub drain_grace: Duration,
     /// Seed of every random choice; `None` takes one from the system.
@@ -95,6 +103,7 @@ impl Default for Settings {
             headers: false,
             bodies: true,
             probe_concurrency: 128,
+            hedge: true,
             drain_grace: Duration::from_secs(10),
             seed: None,
             resumed: false,
@@ -184,6 +193,8 @@ pub async fn run<E: Egress, S: JobSource>(
             context,
             pool,
             attempts: Slots::new(),
+            flights: Flights::new(began),
+            budget: Budget::new(),
             probes: JoinSet::new(),
             tally: Tally::new(),
             out,
@@ -234,7 +245,7 @@ enum Phase {
 /// What [`Run::wait`] waited for.
 enum Event {
     Control(Option<Control>),
-    Landed(Landed),
+    Landed(usize, Landed),
     Probed(Box<(ProbeLease, ProbeReport)>),
     /// The output has room again, or is gone.
     Room(bool),
@@ -320,7 +331,8 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             biased;
             control = self.control.recv(), if self.control_open => Event::Control(control),
             landed = attempts.join_next(), if !attempts.is_empty() => {
-                Event::Landed(reraise(landed))
+                let (number, landed) = reraise(landed);
+                Event::Landed(number, landed)
             }
             Some(probed) = probes.join_next(), if !probes.is_empty() => {
                 Event::Probed(Box::new(reraise(probed)))
@@ -338,11 +350,11 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         match event {
             Event::Control(Some(control)) => self.obey(control),
             Event::Control(None) => self.control_open = false,
-            Event::Landed(landed) => {
-                dispatcher.landed(landed, at);
+            Event::Landed(number, landed) => {
+                dispatcher.landed(number, landed, at);
                 // Take along whatever else has landed: one round of dispatch then serves them all.
-                while let Some(landed) = dispatcher.attempts.try_join_next() {
-                    dispatcher.landed(landed, at);
+                while let Some((number, landed)) = dispatcher.attempts.try_join_next() {
+                    dispatcher.landed(number, landed, at);
                 }
             }
             Event::Probed(probed) => {
@@ -520,8 +532,8 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         self.dispatcher.probes.abort_all();
         // Ended tasks are joined, not detached; what had landed in the same instant still gets its record.
         self.dispatcher.attempts.shutdown().await;
-        while let Some(landed) = self.dispatcher.attempts.try_join_next() {
-            self.dispatcher.landed(landed, now());
+        while let Some((number, landed)) = self.dispatcher.attempts.try_join_next() {
+            self.dispatcher.landed(number, landed, now());
         }
         while self.dispatcher.probes.join_next().await.is_some() {}
         if let Some(beat) = self.beat.take() {

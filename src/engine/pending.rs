@@ -13,7 +13,7 @@ use crate::text::Sha256;
 
 /// A job between its input line and its record.
 pub(super) struct Pending {
-    pub(super) job: Job,
+    pub(super) job: Arc<Job>,
     /// Number of its host.
     pub(super) host: u32,
     /// Sticky session: the job's own, or the one `--sticky` gives it.
@@ -49,7 +49,7 @@ impl Pending {
         let body = if is_own { job.request.body.len() } else { 0 };
         Pending {
             bytes: job.input.len() + body,
-            job,
+            job: Arc::new(job),
             host,
             session,
             read_at: now,
@@ -63,6 +63,19 @@ impl Pending {
             spent: Spent::default(),
             last: None,
         }
+    }
+
+    /// An `https` target: the proxy has to tunnel.
+    pub(super) fn needs_tunnel(&self) -> bool {
+        self.job
+            .target
+            .as_ref()
+            .is_ok_and(|url| url.scheme() == "https")
+    }
+
+    /// Number of the next line of the log.
+    pub(super) fn next_n(&self) -> u32 {
+        u32::try_from(self.log.len() + 1).unwrap_or(u32::MAX)
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! A task of its own for every attempt costs an allocation of some kilobytes, a copy of its whole state into it, and a place in
 //! two lists: a twentieth of what a fetch costs. Here a task that has brought its result waits for the next call. It is the
-//! interface of a `JoinSet` otherwise: nothing is detached, a panic comes out of the next join, dropping the set ends all.
+//! interface of a `JoinSet` otherwise: nothing is detached, a panic comes out of the next join, dropping the set ends all. What
+//! is under way can be told to stop; it then brings its result early, and does not lose what it was called with.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -25,6 +27,22 @@ struct Seat<A> {
     /// Only ever held for a move.
     call: Mutex<Option<A>>,
     called: Notify,
+    stop: Stop,
+}
+
+/// Tells what is under way to stop.
+#[derive(Clone, Default)]
+pub(super) struct Stop(Arc<(AtomicBool, Notify)>);
+
+impl Stop {
+    /// Returns when the call it was given with is to stop.
+    pub(super) async fn told(&self) {
+        let (told, news) = &*self.0;
+        // News of an earlier call that had ended by then may still be there.
+        while !told.load(Ordering::Acquire) {
+            news.notified().await;
+        }
+    }
 }
 
 impl<A> Seat<A> {
@@ -63,21 +81,24 @@ impl<A: Send + 'static, T: Send + 'static> Slots<A, T> {
         self.len() == 0
     }
 
-    /// Has an idle task called with `call`, or a new one, which runs `work` for this and all later calls.
-    pub(super) fn start<W, F>(&mut self, call: A, work: impl FnOnce() -> W)
+    /// Has an idle task called with `call`, or a new one, which runs `work` for this and all later calls. Gives the call's number,
+    /// which is its own until its result is joined.
+    pub(super) fn start<W, F>(&mut self, call: A, work: impl FnOnce() -> W) -> usize
     where
-        W: Fn(A) -> F + Send + 'static,
+        W: Fn(A, Stop) -> F + Send + 'static,
         F: Future<Output = T> + Send,
     {
         if let Some(number) = self.idle.pop() {
             let seat = &self.seats[number];
+            seat.stop.0.0.store(false, Ordering::Release);
             *seat.call() = Some(call);
             seat.called.notify_one();
-            return;
+            return number;
         }
         let seat = Arc::new(Seat {
             call: Mutex::new(Some(call)),
             called: Notify::new(),
+            stop: Stop::default(),
         });
         let number = self.seats.len();
         self.seats.push(seat.clone());
@@ -86,16 +107,27 @@ impl<A: Send + 'static, T: Send + 'static> Slots<A, T> {
         self.tasks.spawn(Box::pin(async move {
             loop {
                 let call = seat.wait().await;
-                let brought = work(call).await;
+                let brought = work(call, seat.stop.clone()).await;
                 if results.send((number, brought)).is_err() {
                     return;
                 }
             }
         }));
+        number
     }
 
-    /// The next result, in the order they were brought. Pending for ever when nothing is under way. Cancel-safe.
-    pub(super) async fn join_next(&mut self) -> Result<T, JoinError> {
+    /// Tells call `number` to stop. Its result is still to be joined.
+    pub(super) fn stop(&self, number: usize) {
+        if let Some(seat) = self.seats.get(number) {
+            let (told, news) = &*seat.stop.0;
+            told.store(true, Ordering::Release);
+            news.notify_one();
+        }
+    }
+
+    /// The next result and its call's number, in the order they were brought. Pending for ever when nothing is under way.
+    /// Cancel-safe.
+    pub(super) async fn join_next(&mut self) -> Result<(usize, T), JoinError> {
         tokio::select! {
             biased;
             Some(result) = self.results.recv() => Ok(self.take(result)),
@@ -105,13 +137,13 @@ impl<A: Send + 'static, T: Send + 'static> Slots<A, T> {
     }
 
     /// A result that is there.
-    pub(super) fn try_join_next(&mut self) -> Option<T> {
+    pub(super) fn try_join_next(&mut self) -> Option<(usize, T)> {
         let result = self.results.try_recv().ok()?;
         Some(self.take(result))
     }
 
-    fn take(&mut self, (number, result): (usize, T)) -> T {
-        self.idle.push(number);
+    fn take(&mut self, result: (usize, T)) -> (usize, T) {
+        self.idle.push(result.0);
         result
     }
 
@@ -135,8 +167,8 @@ mod tests {
     use super::*;
     use tokio::sync::Semaphore;
 
-    fn doubling() -> impl Fn(u32) -> std::future::Ready<u32> {
-        |n| std::future::ready(2 * n)
+    fn doubling() -> impl Fn(u32, Stop) -> std::future::Ready<u32> {
+        |n, _| std::future::ready(2 * n)
     }
 
     #[tokio::test]
@@ -149,7 +181,7 @@ mod tests {
             assert_eq!(slots.len(), 3);
             let mut all = Vec::new();
             for _ in 0..3 {
-                all.push(slots.join_next().await.unwrap());
+                all.push(slots.join_next().await.unwrap().1);
             }
             all.sort_unstable();
             assert_eq!(all, [0, 2, 4], "{round}");
@@ -161,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_comes_out_of_the_next_join() {
         let mut slots = Slots::<u32, u32>::new();
-        slots.start(1, || |n| async move { panic!("call {n}") });
+        slots.start(1, || |n, _| async move { panic!("call {n}") });
         let error = slots.join_next().await.unwrap_err();
         assert_eq!(*error.into_panic().downcast::<String>().unwrap(), "call 1");
     }
@@ -173,7 +205,7 @@ mod tests {
         for n in 0..5 {
             let gate = gate.clone();
             slots.start(n, || {
-                move |n: u32| {
+                move |n: u32, _| {
                     let gate = gate.clone();
                     async move {
                         gate.acquire().await.unwrap().forget();
@@ -186,8 +218,38 @@ mod tests {
             tokio::task::yield_now().await;
         }
         slots.shutdown().await;
-        assert_eq!(slots.try_join_next(), Some(0));
+        assert_eq!(slots.try_join_next().map(|(_, n)| n), Some(0));
         assert_eq!(slots.try_join_next(), None);
         assert_eq!(Arc::strong_count(&gate), 1, "nobody waits any more");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_told_to_stop_brings_its_result_and_the_next_one_runs_on() {
+        let mut slots = Slots::new();
+        let waiting = || {
+            |n: u32, stop: Stop| async move {
+                tokio::select! {
+                    () = std::future::ready(()), if n == 0 => n,
+                    () = stop.told() => n + 1,
+                }
+            }
+        };
+        for _ in 0..10 {
+            let ended = slots.start(0, waiting);
+            while slots.results.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            // Too late for this one, and nothing to the next, which takes its seat.
+            slots.stop(ended);
+            assert_eq!(slots.join_next().await.unwrap(), (ended, 0));
+            let number = slots.start(10, waiting);
+            assert_eq!(number, ended);
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+                assert_eq!(slots.try_join_next(), None);
+            }
+            slots.stop(number);
+            assert_eq!(slots.join_next().await.unwrap(), (number, 11));
+        }
     }
 }

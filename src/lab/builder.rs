@@ -8,6 +8,8 @@ use super::address::MAX_PROXIES;
 use super::fault::Fault;
 use super::mix::Mix;
 use super::plan::HostPlan;
+use super::rehearsal;
+use super::scenario::Scenario;
 use super::world::{Gate, Gateway, ProxyState};
 use crate::proxy::Scheme;
 
@@ -84,6 +86,7 @@ pub struct Builder {
     pub(super) plans: Vec<(String, HostPlan)>,
     pub(super) hit_capacity: usize,
     pub(super) http1_only: bool,
+    pub(super) rehearsal: Option<(Scenario, u64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -155,6 +158,18 @@ impl Builder {
     #[must_use]
     pub fn record_hits(mut self, capacity: usize) -> Self {
         self.hit_capacity = capacity;
+        self
+    }
+
+    /// Adds the proxies of a scenario, and has its world decide what becomes of every request through any proxy, from the
+    /// moment the lab starts. Its hosts are `h0.test` and so on; `https` is refused with 405. [`Lab::tally`](super::Lab::tally)
+    /// tells what was asked.
+    #[must_use]
+    pub fn scenario(mut self, scenario: &Scenario, seed: u64) -> Self {
+        for spec in rehearsal::specs(scenario, seed) {
+            self = self.proxy(spec);
+        }
+        self.rehearsal = Some((scenario.clone(), seed));
         self
     }
 

@@ -54,6 +54,12 @@ pub enum Fault {
     InjectScript,
     /// `leak-header`: tells the target the client's address (`X-Forwarded-For`, `Via`).
     LeakHeader,
+    /// `strip-request`: takes `Accept-Encoding` out of plain requests and writes another `User-Agent`.
+    StripRequest,
+    /// `strip-answer`: takes `Content-Security-Policy` out of plain answers and adds a cookie and a `Via`.
+    StripAnswer,
+    /// `dns-hijack`: answers plain requests for names that do not exist with a page of its own.
+    DnsHijack,
     /// `stale`: a cache that answers every path of a host with the first page it saw of that host.
     Stale,
     /// `redirect-loop`: 302 to the same URL for every plain request.
@@ -125,7 +131,7 @@ pub enum BadTls {
 
 impl Fault {
     /// One of each, with plausible arguments: for tests, docs and the list of names.
-    pub const EXAMPLES: [Fault; 33] = [
+    pub const EXAMPLES: [Fault; 36] = [
         Fault::Refuse,
         Fault::BlackHole,
         Fault::HangAfterAccept,
@@ -147,6 +153,9 @@ impl Fault {
         Fault::Empty200,
         Fault::InjectScript,
         Fault::LeakHeader,
+        Fault::StripRequest,
+        Fault::StripAnswer,
+        Fault::DnsHijack,
         Fault::Stale,
         Fault::RedirectLoop,
         Fault::DiesAfter {
@@ -195,6 +204,9 @@ impl Fault {
             Fault::Empty200 => "empty-200",
             Fault::InjectScript => "inject-script",
             Fault::LeakHeader => "leak-header",
+            Fault::StripRequest => "strip-request",
+            Fault::StripAnswer => "strip-answer",
+            Fault::DnsHijack => "dns-hijack",
             Fault::Stale => "stale",
             Fault::RedirectLoop => "redirect-loop",
             Fault::DiesAfter { .. } => "dies-after",

@@ -57,7 +57,7 @@ impl Judge {
                 None => pages::status_page(400),
             },
             "/canary" => match nonce {
-                Some(nonce) => fresh(Answer::html(200, echo::canary(&nonce))),
+                Some(nonce) => fresh(guarded(Answer::html(200, echo::canary(&nonce)))),
                 None => pages::status_page(400),
             },
             "/key" => {
@@ -119,6 +119,17 @@ fn own_page(request: &Request<'_>, to: &str) -> Option<String> {
 /// Caches that keep it all the same are found out by the nonce.
 fn fresh(answer: Answer) -> Answer {
     answer.header("Cache-Control", "no-store")
+}
+
+/// As sites guard their pages: a proxy that wants to put something into them has to take this away. The cookie is there to be
+/// dropped or rewritten, and for nobody to keep.
+fn guarded(page: Answer) -> Answer {
+    page.header("Content-Security-Policy", "frame-ancestors 'none'")
+        .header("X-Frame-Options", "DENY")
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Referrer-Policy", "no-referrer")
+        .header("Content-Language", "en")
+        .header("Set-Cookie", "canary=1; Path=/; Max-Age=0; HttpOnly")
 }
 
 /// What follows `/judge`.

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use super::address::number_of;
 use super::fault::{DRIP_BYTES, Fault};
 use super::origin::Via;
+use super::rehearsal::Absent;
 use super::serve::{self, Route};
 use super::stream::{self, Spoiled, Stream};
 use super::tls::Show;
@@ -150,6 +151,19 @@ async fn connection(
     if proxy.has(&Fault::Refuse) || proxy.is_dead(false, now) {
         stream::reset(stream);
         return Ok(());
+    }
+    if let Some(rehearsal) = &world.rehearsal {
+        match rehearsal.absent(front, now) {
+            Some(Absent::Resets) => {
+                stream::reset(stream);
+                return Ok(());
+            }
+            Some(Absent::IsSilent) => {
+                stream::hang(stream).await;
+                return Ok(());
+            }
+            None => {}
+        }
     }
     for fault in &*proxy.faults() {
         match fault {

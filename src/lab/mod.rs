@@ -31,6 +31,8 @@ mod pages;
 mod plan;
 mod proxy_http;
 mod proxy_socks;
+mod rehearsal;
+pub mod scenario;
 mod serve;
 mod stats;
 mod stream;
@@ -60,6 +62,7 @@ use tokio::task::JoinSet;
 use crate::proxy::{Credentials, Labels, Proxy, Rotation};
 use crate::secret::Secret;
 use listen::{BlackHole, Role};
+use rehearsal::Rehearsal;
 use world::{Gate, World};
 
 /// A running lab. Dropping it ends all of its tasks; [`Lab::stop`] also waits for them.
@@ -234,6 +237,12 @@ impl Lab {
         }
     }
 
+    /// What its scenario's world was asked so far; `None` for a lab without a scenario.
+    pub fn tally(&self) -> Option<scenario::Tally> {
+        let rehearsal = self.world.rehearsal.as_ref()?;
+        Some(rehearsal.tally())
+    }
+
     /// The hits logged so far.
     pub fn hits(&self) -> Vec<Hit> {
         self.world.origin.hits().all()
@@ -377,6 +386,9 @@ async fn run(builder: &Builder) -> io::Result<(Arc<World>, Ports, Running)> {
             tokio::time::Instant::now().into_std(),
         )?,
         authority: tls::Authority::try_new(!builder.http1_only)?,
+        rehearsal: builder.rehearsal.as_ref().map(|(scenario, seed)| {
+            Rehearsal::new(scenario, *seed, tokio::time::Instant::now().into_std())
+        }),
         panic: Mutex::new(None),
     });
     let mut tasks = JoinSet::new();

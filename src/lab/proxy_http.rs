@@ -67,6 +67,9 @@ pub(super) async fn serve(
         };
         let proxy = world.proxy(number);
         let count = proxy.counters.requests.bump();
+        if let Some(rehearsal) = &world.rehearsal {
+            return rehearsal.serve(wire, &head, number).await;
+        }
         let now = tokio::time::Instant::now().into_std();
         if served > 0 && proxy.has(&Fault::KeepaliveClose) {
             return Ok(());
@@ -220,7 +223,18 @@ async fn forward(
         headers.push(("X-Forwarded-For".into(), client.ip().to_string().into()));
         headers.push(("Via".into(), format!("1.1 lab-{number}").into()));
     }
+    if proxy.has(&Fault::StripRequest) {
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("accept-encoding"));
+        let agents = headers.iter_mut();
+        for (_, agent) in agents.filter(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+            *agent = "somebody".into();
+        }
+    }
     match tunnel::open(world, number, &host, port).await {
+        Err(Unreachable::Unknown) if proxy.has(&Fault::DnsHijack) => {
+            let page = Answer::html(200, "<!doctype html>\n<title>Did you mean</title>\n");
+            answer::send(wire, &page, &asked).await
+        }
         Err(why) => answer::send(wire, &unreachable_page(why), &asked).await,
         Ok(Far::Socket(socket)) => {
             let mut request = format!("{} {path} HTTP/1.1\r\n", head.method());
@@ -294,7 +308,15 @@ async fn own_answer(world: &World, number: u32, url: &str) -> io::Result<Option<
 }
 
 /// What a proxy makes of the target's answer.
-fn altered(world: &World, number: u32, answer: Answer, host: &str, path: &str) -> Answer {
+fn altered(world: &World, number: u32, mut answer: Answer, host: &str, path: &str) -> Answer {
+    if world.proxy(number).has(&Fault::StripAnswer) {
+        answer
+            .headers
+            .retain(|(name, _)| name != "Content-Security-Policy");
+        answer = answer
+            .header("Set-Cookie", "visitor=7")
+            .header("Via", format!("1.1 lab-{number}"));
+    }
     let body = match &answer.body {
         // Rendering is for the few proxies that meddle; the others pass the page on unseen.
         Body::Page { .. } if !world.proxy(number).is_faulty() => return answer,
@@ -337,7 +359,7 @@ fn is_for_the_proxy(name: &str) -> bool {
 }
 
 /// Host, port and path with query of `http://…`.
-fn absolute_form(target: &str) -> Option<(String, u16, Cow<'_, str>)> {
+pub(super) fn absolute_form(target: &str) -> Option<(String, u16, Cow<'_, str>)> {
     let rest = target.strip_prefix("http://")?;
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, port) = split_authority(&rest[..at], 80)?;

@@ -10,6 +10,7 @@ use super::address::address_of;
 use super::builder::ProxySpec;
 use super::fault::Fault;
 use super::origin::{Origin, Via};
+use super::rehearsal::Rehearsal;
 use super::stats::{Count, ProxyCounters, Window, dice};
 use super::tls::Authority;
 
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) proxies: Vec<ProxyState>,
     pub(super) origin: Origin,
     pub(super) authority: Authority,
+    /// What a scenario does in place of plans and faults.
+    pub(super) rehearsal: Option<Rehearsal>,
     /// The first panic of a connection task.
     pub(super) panic: Mutex<Option<String>>,
 }

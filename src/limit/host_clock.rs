@@ -1,10 +1,14 @@
 //! The request clock of one host: when several exits are told to slow down, it is the host that is busy.
 //!
-//! One 429 says something about one exit and parks that pair (the pool does it). Only when `k` distinct proxies hear the
-//! same within a short window does the whole host wait. Answers to requests that were sent before the clock last moved are
-//! no new evidence: forty requests in flight that all come back as 429 advance it once.
+//! One 429 says something about one exit and parks that pair (the pool does it). Only when `k` distinct proxies in a row hear
+//! the same within a short window, and nobody is served between them, does the whole host wait. Answers to requests that were
+//! sent before the clock last moved are no new evidence: forty requests in flight that all come back as 429 advance it once.
+//! A host that serves some and refuses others, whoever they are, has a rate instead ([`super::host_rate`]); it is the pool that
+//! tells it apart from one that counts exits.
 
 use std::time::{Duration, Instant};
+
+use super::host_rate::HostRate;
 
 /// Distinct proxies that have to agree.
 const AGREEING_PROXIES: usize = 3;
@@ -23,6 +27,8 @@ pub struct HostClock {
     moved_at: Option<Instant>,
     level: u32,
     witnesses: Vec<Witness>,
+    /// It limits everybody together.
+    rate: Option<Box<HostRate>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +41,43 @@ struct Witness {
 impl HostClock {
     /// When the host may be asked again, if it has to wait.
     pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
-        self.blocked_until.filter(|until| *until > now)
+        let paused = self.rate.as_ref().map(|rate| rate.paused_until());
+        self.blocked_until.max(paused).filter(|until| *until > now)
+    }
+
+    /// When the next request may go to the host: [`HostClock::blocked_until`], or later when its rate says so.
+    pub fn ready_at(&self, now: Instant) -> Option<Instant> {
+        let rate = self.rate.as_ref().map(|rate| rate.ready_at());
+        self.blocked_until.max(rate).filter(|at| *at > now)
+    }
+
+    /// A request goes to the host.
+    pub fn charge(&mut self, now: Instant) {
+        if let Some(rate) = &mut self.rate {
+            rate.charge(now);
+        }
+    }
+
+    /// A request sent at `sent` was refused by a host that limits everybody together. `goodput` with the refusal that has shown
+    /// it: successes per second so far.
+    pub fn throttled(
+        &mut self,
+        goodput: Option<f64>,
+        asked: Option<Duration>,
+        sent: Instant,
+        now: Instant,
+    ) {
+        let asked = asked.map(|asked| asked.min(LONGEST_ASKED));
+        match (&mut self.rate, goodput) {
+            (Some(rate), _) => rate.refused(asked, sent, now),
+            (rate @ None, Some(goodput)) => {
+                let mut begun = HostRate::new(goodput, now);
+                begun.pause(asked, now);
+                *rate = Some(Box::new(begun));
+            }
+            // Forgotten meanwhile; it begins with little.
+            (rate @ None, None) => *rate = Some(Box::new(HostRate::new(0.0, now))),
+        }
     }
 
     /// Takes over what an earlier run was told: to wait until then, so many times in a row.
@@ -92,6 +134,10 @@ impl HostClock {
 
     /// An accepted answer. One quiet window after the wait is over the backoff starts from the beginning.
     pub fn served(&mut self, now: Instant) {
+        self.witnesses.clear();
+        if let Some(rate) = &mut self.rate {
+            rate.served(now);
+        }
         if self.level > 0
             && self
                 .blocked_until
@@ -104,7 +150,9 @@ impl HostClock {
     /// True when it holds nothing worth keeping.
     pub fn is_idle(&self, now: Instant) -> bool {
         let over = |at: Instant| now.saturating_duration_since(at) > WINDOW;
-        self.blocked_until.is_none_or(over) && self.witnesses.iter().all(|witness| over(witness.at))
+        self.blocked_until.is_none_or(over)
+            && self.witnesses.iter().all(|witness| over(witness.at))
+            && self.rate.as_ref().is_none_or(|rate| rate.is_idle(now))
     }
 }
 

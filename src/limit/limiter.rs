@@ -116,7 +116,7 @@ impl Limiter {
         if let Some(host) = self.hosts.get(&host) {
             wait.consider(host.lane.cell.ready_at(), Limit::Host);
             wait.consider(host.delayed_until, Limit::Host);
-            wait.consider(host.clock.blocked_until(now), Limit::HostClock);
+            wait.consider(host.clock.ready_at(now), Limit::HostClock);
         }
         wait.answer()
     }
@@ -166,6 +166,9 @@ impl Limiter {
                 let stretch = 1.0 + jitter.clamp(0.0, 1.0) * self.rng.random::<f64>();
                 entry.delayed_until = Some(now + delay.mul_f64(stretch));
             }
+        }
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.clock.charge(now);
         }
         charge_in(&mut self.proxies, proxy, *proxy_rate, now);
         charge_in(&mut self.pairs, (host, proxy), *pair_rate, now);
@@ -303,6 +306,19 @@ impl Limiter {
             .or_default()
             .clock
             .refused(proxy, asked, sent, now, live)
+    }
+
+    /// See [`HostClock::throttled`].
+    pub fn throttled(
+        &mut self,
+        host: u32,
+        goodput: Option<f64>,
+        asked: Option<Duration>,
+        sent: Instant,
+        now: Instant,
+    ) {
+        let clock = &mut self.hosts.entry(host).or_default().clock;
+        clock.throttled(goodput, asked, sent, now);
     }
 
     /// See [`HostClock::recall`].

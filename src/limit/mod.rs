@@ -2,6 +2,7 @@
 
 mod cell;
 mod host_clock;
+mod host_rate;
 mod limiter;
 mod quota;
 mod wire;

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::Serialize;
+use serde::de::{Deserializer, Error as _};
 use serde::ser::{SerializeMap, Serializer};
-use time::OffsetDateTime;
+use serde::{Deserialize, Serialize};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::{Ban, Blame, Fault, Outcome};
 use crate::exchange::Truncation;
@@ -237,11 +238,12 @@ impl From<SystemTime> for UnixMillis {
     }
 }
 
+/// RFC 3339 in UTC, to the millisecond.
+const FORMAT: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
 impl std::fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        );
         let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .map_err(|_| std::fmt::Error)?;
         f.write_str(&at.format(FORMAT).map_err(|_| std::fmt::Error)?)
@@ -251,6 +253,15 @@ impl std::fmt::Display for UnixMillis {
 impl Serialize for UnixMillis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UnixMillis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let at = PrimitiveDateTime::parse(&text, FORMAT).map_err(D::Error::custom)?;
+        let ms = at.assume_utc().unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(ms).map(UnixMillis).map_err(D::Error::custom)
     }
 }
 
@@ -299,5 +310,9 @@ mod tests {
             "2023-11-14T22:13:20.123Z"
         );
         assert_eq!(UnixMillis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        for ms in [-1, 0, 1_700_000_000_123] {
+            let text = serde_json::to_string(&UnixMillis(ms)).unwrap();
+            assert_eq!(serde_json::from_str::<UnixMillis>(&text).unwrap().0, ms);
+        }
     }
 }

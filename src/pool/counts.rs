@@ -1,10 +1,10 @@
 //! What the pool tells about itself.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND};
 use super::roster::Shelf;
-use super::{Pool, ProxyIdx};
+use super::{Lease, Pool, ProxyIdx};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -35,7 +35,33 @@ pub struct Counts {
     pub proven: u32,
 }
 
+/// Times a proxy's own latency after which a request is a straggler.
+const STRAGGLES: f32 = 3.0;
+/// Sooner than this it is not, seconds.
+const PATIENCE_LEAST: f32 = 0.5;
+/// Successes before anybody knows what is long.
+const PATIENCE_SAMPLES: usize = 50;
+
 impl Pool {
+    /// How long a request on this lease may take before it is a straggler: three times what this proxy takes, or half the pool.
+    /// `None` while too little is known.
+    pub fn patience(&self, lease: &Lease) -> Option<Duration> {
+        if self.latencies.len() < PATIENCE_SAMPLES {
+            return None;
+        }
+        let own = self.roster.slot(lease.idx.0).latency();
+        let expected = own.max(0.5 * self.median());
+        Some(Duration::from_secs_f32(
+            (STRAGGLES * expected).max(PATIENCE_LEAST),
+        ))
+    }
+
+    /// Median time of the last successes; `None` before the first twenty.
+    pub fn median_latency(&self) -> Option<Duration> {
+        let known = self.latencies.len() >= 20;
+        known.then(|| Duration::from_secs_f32(self.median()))
+    }
+
     /// Where the members stand. Constant time; `cooling_pairs` is as of the last lease, report or probe.
     pub fn counts(&self, _now: Instant) -> Counts {
         let tally = &self.roster.tally;

@@ -183,6 +183,19 @@ impl Evidence {
         self.measured = present.latency;
     }
 
+    /// An answer would have taken longer than `elapsed` seconds. Says something only when that is more than was expected.
+    pub(super) fn took_longer(&mut self, elapsed: f32, present: Present) {
+        if elapsed > self.latency {
+            self.latency = (1.0 - LATENCY_GAIN) * self.latency + LATENCY_GAIN * elapsed;
+            self.measured = present.latency;
+        }
+    }
+
+    /// Average seconds of a success; 0 before the first.
+    pub(super) fn latency(&self) -> f32 {
+        self.latency
+    }
+
     /// A failure that is this proxy's with weight `weight`, in requests.
     pub(super) fn charge(&mut self, weight: f32, present: Present) {
         self.failures += weight * present.evidence;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Micros;
+use super::quota::Vector;
 use super::slot::Slot;
 use crate::job::LabelFilter;
 use crate::outcome::{Blame, FaultKind, Phase};
@@ -80,6 +81,11 @@ impl Avoid {
         }
     }
 
+    /// True when this one was.
+    pub fn has_tried(&self, proxy: &Proxy) -> bool {
+        self.ids().any(|id| id == proxy.id())
+    }
+
     /// Distinct proxies tried.
     pub fn len(&self) -> usize {
         self.tried.len()
@@ -135,6 +141,8 @@ pub struct Lease {
     pub(super) tunnel: bool,
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
+    /// Uses of the pair when it left.
+    pub(super) uses: Vector,
 }
 
 /// No proxy now.
@@ -183,6 +191,13 @@ pub struct Settlement {
     pub connect: Option<Duration>,
     /// The fault, when there was one.
     pub kind: Option<(Phase, FaultKind)>,
+}
+
+/// The host limits all proxies together, so a refusal says nothing about the one that got it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostWide {
+    /// Successes per second lately, with the refusal that has shown it; `None` when it was known before.
+    pub goodput: Option<f32>,
 }
 
 impl Settlement {

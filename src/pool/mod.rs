@@ -36,6 +36,7 @@ mod lease;
 mod memory;
 mod pair;
 mod probe;
+mod quota;
 mod random;
 mod rank;
 mod recall;
@@ -53,7 +54,9 @@ mod weights;
 mod tests;
 
 pub use counts::Counts;
-pub use lease::{Ask, Avoid, HostIdx, Lease, ProxyIdx, Refusal, RefusalReason, Settlement};
+pub use lease::{
+    Ask, Avoid, HostIdx, HostWide, Lease, ProxyIdx, Refusal, RefusalReason, Settlement,
+};
 pub use memory::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
@@ -76,6 +79,7 @@ use hash::Mixing;
 use host::Hosts;
 use pair::Standings;
 use probe::Lane;
+use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
@@ -144,6 +148,7 @@ pub struct Pool {
     roster: Roster,
     timers: Timers,
     pairs: Standings,
+    quotas: Quotas,
     hosts: Hosts,
     doubts: Doubts,
     filters: Filters,
@@ -201,6 +206,7 @@ impl Pool {
             roster,
             timers: Timers::default(),
             pairs: Standings::default(),
+            quotas: Quotas::default(),
             hosts: Hosts::new(),
             doubts: Doubts::default(),
             filters: Filters::default(),

@@ -41,8 +41,31 @@ struct Standing {
     trial: bool,
     /// Counted in [`Standings::cooling`].
     cooling: bool,
+    /// It was in good standing before, so how long it stays shut says how long this host's bans are.
+    learned: bool,
+    /// When the ban began.
+    since: Micros,
     until: Micros,
     forget: Micros,
+}
+
+impl Term {
+    /// What the target asked for and no more.
+    pub(super) fn asked(asked: Duration) -> Self {
+        Term {
+            asked: Some(asked),
+            learned: None,
+        }
+    }
+}
+
+/// How long a refused pair is left alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Term {
+    /// What the target asked for.
+    pub(super) asked: Option<Duration>,
+    /// What the host's bans of pairs in good standing have been found to take.
+    pub(super) learned: Option<Micros>,
 }
 
 /// All pairs that are cooling or on probation.
@@ -68,7 +91,7 @@ pub(super) struct PairKey {
 }
 
 impl PairKey {
-    fn packed(self) -> u64 {
+    pub(super) fn packed(self) -> u64 {
         u64::from(self.slot) << 32 | u64::from(self.host)
     }
 }
@@ -107,51 +130,89 @@ impl Standings {
     }
 
     /// The one request of the probation was answered: the pair is in good standing again, unless one that was out since
-    /// before the cooldown has brought a new refusal meanwhile.
-    pub(super) fn clear(&mut self, key: PairKey, now: Micros) {
-        if self
-            .known(key)
-            .is_some_and(|standing| standing.until <= now)
-        {
-            self.touch(key);
-            self.remove(key.packed());
+    /// before the cooldown has brought a new refusal meanwhile. Gives how long a ban that teaches something has lasted at most.
+    pub(super) fn clear(&mut self, key: PairKey, now: Micros) -> Option<Micros> {
+        let standing = self.known(key).filter(|standing| standing.until <= now)?;
+        let lasted = standing.learned.then(|| now.saturating_sub(standing.since));
+        self.touch(key);
+        self.remove(key.packed());
+        lasted
+    }
+
+    /// True while the pair is banned or on probation.
+    pub(super) fn is_banned(&self, key: PairKey) -> bool {
+        self.known(key).is_some()
+    }
+
+    /// The host turns out to refuse everybody alike: what its pairs were shut for was nothing of theirs.
+    pub(super) fn pardon(&mut self, host: u32) {
+        let of_host = |packed: &&u64| **packed as u32 == host;
+        let pardoned: Vec<u64> = self.pairs.keys().filter(of_host).copied().collect();
+        for packed in pardoned {
+            if let Some(touched) = &mut self.touched
+                && let Some(standing) = self.pairs.get(&packed)
+            {
+                touched.insert(packed, standing.generation);
+            }
+            self.remove(packed);
         }
     }
 
     /// The target refused. `on_trial` is what [`Standings::begin`] said of this request.
     ///
     /// Requests that were already out when the cooldown began bring the same news again: they may lengthen it by what the
-    /// target says, but forty of them are still one refusal.
+    /// target says, but forty of them are still one refusal. Gives how long a ban that teaches something has lasted at least.
     pub(super) fn refuse(
         &mut self,
         key: PairKey,
         on_trial: bool,
-        retry_after: Option<Duration>,
+        term: Term,
         jitter: &mut Random,
         now: Micros,
-    ) {
-        let asked = retry_after.map(|asked| {
+    ) -> Option<Micros> {
+        let asked = term.asked.map(|asked| {
             let asked = micros(asked).min(LONGEST);
             // Never earlier than asked, and not all pairs in the same instant.
             (asked as f64 * jitter.within(1.0, 1.05)) as Micros
         });
+        let mut lasted = None;
         let (level, earliest) = match self.known(key) {
             None => (0, now),
-            Some(standing) if on_trial => (standing.level.saturating_add(1), standing.until),
+            Some(standing) if on_trial => {
+                lasted = standing.learned.then(|| now.saturating_sub(standing.since));
+                (standing.level.saturating_add(1), standing.until)
+            }
             Some(standing) if standing.until > now => {
                 let until = standing.until.max(asked.map_or(0, |asked| now + asked));
                 let level = standing.level;
                 self.put(key, level, until, now);
-                return;
+                return None;
             }
             // Slower than the whole cooldown: the refusal still stands, but it is no further one.
             Some(standing) => (standing.level, now),
         };
-        let length = asked.unwrap_or_else(|| {
-            let doubled = FIRST.saturating_mul(1 << level.min(16)).min(LONGEST);
-            (doubled as f64 * jitter.within(0.9, 1.1)) as Micros
+        let learned = match self.known(key) {
+            Some(standing) => standing.learned,
+            None => term.learned.is_some(),
+        };
+        let length = asked.unwrap_or_else(|| match term.learned.filter(|_| learned) {
+            // After a wait that was too short the next one is surely longer.
+            Some(length) => {
+                let length = length
+                    .max(lasted.unwrap_or(0).saturating_mul(2))
+                    .min(LONGEST);
+                (length as f64 * jitter.within(1.0, 1.1)) as Micros
+            }
+            None => {
+                let doubled = FIRST.saturating_mul(1 << level.min(16)).min(LONGEST);
+                (doubled as f64 * jitter.within(0.9, 1.1)) as Micros
+            }
         });
         self.put(key, level, earliest.max(now + length), now);
+        if let Some(standing) = self.known_mut(key) {
+            standing.learned = learned;
+        }
+        lasted
     }
 
     /// Ends cooldowns and forgets old standings. Cheap when nothing is over.
@@ -267,7 +328,10 @@ impl Standings {
 
     fn insert(&mut self, key: PairKey, level: u8, until: Micros, forget: Micros, now: Micros) {
         let packed = key.packed();
-        let trial = self.known(key).is_some_and(|standing| standing.trial);
+        let before = self.known(key);
+        let trial = before.is_some_and(|standing| standing.trial);
+        let learned = before.is_some_and(|standing| standing.learned);
+        let since = before.map_or(now, |standing| standing.since);
         self.remove(packed);
         while self.pairs.len() >= MOST {
             let ends = self.ends.pop().or_else(|| self.forgets.pop());
@@ -285,6 +349,8 @@ impl Standings {
                 level,
                 trial,
                 cooling,
+                learned,
+                since,
                 until,
                 forget,
             },
@@ -332,6 +398,13 @@ mod tests {
         host: 2,
     };
 
+    fn told(seconds: u64) -> Term {
+        Term {
+            asked: Some(Duration::from_secs(seconds)),
+            learned: None,
+        }
+    }
+
     fn cooling_for(standings: &Standings, now: Micros) -> f64 {
         match standings.gate(KEY, now) {
             Gate::Cooling(until) => (until - now) as f64 / SECOND as f64,
@@ -342,11 +415,11 @@ mod tests {
     #[test]
     fn cooldowns_double_to_an_hour_and_forty_refusals_at_once_are_one() {
         let (mut standings, mut jitter) = (Standings::default(), Random::new(1));
-        let mut now = 0;
+        let (mut now, none) = (0, Term::default());
         for expected in [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0] {
             let trial = standings.begin(KEY);
             for _ in 0..40 {
-                standings.refuse(KEY, trial && standings.cooling == 0, None, &mut jitter, now);
+                standings.refuse(KEY, trial && standings.cooling == 0, none, &mut jitter, now);
             }
             standings.end_trial(KEY);
             let length = cooling_for(&standings, now);
@@ -371,15 +444,14 @@ mod tests {
     fn the_end_of_a_trial_does_not_undo_what_a_request_from_before_it_was_told() {
         for refused in [false, true] {
             let (mut standings, mut jitter) = (Standings::default(), Random::new(2));
-            standings.refuse(KEY, false, None, &mut jitter, 0);
+            standings.refuse(KEY, false, Term::default(), &mut jitter, 0);
             let now = standings.next_end().unwrap();
             standings.expire(now);
             assert!(standings.begin(KEY));
-            let told = Some(Duration::from_secs(600));
-            standings.refuse(KEY, false, told, &mut jitter, now);
+            standings.refuse(KEY, false, told(600), &mut jitter, now);
             standings.end_trial(KEY);
             if refused {
-                standings.refuse(KEY, true, Some(Duration::ZERO), &mut jitter, now);
+                standings.refuse(KEY, true, told(0), &mut jitter, now);
             } else {
                 standings.clear(KEY, now);
             }
@@ -391,13 +463,12 @@ mod tests {
     fn retry_after_is_a_lower_bound_and_is_itself_bounded() {
         for (asked, low, high) in [(5, 5.0, 5.3), (1_000_000_000, 3600.0, 3800.0)] {
             let (mut standings, mut jitter) = (Standings::default(), Random::new(2));
-            let asked = Some(Duration::from_secs(asked));
-            standings.refuse(KEY, false, asked, &mut jitter, 0);
+            standings.refuse(KEY, false, told(asked), &mut jitter, 0);
             let length = cooling_for(&standings, 0);
             assert!((low..=high).contains(&length), "{length}");
         }
         let (mut standings, mut jitter) = (Standings::default(), Random::new(2));
-        standings.refuse(KEY, false, Some(Duration::ZERO), &mut jitter, 0);
+        standings.refuse(KEY, false, told(0), &mut jitter, 0);
         assert_eq!(standings.gate(KEY, 0), Gate::Open);
         assert!(standings.begin(KEY), "at once, but one at a time");
     }
@@ -405,7 +476,7 @@ mod tests {
     #[test]
     fn a_new_tenant_of_the_slot_inherits_nothing() {
         let (mut standings, mut jitter) = (Standings::default(), Random::new(3));
-        standings.refuse(KEY, false, None, &mut jitter, 0);
+        standings.refuse(KEY, false, Term::default(), &mut jitter, 0);
         let tenant = PairKey {
             generation: 1,
             ..KEY
@@ -418,12 +489,57 @@ mod tests {
     fn memory_is_bounded_and_old_standings_are_forgotten() {
         let (mut standings, mut jitter) = (Standings::default(), Random::new(4));
         for host in 0..(MOST as u32 + 1000) {
-            standings.refuse(PairKey { host, ..KEY }, false, None, &mut jitter, 0);
+            let term = Term::default();
+            standings.refuse(PairKey { host, ..KEY }, false, term, &mut jitter, 0);
         }
         assert_eq!(standings.pairs.len(), MOST);
         assert_eq!(standings.cooling() as usize, MOST);
         standings.expire(3 * MEMORY);
         assert_eq!((standings.pairs.len(), standings.cooling()), (0, 0));
         assert_eq!((standings.ends.len(), standings.forgets.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_ban_of_a_pair_in_good_standing_takes_as_long_as_the_host_is_known_to_ban() {
+        let (mut standings, mut jitter) = (Standings::default(), Random::new(5));
+        let term = Term {
+            asked: None,
+            learned: Some(60 * SECOND),
+        };
+        standings.refuse(KEY, false, term, &mut jitter, 0);
+        let now = standings.next_end().unwrap();
+        standings.expire(now);
+        assert!(
+            (60.0..=66.0).contains(&(now as f64 / SECOND as f64)),
+            "{now}"
+        );
+        let trial = standings.begin(KEY);
+        assert_eq!(
+            standings.refuse(KEY, trial, term, &mut jitter, now),
+            Some(now)
+        );
+        standings.end_trial(KEY);
+        assert!(
+            cooling_for(&standings, now) >= 120.0,
+            "too short is not tried again"
+        );
+        let later = standings.next_end().unwrap();
+        standings.expire(later);
+        assert!(standings.begin(KEY));
+        assert_eq!(standings.clear(KEY, later), Some(later));
+        assert!(!standings.is_banned(KEY));
+    }
+
+    #[test]
+    fn a_pardon_is_for_all_pairs_of_one_host() {
+        let (mut standings, mut jitter) = (Standings::default(), Random::new(6));
+        let other = PairKey { host: 3, ..KEY };
+        for key in [KEY, other] {
+            standings.refuse(key, false, Term::default(), &mut jitter, 0);
+        }
+        standings.pardon(2);
+        assert_eq!(standings.gate(KEY, 1), Gate::Open);
+        assert_ne!(standings.gate(other, 1), Gate::Open);
+        assert_eq!(standings.cooling(), 1);
     }
 }

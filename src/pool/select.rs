@@ -65,6 +65,11 @@ impl Pool {
         self.roster.refile(at);
         let slot = self.roster.slot(at);
         self.accounts.begin(slot.account);
+        let key = PairKey {
+            slot: at,
+            generation: slot.generation,
+            host: ask.host.0,
+        };
         Lease {
             idx: ProxyIdx(at),
             host: ask.host,
@@ -74,11 +79,8 @@ impl Pool {
             generation: slot.generation,
             sent,
             tunnel: ask.tunnel,
-            on_trial: self.pairs.begin(PairKey {
-                slot: at,
-                generation: slot.generation,
-                host: ask.host.0,
-            }),
+            on_trial: self.pairs.begin(key),
+            uses: self.quotas.begin(key, || slot.kin(), sent),
             // Last, because nothing that follows an atomic step begins before it has its memory.
             proxy: slot.proxy.clone(),
         }
@@ -161,15 +163,19 @@ impl Pool {
 
     /// May a request be sent to the host through this slot?
     pub(super) fn gate(&self, at: u32, host: HostIdx, now: Micros) -> Gate {
-        if self.pairs.is_empty() {
+        if self.pairs.is_empty() && !self.quotas.limits(host.0) {
             return Gate::Open;
         }
+        let slot = self.roster.slot(at);
         let key = PairKey {
             slot: at,
-            generation: self.roster.slot(at).generation,
+            generation: slot.generation,
             host: host.0,
         };
-        self.pairs.gate(key, now)
+        match self.pairs.gate(key, now) {
+            Gate::Open => self.quotas.gate(key, || slot.kin(), now),
+            shut => shut,
+        }
     }
 
     /// READY members without room: those the job has not tried, and those it has.

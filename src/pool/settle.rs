@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::clock::{Micros, SECOND};
 use super::doubt::{Doubt, Shown};
 use super::host::share;
-use super::lease::{Lease, Settlement};
-use super::pair::PairKey;
+use super::lease::{HostWide, Lease, Settlement};
+use super::pair::{PairKey, Term};
+use super::quota::Scope;
 use super::slot::{NONE, State};
 use super::{HostIdx, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
@@ -43,15 +44,16 @@ const HOPELESS: f32 = 0.25;
 const TAMPERING: f32 = 3.0;
 
 impl Pool {
-    /// Reports what became of an attempt.
-    pub fn settle(&mut self, lease: Lease, report: &Settlement, now: Instant) {
+    /// Reports what became of an attempt. `Some` when it was refused by a host that refuses all of us together.
+    pub fn settle(&mut self, lease: Lease, report: &Settlement, now: Instant) -> Option<HostWide> {
         let t = self.moment(now);
         self.pairs.expire(t);
         self.note_ready(t);
         if let Some(connect) = report.connect {
             self.connect_timeout.learn(connect);
         }
-        let Some(at) = self.end(&lease) else { return };
+        let at = self.end(&lease)?;
+        let mut wide = None;
         let key = PairKey {
             slot: at,
             generation: lease.generation,
@@ -65,13 +67,12 @@ impl Pool {
                 if lease.tunnel {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
-                if lease.on_trial {
-                    self.pairs.clear(key, t);
-                }
+                self.quotas.served(key, lease.uses, t);
+                self.clear(&lease, key, t);
                 // A good answer that says it was the last one of its quota.
                 if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {
-                    let jitter = &mut self.jitter;
-                    self.pairs.refuse(key, false, Some(asked), jitter, t);
+                    let (term, jitter) = (Term::asked(asked), &mut self.jitter);
+                    self.pairs.refuse(key, false, term, jitter, t);
                 }
             }
             Blame::Target => {
@@ -80,17 +81,14 @@ impl Pool {
                     self.host_was_up(at, &lease, t);
                 }
                 self.measure_answer(at, &lease, report.latency);
-                if lease.on_trial {
-                    self.pairs.clear(key, t);
-                }
+                self.clear(&lease, key, t);
             }
             Blame::Pair => {
                 self.answered(at, lease.host, t);
                 if lease.tunnel {
                     self.host_was_up(at, &lease, t);
                 }
-                let (asked, jitter) = (report.retry_after, &mut self.jitter);
-                self.pairs.refuse(key, lease.on_trial, asked, jitter, t);
+                wide = self.refused(&lease, key, report.retry_after, t);
             }
             Blame::Local => {}
             Blame::Unknown => {
@@ -103,6 +101,60 @@ impl Pool {
             }
         }
         self.roster.refile(at);
+        wide
+    }
+
+    /// The pair is in good standing again if this was the one request of its probation.
+    fn clear(&mut self, lease: &Lease, key: PairKey, now: Micros) {
+        if lease.on_trial
+            && let Some(lasted) = self.pairs.clear(key, now)
+        {
+            self.quotas.tried(key.host, lasted, true, now);
+        }
+    }
+
+    /// The target refused this exit, or all of us.
+    fn refused(
+        &mut self,
+        lease: &Lease,
+        key: PairKey,
+        asked: Option<Duration>,
+        now: Micros,
+    ) -> Option<HostWide> {
+        let kin = self.roster.slot(key.slot).kin();
+        let live = self.roster.tally.ready as usize;
+        let banned = self.pairs.is_banned(key);
+        let learned = match self.quotas.refused(key, lease.uses, kin, banned, live, now) {
+            Scope::Pair { learned: true } => self.quotas.wait(key.host),
+            Scope::Pair { learned: false } => None,
+            Scope::Everybody => return Some(HostWide { goodput: None }),
+            Scope::Shown { goodput } => {
+                self.pairs.pardon(key.host);
+                return Some(HostWide {
+                    goodput: Some(goodput),
+                });
+            }
+        };
+        let (term, jitter) = (Term { asked, learned }, &mut self.jitter);
+        let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
+        if let Some(lasted) = lasted {
+            self.quotas.tried(key.host, lasted, false, now);
+        }
+        None
+    }
+
+    /// Takes back a lease whose attempt was stopped after `elapsed`, because another was answered first. All that shows is that
+    /// it would have taken longer.
+    pub fn settle_stopped(&mut self, lease: Lease, elapsed: Duration, now: Instant) {
+        let t = self.moment(now);
+        self.note_ready(t);
+        let present = self.scale.present();
+        if let Some(at) = self.end(&lease) {
+            self.roster
+                .slot_mut(at)
+                .took_longer(elapsed.as_secs_f32(), present);
+            self.roster.refile(at);
+        }
     }
 
     /// Takes back a lease whose attempt was lost or interrupted. Nothing is learned from it.

@@ -9,6 +9,7 @@ use super::clock::Micros;
 use super::evidence::{Evidence, Present, Prior};
 use super::hash::Mixer;
 use super::memory::Health;
+use super::quota::Kin;
 use super::roster::Shelf;
 use crate::proxy::Proxy;
 
@@ -204,6 +205,14 @@ impl Slot {
         }
     }
 
+    /// Where it is, and who pays for it.
+    pub(super) fn kin(&self) -> Kin {
+        Kin {
+            subnet: self.subnet(),
+            account: (self.account != NONE).then_some(self.account),
+        }
+    }
+
     /// Chance that the next request succeeds, above 0 and below 1.
     pub(super) fn chance(&self, present: Present) -> f32 {
         self.evidence.chance(Prior::new(self.has_served(), present))
@@ -341,6 +350,16 @@ impl Slot {
         self.streak = 0;
         self.level = 0;
         self.ok = self.ok.saturating_add(1);
+    }
+
+    /// A valid answer would have taken longer than `elapsed` seconds.
+    pub(super) fn took_longer(&mut self, elapsed: f32, present: Present) {
+        self.evidence.took_longer(elapsed, present);
+    }
+
+    /// Average seconds of a success; 0 before the first.
+    pub(super) fn latency(&self) -> f32 {
+        self.evidence.latency()
     }
 
     /// A failure that is this proxy's with weight `weight`, in requests.

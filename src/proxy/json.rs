@@ -7,9 +7,10 @@
 
 use serde_json::Value;
 
+use super::column::Column;
 use super::list::{MAX_LINE, Sink};
 use super::reject::Reason;
-use super::table::{Column, Row};
+use super::table::Row;
 
 /// Longest entry read, in bytes; objects carry geography, so more than a line.
 const MAX_ELEMENT: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::entry::Style;
 use super::reject::{Flaw, Reason, Reject};
-use super::{Proxy, ProxyId, Scheme, json, parse, table, template};
+use super::{Proxy, ProxyId, Scheme, header, json, parse, table, template};
 use crate::error::Problem;
 use crate::text;
 
@@ -34,6 +34,8 @@ pub struct ProxyList {
     /// What was read and what was not.
     pub report: Report,
     sources: Vec<Arc<str>>,
+    /// The header is to blame that a source gave no proxy at all.
+    complaint: Option<Problem>,
 }
 
 /// Counts of a list, for the summary, and what was wrong with it.
@@ -57,13 +59,19 @@ impl ProxyList {
     pub fn read(name: &str, bytes: &[u8], options: &Options<'_>) -> Self {
         let mut sink = Sink::new(name, options);
         // Windows editors save UTF-16; its byte order mark cannot start a UTF-8 list.
-        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-            let decoded = text::decode(None, bytes);
-            sink.document(decoded.as_bytes());
+        let decoded;
+        let bytes = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            decoded = text::decode(None, bytes);
+            decoded.as_bytes()
         } else {
-            sink.document(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
+            bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+        };
+        sink.document(bytes);
+        let mut list = sink.list;
+        if list.proxies.is_empty() && !json::is_document(bytes) {
+            list.complaint = header::complaint(bytes, name, &list.report.rejects);
         }
-        sink.list
+        list
     }
 
     /// A list of proxies given one by one, as by `-x`.
@@ -107,6 +115,9 @@ impl ProxyList {
         if self.proxies.is_empty() && rejected == 0 {
             let what = "the proxy list is empty";
             return Err(Problem::new(what).at(place).hint(form));
+        }
+        if let (Some(complaint), true) = (&self.complaint, self.proxies.is_empty()) {
+            return Err(complaint.clone());
         }
         if self.proxies.is_empty() {
             let what = format!("no entry of the proxy list is a proxy:{}", shown());
@@ -155,6 +166,7 @@ pub fn merge(parts: impl IntoIterator<Item = ProxyList>) -> ProxyList {
             .rejects
             .extend(part.report.rejects.into_iter().take(room));
         merged.sources.extend(part.sources);
+        merged.complaint = merged.complaint.or(part.complaint);
     }
     merged
 }
@@ -243,7 +255,7 @@ impl<'a> Sink<'a> {
     fn document(&mut self, bytes: &[u8]) {
         if json::is_document(bytes) {
             json::read(bytes, self);
-        } else if let Some(header) = table::header(bytes) {
+        } else if let Some(header) = header::header(bytes) {
             table::read(bytes, &header, self);
         } else {
             let lines = bytes.split(|&b| b == b'\n');

@@ -4,8 +4,10 @@
 //! gateway address and tell them apart by user name. Everything that is remembered about a proxy is keyed by [`ProxyId`].
 
 mod address;
+mod column;
 mod country;
 mod entry;
+mod header;
 mod json;
 mod labels;
 pub mod list;

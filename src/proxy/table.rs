@@ -8,75 +8,13 @@
 use std::borrow::Cow;
 
 use super::address::{self, Address};
+use super::column::{COLUMNS, Column, LABELS};
 use super::entry::{self, Entry, Field, Style};
+use super::header::Header;
 use super::labels::Marks;
 use super::list::{MAX_LINE, Sink};
 use super::reject::{Flaw, Reason};
 use super::{Scheme, country, template};
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
-    /// A whole entry.
-    Proxy,
-    /// A whole entry, unless another column names the proxy: in results this is the target.
-    Url,
-    Host,
-    Port,
-    User,
-    Password,
-    Scheme,
-    Country,
-    /// A label of the line grammar, by its key.
-    Label(&'static str),
-}
-
-/// Number of kinds of columns; [`Column::slot`] is below it.
-const COLUMNS: usize = 13;
-
-impl Column {
-    /// The column that goes by this name, whatever its case and punctuation.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        let plain: String = name
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
-        Some(match &*plain {
-            "proxy" | "proxyurl" | "proxyuri" => Column::Proxy,
-            "url" | "uri" => Column::Url,
-            "host" | "ip" | "ipaddress" | "proxyaddress" | "server" | "hostname" | "address"
-            | "proxyhost" | "proxyip" => Column::Host,
-            "port" | "proxyport" => Column::Port,
-            "username" | "user" | "login" | "proxyuser" | "proxyusername" => Column::User,
-            "password" | "pass" | "proxypassword" | "proxypass" => Column::Password,
-            "scheme" | "protocol" | "protocols" | "type" | "proxytype" => Column::Scheme,
-            "country" | "countrycode" => Column::Country,
-            "tag" | "tags" => Column::Label("tag"),
-            "cost" => Column::Label("cost"),
-            "weight" => Column::Label("weight"),
-            "rotation" => Column::Label("rotation"),
-            "sessions" => Column::Label("sessions"),
-            _ => return None,
-        })
-    }
-
-    fn slot(self) -> usize {
-        match self {
-            Column::Proxy => 0,
-            Column::Url => 1,
-            Column::Host => 2,
-            Column::Port => 3,
-            Column::User => 4,
-            Column::Password => 5,
-            Column::Scheme => 6,
-            Column::Country => 7,
-            Column::Label(key) => 8 + LABELS.iter().position(|label| *label == key).unwrap_or(0),
-        }
-    }
-}
-
-const LABELS: [&str; 5] = ["tag", "cost", "weight", "rotation", "sessions"];
 
 /// The cells of one row by column; empty cells are absent.
 #[derive(Debug, Default)]
@@ -204,50 +142,6 @@ impl<'a> Row<'a> {
 fn scheme(text: &str, at: usize) -> Result<Scheme, Flaw> {
     let first = text.split([',', ';', '/', '|', ' ']).next().unwrap_or("");
     entry::scheme(first.strip_suffix("://").unwrap_or(first), at)
-}
-
-/// The header of a CSV list.
-#[derive(Debug)]
-pub(super) struct Header {
-    columns: Vec<Option<Column>>,
-    delimiter: u8,
-    /// Where the rows begin.
-    rows_at: usize,
-    /// Line of the first row, from 1.
-    rows_line: u64,
-}
-
-/// The header, if the first line that is not blank or a comment is one: it names a proxy column, or host and port.
-pub(super) fn header(bytes: &[u8]) -> Option<Header> {
-    let mut rows_at = 0;
-    for (rows_line, line) in (2..).zip(bytes.split_inclusive(|&b| b == b'\n')) {
-        rows_at += line.len();
-        let line = line.trim_ascii();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        let line = std::str::from_utf8(line)
-            .ok()
-            .filter(|l| l.len() <= MAX_LINE)?;
-        let delimiter = *[b',', b';', b'\t', b'|']
-            .iter()
-            .max_by_key(|d| line.bytes().filter(|b| b == *d).count())?;
-        let columns: Vec<_> = line
-            .split(char::from(delimiter))
-            .map(|name| Column::named(name.trim()))
-            .collect();
-        let has = |column| columns.contains(&Some(column));
-        let usable = has(Column::Proxy)
-            || has(Column::Url)
-            || (has(Column::Host) && (has(Column::Port) || columns.len() > 1));
-        return usable.then_some(Header {
-            columns,
-            delimiter,
-            rows_at,
-            rows_line,
-        });
-    }
-    None
 }
 
 /// Reads the rows below `header`.

@@ -178,3 +178,24 @@ fn messages_as_json() {
     {"level":"error","message":"no proxies given","hint":"name a list with --proxy-file FILE or single proxies with -x URL; -x direct fetches from this machine's own address"}
     "#);
 }
+
+#[test]
+fn a_table_without_a_column_for_hosts_is_told_what_columns_are_called() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = "Node;Port;Country\n192.0.2.1;8080;de\n192.0.2.2;8080;fr\n";
+    std::fs::write(folder.path().join("list.csv"), table).expect("written");
+    let run = |words: &[&str]| {
+        let mut command = proxywheel();
+        command.current_dir(folder.path()).args(words);
+        shown(&command.output().expect("runs"))
+    };
+    let fetched = run(&["fetch", "http://a.test/", "--proxy-file", "list.csv"]);
+    assert_snapshot!(fetched, @r#"
+    exit 2
+    -- stderr
+    error: list.csv:1: no column of the table is known to hold hosts: its header is "Node;Port;Country"
+    hint: columns are called host (or ip, ipaddress, address, server, hostname, proxyaddress, proxyhost, proxyip) and port (or proxyport), one with both proxy (or proxyurl, proxyuri)
+    "#);
+    let checked = run(&["check", "list.csv", "--judge", "http://127.0.0.1:1/"]);
+    assert_eq!(checked, fetched);
+}

@@ -1,6 +1,5 @@
 //! `check` as people and scripts run it, against a lab.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -287,61 +286,6 @@ fn two_checks_do_not_write_one_file() {
     first.kill().expect("killed");
     first.wait().expect("ended");
     assert_eq!(second.status.code(), Some(75), "{}", shown(&second));
-}
-
-#[test]
-fn a_killed_check_goes_on_and_no_row_is_lost_or_there_twice() {
-    let quick = ProxySpec::new(Scheme::Http).latency(
-        std::time::Duration::from_millis(5),
-        std::time::Duration::from_millis(30),
-    );
-    let scene = Scene::new(
-        Lab::builder()
-            .proxies(200, quick)
-            .proxies(200, ProxySpec::new(Scheme::Http).fault(Fault::Refuse)),
-    );
-    let file = scene.path("out.jsonl");
-    let count = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
-    let mut kept: BTreeMap<String, Value> = BTreeMap::new();
-    for kill in 1..=50 {
-        let mut running = scene
-            .command(&["-o", "out.jsonl", "--resume", "-j", "6"])
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        until("rows", || {
-            fs::read(&file).is_ok_and(|bytes| count(&bytes) >= kill * 7)
-        });
-        running.kill().expect("killed");
-        running.wait().expect("ended");
-        let bytes = fs::read(&file).expect("the file");
-        let whole = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        for row in rows(&bytes[..whole]) {
-            let label = row["proxy"].as_str().expect("a label").to_owned();
-            let earlier = kept.insert(label, row.clone());
-            assert!(
-                earlier.is_none_or(|earlier| earlier == row),
-                "a row has changed"
-            );
-        }
-        // What a torn write leaves behind.
-        fs::write(&file, [&bytes[..], b"{\"v\":1,\"pro"].concat()).expect("written");
-    }
-    let last = scene.check(&["-o", "out.jsonl", "--resume"]);
-    assert!(last.status.success(), "{}", shown(&last));
-    let all = rows(&fs::read(&file).expect("the file"));
-    let labels: std::collections::BTreeSet<_> =
-        all.iter().map(|row| row["proxy"].to_string()).collect();
-    assert_eq!((all.len(), labels.len()), (400, 400));
-    assert!(all.iter().all(|row| {
-        let label = row["proxy"].as_str().expect("a label");
-        kept.get(label).is_none_or(|earlier| earlier == row)
-    }));
-    let alive = all.iter().filter(|row| row["verdict"] == "alive").count();
-    assert_eq!(alive, 200);
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn two_fetches_share_one_state() {
 }
 
 /// The database opens and is whole, and no proxy is in it twice.
-fn assert_whole(path: &Path) {
+pub(crate) fn assert_whole(path: &Path) {
     assert_eq!(query(path, "PRAGMA integrity_check"), ["ok"]);
     let twice = "SELECT label FROM proxies GROUP BY label HAVING count(*) > 1";
     assert_eq!(query(path, twice), Vec::<String>::new());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proxywheel::ban;
 use proxywheel::check::{self, Anonymity, Plan, Progress, Report, Settings, Summary, Verdict};
-use proxywheel::egress::{self, SocketEgress};
+use proxywheel::egress::{self, Egress, SocketEgress};
 use proxywheel::lab::{BadTls, Builder, Fault, HostPlan, Lab, ProxySpec};
 use proxywheel::proxy::{Proxy, Scheme};
 use tokio::sync::{mpsc, watch};
@@ -17,9 +17,17 @@ async fn check(
     proxies: Vec<Proxy>,
     change: impl FnOnce(&mut Settings),
 ) -> (BTreeMap<u64, Report>, Summary) {
+    gather(plan(lab, change), proxies).await
+}
+
+/// Checks `proxies` by a plan; the reports by their place in the list.
+pub(crate) async fn gather<E: Egress>(
+    plan: Plan<E>,
+    proxies: Vec<Proxy>,
+) -> (BTreeMap<u64, Report>, Summary) {
     let (_stop, stopped) = watch::channel(false);
     let (out, mut reports) = mpsc::channel(16);
-    let run = start(lab, proxies, change, out, stopped);
+    let run = start(plan, proxies, out, stopped);
     let gather = async {
         let mut all = BTreeMap::new();
         while let Some(report) = reports.recv().await {
@@ -31,13 +39,8 @@ async fn check(
     (all, summary)
 }
 
-fn start(
-    lab: &Lab,
-    proxies: Vec<Proxy>,
-    change: impl FnOnce(&mut Settings),
-    out: mpsc::Sender<Report>,
-    stopped: watch::Receiver<bool>,
-) -> impl Future<Output = Summary> {
+/// What a check of the lab needs, with its two judges.
+pub(crate) fn plan(lab: &Lab, change: impl FnOnce(&mut Settings)) -> Plan<SocketEgress> {
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("ca.pem");
     std::fs::write(&pem, lab.ca_pem()).unwrap();
@@ -58,17 +61,25 @@ fn start(
         ..Settings::default()
     };
     change(&mut settings);
-    let plan = Plan {
+    Plan {
         egress,
         rules: ban::Judge::new(&ban::Settings::default()).unwrap(),
         settings,
-    };
+    }
+}
+
+fn start<E: Egress>(
+    plan: Plan<E>,
+    proxies: Vec<Proxy>,
+    out: mpsc::Sender<Report>,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = Summary> {
     let proxies = proxies.into_iter().map(Arc::new).collect();
     let (progress, _) = watch::channel(Progress::default());
     check::run(plan, proxies, out, progress, stopped)
 }
 
-async fn lab(builder: Builder) -> Lab {
+pub(crate) async fn lab(builder: Builder) -> Lab {
     builder.start().await.unwrap()
 }
 
@@ -117,6 +128,8 @@ async fn every_way_of_being_bad_is_named() {
         (http(Fault::NoForward), Alive, "ok"),
         (http(Fault::ConnectStatus(502)), Alive, "ok"),
         (http(Fault::LeakHeader), Alive, "ok"),
+        (http(Fault::StripRequest), Alive, "ok"),
+        (http(Fault::StripAnswer), Hostile, "tampered"),
         (http(Fault::KeepaliveClose), Alive, "ok"),
         (ProxySpec::new(Scheme::Http), Alive, "ok"),
         (ProxySpec::new(Scheme::Https), Alive, "ok"),
@@ -140,7 +153,7 @@ async fn every_way_of_being_bad_is_named() {
         );
         assert_eq!(report.score.unwrap() > 50, *verdict == Alive);
     }
-    assert_eq!(summary.count(Alive), 9);
+    assert_eq!(summary.count(Alive), 10);
     assert_eq!(summary.reasons["timeout"], 2);
 
     let of = |fault: Fault| {
@@ -161,15 +174,30 @@ async fn every_way_of_being_bad_is_named() {
     let injected = of(Fault::InjectScript).tampering.as_ref().unwrap();
     assert_eq!(injected.kind, "script");
     assert!(injected.evidence.contains("ads.injected.test"));
-    let plain = &reports[&28];
+    let rewrites = |fault| of(fault).rewrites.as_ref().unwrap().to_string();
+    assert_eq!(
+        rewrites(Fault::StripRequest),
+        "request: removes accept-encoding, changes user-agent"
+    );
+    assert_eq!(
+        rewrites(Fault::StripAnswer),
+        "answer: removes content-security-policy, adds set-cookie via"
+    );
+    let stripped = of(Fault::StripAnswer).tampering.as_ref().unwrap();
+    assert_eq!(
+        (stripped.kind, &*stripped.evidence),
+        ("header", "content-security-policy is missing")
+    );
+    assert_eq!(rewrites(Fault::InjectScript), "");
+    let plain = &reports[&30];
     assert_eq!(plain.anonymity, Some(Anonymity::Elite));
     assert_eq!(
         (plain.ok(), plain.failed, plain.rotates()),
         (3, 0, Some(false))
     );
-    assert_eq!(plain.exits, [proxywheel::lab::address_of(28)]);
+    assert_eq!(plain.exits, [proxywheel::lab::address_of(30)]);
     assert_eq!(
-        reports[&31].anonymity, None,
+        reports[&33].anonymity, None,
         "nobody can add a header in a tunnel"
     );
 }
@@ -192,7 +220,7 @@ async fn a_judge_that_dies_in_the_middle_takes_no_proxy_with_it() {
     let (_stop, stopped) = watch::channel(false);
     let (out, mut reports) = mpsc::channel(1);
     let slow = |settings: &mut Settings| settings.concurrency = 2;
-    let run = start(&lab, lab.proxies(), slow, out, stopped);
+    let run = start(plan(&lab, slow), lab.proxies(), out, stopped);
     let gather = async {
         let mut verdicts = BTreeMap::<Verdict, u32>::new();
         let mut seen = 0;

@@ -250,6 +250,9 @@ pub(crate) fn odd_but_honest() -> Vec<Case> {
         case(Fault::NoTunnel, Http, RIGHT, ALONE),
         case(Fault::NoForward, Https, RIGHT, ALONE),
         case(Fault::LeakHeader, Http, RIGHT, ALONE),
+        case(Fault::StripRequest, Http, RIGHT, ALONE),
+        case(Fault::StripAnswer, Http, RIGHT, ALONE),
+        case(Fault::DnsHijack, Http, RIGHT, ALONE),
         case(
             Fault::DiesAfter {
                 requests: 1,

@@ -6,6 +6,8 @@
 //!
 //! Lab, client and a ticker share one thread. When the machine takes the thread away for a while, what has happened meanwhile
 //! is seen late; the ticker tells how late at most, and a request counts as seen too early only when that does not explain it.
+//! A request passes through the thread several times before the host sees it (client, proxy, host, TLS), and a tick may come
+//! between: so it is not the last tick alone that counts, but all the time that was taken shortly before.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -41,6 +43,11 @@ const HOST: usize = 10;
 const PROXY: usize = 2;
 const PAIR: usize = 1;
 
+/// Longest time that a request is on its way, as far as the thread runs.
+const ON_THE_WAY: Duration = Duration::from_millis(30);
+/// A gap between ticks that the timer's own grain explains.
+const TICK: Duration = Duration::from_millis(3);
+
 /// The times at which this thread had a look at everything, a millisecond apart if the machine lets it.
 struct Ticker {
     seen: Arc<Mutex<Vec<Instant>>>,
@@ -73,7 +80,18 @@ impl Ticks {
     /// When something that was noticed at `at` can have happened at the earliest.
     fn earliest(&self, at: Instant) -> Instant {
         let after = self.0.partition_point(|tick| *tick < at);
-        self.0[after.saturating_sub(1)]
+        let (mut ran, mut earliest) = (Duration::ZERO, self.0[after.saturating_sub(1)]);
+        for ticks in self.0[..after].windows(2).rev() {
+            let gap = ticks[1] - ticks[0];
+            ran += gap.min(TICK);
+            if ran > ON_THE_WAY {
+                break;
+            }
+            if gap > TICK {
+                earliest -= gap;
+            }
+        }
+        earliest
     }
 
     /// The time within a span for which the thread did not run, but for moments that do not matter.

@@ -1,6 +1,8 @@
 //! Tests with real files, sockets and time.
 
 mod check;
+mod check_dns;
+mod check_family;
 mod egress;
 mod faults;
 mod faults_cases;
@@ -14,6 +16,7 @@ mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
+mod rehearsal;
 mod wire;
 mod wire_score;
 mod wire_stack;

@@ -4,8 +4,8 @@
 //! 127.0.0.1, so that is what a transparent proxy gives away.
 //!
 //! A row of a table: what is set, how it is listed, and what is found, in this order: the verdict, the reason of one that is not
-//! alive, its protocols, whether it forwards and tunnels, the address the judge saw, the anonymity level, and the headers that prove
-//! it. What is not there is not known or does not apply.
+//! alive, its protocols, whether it forwards and tunnels, the address the judge saw, the anonymity level, the headers that prove it,
+//! and what else is done to headers: `-` removed, `~` changed, `+` added. What is not there is not known or does not apply.
 
 use crate::dante::Dante;
 use crate::haproxy::Haproxy;
@@ -17,7 +17,7 @@ use crate::squid::Squid;
 use crate::tinyproxy::Tinyproxy;
 
 /// Fields of a row that two checks of one proxy agree in.
-const SAME_EVERY_TIME: [&str; 14] = [
+const SAME_EVERY_TIME: [&str; 15] = [
     "proxy",
     "scheme",
     "host",
@@ -32,6 +32,7 @@ const SAME_EVERY_TIME: [&str; 14] = [
     "exits",
     "anonymity",
     "headers",
+    "rewrites",
 ];
 
 /// Goes before the address of a proxy that wants a password, or is given one that it does not want.
@@ -72,19 +73,19 @@ fn squid_is_what_its_configuration_makes_of_it() {
         false,
         &format!(
             "
-via on, forwarded_for on     | http://{on}              | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
-via off, forwarded_for off   | http://{off}             | alive http forwards tunnels from 127.0.0.9 anonymous [X-Forwarded-For: unknown] [Cache-Control: max-age=259200]
-via on, forwarded_for delete | http://{delete}          | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (squid)] [Cache-Control: max-age=259200]
-via off, and transparent     | http://{transparent}     | alive http forwards tunnels from 127.0.0.9 anonymous [Cache-Control: max-age=259200]
-forwarded_for truncate       | http://{truncate}        | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
-nothing added                | http://{silent}          | alive http forwards tunnels from 127.0.0.9 elite
-deny CONNECT                 | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
+via on, forwarded_for on     | http://{on}              | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
+via off, forwarded_for off   | http://{off}             | alive http forwards tunnels from 127.0.0.9 anonymous [X-Forwarded-For: unknown] [Cache-Control: max-age=259200] answer +x-cache +x-cache-lookup
+via on, forwarded_for delete | http://{delete}          | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (squid)] [Cache-Control: max-age=259200] answer +via +x-cache +x-cache-lookup
+via off, and transparent     | http://{transparent}     | alive http forwards tunnels from 127.0.0.9 anonymous [Cache-Control: max-age=259200] answer +x-cache +x-cache-lookup
+forwarded_for truncate       | http://{truncate}        | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
+nothing added                | http://{silent}          | alive http forwards tunnels from 127.0.0.9 elite answer +x-cache +x-cache-lookup
+deny CONNECT                 | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 deny all but CONNECT         | http://{no_forward}      | alive http no-forwards tunnels from 127.0.0.9
-https_port                   | https://{over_tls}       | alive https forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
+https_port                   | https://{over_tls}       | alive https forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 no password                  | http://{shut}            | auth auth http
 wrong password               | http://{WRONG}{shut}     | auth auth http
-right password               | http://{RIGHT}{shut}     | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
-a password nobody asks for   | http://{RIGHT}{silent}   | alive http forwards tunnels from 127.0.0.9 elite
+right password               | http://{RIGHT}{shut}     | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
+a password nobody asks for   | http://{RIGHT}{silent}   | alive http forwards tunnels from 127.0.0.9 elite answer +x-cache +x-cache-lookup
 https_port, listed wrong     | http://{over_tls}        | dead closed no-forwards no-tunnels
 "
         ),
@@ -93,10 +94,10 @@ https_port, listed wrong     | http://{over_tls}        | dead closed no-forward
         true,
         &format!(
             "
-listed as socks5             | socks5://{on}            | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
-https_port                   | http://{over_tls}        | alive https forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
+listed as socks5             | socks5://{on}            | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
+https_port                   | http://{over_tls}        | alive https forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 no password                  | socks4://{shut}          | auth auth http
-right password               | socks4://{RIGHT}{shut}   | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
+right password               | socks4://{RIGHT}{shut}   | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 "
         ),
     );
@@ -112,25 +113,27 @@ fn tinyproxy_is_what_its_configuration_makes_of_it() {
         "DisableViaHeader Yes\nAddHeader \"X-Forwarded-For\" \"203.0.113.7\"",
         "DisableViaHeader Yes\nAddHeader \"X-Forwarded-For\" \"127.0.0.1\"",
         "DisableViaHeader Yes\nConnectPort 443",
+        "DisableViaHeader Yes\nAnonymous \"Host\"\nAnonymous \"User-Agent\"",
         &basic_auth,
     ]
     .map(Tinyproxy::configured);
-    let [via, silent, telling, other, own, no_tunnel, shut] =
+    let [via, silent, telling, other, own, no_tunnel, sparing, shut] =
         all.each_ref().map(|proxy| local(proxy.server.port(0)));
     let scene = Scene::new();
     scene.verify(
         false,
         &format!(
             "
-Via on                       | http://{via}             | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)]
+Via on                       | http://{via}             | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
 Via off                      | http://{silent}          | alive http forwards tunnels from 127.0.0.9 elite
 XTinyproxy                   | http://{telling}         | alive http forwards tunnels from 127.0.0.9 transparent [X-Tinyproxy: 127.0.0.1]
 somebody's X-Forwarded-For   | http://{other}           | alive http forwards tunnels from 127.0.0.9 anonymous [X-Forwarded-For: 203.0.113.7]
 the client's X-Forwarded-For | http://{own}             | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1]
 ConnectPort                  | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.9 elite
+Anonymous                    | http://{sparing}         | alive http forwards tunnels from 127.0.0.9 elite -accept -accept-encoding -accept-language -cookie -x-probe
 no password                  | http://{shut}            | auth auth http
 wrong password               | http://{WRONG}{shut}     | auth auth http
-right password               | http://{RIGHT}{shut}     | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)]
+right password               | http://{RIGHT}{shut}     | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
 a password nobody asks for   | http://{RIGHT}{silent}   | alive http forwards tunnels from 127.0.0.9 anonymous [proxy-authorization: (redacted)]
 "
         ),
@@ -142,7 +145,7 @@ a password nobody asks for   | http://{RIGHT}{silent}   | alive http forwards tu
 listed as socks5             | socks5://{silent}        | alive http forwards tunnels from 127.0.0.9 elite
 listed as https              | https://{silent}         | alive http forwards tunnels from 127.0.0.9 elite
 no password                  | socks4://{shut}          | auth auth http
-right password               | socks4://{RIGHT}{shut}   | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)]
+right password               | socks4://{RIGHT}{shut}   | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
 "
         ),
     );
@@ -156,26 +159,30 @@ fn privoxy_is_what_its_actions_make_of_it() {
         "{+hide-user-agent{somebody}}\n/\n",
         "{+limit-connect{443}}\n/\n",
         "{+block{all of it}}\n/\n",
+        "{+crunch-incoming-cookies +hide-accept-language{de}}\n/\n",
+        "{+crunch-server-header{X-Frame-Options}}\n/\n",
     ]
     .map(Privoxy::with_actions);
-    let [plain, telling, hiding, no_tunnel, blocking] =
+    let [plain, telling, hiding, no_tunnel, blocking, private, baring] =
         all.each_ref().map(|proxy| local(proxy.server.port(0)));
     let scene = Scene::new();
     scene.verify(
         false,
         &format!(
             "
-no action                    | http://{plain}           | alive http forwards tunnels from 127.0.0.1 elite
-X-Forwarded-For on           | http://{telling}         | alive http forwards tunnels from 127.0.0.1 transparent [X-Forwarded-For: 127.0.0.1]
-another User-Agent           | http://{hiding}          | alive http forwards tunnels from 127.0.0.1 anonymous [User-Agent: somebody]
-limit-connect                | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.1 elite
+no action                    | http://{plain}           | alive http forwards tunnels from 127.0.0.1 elite answer +proxy-connection
+X-Forwarded-For on           | http://{telling}         | alive http forwards tunnels from 127.0.0.1 transparent [X-Forwarded-For: 127.0.0.1] answer +proxy-connection
+another User-Agent           | http://{hiding}          | alive http forwards tunnels from 127.0.0.1 anonymous [User-Agent: somebody] ~User-Agent answer +proxy-connection
+limit-connect                | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.1 elite answer +proxy-connection
+no cookies, another language | http://{private}         | alive http forwards tunnels from 127.0.0.1 anonymous [Accept-Language: de] ~Accept-Language answer -set-cookie +proxy-connection
+lets others frame pages      | http://{baring}          | hostile tampered http forwards tunnels from 127.0.0.1 elite answer -x-frame-options +proxy-connection
 block                        | http://{blocking}        | policy policy http no-forwards no-tunnels
-a password nobody asks for   | http://{RIGHT}{plain}    | alive http forwards tunnels from 127.0.0.1 elite
+a password nobody asks for   | http://{RIGHT}{plain}    | alive http forwards tunnels from 127.0.0.1 elite answer +proxy-connection
 "
         ),
     );
     let table = format!(
-        "listed as socks5 | socks5://{plain} | alive http forwards tunnels from 127.0.0.1 elite"
+        "listed as socks5 | socks5://{plain} | alive http forwards tunnels from 127.0.0.1 elite answer +proxy-connection"
     );
     scene.verify(true, &table);
 }
@@ -206,8 +213,8 @@ nothing behind               | http://{dead}            | dead bad_gateway no-fo
 forwards by itself           | http://{forward}         | alive http forwards no-tunnels from 127.0.0.1 elite
 no password                  | https://{shut}           | auth auth https
 wrong password               | https://{WRONG}{shut}    | auth auth https
-right password               | https://{RIGHT}{shut}    | alive https forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)]
-right password behind a hop  | http://{RIGHT}{hop_shut} | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)]
+right password               | https://{RIGHT}{shut}    | alive https forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
+right password behind a hop  | http://{RIGHT}{hop_shut} | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
 a password nobody asks for   | http://{RIGHT}{forward}  | alive http forwards no-tunnels from 127.0.0.1 anonymous [proxy-authorization: (redacted)]
 ends TLS, listed wrong       | http://{tls}             | dead closed no-forwards no-tunnels
 "

@@ -204,5 +204,26 @@ fn words(report: &Report) -> String {
     for (name, value) in &report.headers {
         words.push(format!("[{name}: {}]", version.replace_all(value, ")")));
     }
+    // What is added to a request is there already.
+    if let Some(rewrites) = &report.rewrites {
+        let request = &rewrites.request;
+        words.extend(request.removed.iter().map(|name| format!("-{name}")));
+        words.extend(request.changed.iter().map(|(name, _)| format!("~{name}")));
+        let answer = rewrites.answer.as_ref().expect("a page");
+        let names = |pairs: &[(String, String)], sign| -> Vec<String> {
+            pairs
+                .iter()
+                .map(|(name, _)| format!("{sign}{name}"))
+                .collect()
+        };
+        let lost = answer.removed.iter().map(|name| format!("-{name}"));
+        let told: Vec<_> = lost
+            .chain(names(&answer.changed, "~"))
+            .chain(names(&answer.added, "+"))
+            .collect();
+        if !told.is_empty() {
+            words.push(format!("answer {}", told.join(" ")));
+        }
+    }
     words.join(" ")
 }

@@ -6,4 +6,5 @@ mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod scenarios;
 mod world;

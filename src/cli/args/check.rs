@@ -19,7 +19,8 @@ use crate::proxy::{Scheme, country_code};
 pub struct CheckArgs {
     /// Lists to check: files, addresses, - for stdin
     ///
-    /// The same as --proxy-file, in every form a proxy list has; proxies.example.txt shows them.
+    /// The same as --proxy-file, in every form a proxy list has; proxies.example.txt shows them. They replace the lists of a
+    /// configuration file.
     #[arg(value_name = "LIST")]
     pub lists: Vec<String>,
 
@@ -41,10 +42,12 @@ pub struct CheckArgs {
 }
 
 /// Flags that would leave something out of the test, or choose among rows it does not have.
-const NOT_WITH_LEAK: [&str; 20] = [
+const NOT_WITH_LEAK: [&str; 22] = [
     "url",
     "any",
+    "all",
     "detect",
+    "dns_domain",
     "no_control",
     "insecure",
     "output",
@@ -87,8 +90,23 @@ pub struct HowArgs {
     /// One --url that is answered is enough
     ///
     /// By default all of them have to be.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub any: bool,
+
+    /// Every --url has to be answered
+    ///
+    /// The default; for where a file or a variable says --any.
+    #[arg(long)]
+    pub all: bool,
+
+    /// Find out whether exits resolve names below this domain
+    ///
+    /// A domain of which every name leads to an http judge, by an entry for *.NAME in its zone. Each proxy that works is asked for a
+    /// name that nobody could know before, and for one that does not exist: two more requests. Off by default.
+    ///
+    /// Example: --dns-domain exit.example.com
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    pub dns_domain: Option<String>,
 
     /// Requests through a proxy that has passed once
     ///
@@ -291,7 +309,7 @@ pub struct CheckOutputArgs {
     /// Keep what is learned about proxies in this file
     ///
     /// The next `fetch` begins with it: those that work first, dead ones last, hostile ones not at all. Holds no credentials. The
-    /// default is the file that `fetch` uses, ~/.local/state/proxywheel/state.db, or below XDG_STATE_HOME.
+    /// default is the file that `fetch` uses: its setting `state`, else ~/.local/state/proxywheel/state.db, or below XDG_STATE_HOME.
     #[arg(long, value_name = "FILE", conflicts_with = "no_state")]
     pub state: Option<PathBuf>,
 
@@ -338,6 +356,18 @@ fn country(text: &str) -> Result<&'static str, Problem> {
         Problem::new(format!("not a country: {text:?}"))
             .hint("write two-letter codes with commas between them, such as de,fr")
     })
+}
+
+/// Reads a domain, with or without `*.` before it.
+fn domain(text: &str) -> Result<String, Problem> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let url = Url::parse(&format!("http://{name}/")).ok();
+    let host = url.as_ref().and_then(Url::domain).map(str::to_owned);
+    host.filter(|_| !name.contains([':', '/', '\\', '@', '?', '#']))
+        .ok_or_else(|| {
+            Problem::new(format!("not a domain: {text:?}"))
+                .hint("write a name such as exit.example.com")
+        })
 }
 
 /// Reads an http or https URL.

@@ -16,6 +16,7 @@ mod demo;
 mod input;
 mod judge;
 mod judging;
+mod lab;
 mod limits;
 mod output;
 mod proxies;
@@ -31,6 +32,7 @@ pub use demo::DemoArgs;
 pub use input::InputArgs;
 pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
+pub use lab::{LabArgs, LabCommand, LabRunArgs, ScenarioArgs};
 pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
@@ -124,7 +126,7 @@ pub enum Command {
     ///
     /// Asks a judge, an endpoint that says what it saw, through every proxy; one row per proxy with a verdict (alive, unstable,
     /// hostile, policy, auth, dead, unknown), its reason, latency, exit address, anonymity and score. While the judges are down the
-    /// verdict is unknown, never dead. Reads no configuration.
+    /// verdict is unknown, never dead.
     ///
     /// Example: proxywheel check proxies.txt --judge http://judge.example.com/ --format txt > good.txt
     #[command(after_help = CHECK_EXIT_CODES)]
@@ -137,13 +139,18 @@ pub enum Command {
     ///
     /// Example: proxywheel demo
     Demo(DemoArgs),
+    /// Rehearse a job against simulated proxies and sites
+    ///
+    /// A scenario is a file: how many proxies of which sorts, how sites ban and limit, what it costs. Its proxies and sites run
+    /// inside this process, on loopback. Reads no configuration.
+    Lab(LabArgs),
     /// Tell clients how they look from outside: the endpoint that proxies are checked against
     ///
     /// An echo endpoint to host on a machine of your own. It answers with the address it sees, the headers in the order and
     /// spelling they came in, and the nonce it was asked with, signed: / and /echo?nonce=N as JSON, /ip as text, /canary?nonce=N a
     /// page that a proxy must not change, /key the public key. The same below /judge. Rates and connections are limited for each
     /// client, by the address of its socket; behind a reverse proxy that is the reverse proxy's, so do not put one before it.
-    /// Reads no configuration. Ctrl-C or SIGTERM ends it, after the answers under way, with exit code 0; a second one at once.
+    /// Ctrl-C or SIGTERM ends it, after the answers under way, with exit code 0; a second one at once.
     ///
     /// Example: proxywheel judge --listen 0.0.0.0:8000 --key judge.key
     Judge(JudgeArgs),
@@ -181,7 +188,7 @@ Exit codes:
 /// The table in the help of `check`.
 const CHECK_EXIT_CODES: &str = "\
 Exit codes: 0 checked, 1 internal error, 2 usage, 3 input or output failed, 4 --leak has found something, 6 fewer alive than \
---min-alive or no judge answers, 10 changes with --exit-on-change, 75 output in use by another run, 130/143 interrupted.";
+--min-alive or not all judged because no judge answers, 10 changes with --exit-on-change, 75 output in use by another run, 130/143 interrupted.";
 
 /// Arguments of `config`.
 #[derive(Args)]
@@ -313,7 +320,8 @@ pub struct GlobalArgs {
     /// Read settings from this TOML file as well
     ///
     /// Its settings win over those of the user's own file, ~/.config/proxywheel/config.toml. Keys are the long flags, at the
-    /// top or in a [fetch] table; config.example.toml has all of them. Also PROXYWHEEL_CONFIG. No default.
+    /// top or in the table of the command ([fetch], [check], [judge]); config.example.toml has all of them. Also PROXYWHEEL_CONFIG.
+    /// No default.
     ///
     /// Example: --config cron.toml
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config")]

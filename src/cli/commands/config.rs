@@ -1,7 +1,7 @@
 //! `config show`: every setting of `fetch` with value and origin.
 
 use crate::cli::Environment;
-use crate::cli::args::id_of;
+use crate::cli::args::{FetchArgs, id_of};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, Gathered, gather};
@@ -10,7 +10,7 @@ use crate::error::Error;
 
 /// Prints the settings in effect as TOML.
 pub(super) fn show(line: &CommandLine, environment: &Environment) -> Result<Exit, Error> {
-    let gathered = gather(line, environment)?;
+    let gathered = gather::<FetchArgs>("fetch", line, environment)?;
     let printer = Printer::new(&gathered.global, environment);
     let mut text = String::new();
     for setting in &gathered.catalog.settings {
@@ -26,7 +26,7 @@ pub(super) fn show(line: &CommandLine, environment: &Environment) -> Result<Exit
     Ok(Exit::DONE)
 }
 
-fn values(setting: &Setting, gathered: &Gathered) -> Vec<String> {
+fn values(setting: &Setting, gathered: &Gathered<FetchArgs>) -> Vec<String> {
     let matches = &gathered.matches;
     let id = id_of(&setting.name);
     match (setting.kind, &setting.negation) {

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 use clap::FromArgMatches;
 
-use super::{Failure, fetch, flags, read};
+use super::{Failure, fetch, gathered, read};
 use crate::cli::Environment;
-use crate::cli::args::{DemoArgs, FetchArgs, GlobalArgs, resolve, root};
+use crate::cli::args::{DemoArgs, FetchArgs, resolve, root};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
+use crate::cli::settings::CommandLine;
 use crate::config::{Resolved, Streams};
 use crate::error::{Error, Problem};
 use crate::lab::{Lab, Mix};
@@ -67,23 +68,16 @@ fn urls() -> impl Iterator<Item = String> {
 }
 
 /// Starts the lab, fetches, checks, and says where to look next.
-pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let (args, global, printer) = flags::<DemoArgs>(environment, early)?;
-    rehearse(&args, &global, environment, &printer).map_err(|error| (printer, error))
+pub(super) fn run(
+    line: &CommandLine,
+    environment: &Environment,
+    early: &Printer,
+) -> Result<Exit, Failure> {
+    let (gathered, printer) = gathered::<DemoArgs>("demo", line, environment, early)?;
+    rehearse(&gathered.args, environment, &printer).map_err(|error| (printer, error))
 }
 
-fn rehearse(
-    args: &DemoArgs,
-    global: &GlobalArgs,
-    environment: &Environment,
-    printer: &Printer,
-) -> Result<Exit, Error> {
-    if global.config.is_some() {
-        return Err(Problem::new("demo reads no configuration")
-            .at("--config")
-            .hint("drop --config; proxywheel config show tells what a file changes")
-            .into());
-    }
+fn rehearse(args: &DemoArgs, environment: &Environment, printer: &Printer) -> Result<Exit, Error> {
     let replaces = replaces(&args.output, args.overwrite)?;
     let mix = Mix::demo();
     let lab = Lab::spawn_thread(Lab::builder().seed(args.seed).mix(&mix))

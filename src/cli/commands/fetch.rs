@@ -14,15 +14,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{Failure, read, rule_files};
+use super::{Failure, gathered, read, rule_files};
 use crate::cli::Environment;
-use crate::cli::args::{Progress, resolve};
+use crate::cli::args::{FetchArgs, Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
 use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
-use crate::cli::settings::{CommandLine, gather};
+use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
 use crate::cli::stats;
 use crate::cli::summary::{self, Intake, render};
@@ -49,9 +49,7 @@ pub(super) fn run(
             .map(|()| Exit::DONE)
             .map_err(|error| (early.clone(), error));
     }
-    let gathered = gather(line, environment).map_err(|error| (early.clone(), error))?;
-    let printer = Printer::new(&gathered.global, environment);
-    printer.receive_events();
+    let (gathered, printer) = gathered::<FetchArgs>("fetch", line, environment, early)?;
     let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read)
         .and_then(|resolved| Ok(resolved.check(environment.streams).map(|()| resolved)?))
         .map_err(|error| (printer.clone(), gathered.placed(error)))?;
@@ -67,11 +65,22 @@ pub(super) fn run(
 
 /// Fetches what the settings say, shows how it goes, and tells how it went. `fetch` and `demo` differ in their settings only.
 pub(super) fn execute(
-    mut resolved: Resolved,
+    resolved: Resolved,
     progress: Progress,
     environment: &Environment,
     printer: &Printer,
 ) -> Result<Exit, Error> {
+    let told = execute_told(resolved, progress, environment, printer)?;
+    Ok(told.0)
+}
+
+/// The same, for who has more to say about it.
+pub(super) fn execute_told(
+    mut resolved: Resolved,
+    progress: Progress,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<(Exit, Summary), Error> {
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
@@ -89,7 +98,11 @@ pub(super) fn execute(
 }
 
 /// The run with everything around it: signals in, progress out, summary at the end.
-async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Result<Exit, Error> {
+async fn drive(
+    resolved: Arc<Resolved>,
+    printer: &Printer,
+    shown: Shown,
+) -> Result<(Exit, Summary), Error> {
     let (control, _listener) = signals::listen()?;
     let (snapshots, seen) = watch::channel(Snapshot::default());
     let display = tokio::spawn(progress::show(seen, printer.clone(), shown));
@@ -123,7 +136,8 @@ async fn drive(resolved: Arc<Resolved>, printer: &Printer, shown: Shown) -> Resu
     };
     printer.report(&render(&report), hint(&report).as_deref(), counters);
     written?;
-    Ok(report.exit)
+    let exit = report.exit;
+    Ok((exit, summary))
 }
 
 /// What a run leaves behind.

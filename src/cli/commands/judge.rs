@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Failure, flags};
+use super::{Failure, gathered};
 use crate::cli::Environment;
-use crate::cli::args::{GlobalArgs, JudgeArgs};
+use crate::cli::args::JudgeArgs;
 use crate::cli::descriptors::{connections_that_fit, raise};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
+use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
 use crate::echo::Key;
 use crate::error::{Error, Problem};
@@ -24,18 +25,16 @@ use crate::lab::{JudgeLimits, JudgeServer, JudgeSettings, JudgeTls, KeyFile};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Listens, says where, and serves until a signal.
-pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let (args, global, printer) = flags::<JudgeArgs>(environment, early)?;
-    serve(args, &global, &printer).map_err(|error| (printer, error))
+pub(super) fn run(
+    line: &CommandLine,
+    environment: &Environment,
+    early: &Printer,
+) -> Result<Exit, Failure> {
+    let (gathered, printer) = gathered::<JudgeArgs>("judge", line, environment, early)?;
+    serve(&gathered.args, &printer).map_err(|error| (printer, gathered.placed(error)))
 }
 
-fn serve(args: JudgeArgs, global: &GlobalArgs, printer: &Printer) -> Result<Exit, Error> {
-    if global.config.is_some() {
-        return Err(Problem::new("judge reads no configuration")
-            .at("--config")
-            .hint("drop --config; flags are all there is")
-            .into());
-    }
+fn serve(args: &JudgeArgs, printer: &Printer) -> Result<Exit, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -44,11 +43,11 @@ fn serve(args: JudgeArgs, global: &GlobalArgs, printer: &Printer) -> Result<Exit
 }
 
 /// The judge with everything around it: signals in, messages out.
-async fn drive(args: JudgeArgs, printer: &Printer) -> Result<Exit, Error> {
+async fn drive(args: &JudgeArgs, printer: &Printer) -> Result<Exit, Error> {
     let read = |(certificate, key): &(PathBuf, PathBuf)| JudgeTls::read(certificate, key);
     let settings = JudgeSettings {
-        listen: args.listen,
-        listen_tls: args.listen_tls,
+        listen: args.listen.clone(),
+        listen_tls: args.listen_tls.clone(),
         tls: args.tls.as_ref().map(read).transpose()?,
         limits: JudgeLimits {
             interval: args.client_rate.interval(),

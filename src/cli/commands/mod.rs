@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod fetch;
 mod judge;
+mod lab;
 mod rules;
 mod state;
 
@@ -20,7 +21,7 @@ use super::Environment;
 use super::args::{GlobalArgs, root};
 use super::exit::Exit;
 use super::printer::Printer;
-use super::settings::CommandLine;
+use super::settings::{CommandLine, Gathered, gather};
 use super::usage::problem_of;
 use crate::ban::RuleFile;
 use crate::egress::{Fetched, Validators, fetch_list};
@@ -37,9 +38,10 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match line.command.as_str() {
         "fetch" => fetch::run(line, environment, early),
-        "check" => check::run(environment, early),
-        "demo" => demo::run(environment, early),
-        "judge" => judge::run(environment, early),
+        "check" => check::run(line, environment, early),
+        "demo" => demo::run(line, environment, early),
+        "judge" => judge::run(line, environment, early),
+        command if command.starts_with("lab ") => lab::run(environment, early),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         command if command.starts_with("state ") => {
             state::run(line, environment).map_err(|error| (early.clone(), error))
@@ -52,24 +54,32 @@ pub(super) fn run(
     }
 }
 
-/// The flags of a command that takes nothing but its command line, and a printer made by them.
-fn flags<A: FromArgMatches>(
+/// The settings of a command, and a printer made by them.
+fn gathered<A: FromArgMatches>(
+    command: &str,
+    line: &CommandLine,
     environment: &Environment,
     early: &Printer,
-) -> Result<(A, GlobalArgs, Printer), Failure> {
-    let told = |error| (early.clone(), error);
-    let refused = |error: clap::Error| told(problem_of(&error, None).into());
+) -> Result<(Gathered<A>, Printer), Failure> {
+    let gathered =
+        gather::<A>(command, line, environment).map_err(|error| (early.clone(), error))?;
+    let printer = Printer::new(&gathered.global, environment);
+    printer.receive_events();
+    Ok((gathered, printer))
+}
+
+/// The arguments of a command below a command, which no configuration concerns.
+fn flags<A: FromArgMatches>(environment: &Environment) -> Result<(A, GlobalArgs), Error> {
+    let broken = |error: clap::Error| problem_of(&error, None);
     let matches = root()
         .try_get_matches_from(&environment.arguments)
-        .map_err(refused)?;
+        .map_err(broken)?;
     let (_, matches) = matches
         .subcommand()
-        .ok_or_else(|| told(Error::Internal("the command line has no command".into())))?;
-    let args = A::from_arg_matches(matches).map_err(refused)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(refused)?;
-    let printer = Printer::new(&global, environment);
-    printer.receive_events();
-    Ok((args, global, printer))
+        .ok_or_else(|| Error::Internal("the command line has no command".into()))?;
+    let args = A::from_arg_matches(matches).map_err(broken)?;
+    let global = GlobalArgs::from_arg_matches(matches).map_err(broken)?;
+    Ok((args, global))
 }
 
 /// The rule files of `--rules`: files, standard input for `-`, and URLs, which are fetched without a proxy.

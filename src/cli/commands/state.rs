@@ -5,17 +5,15 @@ use std::io::{BufRead, BufReader, stdin};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::FromArgMatches;
-
+use super::flags;
 use crate::cli::Environment;
 use crate::cli::args::{
-    GlobalArgs, StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, root,
+    FetchArgs, StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs,
 };
 use crate::cli::exit::Exit;
 use crate::cli::figures;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, gather};
-use crate::cli::usage::problem_of;
 use crate::config::state_file;
 use crate::error::{Error, Problem};
 use crate::outcome::UnixMillis;
@@ -23,15 +21,7 @@ use crate::state::{Forgotten, ProxyRow, RunRow, State, Survey, gap, millis};
 
 /// Runs the command below `state` that the line names.
 pub(super) fn run(line: &CommandLine, environment: &Environment) -> Result<Exit, Error> {
-    let broken = |error: clap::Error| problem_of(&error, None);
-    let matches = root()
-        .try_get_matches_from(&environment.arguments)
-        .map_err(broken)?;
-    let (_, matches) = matches
-        .subcommand()
-        .ok_or_else(|| Error::Internal("the command line has no command".into()))?;
-    let args = StateArgs::from_arg_matches(matches).map_err(broken)?;
-    let global = GlobalArgs::from_arg_matches(matches).map_err(broken)?;
+    let (args, global) = flags::<StateArgs>(environment)?;
     let printer = Printer::new(&global, environment);
     let find = |file: &StateFileArgs| path(file, line, environment);
     let now = SystemTime::now();
@@ -74,7 +64,7 @@ fn path(
     if let Some(path) = &file.state {
         return Ok(path.clone());
     }
-    let gathered = gather(line, environment)?;
+    let gathered = gather::<FetchArgs>("fetch", line, environment)?;
     let path = gathered.args.run.state;
     path.or_else(|| state_file(&environment.variables))
         .ok_or_else(|| {

@@ -6,7 +6,7 @@ use crate::check::{Place, Report};
 use crate::proxy::Scheme;
 
 /// Columns of CSV.
-pub(super) const COLUMNS: [&str; 27] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "seq",
     "proxy",
     "scheme",
@@ -31,6 +31,8 @@ pub(super) const COLUMNS: [&str; 27] = [
     "asns",
     "rotates",
     "anonymity",
+    "rewrites",
+    "dns",
     "tampering",
     "changes",
     "checked_at",
@@ -92,6 +94,12 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
             .anonymity
             .map(|level| level.as_str().to_owned())
             .unwrap_or_default(),
+        report
+            .rewrites
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        report.dns.as_str().to_owned(),
         report
             .tampering
             .as_ref()

@@ -3,11 +3,14 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::remember::Finding;
 use crate::check::{Anonymity, Known, Verdict};
 use crate::error::{Error, Problem};
+use crate::outcome::UnixMillis;
 
 /// As much of a row as a later check looks at. What older versions did not write is as if it were not known.
 #[derive(Deserialize)]
@@ -15,7 +18,13 @@ pub(super) struct Row {
     proxy: String,
     /// The label where `proxy` has credentials.
     label: Option<String>,
-    pub(super) verdict: Verdict,
+    verdict: Verdict,
+    #[serde(default)]
+    ok: u32,
+    #[serde(default)]
+    failed: u32,
+    forwards: Option<bool>,
+    tunnels: Option<bool>,
     #[serde(default)]
     latency_ms: Latency,
     #[serde(default)]
@@ -23,6 +32,7 @@ pub(super) struct Row {
     countries: Option<Vec<Option<Box<str>>>>,
     anonymity: Option<Anonymity>,
     before: Option<Known>,
+    checked_at: Option<UnixMillis>,
 }
 
 #[derive(Default, Deserialize)]
@@ -36,6 +46,25 @@ struct Median {
 }
 
 impl Row {
+    /// What it says for the state, and of whom; `None` when nobody could say anything.
+    pub(super) fn finding(self) -> Option<(String, Finding)> {
+        let finding = Finding {
+            verdict: self.verdict,
+            ok: self.ok,
+            failed: self.failed,
+            median: self
+                .latency_ms
+                .total
+                .and_then(|total| Duration::try_from_secs_f64(total.p50 / 1000.0).ok()),
+            forwards: self.forwards,
+            tunnels: self.tunnels,
+            // A row that does not tell its time gives way to whatever is remembered.
+            at: self.checked_at.unwrap_or(UnixMillis(0)),
+        };
+        let label = self.label.unwrap_or(self.proxy);
+        (self.verdict != Verdict::Unknown).then_some((label, finding))
+    }
+
     /// What is known since then, and the label of whom.
     pub(super) fn known(self) -> (String, Option<Known>) {
         let label = self.label.unwrap_or(self.proxy);

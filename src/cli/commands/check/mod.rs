@@ -18,36 +18,42 @@ mod table;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::fetch::keeping::complain;
 use super::fetch::{announce, joined};
-use super::{Failure, flags};
+use super::{Failure, gathered};
 use crate::check::{self, Plan, Progress, Report, Summary};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat, LogFormat};
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Printer, error_text};
 use crate::cli::progress::{self, Shown};
+use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
 use crate::config::{Lists, state_file};
 use crate::egress::SocketEgress;
 use crate::error::{Error, Problem};
 use crate::proxy::Proxy;
 use diff::News;
-use remember::Remembering;
+use remember::{Remembering, take_all};
 use sink::Sink;
 use summary::Beside;
 
 /// Rows that may wait for the file.
 const CHANNEL: usize = 256;
 
-/// Reads the flags and checks.
-pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let (args, _, printer) = flags::<CheckArgs>(environment, early)?;
-    execute(&args, environment, &printer).map_err(|error| (printer, error))
+/// Gathers the settings and checks.
+pub(super) fn run(
+    line: &CommandLine,
+    environment: &Environment,
+    early: &Printer,
+) -> Result<Exit, Failure> {
+    let (gathered, printer) = gathered::<CheckArgs>("check", line, environment, early)?;
+    execute(&gathered.args, environment, &printer)
+        .map_err(|error| (printer, gathered.placed(error)))
 }
 
 fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Result<Exit, Error> {
@@ -117,14 +123,16 @@ impl Check<'_> {
             let due = sink.begin(&list);
             self.greet(&sink);
             let (ended, code);
-            let remembering = Remembering::open(self.state.as_deref(), &list, self.printer);
+            let state = self.state.as_deref();
+            let remembering = Remembering::open(state, &list, sink.rows.done(), self.printer);
             (sink, ended, code) = self
                 .round(plan, due, (sink, remembering), &mut signals)
                 .await?;
             let news = sink.end(&list, &ended)?;
-            self.tell(&ended, &sink, news.as_ref())?;
+            let exit = self.exit(&ended, news.as_ref(), code);
+            self.tell(&ended, &sink, news.as_ref(), exit)?;
             let Some(every) = self.args.how.watch else {
-                return Ok(self.exit(&ended, news.as_ref(), code));
+                return Ok(exit);
             };
             if code.is_some() || rest(began + every.0, &mut signals).await {
                 // A signal is the only end of a watch.
@@ -161,25 +169,16 @@ impl Check<'_> {
         &self,
         plan: Plan<SocketEgress>,
         proxies: Vec<Arc<Proxy>>,
-        (mut sink, mut remembering): (Sink, Option<Remembering>),
+        (mut sink, remembering): (Sink, Option<Remembering>),
         signals: &mut mpsc::Receiver<Signal>,
     ) -> Result<(Sink, Summary, Option<u8>), Error> {
-        let (out, mut reports) = mpsc::channel::<Report>(CHANNEL);
+        let (out, reports) = mpsc::channel::<Report>(CHANNEL);
         let (sender, seen) = watch::channel(Progress::default());
         let (stop, stopped) = watch::channel(false);
         let display = tokio::spawn(show::show(seen, self.printer.clone(), self.shown));
-        let printer = self.printer.clone();
-        let writing = spawn_blocking(move || -> Result<Sink, Error> {
-            while let Some(report) = reports.blocking_recv() {
-                if let Some(remembering) = &mut remembering {
-                    remembering.note(&report);
-                }
-                sink.take(report)?;
-            }
-            if let Some(Err(error)) = remembering.map(Remembering::finish) {
-                complain("not all that was learned is remembered", &error, &printer);
-            }
-            Ok(sink)
+        let (runtime, printer) = (Handle::current(), self.printer.clone());
+        let writing = spawn_blocking(move || {
+            take_all(reports, &mut sink, remembering, &runtime, &printer).map(|()| sink)
         });
         let mut code = None;
         let ended = {
@@ -203,7 +202,13 @@ impl Check<'_> {
     }
 
     /// What has changed is data when the rows are elsewhere, and the end of a table; the rest is for people.
-    fn tell(&self, ended: &Summary, sink: &Sink, news: Option<&News>) -> Result<(), Error> {
+    fn tell(
+        &self,
+        ended: &Summary,
+        sink: &Sink,
+        news: Option<&News>,
+        exit: Exit,
+    ) -> Result<(), Error> {
         let output = &self.args.output;
         let to_file = output.output.is_some();
         let none = News::default();
@@ -223,12 +228,26 @@ impl Check<'_> {
             let why = format!("it does not answer directly: {why}");
             self.printer.warn(&Problem::new(why).at(judge.clone()));
         }
+        if let Some(why) = &ended.astray {
+            let domain = self.args.how.dns_domain.as_deref().unwrap_or_default();
+            let why =
+                format!("names made up below it lead to no judge, so none was asked for: {why}");
+            let hint = format!(
+                "give its zone an entry for all names: *.{domain} A <address of the http judge>"
+            );
+            self.printer.warn(
+                &Problem::new(why)
+                    .at(format!("--dns-domain {domain}"))
+                    .hint(hint),
+            );
+        }
         if ended.no_judge {
             let text = "no judge answers on the direct path, so nothing was checked";
             let hint = "check the address and that its server runs";
             self.printer.warn(&Problem::new(text).hint(hint));
         }
         let beside = Beside {
+            exit,
             countries: sink.geo.as_ref().map(|geo| summary::countries(ended, geo)),
             changes: news.counts,
         };
@@ -242,8 +261,25 @@ impl Check<'_> {
             None => summary::text(ended, &beside),
         };
         let fields = fields.as_object().cloned().unwrap_or_default();
-        self.printer.report(&text, None, fields);
+        self.printer.report(&text, self.hint(ended), fields);
         Ok(())
+    }
+
+    /// What helps those that are unknown.
+    fn hint(&self, ended: &Summary) -> Option<&'static str> {
+        let output = &self.args.output;
+        let goes_on =
+            output.output.is_some() && self.format == CheckFormat::Jsonl && output.diff.is_none();
+        match ended.progress.unjudged {
+            0 => None,
+            _ if ended.no_judge || self.args.how.watch.is_some() => None,
+            _ if goes_on => {
+                Some("once a judge answers, the same with --resume asks only them again")
+            }
+            _ => Some(
+                "they are no worse than before: check again once a judge answers, or name more than one",
+            ),
+        }
     }
 
     fn exit(&self, ended: &Summary, news: Option<&News>, code: Option<u8>) -> Exit {
@@ -252,6 +288,7 @@ impl Check<'_> {
         match code {
             Some(code) if ended.stopped => Exit::new(code, "interrupted"),
             _ if ended.no_judge => Exit::new(6, "no_judge"),
+            _ if ended.progress.unjudged > 0 => Exit::new(6, "judge_down"),
             _ if !output.min_alive.is_met(alive, ended.progress.all) => {
                 Exit::new(6, "too_few_alive")
             }

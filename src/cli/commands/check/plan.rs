@@ -36,6 +36,12 @@ pub(super) fn contradiction(args: &CheckArgs, format: CheckFormat) -> Option<Pro
             "name a MaxMind file with countries: --geoip GeoLite2-Country.mmdb",
         ),
         found(
+            how.dns_domain.is_some() && !how.judge.iter().any(|url| url.scheme() == "http"),
+            "--dns-domain",
+            "made-up names are asked for by plain http, and there is no judge for that",
+            "name one with --judge http://HOST/",
+        ),
+        found(
             how.watch.is_some() && output.output.is_none(),
             "--watch",
             "there is no file to keep up to date",
@@ -120,6 +126,7 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
             urls: how.url.clone(),
             control: !how.no_control,
             samples: how.samples,
+            dns_domain: how.dns_domain.clone(),
             concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
             connect_timeout: how.connect_timeout.0,
             max_time: how.max_time.0,

@@ -1,20 +1,60 @@
 //! What a check leaves to the fetches that come: the same state that they keep.
+//!
+//! A proxy has its row before it is in the state, so the state knows nothing of which no row was written. A check that is killed
+//! has left out what it found in its last moments; when it is resumed the rows tell.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::sink::Sink;
 use crate::check::{Report, Verdict};
 use crate::cli::commands::fetch::keeping;
 use crate::cli::printer::Printer;
 use crate::error::Error;
+use crate::outcome::UnixMillis;
 use crate::pool::{Health, Memory, Remembered};
 use crate::proxy::{Proxy, ProxyId};
-use crate::state::{Keeper, RunEnd};
+use crate::state::{Keeper, RunEnd, gap};
 
 /// Proxies that are written together.
 const BATCH: usize = 500;
+/// How long a proxy waits to be written: what a kill costs at most.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// As much of a report, or of its row, as the state can use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finding {
+    pub(super) verdict: Verdict,
+    /// Requests that were answered.
+    pub(super) ok: u32,
+    /// Requests that were not.
+    pub(super) failed: u32,
+    /// Median of whole requests.
+    pub(super) median: Option<Duration>,
+    pub(super) forwards: Option<bool>,
+    pub(super) tunnels: Option<bool>,
+    pub(super) at: UnixMillis,
+}
+
+impl Finding {
+    fn of(report: &Report) -> Self {
+        Finding {
+            verdict: report.verdict,
+            ok: report.ok(),
+            failed: report.failed,
+            median: report.latency().map(|latency| latency.p50),
+            forwards: report.forwards,
+            tunnels: report.tunnels,
+            at: report.checked_at,
+        }
+    }
+}
 
 /// Writes what is found out.
 pub(super) struct Remembering {
@@ -22,14 +62,18 @@ pub(super) struct Remembering {
     /// What earlier runs have counted.
     before: HashMap<ProxyId, Health>,
     batch: Vec<Remembered>,
+    /// When the batch is written, however small.
+    due: Option<Instant>,
     end: RunEnd,
 }
 
 impl Remembering {
-    /// Opens the state at `path`; `None` when there is none, or it cannot be used, which is told.
+    /// Opens the state at `path`; `None` when there is none, or it cannot be used, which is told. What it has not heard of the rows
+    /// of an earlier run (`done`, by label) is written first of all.
     pub(super) fn open(
         path: Option<&Path>,
         list: &[Arc<Proxy>],
+        done: &HashMap<String, Finding>,
         printer: &Printer,
     ) -> Option<Self> {
         let (keeping, keeper) = match keeping::open(path?, list, printer) {
@@ -39,41 +83,65 @@ impl Remembering {
                 return None;
             }
         };
-        let proxies = keeping.memory.proxies.iter();
-        Some(Remembering {
+        let known = &keeping.memory.proxies;
+        let mut remembering = Remembering {
             keeper,
-            before: proxies
-                .map(|known| (known.proxy.id(), known.health))
+            before: known
+                .iter()
+                .map(|one| (one.proxy.id(), one.health))
                 .collect(),
             batch: Vec::new(),
+            due: None,
             end: RunEnd {
                 proxies: list.len() as u64,
                 reason: "check".to_owned(),
                 ..RunEnd::default()
             },
-        })
+        };
+        if !done.is_empty() {
+            let now = UnixMillis::from(SystemTime::now());
+            let ages: HashMap<_, _> = known.iter().map(|one| (one.proxy.id(), one.age)).collect();
+            for proxy in list {
+                let Some(finding) = done.get(&proxy.label().to_string()) else {
+                    continue;
+                };
+                let age = gap(finding.at.0, now.0);
+                if ages.get(&proxy.id()).is_none_or(|known| *known > age) {
+                    remembering.add(proxy, finding, age);
+                }
+            }
+        }
+        Some(remembering)
     }
 
     /// Takes in one report. Blocks while the last batch is being written.
-    pub(super) fn note(&mut self, report: &Report) {
+    fn note(&mut self, proxy: &Arc<Proxy>, finding: &Finding) {
         // While nobody can say, nothing is changed.
-        if report.verdict == Verdict::Unknown || report.proxy.is_direct() {
+        if finding.verdict == Verdict::Unknown || proxy.is_direct() {
             return;
         }
         self.end.probes += 1;
-        self.end.worked += u64::from(report.ok() > 0);
-        let before = self.before.get(&report.proxy.id()).copied();
-        self.batch.push(Remembered {
-            health: health(report, before.unwrap_or_default()),
-            proxy: Arc::clone(&report.proxy),
-            age: Duration::ZERO,
-        });
+        self.end.worked += u64::from(finding.ok > 0);
+        self.add(proxy, finding, Duration::ZERO);
         if self.batch.len() >= BATCH {
             self.save();
         }
     }
 
+    fn add(&mut self, proxy: &Arc<Proxy>, finding: &Finding, age: Duration) {
+        let before = self.before.get(&proxy.id()).copied();
+        self.batch.push(Remembered {
+            health: health(finding, before.unwrap_or_default()),
+            proxy: Arc::clone(proxy),
+            age,
+        });
+        self.due.get_or_insert_with(|| Instant::now() + WAIT);
+    }
+
     fn save(&mut self) {
+        if self.due.take().is_none() {
+            return;
+        }
         let proxies = std::mem::take(&mut self.batch);
         let memory = Memory {
             proxies,
@@ -84,25 +152,59 @@ impl Remembering {
     }
 
     /// Writes the rest and waits for it. Blocks.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
-        if !self.batch.is_empty() {
-            self.save();
-        }
+    fn finish(mut self) -> Result<(), Error> {
+        self.save();
         self.keeper.finish(Some(self.end))
     }
 }
 
+/// Takes the reports of a round until there are no more, each to its row and then to the state. Blocks.
+///
+/// # Errors
+/// A row cannot be written; what has one is in the state all the same.
+pub(super) fn take_all(
+    mut reports: mpsc::Receiver<Report>,
+    sink: &mut Sink,
+    mut remembering: Option<Remembering>,
+    runtime: &Handle,
+    printer: &Printer,
+) -> Result<(), Error> {
+    remembering.iter_mut().for_each(Remembering::save);
+    let mut taken = Ok(());
+    while taken.is_ok() {
+        let due = remembering.as_ref().and_then(|state| state.due);
+        let report = match due {
+            None => reports.blocking_recv(),
+            Some(due) => match runtime.block_on(timeout_at(due, reports.recv())) {
+                Ok(report) => report,
+                Err(_) => {
+                    remembering.iter_mut().for_each(Remembering::save);
+                    continue;
+                }
+            },
+        };
+        let Some(report) = report else { break };
+        let (proxy, finding) = (Arc::clone(&report.proxy), Finding::of(&report));
+        taken = sink.take(report);
+        if let (Ok(()), Some(remembering)) = (&taken, &mut remembering) {
+            remembering.note(&proxy, &finding);
+        }
+    }
+    if let Some(Err(error)) = remembering.map(Remembering::finish) {
+        keeping::complain("not all that was learned is remembered", &error, printer);
+    }
+    taken
+}
+
 /// The look of a moment ago says more than what was remembered; the counts of all runs go on.
-fn health(report: &Report, before: Health) -> Health {
-    let (ok, works) = (report.ok(), report.ok() > 0);
-    let hostile = report.verdict == Verdict::Hostile;
-    let seconds = report
-        .latency()
-        .map_or(0.0, |latency| latency.p50.as_secs_f32());
+fn health(finding: &Finding, before: Health) -> Health {
+    let (ok, works) = (finding.ok, finding.ok > 0);
+    let hostile = finding.verdict == Verdict::Hostile;
+    let seconds = finding.median.map_or(0.0, |median| median.as_secs_f32());
     Health {
         successes: if hostile { 0.0 } else { ok as f32 },
         // One that is no use has lost at least the request it was asked with.
-        failures: report.failed.max(u32::from(!works)) as f32,
+        failures: finding.failed.max(u32::from(!works)) as f32,
         latency: seconds,
         base: seconds,
         capacity: before.capacity,
@@ -115,8 +217,8 @@ fn health(report: &Report, before: Health) -> Health {
         },
         condemned: hostile,
         // Of one that was not reached nobody knows what it can do.
-        no_tunnel: works && report.tunnels == Some(false),
-        no_forward: works && report.forwards == Some(false),
+        no_tunnel: works && finding.tunnels == Some(false),
+        no_forward: works && finding.forwards == Some(false),
         served_ago: if works && !hostile {
             Some(Duration::ZERO)
         } else {

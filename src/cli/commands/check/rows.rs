@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::cells::{COLUMNS, cells};
 use super::diff::replaces;
+use super::remember::Finding;
 use super::resume;
 use super::selection::Selection;
 use super::table::Table;
@@ -33,7 +34,7 @@ pub(super) struct Rows {
     sort: Option<Sort>,
     limit: usize,
     held: Vec<Report>,
-    done: HashSet<String>,
+    done: HashMap<String, Finding>,
     /// The head of the rows is there.
     begun: bool,
     /// Rows of this check.
@@ -69,7 +70,7 @@ impl Rows {
             sort: output.sort,
             limit: output.limit.map_or(usize::MAX, |limit| limit as usize),
             held: Vec::new(),
-            done: HashSet::new(),
+            done: HashMap::new(),
             begun: false,
             written: 0,
             bytes: Vec::new(),
@@ -126,8 +127,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Labels of proxies that have a row from an earlier run.
-    pub(super) fn done(&self) -> &HashSet<String> {
+    /// The rows of an earlier run, by the label of their proxy.
+    pub(super) fn done(&self) -> &HashMap<String, Finding> {
         &self.done
     }
 

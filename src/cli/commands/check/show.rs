@@ -52,12 +52,16 @@ pub(super) async fn show(mut seen: watch::Receiver<Progress>, printer: Printer, 
     }
 }
 
-/// `120/2000: 30 alive, 80 dead`.
+/// `120/2000: 30 alive, 80 dead`, `40/60: 8 alive, 32 unknown; no judge answered for 32`.
 fn line(now: &Progress) -> String {
     let counts = Verdict::ALL.iter().zip(now.verdicts);
     let counts: Vec<_> = counts
         .filter(|(_, count)| *count > 0)
         .map(|(verdict, count)| format!("{count} {verdict}"))
         .collect();
-    format!("{}/{}: {}", now.done, now.all, counts.join(", "))
+    let why = match now.unjudged {
+        0 => String::new(),
+        unjudged => format!("; no judge answered for {unjudged}"),
+    };
+    format!("{}/{}: {}{why}", now.done, now.all, counts.join(", "))
 }

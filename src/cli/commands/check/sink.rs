@@ -46,7 +46,7 @@ impl Sink {
         };
         let done = self.rows.done();
         if !done.is_empty() {
-            due.retain(|proxy| !done.contains(&proxy.label().to_string()));
+            due.retain(|proxy| !done.contains_key(&proxy.label().to_string()));
         }
         self.places.clear();
         if due.len() < list.len() {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::diff::Counts;
 use crate::check::{Change, Geo, Summary, Verdict};
+use crate::cli::exit::Exit;
 use crate::cli::figures;
 
 /// Bounds of the histogram, milliseconds.
@@ -21,8 +22,9 @@ const BAR: usize = 30;
 pub(super) type Countries = BTreeMap<Box<str>, u64>;
 
 /// What is not in the summary of the check itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Beside {
+    pub(super) exit: Exit,
     pub(super) countries: Option<Countries>,
     pub(super) changes: Option<Counts>,
 }
@@ -30,6 +32,7 @@ pub(super) struct Beside {
 /// For people.
 pub(super) fn text(summary: &Summary, beside: &Beside) -> String {
     let mut lines = vec![counts(summary)];
+    lines.extend(unjudged(summary));
     lines.extend(beside.changes.as_ref().map(changes));
     let mut reasons: Vec<_> = summary.reasons.iter().collect();
     reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
@@ -47,6 +50,13 @@ pub(super) fn text(summary: &Summary, beside: &Beside) -> String {
             networks(&summary.exits)
         ));
     }
+    if !summary.names.is_empty() {
+        let names = summary.names.iter();
+        let words: Vec<_> = names
+            .map(|(word, count)| format!("{word} {count}"))
+            .collect();
+        lines.push(format!("names at the exit: {}", words.join(", ")));
+    }
     if let Some(countries) = beside.countries.as_ref().filter(|all| !all.is_empty()) {
         lines.push(format!("countries: {}", most_first(countries, COUNTRIES)));
     }
@@ -62,7 +72,8 @@ pub(super) fn text(summary: &Summary, beside: &Beside) -> String {
 
 /// One round of many, for people.
 pub(super) fn line(summary: &Summary, beside: &Beside) -> String {
-    let lines = [Some(counts(summary)), beside.changes.as_ref().map(changes)];
+    let changes = beside.changes.as_ref().map(changes);
+    let lines = [Some(counts(summary)), unjudged(summary), changes];
     lines.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
@@ -80,6 +91,9 @@ pub(super) fn json(summary: &Summary, beside: &Beside, written: u64) -> Value {
     }
     fields.insert("exits".into(), summary.exits.len().into());
     fields.insert("networks".into(), networks(&summary.exits).into());
+    for (word, count) in &summary.names {
+        fields.insert(format!("dns/{word}"), (*count).into());
+    }
     for (country, count) in beside.countries.iter().flatten() {
         fields.insert(format!("country/{country}"), (*count).into());
     }
@@ -89,6 +103,9 @@ pub(super) fn json(summary: &Summary, beside: &Beside, written: u64) -> Value {
     fields.insert("local".into(), summary.local.into());
     fields.insert("stopped".into(), summary.stopped.into());
     fields.insert("no_judge".into(), summary.no_judge.into());
+    fields.insert("unjudged".into(), summary.progress.unjudged.into());
+    fields.insert("exit_code".into(), beside.exit.code.into());
+    fields.insert("finish_reason".into(), beside.exit.word.into());
     fields.insert(
         "seconds".into(),
         json!((summary.took.as_secs_f64() * 1000.0).round() / 1000.0),
@@ -112,6 +129,18 @@ fn counts(summary: &Summary) -> String {
         figures::time(summary.took),
         counts.join(", ")
     )
+}
+
+/// `not judged: 35 of 40, because no judge answered (judge_down)`
+fn unjudged(summary: &Summary) -> Option<String> {
+    let (unjudged, all) = (summary.progress.unjudged, summary.progress.all);
+    let reason = if summary.no_judge {
+        "no_judge"
+    } else {
+        "judge_down"
+    };
+    (unjudged > 0)
+        .then(|| format!("not judged: {unjudged} of {all}, because no judge answered ({reason})"))
 }
 
 /// `changes: 3 died, 1 gone`

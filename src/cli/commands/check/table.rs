@@ -1,7 +1,7 @@
 //! A report as a line for people.
 
 use super::diff::told;
-use crate::check::{Anonymity, Report, Verdict};
+use crate::check::{Anonymity, Dns, Report, Verdict};
 
 /// Which columns there are beside those that always are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,6 +38,7 @@ impl Table {
         let exit = match &report.exits[..] {
             [] => String::new(),
             [one] => one.to_string(),
+            [one, other] if one.is_ipv4() != other.is_ipv4() => format!("{one} {other}"),
             many => format!("{} addresses", many.len()),
         };
         let why = match &report.trouble {
@@ -45,7 +46,7 @@ impl Table {
             Some(trouble) if report.verdict != Verdict::Alive => {
                 format!("{}: {}", trouble.reason, trouble.message)
             }
-            _ => String::new(),
+            _ => remarks(report),
         };
         let places = self.column(&place(report));
         let line = format!(
@@ -76,6 +77,18 @@ impl Table {
             String::new()
         }
     }
+}
+
+/// What there is to say of one that works.
+fn remarks(report: &Report) -> String {
+    let rewrites = report.rewrites.as_ref();
+    let rewrites = rewrites.filter(|rewrites| rewrites.is_lossy());
+    let names = match report.dns {
+        Dns::Failed | Dns::Hijacked => Some(format!("names: {}", report.dns.as_str())),
+        Dns::NotTested | Dns::Resolved => None,
+    };
+    let remarks = [rewrites.map(ToString::to_string), names];
+    remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// `de AS64500`: the countries, and the network if there is one.

@@ -1,0 +1,152 @@
+//! What is found out about one proxy, look by look, and the verdict that it comes to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::look::Look;
+use super::measure::score;
+use super::report::Report;
+use super::verdict::{Trouble, Verdict};
+use crate::outcome::{Phase, UnixMillis};
+use crate::proxy::Proxy;
+
+/// A larger part of lost samples makes a proxy unstable.
+const LOSS_MAX: f64 = 0.25;
+
+/// This machine failed: nothing was found out.
+pub(super) struct Local(pub(super) Trouble);
+
+/// What is being put together.
+pub(super) struct Findings {
+    pub(super) report: Report,
+    pub(super) troubles: Vec<Trouble>,
+    /// Some question could not be asked.
+    pub(super) unknown: bool,
+    /// The plain judge that was reached first, and the headers it saw.
+    pub(super) plain_judge: Option<usize>,
+    pub(super) seen: Vec<(String, String)>,
+}
+
+impl Findings {
+    pub(super) fn new(seq: u64, proxy: Arc<Proxy>) -> Self {
+        Findings {
+            report: Report::empty(seq, proxy),
+            troubles: Vec::new(),
+            unknown: false,
+            plain_judge: None,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Takes in one look; `None` when the judges are down.
+    pub(super) fn take(&mut self, https: bool, look: Look) -> Result<Option<bool>, Local> {
+        match look {
+            Look::Passed { echo, times, judge } => {
+                self.report.times.push(times);
+                self.exit(echo.client);
+                if !https && self.plain_judge.is_none() {
+                    self.plain_judge = Some(judge);
+                    self.seen = echo.headers;
+                }
+                Ok(Some(true))
+            }
+            Look::Failed(trouble) if trouble.reason == "local" => Err(Local(trouble)),
+            Look::Failed(trouble) => {
+                self.report.failed += 1;
+                self.troubles.push(trouble);
+                Ok(Some(false))
+            }
+            Look::NoJudge(trouble) => {
+                self.troubles.push(trouble);
+                Ok(None)
+            }
+        }
+    }
+
+    /// It came out here.
+    pub(super) fn exit(&mut self, ip: IpAddr) {
+        let exit = ip.to_canonical();
+        match exit {
+            IpAddr::V4(_) => self.report.ipv4 = Some(true),
+            IpAddr::V6(_) => self.report.ipv6 = Some(true),
+        }
+        if !self.report.exits.contains(&exit) {
+            self.report.exits.push(exit);
+        }
+    }
+
+    /// It answered that it cannot get there, which is what one says whose exit lacks the family of the judge.
+    pub(super) fn may_lack_a_family(&self) -> bool {
+        !self.troubles.is_empty()
+            && self.troubles.iter().all(|trouble| {
+                matches!(
+                    trouble.reason,
+                    "target_unreachable" | "bad_gateway" | "policy"
+                )
+            })
+    }
+
+    pub(super) fn close(mut self) -> Report {
+        let report = &mut self.report;
+        report.checked_at = UnixMillis::from(SystemTime::now());
+        let (ok, failed) = (report.ok(), report.failed);
+        if let Some(tampering) = &report.tampering {
+            self.troubles.push(Trouble::new(
+                Verdict::Hostile,
+                "tampered",
+                Some(Phase::Body),
+                match tampering.kind {
+                    "header" => format!("it changed the headers of a page: {}", tampering.evidence),
+                    _ => format!("it put into the page: {}", tampering.evidence),
+                },
+            ));
+        }
+        // The worst that it did says what it is; what it merely does not offer is no fault of one that works.
+        let worst = |of: &[Verdict]| {
+            let found = |verdict: &Verdict| {
+                self.troubles
+                    .iter()
+                    .find(|trouble| trouble.verdict == *verdict)
+                    .cloned()
+            };
+            of.iter().find_map(found)
+        };
+        use Verdict::{Alive, Auth, Dead, Hostile, Policy, Unknown, Unstable};
+        (report.verdict, report.trouble) = if let Some(trouble) = worst(&[Hostile]) {
+            (Hostile, Some(trouble))
+        } else if ok > 0 {
+            let loss = f64::from(failed) / f64::from(ok + failed);
+            match worst(&[Dead, Auth, Policy, Unknown]) {
+                trouble if loss > LOSS_MAX => (Unstable, trouble),
+                trouble => (Alive, trouble),
+            }
+        } else if self.unknown {
+            (Unknown, worst(&[Unknown]))
+        } else {
+            match worst(&[Auth, Policy, Dead]) {
+                Some(trouble) => (trouble.verdict, Some(trouble)),
+                None => (Unknown, None),
+            }
+        };
+        if report.verdict == Auth {
+            // Behind a closed door nobody knows what there is.
+            (report.forwards, report.tunnels) = (None, None);
+        }
+        if report.verdict.works() || report.verdict == Hostile || answers(report.verdict) {
+            report.protocols.push(report.proxy.scheme());
+        }
+        let median = report.latency().map(|latency| latency.p50);
+        report.score = match report.verdict {
+            Unknown => None,
+            Alive | Unstable => Some(score(ok, failed, median)),
+            _ => Some(0),
+        };
+        self.report
+    }
+}
+
+/// It refuses, in its own protocol.
+pub(super) fn answers(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Auth | Verdict::Policy)
+}

@@ -1,0 +1,127 @@
+//! Requests in flight as the dispatcher knows them, and when each of them has taken too long.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::pending::Pending;
+use crate::pool::ProxyIdx;
+
+/// Stragglers are looked for this often.
+const GRAIN: Duration = Duration::from_millis(50);
+
+/// One request in flight.
+pub(super) struct Flight {
+    /// The job it is for. `None` for a second attempt while the first, which has it, is in flight as well, and for one that has
+    /// been told to stop.
+    pub(super) job: Option<Box<Pending>>,
+    pub(super) host: u32,
+    pub(super) proxy: ProxyIdx,
+    pub(super) began: Instant,
+    /// The other attempt of its job in flight.
+    pub(super) twin: Option<usize>,
+    /// Told apart from earlier ones of its number.
+    ticket: u64,
+}
+
+/// By the number of their call.
+pub(super) struct Flights {
+    flights: Vec<Option<Flight>>,
+    tickets: u64,
+    /// When to look at which of them, in grains since the beginning.
+    due: BTreeMap<u64, Vec<(usize, u64)>>,
+    begin: Instant,
+}
+
+impl Flights {
+    pub(super) fn new(now: Instant) -> Self {
+        Flights {
+            flights: Vec::new(),
+            tickets: 0,
+            due: BTreeMap::new(),
+            begin: now,
+        }
+    }
+
+    /// A request for `job` has left; it is a straggler `patience` later, if ever.
+    pub(super) fn add(
+        &mut self,
+        number: usize,
+        job: Option<Box<Pending>>,
+        host: u32,
+        proxy: ProxyIdx,
+        patience: Option<Duration>,
+        now: Instant,
+    ) {
+        self.tickets += 1;
+        if let Some(patience) = patience {
+            let grain = self.grain(now + patience) + 1;
+            let due = self.due.entry(grain).or_default();
+            due.push((number, self.tickets));
+        }
+        if self.flights.len() <= number {
+            self.flights.resize_with(number + 1, || None);
+        }
+        self.flights[number] = Some(Flight {
+            job,
+            host,
+            proxy,
+            began: now,
+            twin: None,
+            ticket: self.tickets,
+        });
+    }
+
+    pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Flight> {
+        self.flights.get_mut(number)?.as_mut()
+    }
+
+    /// One that has landed.
+    pub(super) fn take(&mut self, number: usize) -> Option<Flight> {
+        self.flights.get_mut(number)?.take()
+    }
+
+    /// Requests that have become stragglers by `now`.
+    pub(super) fn stragglers(&mut self, now: Instant) -> Vec<usize> {
+        let mut found = Vec::new();
+        let grain = self.grain(now);
+        while let Some(first) = self.due.first_entry()
+            && *first.key() <= grain
+        {
+            for (number, ticket) in first.remove() {
+                let flight = self.flights.get(number).and_then(Option::as_ref);
+                if flight.is_some_and(|flight| flight.ticket == ticket) {
+                    found.push(number);
+                }
+            }
+        }
+        found
+    }
+
+    /// When the next one may become a straggler.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let (grain, _) = self.due.first_key_value()?;
+        let grains = u32::try_from(*grain).unwrap_or(u32::MAX);
+        Some(self.begin + GRAIN * grains)
+    }
+
+    /// Requests without a second one that left before `since`, the oldest first.
+    pub(super) fn alone_since(&self, since: Instant) -> Vec<usize> {
+        let mut found: Vec<(Instant, usize)> = Vec::new();
+        for (number, flight) in self.flights.iter().enumerate() {
+            if let Some(flight) = flight
+                && flight.twin.is_none()
+                && flight.job.is_some()
+                && flight.began < since
+            {
+                found.push((flight.began, number));
+            }
+        }
+        found.sort_unstable();
+        found.into_iter().map(|(_, number)| number).collect()
+    }
+
+    fn grain(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.begin);
+        (since.as_millis() / GRAIN.as_millis()) as u64
+    }
+}

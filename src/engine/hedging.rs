@@ -1,0 +1,162 @@
+//! A second attempt for a request that takes too long, through another proxy: whichever is answered first counts.
+//!
+//! A straggler is one that takes three times what its own proxy usually takes; judged by the pool's tail, proxies that are slow
+//! but fine would use up the whole budget. It goes ahead of new work, because a slot that waits for it is worth more than a new
+//! start, and costs one in twenty requests at most. When the input has ended and slots are idle, duplicates of the oldest
+//! requests cost nothing that anybody waits for. Only requests that may be sent twice are, and only with a free choice of proxy.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use super::dispatch::Dispatcher;
+use super::leasing::lease_within_limits;
+use super::pending::Pending;
+use crate::egress::Egress;
+use crate::pool::{Ask, HostIdx, Lease, ProxyIdx};
+
+/// Hedges at the beginning, at most, and per success.
+const BUDGET: f32 = 10.0;
+const BUDGET_MOST: f32 = 50.0;
+const PER_SUCCESS: f32 = 0.05;
+/// Between looks for old requests when slots are idle.
+const LOOK: Duration = Duration::from_millis(100);
+/// Requests younger than this are not duplicated, however fast the pool is.
+const YOUNG: Duration = Duration::from_millis(300);
+
+/// How many second attempts may be made.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: f32,
+    look_at: Option<Instant>,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Budget {
+            left: BUDGET,
+            look_at: None,
+        }
+    }
+
+    pub(super) fn earn(&mut self) {
+        self.left = (self.left + PER_SUCCESS).min(BUDGET_MOST);
+    }
+}
+
+/// True when a second attempt of this job would do no harm.
+pub(super) fn may_hedge(job: &Pending) -> bool {
+    job.session.is_none() && matches!(job.job.request.method, Method::GET | Method::HEAD)
+}
+
+impl<E: Egress> Dispatcher<E> {
+    /// When a request through this proxy is a straggler, if it may be hedged at all.
+    pub(super) fn patience(&self, job: &Pending, lease: &Lease) -> Option<Duration> {
+        if !self.context.settings.hedge || !may_hedge(job) {
+            return None;
+        }
+        self.pool.patience(lease)
+    }
+
+    /// Second attempts for those that have become stragglers, as long as slots are free.
+    pub(super) fn hedge(&mut self, now: Instant) {
+        for number in self.flights.stragglers(now) {
+            if self.budget.left < 1.0 || self.slots_left() == 0 {
+                // Too late is as good as never: what is slow now will be over before there is room.
+                return;
+            }
+            if self.duplicate(number, now) {
+                self.budget.left -= 1.0;
+            }
+        }
+    }
+
+    /// When nothing is left to start: duplicates of the oldest requests in idle slots. Gives when to look again.
+    pub(super) fn endgame(&mut self, now: Instant) -> Option<Instant> {
+        if !self.context.settings.hedge
+            || !self.input_ended
+            || !self.frontier.is_empty()
+            || self.attempts.is_empty()
+            || self.slots_left() == 0
+        {
+            return None;
+        }
+        if let Some(at) = self.budget.look_at.filter(|at| *at > now) {
+            return Some(at);
+        }
+        let median = self.pool.median_latency()?;
+        let again = now + LOOK;
+        self.budget.look_at = Some(again);
+        let since = now.checked_sub(median.max(YOUNG))?;
+        for number in self.flights.alone_since(since) {
+            if self.slots_left() == 0 {
+                break;
+            }
+            self.duplicate(number, now);
+        }
+        Some(again)
+    }
+
+    pub(super) fn slots_left(&self) -> usize {
+        let slots = self.limits.concurrency.get() as usize;
+        slots.saturating_sub(self.attempts.len())
+    }
+
+    /// Sends the job of a request in flight once more, if another proxy and all limits are free for it.
+    fn duplicate(&mut self, number: usize, now: Instant) -> bool {
+        let Some(flight) = self.flights.get_mut(number) else {
+            return false;
+        };
+        let (host, first) = (flight.host, flight.proxy);
+        let Some(mut job) = flight.job.take_if(|job| may_hedge(job)) else {
+            return false;
+        };
+        let sent = self.send_twin(&mut job, number, host, first, now);
+        if let Some(flight) = self.flights.get_mut(number) {
+            flight.job = Some(job);
+            flight.twin = sent;
+        }
+        sent.is_some()
+    }
+
+    fn send_twin(
+        &mut self,
+        job: &mut Pending,
+        number: usize,
+        host: u32,
+        first: ProxyIdx,
+        now: Instant,
+    ) -> Option<usize> {
+        if self.context.limiter().check_host(host, now).is_err() || self.frontier.is_full_host(host)
+        {
+            return None;
+        }
+        job.avoid.note(self.pool.proxy(first));
+        let ask = Ask {
+            host: HostIdx(host),
+            tunnel: job.needs_tunnel(),
+            avoid: &job.avoid,
+            filter: job.job.filter.as_deref(),
+            pinned: None,
+            endgame: true,
+        };
+        let (context, limits) = (&self.context, &self.limits);
+        let leased = lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng);
+        let lease = leased.ok()?;
+        if job.avoid.has_tried(&lease.proxy) {
+            // There is no other.
+            self.pool.cancel(lease, now);
+            return None;
+        }
+        self.context.limiter().charge(host, lease.idx.number(), now);
+        self.frontier.left(host);
+        let proxy = lease.idx;
+        let twin = self.start(job.job.clone(), host, None, lease);
+        self.flights.add(twin, None, host, proxy, None, now);
+        if let Some(flight) = self.flights.get_mut(twin) {
+            flight.twin = Some(number);
+        }
+        self.tally.hedged();
+        Some(twin)
+    }
+}

@@ -1,0 +1,195 @@
+//! What follows an attempt: the three ledgers learn from it, then the job is tried again or has its record.
+
+use std::time::{Duration, Instant};
+
+use super::attempt::Landed;
+use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
+use super::finish;
+use super::flights::Flight;
+use super::pending::{End, Pending};
+use crate::egress::Egress;
+use crate::metrics::Host;
+use crate::outcome::{Blame, Outcome};
+use crate::pool::{HostWide, Lease, Settlement};
+use crate::retry::{self, Decision, Ended};
+
+impl<E: Egress> Dispatcher<E> {
+    /// Attempt `number` came back.
+    pub(super) fn landed(&mut self, number: usize, landed: Landed, now: Instant) {
+        let Landed {
+            lease,
+            end,
+            took,
+            paced,
+            started,
+        } = landed;
+        let Some(flight) = self.flights.take(number) else {
+            return self.pool.cancel(lease, now);
+        };
+        // Waiting for our own limits is not the proxy's slowness.
+        let served = took.saturating_sub(paced);
+        self.frontier.landed(flight.host);
+        self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
+        let Some(end) = end else {
+            return self.pool.settle_stopped(lease, served, now);
+        };
+        self.learn(flight.host, lease, &end, served, started, now);
+        if let Some((job, twin)) = self.job_of(flight) {
+            self.conclude(job, twin, end, took, started, now);
+        }
+    }
+
+    /// The job that an attempt was for, and its other attempt if that is in flight. `None` when the job has its record.
+    fn job_of(&mut self, flight: Flight) -> Option<(Box<Pending>, Option<usize>)> {
+        let Some(twin) = flight.twin else {
+            return Some((flight.job?, None));
+        };
+        let other = self.flights.get_mut(twin);
+        let job = flight.job.or(other.and_then(|other| {
+            other.twin = None;
+            other.job.take()
+        }));
+        if let Some(other) = self.flights.get_mut(twin) {
+            other.twin = None;
+        }
+        Some((job?, Some(twin)))
+    }
+
+    /// Three ledgers.
+    fn learn(
+        &mut self,
+        host: u32,
+        lease: Lease,
+        end: &End,
+        served: Duration,
+        sent: Instant,
+        now: Instant,
+    ) {
+        let verdict = &end.verdict;
+        let proxy = lease.idx.number();
+        if let Some(key) = self.frontier.key(host) {
+            let number = host;
+            self.tally
+                .landed(Host { number, key }, verdict.outcome, served);
+        }
+        if let Some((phase, kind)) = end.proxy_fault() {
+            self.tally.proxy_fault(phase, kind, verdict.blame);
+        }
+        if verdict.outcome == Outcome::Ok {
+            self.budget.earn();
+        }
+        let wide = self.pool.settle(
+            lease,
+            &Settlement {
+                blame: verdict.blame,
+                latency: served,
+                retry_after: verdict.retry_after,
+                connect: end.phases.connect,
+                kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
+            },
+            now,
+        );
+        match wide {
+            None => self.pace_host(host, proxy, end, sent, now),
+            Some(HostWide { goodput }) => {
+                let (goodput, asked) = (goodput.map(f64::from), verdict.retry_after);
+                let mut limiter = self.context.limiter();
+                limiter.throttled(host, goodput, asked, sent, now);
+            }
+        }
+    }
+
+    /// The host's ledger: refusals by distinct proxies move its clock.
+    fn pace_host(&mut self, host: u32, proxy: u32, end: &End, sent: Instant, now: Instant) {
+        let verdict = &end.verdict;
+        let told_to_wait = verdict.retry_after.is_some_and(|wait| !wait.is_zero());
+        if verdict.outcome == Outcome::RateLimited
+            || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
+        {
+            let live = self.pool.counts(now).ready as usize;
+            self.context
+                .limiter()
+                .refused(host, proxy, verdict.retry_after, sent, now, live);
+        } else if verdict.outcome == Outcome::Ok {
+            self.context.limiter().served(host, now);
+        }
+    }
+
+    /// Retry or record. While the other attempt of the job is in flight, it is the retry.
+    fn conclude(
+        &mut self,
+        mut job: Box<Pending>,
+        twin: Option<usize>,
+        end: Box<End>,
+        took: Duration,
+        started: Instant,
+        now: Instant,
+    ) {
+        let number = job.host;
+        let verdict = &end.verdict;
+        let known = job
+            .log
+            .iter()
+            .any(|attempt| attempt.proxy.id() == end.proxy.id());
+        job.proxies_tried += u32::from(!known);
+        let waited = started.saturating_duration_since(job.waiting_since);
+        job.log
+            .push(finish::log_line(job.next_n(), &end, took, waited));
+        job.waiting_since = now;
+        let ended = Ended {
+            outcome: verdict.outcome,
+            blame: verdict.blame,
+            status: end
+                .answer
+                .as_ref()
+                .map(|answer| answer.response.status.as_u16()),
+            sent: end.sent,
+            idempotent: job.job.request.is_idempotent(),
+            elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
+            asked: verdict.retry_after,
+        };
+        let charged = !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local);
+        if charged && let Some(session) = &job.session {
+            self.sessions.release(session, end.proxy.id());
+        }
+        let decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
+        if !matches!(verdict.blame, Blame::Local) {
+            job.avoid.note(&end.proxy);
+        }
+        job.last = Some(end);
+        match (decision, twin) {
+            (Decision::Retry { .. }, Some(twin)) => self.leave_to(twin, job),
+            // The budgets are used up, but not by an answer that counts.
+            (Decision::Finish, Some(twin)) if charged => self.leave_to(twin, job),
+            (Decision::Finish, twin) => {
+                if let Some(twin) = twin {
+                    self.stop(twin, &mut job, now);
+                }
+                let waited = job.waited;
+                let done = finish::record(job, self.style, now);
+                self.emit(done, Some(number), waited);
+            }
+            (Decision::Retry { after }, None) if after.is_zero() => self.frontier.push(job),
+            (Decision::Retry { after }, None) => self.frontier.push_later(job, now + after),
+        }
+    }
+
+    /// The job goes on with the attempt that is still in flight.
+    fn leave_to(&mut self, twin: usize, job: Box<Pending>) {
+        if let Some(flight) = self.flights.get_mut(twin) {
+            flight.job = Some(job);
+        }
+    }
+
+    /// The attempt is not needed any more.
+    fn stop(&mut self, twin: usize, job: &mut Pending, now: Instant) {
+        let Some(flight) = self.flights.get_mut(twin) else {
+            return;
+        };
+        let proxy = self.pool.proxy(flight.proxy).clone();
+        let took = now.saturating_duration_since(flight.began);
+        job.proxies_tried += 1;
+        job.log.push(finish::log_stopped(job.next_n(), proxy, took));
+        self.attempts.stop(twin);
+    }
+}

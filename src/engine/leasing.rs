@@ -1,0 +1,118 @@
+//! A proxy for a job: what the job asks of the pool, and the user's limits that are asked with it.
+
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+
+use super::attempt::Context;
+use super::dispatch::Dispatcher;
+use crate::egress::Egress;
+use crate::limit;
+use crate::metrics::Binding;
+use crate::pool::{Ask, HostIdx, Lease, Pool, ProxyIdx, Refusal, RefusalReason};
+
+impl<E: Egress> Dispatcher<E> {
+    /// What holds back every other host too, so that asking for them is no use.
+    pub(super) fn holds_everybody(&self, host: u32, refusal: &Refusal) -> Option<Binding> {
+        match refusal.reason {
+            RefusalReason::NoneReady if !self.pool.has_room() => Some(Binding::NoProxy),
+            RefusalReason::AllBusy if !self.pool.has_room() => Some(Binding::Proxies),
+            // Were every host to be parked until the next proxy is due, all of them would go through the pool for it.
+            RefusalReason::AllBusy | RefusalReason::Limited
+                if refusal.everybody && self.limits.pair_rate.is_none() && self.takes_any(host) =>
+            {
+                Some(Binding::Proxies)
+            }
+            _ => None,
+        }
+    }
+
+    /// True when the first job of `host` has no wishes about its proxy: no labels, no session, none it has tried already.
+    pub(super) fn takes_any(&self, host: u32) -> bool {
+        self.frontier.peek(host).is_some_and(|job| {
+            job.job.filter.is_none() && job.session.is_none() && job.avoid.is_empty()
+        })
+    }
+
+    /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
+    /// is shut, banned or gone would lose the session's jobs, not save the session.
+    pub(super) fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refusal> {
+        let session = self.frontier.peek(host).and_then(|job| job.session.clone());
+        let pinned = session
+            .as_ref()
+            .and_then(|session| self.sessions.get(session));
+        if let (Some(session), Some(id)) = (session, pinned) {
+            let at = self.pool.find(id);
+            match at.map(|at| self.lease_from(host, Some(at), now)) {
+                Some(Err(refusal))
+                    if matches!(
+                        refusal.reason,
+                        RefusalReason::AllBusy | RefusalReason::Limited
+                    ) =>
+                {
+                    return Err(refusal);
+                }
+                Some(Ok(lease)) => return Ok(lease),
+                _ => self.sessions.release(&session, id),
+            }
+        }
+        self.lease_from(host, None, now)
+    }
+
+    fn lease_from(
+        &mut self,
+        host: u32,
+        pinned: Option<ProxyIdx>,
+        now: Instant,
+    ) -> Result<Lease, Refusal> {
+        let Some(pending) = self.frontier.peek(host) else {
+            return Err(Refusal {
+                reason: RefusalReason::AllBusy,
+                retry_at: None,
+                everybody: false,
+            });
+        };
+        let slots = self.limits.concurrency.get() as usize;
+        let ask = Ask {
+            host: HostIdx(host),
+            tunnel: pending.needs_tunnel(),
+            avoid: &pending.avoid,
+            filter: pending.job.filter.as_deref(),
+            pinned,
+            endgame: self.input_ended && self.frontier.len() < slots,
+        };
+        let (context, limits) = (&self.context, &self.limits);
+        lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng)
+    }
+}
+
+/// A proxy that the limits of the user admit now.
+pub(super) fn lease_within_limits<E>(
+    pool: &mut Pool,
+    context: &Context<E>,
+    limits: &limit::Settings,
+    ask: &Ask<'_>,
+    now: Instant,
+    rng: &mut StdRng,
+) -> Result<Lease, Refusal> {
+    if limits.proxy_rate.is_none() && limits.pair_rate.is_none() {
+        return pool.lease(ask, now, rng, &mut |_| true);
+    }
+    let limiter = context.limiter();
+    let mut earliest: Option<Instant> = None;
+    let leased = pool.lease(ask, now, rng, &mut |proxy| match limiter.check_proxy(
+        ask.host.0,
+        proxy.number(),
+        now,
+    ) {
+        Ok(()) => true,
+        Err(wait) => {
+            earliest = earliest.into_iter().chain([wait.until]).min();
+            false
+        }
+    });
+    leased.map_err(|refusal| Refusal {
+        retry_at: earliest.into_iter().chain(refusal.retry_at).min(),
+        ..refusal
+    })
+}

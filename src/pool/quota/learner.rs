@@ -1,0 +1,243 @@
+//! What one host bears from one exit, learned from those that were refused and those that were not.
+//!
+//! How many requests, in which window, and how long a ban lasts are properties of the host: they are learned once, from all
+//! proxies together. Every window is a hypothesis: if the host counts within it, bans happen at one count and nobody survives
+//! more. The window that separates the two best is believed, and only that one: limiting by all of them would hold back three
+//! times too much. A hypothesis that is too short disproves itself, because bans then happen at counts that many others survive.
+
+use std::collections::VecDeque;
+
+use super::super::clock::{Micros, SECOND};
+use super::window::{MINUTE, Vector, WINDOWS};
+
+/// Bans that are remembered.
+const SAMPLES: usize = 16;
+/// The share of the learned quota that is used. All of it would be faster by a tenth and meet twice the bans.
+const USED: f32 = 0.93;
+/// The last requests that were served are remembered.
+const LATEST: usize = 64;
+/// When more of them than this had more uses than the quota, the bans do not come from the count.
+const EXCEEDED: usize = LATEST / 8;
+/// Another window has to explain the bans better by this much than a shorter one.
+const BETTER: f32 = 1.05;
+/// Unrelated exits (another subnet, another account) that have to be banned before all others are held to what they show.
+const CONFIRMED: usize = 3;
+/// Bans among relatives before they are held to it; one may be chance.
+const REPEATED: usize = 2;
+/// The canary may use this many times the quota.
+const CANARY: f32 = 1.3;
+/// First time between canaries; doubles with each that is banned.
+const CANARY_EVERY: Micros = 60 * SECOND;
+const CANARY_RAREST: Micros = 3600 * SECOND;
+/// A wait after a ban that is taken as too short before one was tried; twice that is the first to be tried.
+const FIRST_WAIT: Micros = 30 * SECOND;
+const LONGEST_WAIT: Micros = 3600 * SECOND;
+
+/// Who uses an exit: where it is, and who pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pool) struct Kin {
+    /// [`crate::proxy::Proxy::subnet`].
+    pub(in crate::pool) subnet: u64,
+    /// Number of the account; `None` without credentials.
+    pub(in crate::pool) account: Option<u32>,
+}
+
+impl Kin {
+    fn is_related(self, other: Kin) -> bool {
+        self.subnet == other.subnet || (self.account.is_some() && self.account == other.account)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ban {
+    /// Uses at the ban, this one included.
+    counts: Vector,
+    kin: Kin,
+}
+
+/// See the module text.
+#[derive(Debug)]
+pub(super) struct Learner {
+    /// The three largest counts of distinct pairs that were served, for each window: slot and count, largest first. The third
+    /// counts, so that two gateways whose exits change with every request do not hide a limit.
+    survived: [[(u32, u16); 3]; WINDOWS],
+    /// The last requests that were served, in a ring.
+    latest: [Vector; LATEST],
+    next: u8,
+    bans: VecDeque<Ban>,
+    /// Requests before a ban, for each window: a low quartile.
+    quota: Vector,
+    /// The window that is believed.
+    active: Option<usize>,
+    /// The pair that tries more, once it has begun.
+    canary: Option<u32>,
+    canary_at: Micros,
+    canary_every: Micros,
+    /// The longest wait after which a pair was still banned.
+    too_short: Micros,
+    /// The shortest after which one was not.
+    long_enough: Option<Micros>,
+}
+
+impl Learner {
+    pub(super) fn new() -> Self {
+        Learner {
+            survived: [[(u32::MAX, 0); 3]; WINDOWS],
+            latest: [[0; WINDOWS]; LATEST],
+            next: 0,
+            bans: VecDeque::new(),
+            quota: [u16::MAX; WINDOWS],
+            active: None,
+            canary: None,
+            canary_at: CANARY_EVERY,
+            canary_every: CANARY_EVERY,
+            too_short: FIRST_WAIT,
+            long_enough: None,
+        }
+    }
+
+    /// A pair was served with these counts at dispatch.
+    pub(super) fn served(&mut self, slot: u32, counts: Vector) {
+        for (best, count) in self.survived.iter_mut().zip(counts) {
+            keep_largest(best, slot, count);
+        }
+        self.latest[usize::from(self.next) % LATEST] = counts;
+        self.next = self.next.wrapping_add(1);
+        let Some(window) = self.active else { return };
+        // A count may be too high by the oldest part of its window, and whoever is held to a quota has as many uses there as anywhere.
+        let surely = (u32::from(counts[window]) * 14 / 15) as u16;
+        if self.canary == Some(slot) && surely > self.quota[window] {
+            // It has survived more than the others were thought to bear.
+            self.quota[window] = surely;
+            for ban in &mut self.bans {
+                ban.counts[window] = ban.counts[window].max(surely + 1);
+            }
+            self.canary_every = CANARY_EVERY;
+        }
+    }
+
+    /// A pair in good standing was banned with these counts at dispatch.
+    pub(super) fn banned(&mut self, counts: Vector, kin: Kin) {
+        if self.bans.len() >= SAMPLES {
+            self.bans.pop_front();
+        }
+        self.bans.push_back(Ban { counts, kin });
+        self.learn();
+    }
+
+    /// The pair in `slot` was refused: if it was the one that tried more, another one will, later.
+    pub(super) fn refused(&mut self, slot: u32, now: Micros) {
+        if self.canary == Some(slot) {
+            self.canary = None;
+            self.canary_every = (2 * self.canary_every).min(CANARY_RAREST);
+            self.canary_at = now + self.canary_every;
+        }
+    }
+
+    fn learn(&mut self) {
+        for window in 0..WINDOWS {
+            let mut counts: Vec<u16> = self.bans.iter().map(|ban| ban.counts[window]).collect();
+            counts.sort_unstable();
+            self.quota[window] = counts[counts.len() / 4].saturating_sub(1).max(1);
+        }
+        let (mut active, mut best) = (None, 0.0);
+        for window in 0..WINDOWS {
+            let quota = self.quota[window];
+            let exceeds = |served: &&Vector| served[window] > quota;
+            if self.latest.iter().filter(exceeds).count() > EXCEEDED {
+                continue;
+            }
+            let survived = self.survived(window).max(1);
+            let explained = f32::from(quota) / f32::from(survived);
+            let explained = explained.min(1.0);
+            if explained > best * BETTER {
+                (active, best) = (Some(window), explained);
+            }
+        }
+        self.active = active;
+    }
+
+    /// The most that three distinct pairs have survived within `window`.
+    fn survived(&self, window: usize) -> u16 {
+        let best = &self.survived[window];
+        // With fewer pairs than three the least of them.
+        let known = best.iter().rev().find(|(_, count)| *count > 0);
+        known.map_or(0, |(_, count)| *count)
+    }
+
+    /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
+    pub(super) fn is_low(&self, counts: Vector) -> bool {
+        (MINUTE..WINDOWS).all(|window| counts[window] <= (self.survived(window) / 2).max(2))
+    }
+
+    fn is_confirmed(&self) -> bool {
+        let mut distinct: Vec<Kin> = Vec::new();
+        for ban in &self.bans {
+            if !distinct.iter().any(|kin| kin.is_related(ban.kin)) {
+                distinct.push(ban.kin);
+            }
+        }
+        distinct.len() >= CONFIRMED
+    }
+
+    /// True when a window is believed.
+    pub(super) fn has_learned(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// The window and the most uses within it for an exit like this one, if that is known. While few have been banned, only
+    /// their relatives are held to it: it may be their reputation and not the host's rule.
+    pub(super) fn limit(&self, kin: impl FnOnce() -> Kin) -> Option<(usize, u16)> {
+        let window = self.active?;
+        if !self.is_confirmed() {
+            let kin = kin();
+            let related = self.bans.iter().filter(|ban| ban.kin.is_related(kin));
+            if related.count() < REPEATED {
+                return None;
+            }
+        }
+        let limit = (USED * f32::from(self.quota[window])) as u16;
+        Some((window, limit.max(1)))
+    }
+
+    /// True when the pair in `slot` may be the one that tries more than the quota, `uses` with this one.
+    pub(super) fn may_try(&self, slot: u32, window: usize, uses: u16, now: Micros) -> bool {
+        let free = self.canary.is_none() && now >= self.canary_at;
+        let within = f32::from(uses) <= CANARY * f32::from(self.quota[window]);
+        within && (free || self.canary == Some(slot))
+    }
+
+    /// The pair in `slot` goes beyond the quota.
+    pub(super) fn tries(&mut self, slot: u32) {
+        self.canary.get_or_insert(slot);
+    }
+
+    /// A request this long after the beginning of a ban was still refused.
+    pub(super) fn still_banned(&mut self, after: Micros) {
+        self.too_short = self.too_short.max(after).min(LONGEST_WAIT);
+        self.long_enough = self.long_enough.filter(|enough| *enough > after);
+    }
+
+    /// A request this long after the beginning of a ban was served.
+    pub(super) fn free_again(&mut self, after: Micros) {
+        let known = self.long_enough.unwrap_or(Micros::MAX);
+        self.long_enough = Some(known.min(after));
+    }
+
+    /// How long to leave a banned pair alone when the host does not say.
+    pub(super) fn wait(&self) -> Micros {
+        self.long_enough
+            .unwrap_or(2 * self.too_short)
+            .min(LONGEST_WAIT)
+    }
+}
+
+fn keep_largest(best: &mut [(u32, u16); 3], slot: u32, count: u16) {
+    let own = best.iter().position(|(known, _)| *known == slot);
+    let at = own.unwrap_or(2);
+    if count <= best[at].1 {
+        return;
+    }
+    best[at] = (slot, count);
+    best.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(*count));
+}

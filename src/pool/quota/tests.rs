@@ -1,0 +1,196 @@
+//! A host with a rule, and proxies that are used as the quotas allow.
+
+use super::*;
+use std::collections::VecDeque;
+
+const HOST: u32 = 7;
+
+fn key(slot: u32) -> PairKey {
+    PairKey {
+        slot,
+        generation: 0,
+        host: HOST,
+    }
+}
+
+fn kin(slot: u32) -> Kin {
+    Kin {
+        subnet: u64::from(slot),
+        account: None,
+    }
+}
+
+/// A host that bans who exceeds `most` requests in `window`, for `length`.
+struct Rule {
+    most: usize,
+    window: Micros,
+    length: Micros,
+    asked: HashMap<u32, VecDeque<Micros>>,
+    banned: HashMap<u32, Micros>,
+}
+
+impl Rule {
+    fn new(most: usize, window: Micros) -> Self {
+        Rule {
+            most,
+            window,
+            length: 120 * SECOND,
+            asked: HashMap::new(),
+            banned: HashMap::new(),
+        }
+    }
+
+    fn serves(&mut self, slot: u32, now: Micros) -> bool {
+        if self.banned.get(&slot).is_some_and(|until| *until > now) {
+            return false;
+        }
+        let asked = self.asked.entry(slot).or_default();
+        while asked.front().is_some_and(|at| at + self.window <= now) {
+            asked.pop_front();
+        }
+        asked.push_back(now);
+        if asked.len() > self.most {
+            self.banned.insert(slot, now + self.length);
+            return false;
+        }
+        true
+    }
+}
+
+/// Uses `slots` proxies as often as their quota allows, at most `pace` times a second in all, for `seconds`. Gives the numbers
+/// of requests served and refused.
+fn use_up(quotas: &mut Quotas, rule: &mut Rule, slots: u32, pace: u64, seconds: u64) -> (u32, u32) {
+    let (mut served, mut refused, mut next) = (0, 0, 0);
+    for tick in 0..seconds * pace {
+        let now = SECOND + tick * SECOND / pace;
+        let free = (0..slots).map(|n| (next + n) % slots).find(|slot| {
+            let banned = rule.banned.get(slot).is_some_and(|until| *until > now);
+            !banned && quotas.gate(key(*slot), || kin(*slot), now) == Gate::Open
+        });
+        let Some(slot) = free else { continue };
+        // Not all alike: some are used more than others.
+        next = if tick % 3 == 0 { slot } else { slot + 1 };
+        let counts = quotas.begin(key(slot), || kin(slot), now);
+        if rule.serves(slot, now) {
+            served += 1;
+            quotas.served(key(slot), counts, now);
+        } else {
+            refused += 1;
+            let scope = quotas.refused(key(slot), counts, kin(slot), false, slots as usize, now);
+            assert!(matches!(scope, Scope::Pair { .. }), "{scope:?} at {now}");
+        }
+    }
+    (served, refused)
+}
+
+#[test]
+fn a_quota_is_learned_whatever_its_window_and_few_are_banned_for_it() {
+    for (most, window) in [(10, 10), (30, 60), (100, 600), (300, 3600)] {
+        let mut rule = Rule::new(most, window * SECOND);
+        let mut quotas = Quotas::default();
+        let (slots, seconds) = (20, 3 * window.max(120));
+        let pace = (2 * u64::from(slots) * most as u64 / window).max(1);
+        let (served, refused) = use_up(&mut quotas, &mut rule, slots, pace, seconds);
+        let possible = f64::from(slots) * most as f64 * seconds as f64 / window as f64;
+        let share = f64::from(served) / possible;
+        assert!(refused <= 15, "{refused} banned at {most} in {window} s");
+        assert!(share > 0.7, "{share} of what {most} in {window} s allow");
+    }
+}
+
+#[test]
+fn refusals_that_do_not_depend_on_use_teach_no_quota() {
+    let mut quotas = Quotas::default();
+    let mut refused = 0;
+    for tick in 0..20_000u64 {
+        let (now, slot) = (SECOND + tick * SECOND / 50, (tick % 40) as u32);
+        let counts = quotas.begin(key(slot), || kin(slot), now);
+        // One in ninety, by no rule that a count could explain.
+        if tick.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 3 {
+            refused += 1;
+            let _ = quotas.refused(key(slot), counts, kin(slot), false, 40, now);
+        } else {
+            quotas.served(key(slot), counts, now);
+        }
+    }
+    assert!(refused > 150, "{refused}");
+    let now = 402 * SECOND;
+    let open = (0..40).filter(|slot| quotas.gate(key(*slot), || kin(*slot), now) == Gate::Open);
+    assert_eq!(open.count(), 40);
+}
+
+#[test]
+fn until_three_unrelated_exits_are_banned_only_their_relatives_are_held_back() {
+    let mut quotas = Quotas::default();
+    let family = |slot: u32| Kin {
+        subnet: u64::from(slot / 10),
+        account: None,
+    };
+    let mut now = SECOND;
+    for slot in 0..50 {
+        for _ in 0..10 {
+            let counts = quotas.begin(key(slot), || family(slot), now);
+            quotas.served(key(slot), counts, now);
+        }
+    }
+    let held = |quotas: &Quotas, now| {
+        let held =
+            (0..50).filter(|slot| quotas.gate(key(*slot), || family(*slot), now) != Gate::Open);
+        held.map(|slot| slot / 10)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    now += SECOND;
+    for (banned, expected) in [
+        (0, vec![]),
+        (1, vec![0]),
+        (10, vec![0]),
+        (11, vec![0, 1]),
+        (20, vec![0, 1, 2, 3, 4]),
+    ] {
+        let counts = quotas.begin(key(banned), || family(banned), now);
+        let _ = quotas.refused(key(banned), counts, family(banned), false, 50, now);
+        assert_eq!(
+            Vec::from_iter(held(&quotas, now)),
+            expected,
+            "after {banned}"
+        );
+    }
+}
+
+#[test]
+fn a_wait_is_doubled_until_one_works_and_then_it_is_known() {
+    let mut quotas = Quotas::default();
+    assert_eq!(quotas.wait(HOST), None);
+    quotas.tried(HOST, 60 * SECOND, false, 0);
+    assert_eq!(quotas.wait(HOST), Some(120 * SECOND));
+    quotas.tried(HOST, 120 * SECOND, false, 0);
+    quotas.tried(HOST, 240 * SECOND, true, 0);
+    assert_eq!(quotas.wait(HOST), Some(240 * SECOND));
+    quotas.tried(HOST, 250 * SECOND, false, 0);
+    assert_eq!(
+        quotas.wait(HOST),
+        Some(500 * SECOND),
+        "it has become longer"
+    );
+}
+
+#[test]
+fn memory_is_bounded_however_many_pairs_and_hosts_there_are() {
+    let mut quotas = Quotas::default();
+    let names = |n: u32| PairKey {
+        slot: n % 1000,
+        generation: 0,
+        host: n / 10,
+    };
+    for n in 0..3 * MOST_PAIRS as u32 {
+        let counts = quotas.begin(names(n), || kin(0), u64::from(n));
+        quotas.served(names(n), counts, u64::from(n));
+    }
+    assert!(quotas.pairs.len() <= MOST_PAIRS && quotas.idle.len() <= MOST_PAIRS);
+    assert!(quotas.hosts.len() <= MOST_HOSTS);
+    // An hour later all of it can go, as others come.
+    for n in 0..MOST_PAIRS as u32 {
+        quotas.begin(names(n), || kin(0), 2 * LONGEST + u64::from(n));
+    }
+    assert!(quotas.pairs.len() <= MOST_PAIRS);
+}

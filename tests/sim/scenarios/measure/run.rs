@@ -1,0 +1,257 @@
+//! The engine and its pool in a scenario's world, on a paused clock.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxywheel::ban::{self, Judge};
+use proxywheel::engine::{self, Control, Keeping, Plan};
+use proxywheel::error::Error;
+use proxywheel::input::JobSource;
+use proxywheel::job::{Job, RequestSpec};
+use proxywheel::lab::scenario::{Figures, Metric, Scenario, World, oracle};
+use proxywheel::metrics::{FinishReason, Snapshot};
+use proxywheel::{limit, pool, retry};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::egress::{MARK, Simulated, host_name, is_fake};
+
+/// Jobs handed over at a time.
+const BATCH: u32 = 64;
+
+/// Figures of one seed, the oracle's beside ours.
+pub(crate) struct Measured {
+    pub(crate) seed: u64,
+    pub(crate) oracle: Figures,
+    pub(crate) ours: Figures,
+}
+
+impl Measured {
+    /// Runs both; ours is cut after so many times the oracle's time, and what it has not fetched by then is lost.
+    pub(crate) fn of(scenario: &Scenario, seed: u64, longest: u32) -> Measured {
+        let oracle = oracle(scenario, seed);
+        let ours = ours(scenario, seed, oracle.makespan * longest);
+        Measured { seed, oracle, ours }
+    }
+
+    pub(crate) fn get(&self, metric: Metric) -> Option<f64> {
+        metric.of(&self.ours, &self.oracle)
+    }
+}
+
+/// The median over the seeds; `None` for a figure that does not apply.
+pub(crate) fn median(runs: &[&Measured], metric: Metric) -> Option<f64> {
+    let values: Option<Vec<f64>> = runs.iter().map(|run| run.get(metric)).collect();
+    let mut values = values?;
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    Some(if values.len().is_multiple_of(2) {
+        f64::midpoint(values[middle - 1], values[middle])
+    } else {
+        values[middle]
+    })
+}
+
+/// The program's own run of a scenario, with its own settings but for what the scenario says. It is interrupted after
+/// `longest`.
+///
+/// # Panics
+/// A URL has no row or two, or a row is `ok` with a body that `--must-match` knows to be false.
+pub(crate) fn ours(scenario: &Scenario, seed: u64, longest: Duration) -> Figures {
+    runtime().block_on(go(scenario, seed, longest, None))
+}
+
+/// What the pool of such a run believed of its proxies, and when.
+#[cfg(test)]
+pub(crate) fn memories(
+    scenario: &Scenario,
+    seed: u64,
+) -> Vec<(Duration, proxywheel::pool::Memory)> {
+    let (saves, mut taken) = mpsc::channel(1);
+    let keeping = Keeping {
+        memory: Arc::default(),
+        saves,
+    };
+    runtime().block_on(async {
+        let began = Instant::now();
+        let watch = async {
+            let mut memories = Vec::new();
+            while let Some(memory) = taken.recv().await {
+                memories.push((began.elapsed(), memory));
+            }
+            memories
+        };
+        let longest = Duration::from_secs(10_000);
+        tokio::join!(go(scenario, seed, longest, Some(keeping)), watch).1
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+}
+
+async fn go(
+    scenario: &Scenario,
+    seed: u64,
+    longest: Duration,
+    keeping: Option<Keeping>,
+) -> Figures {
+    let (egress, proxies) = Simulated::new(World::new(scenario, seed));
+    let tally = egress.tally();
+    let judge = ban::Settings {
+        must_match: vec![MARK.into()],
+        ..ban::Settings::default()
+    };
+    let limits = limit::Settings {
+        concurrency: scenario.concurrency,
+        proxy_concurrency: scenario.proxy_concurrency,
+        ..limit::Settings::default()
+    };
+    let mut engine = engine::Settings {
+        seed: Some(seed),
+        ..engine::Settings::default()
+    };
+    if let Some(most) = scenario.probe_concurrency {
+        engine.probe_concurrency = most.get() as usize;
+    }
+    let plan = Plan {
+        egress,
+        proxies,
+        judge: Arc::new(Judge::new(&judge).expect("the rules compile")),
+        pool: pool::Settings {
+            proxy_concurrency: scenario.proxy_concurrency.get(),
+            ..pool::Settings::default()
+        },
+        limits,
+        retry: retry::Settings::default(),
+        engine,
+        keeping,
+    };
+    let began = Instant::now();
+    let (out, records) = mpsc::channel(1024);
+    let (control, commands) = mpsc::channel(1);
+    let (publish, _progress) = watch::channel(Snapshot::default());
+    let source = Urls {
+        next: 0,
+        urls: scenario.urls.get(),
+        hosts: (0..scenario.hosts.len()).map(host_name).collect(),
+        request: Arc::default(),
+    };
+    let engine = engine::run(plan, source, out, commands, publish);
+    let rows = collect(scenario, began, records);
+    let interrupt = async {
+        tokio::time::sleep(longest).await;
+        // A run that has ended does not listen any more.
+        let _ = control.send(Control::Stop(FinishReason::Interrupted)).await;
+        std::future::pending::<Infallible>().await
+    };
+    let ((_, input), (mut figures, seen)) = tokio::select! {
+        ended = async { tokio::join!(engine, rows) } => ended,
+        never = interrupt => match never {},
+    };
+    input.expect("the input is a list");
+    let interrupted = began.elapsed() >= longest;
+    let without = seen.iter().filter(|seen| !**seen).count();
+    assert!(interrupted || without == 0, "{without} URLs have no row");
+    figures.lost += without as u32;
+    if interrupted {
+        figures.makespan = longest;
+    }
+    figures.tally = tally();
+    figures
+}
+
+async fn collect(
+    scenario: &Scenario,
+    began: Instant,
+    mut records: mpsc::Receiver<proxywheel::outcome::Finished>,
+) -> (Figures, Vec<bool>) {
+    let mut figures = Figures::default();
+    let mut seen = vec![false; scenario.urls.get() as usize];
+    let troubled: Vec<bool> = scenario
+        .hosts
+        .iter()
+        .map(|host| !host.outages.is_empty())
+        .collect();
+    while let Some(done) = records.recv().await {
+        let seq = done.record.seq as usize;
+        assert!(
+            !std::mem::replace(&mut seen[seq], true),
+            "two rows of {seq}"
+        );
+        figures.makespan = began.elapsed();
+        if !done.record.ok {
+            figures.lost += 1;
+            continue;
+        }
+        figures.successes += 1;
+        if figures.successes == 100 {
+            figures.hundredth = Some(figures.makespan);
+        }
+        if troubled.contains(&true) && !troubled[seq % troubled.len()] {
+            figures.other_hosts = Some(figures.makespan);
+        }
+        if let Some(known) = is_fake(&done.body) {
+            assert!(
+                !known,
+                "a body that --must-match refuses is in the row of {seq}"
+            );
+            figures.fakes_accepted += 1;
+        }
+    }
+    (figures, seen)
+}
+
+/// The URLs of a scenario, made as they are asked for.
+struct Urls {
+    next: u32,
+    urls: u32,
+    hosts: Vec<String>,
+    request: Arc<RequestSpec>,
+}
+
+impl JobSource for Urls {
+    async fn next(&mut self) -> Option<Result<Vec<Job>, Error>> {
+        let to = self.urls.min(self.next + BATCH);
+        let batch: Vec<_> = (self.next..to)
+            .map(|number| {
+                let host = &self.hosts[number as usize % self.hosts.len()];
+                let url = format!("http://{host}/{number}");
+                Job::new(u64::from(number), &url, self.request.clone())
+            })
+            .collect();
+        self.next = to;
+        (!batch.is_empty()).then_some(Ok(batch))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        Some(u64::from(self.urls - self.next))
+    }
+}
+
+/// A line of a table for people.
+pub(crate) fn line(name: &str, run: &Measured, wall: Duration) -> String {
+    let mut line = format!("{name:<3} {:>4}", run.seed);
+    for metric in Metric::ALL {
+        match run.get(metric) {
+            Some(value) => line.push_str(&format!(" {value:>8.3}")),
+            None => line.push_str("        -"),
+        }
+    }
+    line.push_str(&format!(
+        " {:>8.1} {:>6.1} {:>8} {:>6.1}",
+        run.ours.makespan.as_secs_f64(),
+        run.ours.hundredth.unwrap_or_default().as_secs_f64(),
+        run.ours.tally.to_dead,
+        wall.as_secs_f64(),
+    ));
+    line
+}
+
+/// What stands above [`line`]s.
+pub(crate) const HEADING: &str = "world seed oracle-s    ratio attempts   probes  blocked    fakes   others     lost makespan  100th  to-dead wall-s";
