@@ -33,6 +33,7 @@ pub(super) enum Class {
     Consent,
     JsRequired,
     LoginWall,
+    Empty,
     Forbidden,
     OriginError,
     EdgeConfig,
@@ -60,6 +61,7 @@ impl Class {
             Class::Consent => "consent",
             Class::JsRequired => "js_required",
             Class::LoginWall => "login_wall",
+            Class::Empty => "empty",
             Class::Forbidden => "forbidden",
             Class::OriginError => "origin_error",
             Class::EdgeConfig => "edge_config",
@@ -82,7 +84,8 @@ impl Class {
             | Class::ChallengeCaptcha
             | Class::BlockIp
             | Class::BlockGeo
-            | Class::BlockRule => (Outcome::Banned, Blame::Pair),
+            | Class::BlockRule
+            | Class::Empty => (Outcome::Banned, Blame::Pair),
             // Another exit would be refused just the same: this client, not this address, is what the target dislikes.
             Class::BlockClient
             | Class::Queue

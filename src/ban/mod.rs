@@ -12,7 +12,7 @@
 //!
 //! # What it does not do
 //! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
-//! not visible from one exchange. Nothing here keeps state or reads a clock.
+//! not visible from one exchange: [`Hosts`] and [`agreed`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
 
 mod build;
 mod class;
@@ -25,6 +25,7 @@ mod fault;
 mod finder;
 mod glance;
 mod header_index;
+mod host;
 mod page;
 mod phrases;
 pub mod retry_after;
@@ -51,6 +52,7 @@ use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
+pub use self::host::{Hosts, Page, agreed};
 
 use self::expect::Expectations;
 use self::rule::Rule;
@@ -252,6 +254,9 @@ impl Judge {
                 return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
             }
         }
+        if !bodiless && is_empty_page(view) {
+            return empty(view);
+        }
         if !bodiless && let Some(fired) = self.expected.missing(view) {
             let mut verdict = by_user(fired, Outcome::Banned, Blame::Pair, view);
             if let Some(ban) = &mut verdict.ban {
@@ -299,6 +304,27 @@ fn good(view: &View<'_>) -> Verdict {
     Verdict {
         retry_after: retry_after::exhausted(view.headers),
         ..Verdict::new(Outcome::Ok, Blame::Nobody)
+    }
+}
+
+/// A page by its label that has nothing in it: some sites answer so instead of refusing. Empty lists, texts and pictures are content.
+fn is_empty_page(view: &View<'_>) -> bool {
+    view.status == 200
+        && view.content_type.is_some()
+        && view.kind == view::Kind::Html
+        && view.body.trim_ascii().is_empty()
+}
+
+fn empty(view: &View<'_>) -> Verdict {
+    let (outcome, blame) = class::Class::Empty.sentence(class::Layer::Edge);
+    Verdict {
+        ban: Some(status::stock(
+            "page.empty",
+            class::Class::Empty.as_str(),
+            "200 with a page of no bytes",
+        )),
+        retry_after: retry_after::wait(view.status, view.headers),
+        ..Verdict::new(outcome, blame)
     }
 }
 

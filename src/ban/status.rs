@@ -88,7 +88,7 @@ fn rate_limited(view: &View<'_>, rule: &str, evidence: &str) -> Verdict {
     }
 }
 
-fn stock(rule: &str, class: &str, evidence: &str) -> Box<Ban> {
+pub(super) fn stock(rule: &str, class: &str, evidence: &str) -> Box<Ban> {
     Box::new(Ban {
         rule: rule.into(),
         class: class.into(),

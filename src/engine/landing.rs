@@ -7,6 +7,7 @@ use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
+use crate::ban::agreed;
 use crate::egress::Egress;
 use crate::metrics::Host;
 use crate::outcome::{Blame, Outcome};
@@ -30,9 +31,12 @@ impl<E: Egress> Dispatcher<E> {
         let served = took.saturating_sub(paced);
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
-        let Some(end) = end else {
+        let Some(mut end) = end else {
             return self.pool.settle_stopped(lease, served, now);
         };
+        if let Some(job) = &flight.job {
+            end.verdict = agreed(end.verdict, &job.log);
+        }
         self.learn(flight.host, lease, &end, served, started, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, end, took, started, now);

@@ -20,8 +20,7 @@ use confusion::Confusion;
 
 /// Runs the command below `rules` that the line names.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
-    let (args, global) =
-        flags::<RulesArgs>(environment).map_err(|error| (early.clone(), error))?;
+    let (args, global) = flags::<RulesArgs>(environment).map_err(|error| (early.clone(), error))?;
     let printer = Printer::new(&global, environment);
     let done = match &args.command {
         RulesCommand::List(args) => list(args, &printer),
