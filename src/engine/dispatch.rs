@@ -38,10 +38,16 @@ pub(super) const BLOCKED_HOSTS_PER_CHANGE: usize = 2;
 const BLOCKED_HOSTS_PER_CHECK: usize = 64;
 /// A job that the pool or the host would hold back longer than this is reported instead.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
+/// A host that is out is waited for so long, and attempts meanwhile cost their jobs nothing.
+pub(super) const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// A host that waits for a proxy asks again after this at the latest.
 const LONGEST_PARK: Duration = Duration::from_secs(2);
 /// A time so near that waiting for it beats waiting for news.
 const SOON: Duration = Duration::from_millis(100);
+/// The shortest wait for a time.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The shortest one for pairs that have to rest.
+const QUOTA_GRAIN: Duration = Duration::from_millis(100);
 /// How long a job waits for a proxy in quarantine when those that are READY cannot carry it.
 const INCAPABLE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -160,6 +166,14 @@ impl<E: Egress> Dispatcher<E> {
                     Limit::Global => return held.until(wait.until).because(Binding::Rate),
                     Limit::HostClock => {
                         held.because(Binding::RetryAfter);
+                        if self.is_lost(host, now) {
+                            self.give_up_first(
+                                Outcome::NetworkError,
+                                "the host has answered nobody for five minutes",
+                                now,
+                            );
+                            continue;
+                        }
                         if wait.until.saturating_duration_since(now) > LONGEST_HOLD {
                             self.give_up_first(
                                 Outcome::RateLimited,
@@ -174,6 +188,12 @@ impl<E: Egress> Dispatcher<E> {
                     }
                 }
                 self.frontier.park_first(wait.until);
+                continue;
+            }
+            let window = self.context.limiter().window(host);
+            if window.is_some_and(|window| self.frontier.in_flight(host) >= window) {
+                held.because(Binding::RetryAfter);
+                self.frontier.fill_first();
                 continue;
             }
             match self.start_first(host, now) {
@@ -195,10 +215,16 @@ impl<E: Egress> Dispatcher<E> {
         held
     }
 
+    /// True when a host has been out for so long that nothing is waited for any more.
+    fn is_lost(&self, host: u32, now: Instant) -> bool {
+        let since = self.context.limiter().out_since(host);
+        since.is_some_and(|since| now.saturating_duration_since(since) >= OUTAGE_PATIENCE)
+    }
+
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
-        let mut only_time_helps = true;
+        let (mut only_time_helps, mut rests) = (true, true);
         // Each job passed over in this turn stands behind the others of its host for now.
         for passed_over in 0..JOBS_PER_TURN {
             if self.is_out_of_time(host, now) {
@@ -230,12 +256,13 @@ impl<E: Egress> Dispatcher<E> {
             }
             use RefusalReason::{AllBusy, AllCooling, Limited};
             only_time_helps &= matches!(refusal.reason, AllCooling | Limited);
+            rests &= refusal.reason == AllCooling;
             // The end of some quarantine is news only through its probe, which unblocks.
             let timed = matches!(refusal.reason, AllCooling | Limited | AllBusy);
             let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
             earliest = earliest.into_iter().chain(at).min();
-            // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits.
-            if refusal.reason == RefusalReason::Limited && self.takes_any(host) {
+            // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits and quotas.
+            if matches!(refusal.reason, AllCooling | Limited) && self.takes_any(host) {
                 self.frontier.put_back(host, passed_over);
                 break;
             }
@@ -244,8 +271,9 @@ impl<E: Egress> Dispatcher<E> {
                 break;
             }
         }
-        // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time.
-        let soonest = now + Duration::from_millis(1);
+        // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time. Pairs at their
+        // quota come free one by one, each after a minute or so: looking for every one of them would cost more than it brings.
+        let soonest = now + if rests { QUOTA_GRAIN } else { SHORTEST };
         let at = earliest.map(|at| at.clamp(soonest, now + LONGEST_PARK));
         match at {
             Some(at) if only_time_helps => self.frontier.park_first(at),

@@ -24,6 +24,10 @@ pub(super) struct Style {
 }
 
 /// The record of a job whose last attempt ended in `pending.last`.
+#[expect(
+    clippy::boxed_local,
+    reason = "jobs live in boxes everywhere; unpacking would move each of them once more"
+)]
 pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> Finished {
     let last = pending.last.take();
     // Its own, but for the moment until a lost hedge has stopped.

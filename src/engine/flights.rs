@@ -1,6 +1,6 @@
 //! Requests in flight as the dispatcher knows them, and when each of them has taken too long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::pending::Pending;
@@ -29,6 +29,8 @@ pub(super) struct Flights {
     tickets: u64,
     /// When to look at which of them, in grains since the beginning.
     due: BTreeMap<u64, Vec<(usize, u64)>>,
+    /// Those whose time has come, in that order.
+    late: VecDeque<(usize, u64)>,
     begin: Instant,
 }
 
@@ -38,6 +40,7 @@ impl Flights {
             flights: Vec::new(),
             tickets: 0,
             due: BTreeMap::new(),
+            late: VecDeque::new(),
             begin: now,
         }
     }
@@ -80,21 +83,21 @@ impl Flights {
         self.flights.get_mut(number)?.take()
     }
 
-    /// Requests that have become stragglers by `now`.
-    pub(super) fn stragglers(&mut self, now: Instant) -> Vec<usize> {
-        let mut found = Vec::new();
+    /// The next request that has become a straggler by `now` and is still in flight. It is given once.
+    pub(super) fn next_straggler(&mut self, now: Instant) -> Option<usize> {
         let grain = self.grain(now);
         while let Some(first) = self.due.first_entry()
             && *first.key() <= grain
         {
-            for (number, ticket) in first.remove() {
-                let flight = self.flights.get(number).and_then(Option::as_ref);
-                if flight.is_some_and(|flight| flight.ticket == ticket) {
-                    found.push(number);
-                }
+            self.late.extend(first.remove());
+        }
+        while let Some((number, ticket)) = self.late.pop_front() {
+            let flight = self.flights.get(number).and_then(Option::as_ref);
+            if flight.is_some_and(|flight| flight.ticket == ticket) {
+                return Some(number);
             }
         }
-        found
+        None
     }
 
     /// When the next one may become a straggler.

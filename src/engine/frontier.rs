@@ -16,6 +16,9 @@ use foldhash::fast::RandomState;
 /// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
 /// hide the others.
 const LOOK_AHEAD: usize = 4096;
+/// With several hosts, so many may wait while some of their hosts are held up: a host that is out or slow must not fill the
+/// look-ahead and keep the others idle.
+const LOOK_AHEAD_MOST: usize = 8 * LOOK_AHEAD;
 /// The same in bytes, for rows that bring long bodies along.
 const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
 /// Idle hosts are forgotten once so many are known; bounds memory on inputs of millions of hosts.
@@ -51,6 +54,8 @@ pub(super) struct Frontier {
     parked: BinaryHeap<Reverse<(Instant, u32)>>,
     later: BinaryHeap<Later>,
     queued: usize,
+    /// Those of them whose host is ready.
+    active: usize,
     /// What the queued jobs hold.
     bytes: usize,
     sweep_at: usize,
@@ -94,6 +99,7 @@ impl Frontier {
             parked: BinaryHeap::new(),
             later: BinaryHeap::new(),
             queued: 0,
+            active: 0,
             bytes: 0,
             sweep_at: SWEEP_AT,
             host_concurrency,
@@ -112,7 +118,9 @@ impl Frontier {
 
     /// Enough has been read ahead.
     pub(super) fn is_full(&self) -> bool {
-        self.queued >= LOOK_AHEAD || self.bytes >= LOOK_AHEAD_BYTES
+        let held_up = self.hosts.len() > 1 && self.active < LOOK_AHEAD;
+        let most = if held_up { LOOK_AHEAD_MOST } else { LOOK_AHEAD };
+        self.queued >= most || self.bytes >= LOOK_AHEAD_BYTES
     }
 
     /// Makes the host known under its number.
@@ -160,6 +168,7 @@ impl Frontier {
             host.place = Place::Ready;
             self.ready.push_back(number);
         }
+        self.active += usize::from(host.place == Place::Ready);
     }
 
     /// Makes ready what has become due at `now`.
@@ -190,6 +199,7 @@ impl Frontier {
                 host.place = Place::Idle;
             } else {
                 host.place = Place::Ready;
+                self.active += host.jobs.len();
                 self.ready.push_back(number);
             }
         }
@@ -219,6 +229,7 @@ impl Frontier {
                 .is_some_and(|most| host.in_flight >= most.get())
             {
                 host.place = Place::Full;
+                self.active -= host.jobs.len();
                 self.ready.pop_front();
                 continue;
             }
@@ -257,6 +268,7 @@ impl Frontier {
         let job = host.jobs.pop_front();
         if let Some(job) = &job {
             self.queued -= 1;
+            self.active -= 1;
             self.bytes -= job.bytes;
             host.in_flight += 1;
         }
@@ -298,6 +310,7 @@ impl Frontier {
             && let Some(host) = self.hosts.get_mut(&number)
         {
             host.place = Place::Parked;
+            self.active -= host.jobs.len();
             self.wake_at(number, at);
         }
     }
@@ -308,6 +321,7 @@ impl Frontier {
             && let Some(host) = self.hosts.get_mut(&number)
         {
             host.place = Place::Blocked;
+            self.active -= host.jobs.len();
             if !host.in_line {
                 host.in_line = true;
                 self.blocked.push_back(number);
@@ -343,9 +357,23 @@ impl Frontier {
 
     /// True when `host` has all the requests it may have at once.
     pub(super) fn is_full_host(&self, number: u32) -> bool {
-        let in_flight = self.hosts.get(&number).map_or(0, |host| host.in_flight);
         self.host_concurrency
-            .is_some_and(|most| in_flight >= most.get())
+            .is_some_and(|most| self.in_flight(number) >= most.get())
+    }
+
+    /// Requests to `host` in flight.
+    pub(super) fn in_flight(&self, number: u32) -> u32 {
+        self.hosts.get(&number).map_or(0, |host| host.in_flight)
+    }
+
+    /// Takes the host in front out of turn until one of its requests has ended.
+    pub(super) fn fill_first(&mut self) {
+        if let Some(number) = self.ready.pop_front()
+            && let Some(host) = self.hosts.get_mut(&number)
+        {
+            host.place = Place::Full;
+            self.active -= host.jobs.len();
+        }
     }
 
     /// A request to `host` has left that was not taken from here.
@@ -370,6 +398,7 @@ impl Frontier {
     )]
     pub(super) fn drain(&mut self) -> Vec<Box<Pending>> {
         self.queued = 0;
+        self.active = 0;
         self.bytes = 0;
         self.ready.clear();
         self.blocked.clear();
@@ -441,7 +470,7 @@ mod tests {
         assert!(frontier.is_full());
         frontier.promote(now);
         while frontier.take_first().is_some() {}
-        assert_eq!((frontier.len(), frontier.bytes), (0, 0));
+        assert_eq!((frontier.len(), frontier.active, frontier.bytes), (0, 0, 0));
 
         let shared = request(64 * 1024);
         for _ in 0..LOOK_AHEAD {
@@ -471,5 +500,31 @@ mod tests {
         assert_eq!(frontier.first_ready(), Some(0));
         // However often it was blocked, it stands in line and in the heap once.
         assert_eq!((frontier.blocked.len(), frontier.parked.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_host_that_is_held_up_does_not_keep_the_jobs_of_others_from_being_read() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut frontier = Frontier::new(None);
+        let to = |number: u32, frontier: &mut Frontier| {
+            let job = Job::new(0, &format!("http://h{number}.test/"), request(0));
+            let key = HostKey::of(job.target.as_ref().unwrap()).unwrap();
+            frontier.meet(number, &key);
+            frontier.push(Box::new(Pending::new(job, number, None, now)));
+        };
+        (0..LOOK_AHEAD).for_each(|_| to(0, &mut frontier));
+        assert!(frontier.is_full());
+        frontier.park_first(now + std::time::Duration::from_secs(60));
+        assert!(frontier.is_full(), "there is no other host");
+        to(1, &mut frontier);
+        assert!(!frontier.is_full());
+        (1..LOOK_AHEAD).for_each(|_| to(1, &mut frontier));
+        assert!(frontier.is_full());
+        while frontier.take_first().is_some() {}
+        (LOOK_AHEAD..LOOK_AHEAD_MOST).for_each(|_| to(0, &mut frontier));
+        assert!(frontier.is_full(), "memory has its bound");
+        frontier.promote(now + std::time::Duration::from_secs(60));
+        while frontier.take_first().is_some() {}
+        assert_eq!((frontier.len(), frontier.active), (0, 0));
     }
 }

@@ -60,12 +60,10 @@ impl<E: Egress> Dispatcher<E> {
 
     /// Second attempts for those that have become stragglers, as long as slots are free.
     pub(super) fn hedge(&mut self, now: Instant) {
-        for number in self.flights.stragglers(now) {
-            if self.budget.left < 1.0 || self.slots_left() == 0 {
-                // Too late is as good as never: what is slow now will be over before there is room.
-                return;
-            }
-            if self.duplicate(number, now) {
+        while self.slots_left() > 0
+            && let Some(number) = self.flights.next_straggler(now)
+        {
+            if self.budget.left >= 1.0 && self.duplicate(number, now) {
                 self.budget.left -= 1.0;
             }
         }
@@ -127,7 +125,9 @@ impl<E: Egress> Dispatcher<E> {
         first: ProxyIdx,
         now: Instant,
     ) -> Option<usize> {
-        if self.context.limiter().check_host(host, now).is_err() || self.frontier.is_full_host(host)
+        if self.context.limiter().check_host(host, now).is_err()
+            || self.frontier.is_full_host(host)
+            || self.context.limiter().window(host).is_some()
         {
             return None;
         }

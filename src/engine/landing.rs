@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::attempt::Landed;
-use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
+use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, OUTAGE_PATIENCE};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
@@ -82,6 +82,7 @@ impl<E: Egress> Dispatcher<E> {
         if verdict.outcome == Outcome::Ok {
             self.budget.earn();
         }
+        let proven = self.pool.is_proven(lease.idx);
         let wide = self.pool.settle(
             lease,
             &Settlement {
@@ -93,6 +94,14 @@ impl<E: Egress> Dispatcher<E> {
             },
             now,
         );
+        match verdict.blame {
+            Blame::Unknown if proven => self.context.limiter().failed(host, proxy, sent, now),
+            // What a forward proxy says of itself is no answer of the host.
+            Blame::Nobody | Blame::Target | Blame::Pair if end.answer.is_some() => {
+                self.context.limiter().answered(host, proxy, now);
+            }
+            _ => {}
+        }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
             Some(HostWide { goodput }) => {
@@ -156,7 +165,20 @@ impl<E: Egress> Dispatcher<E> {
         if charged && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
-        let decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
+        let out_since = self.context.limiter().out_since(number);
+        let spent = job.spent;
+        let mut decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
+        if verdict.blame == Blame::Unknown
+            && let Some(since) = out_since
+            && now.saturating_duration_since(since) < OUTAGE_PATIENCE
+            && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
+        {
+            // The host is out for everybody: no URL of it pays for that.
+            job.spent = spent;
+            decision = Decision::Retry {
+                after: Duration::ZERO,
+            };
+        }
         if !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
         }

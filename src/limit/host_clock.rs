@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::host_breaker::HostBreaker;
 use super::host_rate::HostRate;
 
 /// Distinct proxies that have to agree.
@@ -29,6 +30,7 @@ pub struct HostClock {
     witnesses: Vec<Witness>,
     /// It limits everybody together.
     rate: Option<Box<HostRate>>,
+    breaker: HostBreaker,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,13 +44,39 @@ impl HostClock {
     /// When the host may be asked again, if it has to wait.
     pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
         let paused = self.rate.as_ref().map(|rate| rate.paused_until());
-        self.blocked_until.max(paused).filter(|until| *until > now)
+        self.blocked_until
+            .max(paused)
+            .max(self.breaker.until())
+            .filter(|until| *until > now)
     }
 
     /// When the next request may go to the host: [`HostClock::blocked_until`], or later when its rate says so.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
         let rate = self.rate.as_ref().map(|rate| rate.ready_at());
-        self.blocked_until.max(rate).filter(|at| *at > now)
+        self.blocked_until
+            .max(rate)
+            .max(self.breaker.until())
+            .filter(|at| *at > now)
+    }
+
+    /// Requests that the host may have at once; `None` for as many as there are.
+    pub fn window(&self) -> Option<u32> {
+        self.breaker.window()
+    }
+
+    /// Since when the host answers nobody, if it does not.
+    pub fn out_since(&self) -> Option<Instant> {
+        self.breaker.out_since()
+    }
+
+    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host.
+    pub fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) {
+        self.breaker.failed(proxy, sent, now);
+    }
+
+    /// The host answered through `proxy`, whatever it said.
+    pub fn answered(&mut self, proxy: u32, now: Instant) {
+        self.breaker.answered(proxy, now);
     }
 
     /// A request goes to the host.
@@ -153,6 +181,7 @@ impl HostClock {
         self.blocked_until.is_none_or(over)
             && self.witnesses.iter().all(|witness| over(witness.at))
             && self.rate.as_ref().is_none_or(|rate| rate.is_idle(now))
+            && self.breaker.is_idle(now)
     }
 }
 

@@ -308,6 +308,29 @@ impl Limiter {
             .refused(proxy, asked, sent, now, live)
     }
 
+    /// See [`HostClock::window`].
+    pub fn window(&self, host: u32) -> Option<u32> {
+        self.hosts.get(&host)?.clock.window()
+    }
+
+    /// See [`HostClock::out_since`].
+    pub fn out_since(&self, host: u32) -> Option<Instant> {
+        self.hosts.get(&host)?.clock.out_since()
+    }
+
+    /// See [`HostClock::failed`].
+    pub fn failed(&mut self, host: u32, proxy: u32, sent: Instant, now: Instant) {
+        let clock = &mut self.hosts.entry(host).or_default().clock;
+        clock.failed(proxy, sent, now);
+    }
+
+    /// See [`HostClock::answered`]. Costs a look-up only for hosts that have a clock.
+    pub fn answered(&mut self, host: u32, proxy: u32, now: Instant) {
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.clock.answered(proxy, now);
+        }
+    }
+
     /// See [`HostClock::throttled`].
     pub fn throttled(
         &mut self,

@@ -1,6 +1,7 @@
 //! The user's limits and the host clock: when may this request be sent?
 
 mod cell;
+mod host_breaker;
 mod host_clock;
 mod host_rate;
 mod limiter;

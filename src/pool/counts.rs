@@ -56,6 +56,11 @@ impl Pool {
         ))
     }
 
+    /// True when this member has served in this run.
+    pub fn is_proven(&self, at: ProxyIdx) -> bool {
+        self.roster.slot(at.0).is_proven()
+    }
+
     /// Median time of the last successes; `None` before the first twenty.
     pub fn median_latency(&self) -> Option<Duration> {
         let known = self.latencies.len() >= 20;

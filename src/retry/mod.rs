@@ -117,16 +117,18 @@ pub fn decide(
         (Blame::Target, Some(asked)) => after.max(asked),
         _ => after,
     };
-    if ended.sent && !ended.idempotent && !settings.non_idempotent {
-        return Decision::Finish;
-    }
-    if settings
-        .max_time
-        .is_some_and(|limit| ended.elapsed + after > limit)
-    {
+    if !may_repeat(settings, ended, after) {
         return Decision::Finish;
     }
     Decision::Retry { after }
+}
+
+/// False when the request may have arrived and must not arrive twice, or when the time for it is over in `after`.
+pub fn may_repeat(settings: &Settings, ended: &Ended, after: Duration) -> bool {
+    let safe = !ended.sent || ended.idempotent || settings.non_idempotent;
+    safe && settings
+        .max_time
+        .is_none_or(|limit| ended.elapsed + after <= limit)
 }
 
 /// The wait before another attempt, or `None` when none is worth it.

@@ -69,6 +69,8 @@ pub(super) struct Learner {
     quota: Vector,
     /// The window that is believed.
     active: Option<usize>,
+    /// So many unrelated exits were banned that it holds for all.
+    is_confirmed: bool,
     /// The pair that tries more, once it has begun.
     canary: Option<u32>,
     canary_at: Micros,
@@ -88,6 +90,7 @@ impl Learner {
             bans: VecDeque::new(),
             quota: [u16::MAX; WINDOWS],
             active: None,
+            is_confirmed: false,
             canary: None,
             canary_at: CANARY_EVERY,
             canary_every: CANARY_EVERY,
@@ -155,6 +158,7 @@ impl Learner {
             }
         }
         self.active = active;
+        self.is_confirmed = self.are_unrelated();
     }
 
     /// The most that three distinct pairs have survived within `window`.
@@ -170,7 +174,7 @@ impl Learner {
         (MINUTE..WINDOWS).all(|window| counts[window] <= (self.survived(window) / 2).max(2))
     }
 
-    fn is_confirmed(&self) -> bool {
+    fn are_unrelated(&self) -> bool {
         let mut distinct: Vec<Kin> = Vec::new();
         for ban in &self.bans {
             if !distinct.iter().any(|kin| kin.is_related(ban.kin)) {
@@ -189,7 +193,7 @@ impl Learner {
     /// their relatives are held to it: it may be their reputation and not the host's rule.
     pub(super) fn limit(&self, kin: impl FnOnce() -> Kin) -> Option<(usize, u16)> {
         let window = self.active?;
-        if !self.is_confirmed() {
+        if !self.is_confirmed {
             let kin = kin();
             let related = self.bans.iter().filter(|ban| ban.kin.is_related(kin));
             if related.count() < REPEATED {

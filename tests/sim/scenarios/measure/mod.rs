@@ -2,15 +2,13 @@
 
 mod egress;
 mod reached;
-mod run;
+pub(crate) mod run;
 
 use std::ops::RangeInclusive;
 
 use proxywheel::lab::scenario::{Metric, Scenario};
 
 use self::reached::bound;
-#[cfg(test)]
-pub(crate) use self::run::memories;
 pub(crate) use self::run::{HEADING, Measured, line, median};
 
 /// The scenario of this name in `tests/scenarios`.

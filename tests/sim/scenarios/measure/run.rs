@@ -62,32 +62,8 @@ pub(crate) fn ours(scenario: &Scenario, seed: u64, longest: Duration) -> Figures
     runtime().block_on(go(scenario, seed, longest, None))
 }
 
-/// What the pool of such a run believed of its proxies, and when.
-#[cfg(test)]
-pub(crate) fn memories(
-    scenario: &Scenario,
-    seed: u64,
-) -> Vec<(Duration, proxywheel::pool::Memory)> {
-    let (saves, mut taken) = mpsc::channel(1);
-    let keeping = Keeping {
-        memory: Arc::default(),
-        saves,
-    };
-    runtime().block_on(async {
-        let began = Instant::now();
-        let watch = async {
-            let mut memories = Vec::new();
-            while let Some(memory) = taken.recv().await {
-                memories.push((began.elapsed(), memory));
-            }
-            memories
-        };
-        let longest = Duration::from_secs(10_000);
-        tokio::join!(go(scenario, seed, longest, Some(keeping)), watch).1
-    })
-}
-
-fn runtime() -> tokio::runtime::Runtime {
+/// A runtime whose clock goes on when everybody waits.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -95,7 +71,8 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-async fn go(
+/// The same on a runtime that is there, with somebody to tell what is learned.
+pub(crate) async fn go(
     scenario: &Scenario,
     seed: u64,
     longest: Duration,

@@ -1,0 +1,175 @@
+//! Stops asking a host that is out, and finds out when it is back.
+//!
+//! A host is out when nearly all of its last results are failures that nobody else can be blamed for, through many proxies that
+//! serve elsewhere. Then one request at a time goes to it, ever more rarely, until one is answered with anything at all; after
+//! that it gets a few at a time and more with every answer, because a host that comes back is not at its best.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Results that are looked at.
+const KEPT: usize = 20;
+/// So many have to be known.
+const LEAST: usize = 12;
+/// This share of them has to be failures.
+const FAILED: f32 = 0.8;
+/// Distinct proxies among the failures.
+const DISTINCT: usize = 8;
+/// A result so old says nothing of now.
+const STALE: Duration = Duration::from_secs(30);
+/// First wait, the wait after the first request that failed again, and the longest.
+const FIRST: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(15);
+/// Requests at once after the first answer; one more with every further answer, until it does not matter.
+const REOPENED: u32 = 4;
+const UNLIMITED: u32 = 1000;
+
+/// See the module text.
+#[derive(Debug, Default)]
+pub(super) struct HostBreaker {
+    results: VecDeque<Seen>,
+    outage: Option<Outage>,
+    /// Requests at once; `None` for as many as there are.
+    window: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    proxy: u32,
+    failed: bool,
+    at: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    began: Instant,
+    /// When the next request may go.
+    until: Instant,
+    /// The wait after that one, if it fails.
+    wait: Duration,
+}
+
+impl HostBreaker {
+    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host.
+    pub(super) fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) {
+        if let Some(outage) = &mut self.outage {
+            // Those that were out before tell nothing new.
+            if sent >= outage.until {
+                outage.until = now + outage.wait;
+                outage.wait = (2 * outage.wait).min(LONGEST);
+            }
+            return;
+        }
+        self.note(proxy, true, now);
+        let failures = self.results.iter().filter(|seen| seen.failed);
+        let mut proxies: Vec<u32> = failures.map(|seen| seen.proxy).collect();
+        let share = proxies.len() as f32 / self.results.len() as f32;
+        proxies.sort_unstable();
+        proxies.dedup();
+        if self.results.len() >= LEAST && share >= FAILED && proxies.len() >= DISTINCT {
+            self.results.clear();
+            self.outage = Some(Outage {
+                began: now,
+                until: now + FIRST,
+                wait: AGAIN,
+            });
+        }
+    }
+
+    /// The host answered, whatever it said.
+    pub(super) fn answered(&mut self, proxy: u32, now: Instant) {
+        if self.outage.take().is_some() {
+            self.window = Some(REOPENED);
+        } else if let Some(window) = self.window {
+            self.window = (window < UNLIMITED).then_some(window + 1);
+        }
+        self.note(proxy, false, now);
+    }
+
+    fn note(&mut self, proxy: u32, failed: bool, at: Instant) {
+        let stale = |seen: &Seen| at.saturating_duration_since(seen.at) > STALE;
+        while self.results.front().is_some_and(stale) || self.results.len() >= KEPT {
+            self.results.pop_front();
+        }
+        self.results.push_back(Seen { proxy, failed, at });
+    }
+
+    /// Since when the host is out, if it is.
+    pub(super) fn out_since(&self) -> Option<Instant> {
+        self.outage.map(|outage| outage.began)
+    }
+
+    /// When the host may be asked again.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.outage.map(|outage| outage.until)
+    }
+
+    /// Requests that the host may have at once.
+    pub(super) fn window(&self) -> Option<u32> {
+        self.outage.map_or(self.window, |_| Some(1))
+    }
+
+    /// True when it holds nothing worth keeping.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        let stale = |seen: &Seen| now.saturating_duration_since(seen.at) > STALE;
+        self.outage.is_none() && self.results.iter().all(stale)
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "any instant will do as the zero of the test"
+)]
+mod tests {
+    use super::*;
+
+    fn out(start: Instant) -> HostBreaker {
+        let mut breaker = HostBreaker::default();
+        (0..12).for_each(|proxy| breaker.failed(proxy, start, start));
+        breaker
+    }
+
+    #[test]
+    fn twelve_failures_of_many_proxies_without_an_answer_are_an_outage_and_less_is_not() {
+        let start = Instant::now();
+        assert!(out(start).out_since().is_some());
+        let mut few = HostBreaker::default();
+        (0..100).for_each(|n| few.failed(n % 7, start, start));
+        assert_eq!(few.out_since(), None, "seven proxies may be bad");
+        let mut mixed = HostBreaker::default();
+        for n in 0..100 {
+            if n % 4 == 0 {
+                mixed.answered(n, start);
+            } else {
+                mixed.failed(n, start, start);
+            }
+            assert_eq!(mixed.out_since(), None, "it answers a quarter");
+        }
+        let mut slow = HostBreaker::default();
+        (0..40).for_each(|n| slow.failed(n, start, start + Duration::from_secs(4) * n));
+        assert_eq!(slow.out_since(), None, "never twelve in half a minute");
+    }
+
+    #[test]
+    fn a_host_that_is_out_is_asked_ever_more_rarely_and_opens_with_the_first_answer() {
+        let start = Instant::now();
+        let mut breaker = out(start);
+        let (mut now, mut waits) = (start, Vec::new());
+        for _ in 0..6 {
+            let until = breaker.until().unwrap();
+            waits.push((until - now).as_secs());
+            assert_eq!(breaker.window(), Some(1));
+            breaker.failed(3, start, until);
+            assert_eq!(breaker.until(), Some(until), "sent before the outage");
+            now = until;
+            breaker.failed(4, now, now);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 15, 15]);
+        breaker.answered(5, now);
+        assert_eq!((breaker.until(), breaker.window()), (None, Some(4)));
+        (0..1000).for_each(|n| breaker.answered(n, now));
+        assert_eq!(breaker.window(), None);
+    }
+}
