@@ -25,7 +25,7 @@ const BITS: u32 = 17;
 /// A set of texts, each with the answers for which it matters.
 #[derive(Debug)]
 pub(super) struct Glance {
-    known: Box<[u64]>,
+    known: Box<[u64; 1 << (BITS - 6)]>,
     /// By run: which text, and where in it the run is.
     runs: HashMap<u64, Vec<(u16, u8)>, RandomState>,
     texts: Vec<Wanted>,
@@ -44,7 +44,7 @@ struct Wanted {
 impl Glance {
     pub(super) fn new() -> Self {
         Glance {
-            known: vec![0; 1 << (BITS - 6)].into(),
+            known: Box::new([0; 1 << (BITS - 6)]),
             runs: HashMap::default(),
             texts: Vec::new(),
         }
@@ -74,7 +74,7 @@ impl Glance {
         }
         let number = self.texts.len() as u16;
         for at in 0..STRIDE {
-            let run = folded(&bytes[at..], bytes.len() - at);
+            let run = fold(run_of(&bytes[at..]));
             self.known[place(run) >> 6] |= 1 << (place(run) & 63);
             self.runs.entry(run).or_default().push((number, at as u8));
         }
@@ -88,26 +88,22 @@ impl Glance {
 
     /// True when a text that matters for a page of `size` bytes is in this part of it.
     pub(super) fn sees(&self, part: &[u8], size: usize, by_proxy: bool) -> bool {
-        const WORD: usize = 8;
-        let words = part.len().saturating_sub(WORD - 1);
-        for at in (0..words).step_by(STRIDE) {
-            let word = part[at..at + WORD]
-                .first_chunk()
-                .copied()
-                .unwrap_or_default();
-            let run = fold(u64::from_le_bytes(word));
-            if self.known[place(run) >> 6] & (1 << (place(run) & 63)) != 0
-                && self.is_text(part, at, run, size, by_proxy)
-            {
+        let mut steps = part.chunks_exact(STRIDE);
+        for (step, bytes) in steps.by_ref().enumerate() {
+            let run = fold(run_of(bytes));
+            if self.knows(run) && self.is_text(part, step * STRIDE, run, size, by_proxy) {
                 return true;
             }
         }
-        // The last places are too near to the end for a whole word.
-        let next = words.div_ceil(STRIDE) * STRIDE;
-        (next..part.len()).step_by(STRIDE).any(|at| {
-            let rest = &part[at..];
-            rest.len() >= RUN && self.is_text(part, at, folded(rest, rest.len()), size, by_proxy)
-        })
+        let last = steps.remainder();
+        last.len() >= RUN && {
+            let run = fold(run_of(last));
+            self.is_text(part, part.len() - last.len(), run, size, by_proxy)
+        }
+    }
+
+    fn knows(&self, run: u64) -> bool {
+        self.known[place(run) >> 6] & (1 << (place(run) & 63)) != 0
     }
 
     #[cold]
@@ -131,16 +127,14 @@ impl Glance {
     }
 }
 
-/// The first five bytes, letters folded.
-fn folded(bytes: &[u8], length: usize) -> u64 {
-    let mut word = [0; 8];
-    let length = length.min(word.len());
-    word[..length].copy_from_slice(&bytes[..length]);
-    fold(u64::from_le_bytes(word))
+/// The first five bytes.
+fn run_of(bytes: &[u8]) -> u64 {
+    let [a, b, c, d, e] = [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]];
+    u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(e) << 32
 }
 
 fn fold(word: u64) -> u64 {
-    (word | 0x2020_2020_2020_2020) & ((1 << (8 * RUN)) - 1)
+    word | 0x20_2020_2020
 }
 
 fn place(run: u64) -> usize {

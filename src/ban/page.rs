@@ -15,6 +15,9 @@ const READ: usize = 256 * 1024;
 /// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
 pub(super) const KEPT: usize = 4 * 1024;
 
+/// Bytes of a tag that are looked at; pictures may stand in their tags whole.
+const LOOKED_AT: usize = 400;
+
 /// What a page says.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -86,7 +89,8 @@ impl Page {
         let name = &tag[..length];
         let closed = tag.strip_prefix('/').unwrap_or(tag).trim_end();
         let is = |names: &[&str]| names.iter().any(|each| name.eq_ignore_ascii_case(each));
-        let has = |word: &str| contains(tag, word);
+        let beginning = &tag.as_bytes()[..tag.len().min(LOOKED_AT)];
+        let has = |word: &str| contains(beginning, word);
         // Tags inside a word do not cut it.
         let inside = ["b", "i", "u", "em", "strong", "span", "font", "tt", "wbr"];
         if inside.iter().any(|each| closed.eq_ignore_ascii_case(each)) || is(&inside) {
@@ -136,6 +140,7 @@ impl Page {
 
     /// Appends words; gives how many characters it were.
     fn say(&mut self, words: &str) -> usize {
+        let words = beginning(words, 4 * KEPT);
         let words = match memchr::memchr(b'&', words.as_bytes()) {
             Some(_) => text::unescape(words),
             None => Cow::Borrowed(words),
@@ -172,6 +177,15 @@ impl Page {
             self.text[before..].chars().filter(|c| *c != ' ').count()
         }
     }
+}
+
+/// At most so many bytes, whole letters.
+fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Without the part of a letter at the end, which would make all of it look like another charset.
@@ -213,9 +227,8 @@ fn after_closing<'a>(rest: &'a str, tag: &str) -> &'a str {
     &rest[closing(rest, tag)..]
 }
 
-fn contains(tag: &str, word: &str) -> bool {
-    tag.as_bytes()
-        .windows(word.len())
+fn contains(tag: &[u8], word: &str) -> bool {
+    tag.windows(word.len())
         .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 

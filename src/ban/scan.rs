@@ -131,7 +131,7 @@ impl Scan {
             || self.glance.sees(tail, length, by_proxy)
             || length <= self.always[1]
             || (by_proxy && length <= self.always[0])
-            || (length <= WEIGHED && !view.body.is_ascii() && in_another_charset(view))
+            || (length <= WEIGHED && in_another_charset(view) && !view.body.is_ascii())
     }
 }
 
