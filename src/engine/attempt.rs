@@ -74,7 +74,9 @@ pub(super) async fn attempt<E: Egress>(
     stop: Stop,
 ) -> Landed {
     let started = TokioInstant::now();
-    let deadline = started + context.settings.max_time;
+    let stranger = errand.lease.patience_with_stranger;
+    let longest = context.settings.max_time;
+    let deadline = started + stranger.map_or(longest, |patience| patience.min(longest));
     let mut paced = Duration::ZERO;
     let given_up = context.hosts().gives_up(errand.host);
     let end = match (&errand.job.target, given_up) {

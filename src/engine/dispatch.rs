@@ -261,8 +261,8 @@ impl<E: Egress> Dispatcher<E> {
             let timed = matches!(refusal.reason, AllCooling | Limited | AllBusy);
             let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
             earliest = earliest.into_iter().chain(at).min();
-            // A job that takes any proxy has the widest choice: no other job of its host is luckier with the limits and quotas.
-            if matches!(refusal.reason, AllCooling | Limited) && self.takes_any(host) {
+            // A job that takes any proxy has the widest choice: no other job of its host is luckier.
+            if self.takes_any(host) {
                 self.frontier.put_back(host, passed_over);
                 break;
             }

@@ -14,6 +14,17 @@ use crate::outcome::{Blame, Outcome};
 use crate::pool::{HostWide, Lease, Settlement};
 use crate::retry::{self, Decision, Ended};
 
+/// How an attempt came out.
+struct Arrival {
+    end: Box<End>,
+    /// Its proxy had never served before.
+    stranger: bool,
+    took: Duration,
+    /// Without what our own limits took of it.
+    served: Duration,
+    sent: Instant,
+}
+
 impl<E: Egress> Dispatcher<E> {
     /// Attempt `number` came back.
     pub(super) fn landed(&mut self, number: usize, landed: Landed, now: Instant) {
@@ -37,9 +48,16 @@ impl<E: Egress> Dispatcher<E> {
         if let Some(job) = &flight.job {
             end.verdict = agreed(end.verdict, &job.log);
         }
-        self.learn(flight.host, lease, &end, served, started, now);
+        let arrival = Arrival {
+            end,
+            stranger: !self.pool.is_proven(lease.idx),
+            took,
+            served,
+            sent: started,
+        };
+        self.learn(flight.host, lease, &arrival, now);
         if let Some((job, twin)) = self.job_of(flight) {
-            self.conclude(job, twin, end, took, started, now);
+            self.conclude(job, twin, arrival, now);
         }
     }
 
@@ -48,27 +66,23 @@ impl<E: Egress> Dispatcher<E> {
         let Some(twin) = flight.twin else {
             return Some((flight.job?, None));
         };
-        let other = self.flights.get_mut(twin);
-        let job = flight.job.or(other.and_then(|other| {
+        let of_other = self.flights.get_mut(twin).and_then(|other| {
             other.twin = None;
             other.job.take()
-        }));
-        if let Some(other) = self.flights.get_mut(twin) {
-            other.twin = None;
-        }
-        Some((job?, Some(twin)))
+        });
+        Some((flight.job.or(of_other)?, Some(twin)))
     }
 
     /// Three ledgers.
-    fn learn(
-        &mut self,
-        host: u32,
-        lease: Lease,
-        end: &End,
-        served: Duration,
-        sent: Instant,
-        now: Instant,
-    ) {
+    fn learn(&mut self, host: u32, lease: Lease, arrival: &Arrival, now: Instant) {
+        let Arrival {
+            end,
+            stranger,
+            served,
+            sent,
+            ..
+        } = arrival;
+        let (served, sent) = (*served, *sent);
         let verdict = &end.verdict;
         let proxy = lease.idx.number();
         if let Some(key) = self.frontier.key(host) {
@@ -82,7 +96,6 @@ impl<E: Egress> Dispatcher<E> {
         if verdict.outcome == Outcome::Ok {
             self.budget.earn();
         }
-        let proven = self.pool.is_proven(lease.idx);
         let wide = self.pool.settle(
             lease,
             &Settlement {
@@ -95,7 +108,7 @@ impl<E: Egress> Dispatcher<E> {
             now,
         );
         match verdict.blame {
-            Blame::Unknown if proven => self.context.limiter().failed(host, proxy, sent, now),
+            Blame::Unknown if !*stranger => self.context.limiter().failed(host, proxy, sent, now),
             // What a forward proxy says of itself is no answer of the host.
             Blame::Nobody | Blame::Target | Blame::Pair if end.answer.is_some() => {
                 self.context.limiter().answered(host, proxy, now);
@@ -133,11 +146,16 @@ impl<E: Egress> Dispatcher<E> {
         &mut self,
         mut job: Box<Pending>,
         twin: Option<usize>,
-        end: Box<End>,
-        took: Duration,
-        started: Instant,
+        arrival: Arrival,
         now: Instant,
     ) {
+        let Arrival {
+            end,
+            stranger,
+            took,
+            sent: started,
+            ..
+        } = arrival;
         let number = job.host;
         let verdict = &end.verdict;
         let known = job
@@ -158,6 +176,7 @@ impl<E: Egress> Dispatcher<E> {
                 .map(|answer| answer.response.status.as_u16()),
             sent: end.sent,
             idempotent: job.job.request.is_idempotent(),
+            stranger,
             elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
             asked: verdict.retry_after,
         };

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND};
 use super::roster::Shelf;
+use super::slot::Slot;
 use super::{Lease, Pool, ProxyIdx};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
@@ -39,6 +40,8 @@ pub struct Counts {
 const STRAGGLES: f32 = 3.0;
 /// Sooner than this it is not, seconds.
 const PATIENCE_LEAST: f32 = 0.5;
+/// A stranger gets so much at least, seconds.
+const STRANGER_LEAST: f32 = 5.0;
 /// Successes before anybody knows what is long.
 const PATIENCE_SAMPLES: usize = 50;
 
@@ -54,6 +57,15 @@ impl Pool {
         Some(Duration::from_secs_f32(
             (STRAGGLES * expected).max(PATIENCE_LEAST),
         ))
+    }
+
+    /// See [`Lease::patience_with_stranger`].
+    pub(super) fn patience_with_stranger(&self, slot: &Slot) -> Option<Duration> {
+        if slot.has_served() || slot.direct || self.latencies.len() < PATIENCE_SAMPLES {
+            return None;
+        }
+        let slow = self.latencies.quantile(0.9)?;
+        Some(Duration::from_secs_f32((3.0 * slow).max(STRANGER_LEAST)))
     }
 
     /// True when this member has served in this run.

@@ -135,6 +135,9 @@ pub struct Lease {
     pub in_flight_at_dispatch: u32,
     /// Limit for TCP connect to the proxy.
     pub connect_timeout: Duration,
+    /// Limit for the whole attempt, if it is a stranger's: one that has never served gets three times what nine in ten answers
+    /// take and no more. `None` for one that has, and while too little is known.
+    pub patience_with_stranger: Option<Duration>,
     pub(super) generation: u32,
     /// [`Lease::at`] on the pool's clock.
     pub(super) sent: Micros,

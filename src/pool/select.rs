@@ -76,6 +76,7 @@ impl Pool {
             at: now,
             in_flight_at_dispatch: slot.in_flight,
             connect_timeout: self.connect_timeout.at(Stage::Later),
+            patience_with_stranger: self.patience_with_stranger(slot),
             generation: slot.generation,
             sent,
             tunnel: ask.tunnel,

@@ -83,6 +83,8 @@ pub struct Ended {
     pub sent: bool,
     /// Sending it twice does no harm.
     pub idempotent: bool,
+    /// The proxy had never served before.
+    pub stranger: bool,
     /// Since the first attempt of the job began.
     pub elapsed: Duration,
     /// How long the target asked to wait. A wait of the pair alone is the pool's business, which knows other proxies.
@@ -163,6 +165,8 @@ fn wanted(
             spend_proxy(settings, spent)
         }
         Blame::Proxy(_) | Blame::Pair => spend_proxy(settings, spent),
+        // Through one that has never served it is more likely the proxy, and says little about the URL.
+        Blame::Unknown if ended.stranger => spend_proxy(settings, spent),
         Blame::Unknown => spend_url(settings, spent, rng),
         // Without a proxy in between, failing to reach the target is the target's: worth its budget, with backoff.
         Blame::Target
@@ -218,6 +222,7 @@ mod tests {
             status,
             sent,
             idempotent: true,
+            stranger: false,
             elapsed: Duration::ZERO,
             asked: None,
         }

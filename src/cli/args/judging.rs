@@ -43,9 +43,9 @@ pub struct BanArgs {
     #[arg(long, value_name = "TEXT")]
     pub expect_text: Vec<String>,
 
-    /// What a CSS selector finds in every accepted body; repeatable
+    /// Elements that every accepted body has; repeatable
     ///
-    /// All of them. Costs more than --expect-text, because the page is parsed. None by default.
+    /// A CSS selector has to find something, all of them. Costs more than --expect-text, because the page is parsed. None by default.
     ///
     /// Example: --expect-selector '#results li'
     #[arg(long, value_name = "CSS")]
@@ -59,9 +59,9 @@ pub struct BanArgs {
     #[arg(long, value_name = "TYPE")]
     pub expect_type: Vec<String>,
 
-    /// What a JSON pointer finds in every accepted body; repeatable
+    /// JSON that every accepted body has; repeatable
     ///
-    /// All of them; null is nothing. None by default.
+    /// A JSON pointer has to find something, all of them; null is nothing. None by default.
     ///
     /// Example: --expect-json /items/0/price
     #[arg(long, value_name = "POINTER")]
@@ -147,7 +147,7 @@ impl BanArgs {
     }
 }
 
-/// `--retry --max-proxies-per-url --retry-max-time --retry-on --retry-non-idempotent`.
+/// `--retry --max-proxies-per-url --retry-max-time --retry-on --retry-non-idempotent --no-hedge`.
 #[derive(Args)]
 pub struct RetryArgs {
     /// Attempts after the first that reached the target
@@ -188,4 +188,11 @@ pub struct RetryArgs {
     /// Off by default: such a request is repeated only when it cannot have reached the target.
     #[arg(long)]
     pub retry_non_idempotent: bool,
+
+    /// No second attempt beside one that takes too long
+    ///
+    /// By default a GET or HEAD that takes three times what its proxy usually takes is sent once more through another, and the
+    /// first answer counts: one in twenty requests at most, and more only while slots are idle at the end.
+    #[arg(long)]
+    pub no_hedge: bool,
 }

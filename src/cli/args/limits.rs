@@ -89,6 +89,14 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = Settings::default().proxy_concurrency, value_parser = some)]
     pub proxy_concurrency: NonZeroU32,
 
+    /// Sockets for finding out which proxies work, beside --concurrency
+    ///
+    /// A whole number, 1 or more.
+    ///
+    /// Example: --probe-concurrency 500
+    #[arg(long, value_name = "N", default_value = "128", value_parser = some)]
+    pub probe_concurrency: NonZeroU32,
+
     /// Requests to one host through one proxy, per time
     ///
     /// What one visitor of a site would be seen to do. No limit by default.

@@ -98,6 +98,8 @@ pub fn resolve(
             bodies: args.output.body != output::BodyMode::None,
             resumed: args.output.resume,
             seed: args.run.seed,
+            hedge: !args.retry.no_hedge,
+            probe_concurrency: args.limits.probe_concurrency.get() as usize,
             ..engine::Settings::default()
         },
         max_fail: args.run.max_fail,
