@@ -208,8 +208,8 @@ fn find_tag(haystack: &[u8], tag: &[u8]) -> Option<usize> {
     })
 }
 
-/// Decodes the entities that occur in titles; others stay as written.
-fn unescape(text: &str) -> Cow<'_, str> {
+/// Decodes the entities that occur in titles and sentences; others stay as written.
+pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
@@ -218,10 +218,9 @@ fn unescape(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let entity = rest[1..]
-            .find(';')
-            .filter(|&end| end <= 10)
-            .map(|end| &rest[1..=end]);
+        // No name is longer; looking further each time would take a page of ampersands for ever.
+        let end = rest.bytes().skip(1).take(11).position(|byte| byte == b';');
+        let entity = end.map(|end| &rest[1..=end]);
         match entity.and_then(entity_char) {
             Some(c) => {
                 out.push(c);

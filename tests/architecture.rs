@@ -45,6 +45,8 @@ const HOMES: &[(&str, &[&str])] = &[
         &["src/text.rs", "src/output/body.rs", "src/lab"],
     ),
     ("aho_corasick", &["src/ban"]),
+    ("scraper", &["src/ban/expect.rs"]),
+    ("flate2", &["src/input/saved"]),
     ("rcgen", &["src/lab"]),
     ("clap", &["src/cli", "src/config"]),
     ("maxminddb", &["src/check/geo.rs"]),

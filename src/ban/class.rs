@@ -8,11 +8,13 @@ use serde::Deserialize;
 use crate::outcome::{Blame, Charge, Outcome};
 
 /// Who wrote the page a rule describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Layer {
     /// The forward proxy or its vendor.
     Proxy,
     /// The target, or the CDN or WAF before it.
+    #[default]
     Edge,
 }
 
@@ -31,6 +33,7 @@ pub(super) enum Class {
     Consent,
     JsRequired,
     LoginWall,
+    Empty,
     Forbidden,
     OriginError,
     EdgeConfig,
@@ -58,6 +61,7 @@ impl Class {
             Class::Consent => "consent",
             Class::JsRequired => "js_required",
             Class::LoginWall => "login_wall",
+            Class::Empty => "empty",
             Class::Forbidden => "forbidden",
             Class::OriginError => "origin_error",
             Class::EdgeConfig => "edge_config",
@@ -80,7 +84,8 @@ impl Class {
             | Class::ChallengeCaptcha
             | Class::BlockIp
             | Class::BlockGeo
-            | Class::BlockRule => (Outcome::Banned, Blame::Pair),
+            | Class::BlockRule
+            | Class::Empty => (Outcome::Banned, Blame::Pair),
             // Another exit would be refused just the same: this client, not this address, is what the target dislikes.
             Class::BlockClient
             | Class::Queue

@@ -4,6 +4,7 @@
 //! - `{ cookie = "name" }`: a Set-Cookie name; `*` at either end
 //! - `{ title = "text" }`, `{ reason = "text" }`
 //! - `{ body = "marker" }`: in the first 30 kB or the last 2 kB; spelled as its vendor sends it
+//! - `{ text = "words" }`: in what a reader sees, in lower case: no markup, entities decoded, one space between words
 //! - `{ url = "host path" }`: this URL, or where it redirects to; `{ location = "host path" }`: only the latter
 //!
 //! Texts are compared without case, and are contained in the value unless they begin with `^` (the value starts so) or
@@ -21,6 +22,7 @@ pub(super) enum Spec {
     Title(String),
     Reason(String),
     Body(String),
+    Text(String),
     Url(String),
     Location(String),
 }
@@ -28,14 +30,14 @@ pub(super) enum Spec {
 impl Spec {
     /// True when the body has to be read to know.
     pub(super) fn reads_body(&self) -> bool {
-        matches!(self, Spec::Title(_) | Spec::Body(_))
+        matches!(self, Spec::Title(_) | Spec::Body(_) | Spec::Text(_))
     }
 
-    /// The literal text of a title or body condition.
+    /// The literal text of a title, body or text condition.
     pub(super) fn literal(&self) -> Option<&str> {
         match self {
             Spec::Title(text) => Some(text.trim_start_matches(['^', '='])),
-            Spec::Body(text) => Some(text),
+            Spec::Body(text) | Spec::Text(text) => Some(text),
             _ => None,
         }
     }

@@ -14,7 +14,11 @@ const PRESENCE: &[(&str, &[&str], &[&str])] = &[
         &["x-datadome", "x-datadome-cid", "server: ^datadome"],
         &["datadome"],
     ),
-    ("human", &[], &["_px2", "_px3", "_pxhd", "_pxvid", "pxcts"]),
+    (
+        "perimeterx",
+        &[],
+        &["_px2", "_px3", "_pxhd", "_pxvid", "pxcts"],
+    ),
     ("kasada", &["x-kpsdk-*"], &["KP_UIDz", "KP_UIDz-ssn"]),
     (
         "anubis",
@@ -110,6 +114,7 @@ const PRESENCE: &[(&str, &[&str], &[&str])] = &[
         &["server: =envoy", "x-envoy-upstream-service-time"],
         &[],
     ),
+    ("reddit", &["server: =snooserv"], &[]),
     ("kong", &["via: ^kong/"], &[]),
 ];
 

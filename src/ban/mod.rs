@@ -7,21 +7,31 @@
 //!    itself only those of tampering.
 //! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
 //! 4. The user's rules: status, header, redirect, regex over the decoded text.
-//! 5. Pages that show by their structure what they are.
-//! 6. `--accept` and the status. Then, for accepted answers, whether the body is whole, and `--must-match`.
+//! 5. Pages that show by their structure what they are; then weak evidence, added up (`score.rs`).
+//! 6. `--accept` and the status. Then, for accepted answers, whether the body is whole, `--must-match`, and what is expected of it.
 //!
 //! # What it does not do
-//! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. Weak phrases ("access denied") are not counted up; a 403 that shows no block is the target's own answer, and whether
-//! other exits are told the same is not visible from one exchange. Nothing here keeps state or reads a clock.
+//! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
+//! not visible from one exchange: [`Hosts`] and [`agreed`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
 
+mod build;
 mod class;
 mod condition;
 mod edge;
 mod evidence;
+mod expect;
+mod explain;
 mod fault;
+mod finder;
+mod glance;
 mod header_index;
+mod host;
+mod page;
+mod phrases;
 pub mod retry_after;
 mod rule;
+mod scan;
+mod score;
 mod status;
 mod table;
 mod url_index;
@@ -31,6 +41,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 use url::Url;
 
@@ -39,14 +51,32 @@ use crate::exchange::{Exchange, ProxyReply, Response, Truncation};
 use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
 use crate::text;
 
+pub use self::explain::{Explained, RuleInfo, Seems, source_of};
+pub use self::host::{Hosts, Page, agreed};
+
+use self::expect::Expectations;
 use self::rule::Rule;
+use self::score::Score;
 use self::table::{Group, Signals, Table};
 use self::user::{Fired, UserRules};
 use self::view::View;
 
+/// A rule file of the user's, read already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFile {
+    /// What it is called in messages.
+    pub name: String,
+    /// TOML, as in `src/ban/rules`.
+    pub text: String,
+}
+
 /// The user's own rules beside the built-in table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Rule files; their rules are asked before the built-in ones and take the place of those with the same id.
+    pub rules: Vec<RuleFile>,
+    /// Ids of rules that are not asked; `family.*` is all of a family.
+    pub no_rule: Vec<String>,
     /// Statuses that are an answer; everything else that no rule explains is `http_error`.
     pub accept: StatusSet,
     /// Statuses that mean this proxy is banned.
@@ -61,11 +91,23 @@ pub struct Settings {
     pub must_match: Vec<String>,
     /// No accepted text body may match any of these.
     pub must_not_match: Vec<String>,
+    /// Words that every accepted body has to contain.
+    pub expect_text: Vec<String>,
+    /// CSS selectors that have to find something in every accepted body.
+    pub expect_selector: Vec<String>,
+    /// Content types of which an accepted body has to have one; `image/*` is any of a kind. Empty for any.
+    pub expect_type: Vec<String>,
+    /// JSON pointers that have to find something in every accepted body.
+    pub expect_json: Vec<String>,
+    /// Smallest accepted body, in bytes.
+    pub min_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            rules: Vec::new(),
+            no_rule: Vec::new(),
             accept: StatusSet::EMPTY.with(200, 299),
             ban_status: StatusSet::EMPTY,
             ban_regex: Vec::new(),
@@ -73,6 +115,11 @@ impl Default for Settings {
             ban_redirect: Vec::new(),
             must_match: Vec::new(),
             must_not_match: Vec::new(),
+            expect_text: Vec::new(),
+            expect_selector: Vec::new(),
+            expect_type: Vec::new(),
+            expect_json: Vec::new(),
+            min_bytes: 0,
         }
     }
 }
@@ -94,18 +141,21 @@ pub struct Seen<'a> {
 #[derive(Debug)]
 pub struct Judge {
     user: UserRules,
-    table: &'static Table,
+    expected: Expectations,
+    table: Arc<Table>,
 }
 
 impl Judge {
     /// Compiles the user's rules.
     ///
     /// # Errors
-    /// An invalid or oversized regex, or an invalid header name; the problem names the flag, the pattern and the position.
+    /// An invalid or oversized regex, an invalid header name, a broken rule file, an unknown rule id; the problem names the flag
+    /// or file, and the position.
     pub fn new(settings: &Settings) -> Result<Judge, Problem> {
         Ok(Judge {
             user: UserRules::new(settings)?,
-            table: Table::built_in(),
+            expected: Expectations::new(settings)?,
+            table: Table::new(settings)?,
         })
     }
 
@@ -165,10 +215,20 @@ impl Judge {
         if request.follows && view.location.is_some() {
             return good(&view);
         }
+        if let Some(score) = self.blocked_by_score(&view, &signals, writes) {
+            return by_score(&score, &view);
+        }
         if !self.user.accept.contains(view.status) {
             return status::refused(&view);
         }
         self.accepted(request, response, &view)
+    }
+
+    /// Weak evidence, where it is enough. A plain 429 is what its status says, whatever words it says it with.
+    fn blocked_by_score(&self, view: &View<'_>, signals: &Signals, writes: bool) -> Option<Score> {
+        let score = self.table.score(view, signals, writes)?;
+        let counts = view.status != 429 || !matches!(score.class, class::Class::BlockRule);
+        (score.points >= score::BLOCK && counts).then_some(score)
     }
 
     /// An accepted status: is the body whole, and is it what the user expects?
@@ -193,6 +253,16 @@ impl Judge {
                 // Absence proves less: a soft ban, a tampering proxy, and a page that has changed look alike.
                 return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
             }
+        }
+        if !bodiless && is_empty_page(view) {
+            return empty(view);
+        }
+        if !bodiless && let Some(fired) = self.expected.missing(view) {
+            let mut verdict = by_user(fired, Outcome::Banned, Blame::Pair, view);
+            if let Some(ban) = &mut verdict.ban {
+                ban.class = "soft_block".into();
+            }
+            return verdict;
         }
         good(view)
     }
@@ -234,6 +304,43 @@ fn good(view: &View<'_>) -> Verdict {
     Verdict {
         retry_after: retry_after::exhausted(view.headers),
         ..Verdict::new(Outcome::Ok, Blame::Nobody)
+    }
+}
+
+/// A page by its label that has nothing in it: some sites answer so instead of refusing. Empty lists, texts and pictures are content.
+fn is_empty_page(view: &View<'_>) -> bool {
+    view.status == 200
+        && view.content_type.is_some()
+        && view.kind == view::Kind::Html
+        && view.body.trim_ascii().is_empty()
+}
+
+fn empty(view: &View<'_>) -> Verdict {
+    let (outcome, blame) = class::Class::Empty.sentence(class::Layer::Edge);
+    Verdict {
+        ban: Some(status::stock(
+            "page.empty",
+            class::Class::Empty.as_str(),
+            "200 with a page of no bytes",
+        )),
+        retry_after: retry_after::wait(view.status, view.headers),
+        ..Verdict::new(outcome, blame)
+    }
+}
+
+fn by_score(score: &Score, view: &View<'_>) -> Verdict {
+    let (outcome, blame) = score.class.sentence(score.layer);
+    Verdict {
+        outcome,
+        blame,
+        ban: Some(Box::new(Ban {
+            rule: format!("score.{}", score.class.as_str()).into(),
+            class: score.class.as_str().into(),
+            vendor: score.vendor.clone(),
+            confidence: score.confidence(),
+            evidence: evidence::clip(&score.evidence),
+        })),
+        retry_after: retry_after::wait(view.status, view.headers),
     }
 }
 

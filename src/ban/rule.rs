@@ -12,7 +12,7 @@ pub(super) const DECIDES: u8 = 6;
 
 /// One `[[rule]]` of a rule file.
 #[derive(Debug, Deserialize)]
-#[cfg_attr(test, serde(deny_unknown_fields))]
+#[serde(deny_unknown_fields)]
 pub(super) struct RuleSpec {
     /// `family.what`, unique.
     pub(super) id: String,
@@ -46,13 +46,23 @@ pub(super) struct RuleSpec {
     pub(super) weight: Option<u8>,
     /// Where the fact is from: `vendor` documentation, the `code` that prints it, `captures` in public, `general` knowledge.
     pub(super) source: Source,
-    #[cfg(test)]
+    /// In a file of the user's: `proxy` for answers written by the proxy or its vendor.
     #[serde(default)]
-    pub(super) hit: Vec<Fixture>,
-    #[cfg(test)]
+    pub(super) layer: Layer,
+    /// Answers that the rule has to recognise, and such that it must not; read by the tests only.
     #[serde(default)]
-    pub(super) miss: Vec<Fixture>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a rule file documents itself"))]
+    pub(super) hit: Fixtures,
+    #[serde(default)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "a rule file documents itself"))]
+    pub(super) miss: Fixtures,
 }
+
+#[cfg(test)]
+type Fixtures = Vec<Fixture>;
+/// Skipped without being built.
+#[cfg(not(test))]
+type Fixtures = Option<serde::de::IgnoredAny>;
 
 fn one() -> usize {
     1
@@ -89,7 +99,7 @@ impl Source {
 
 /// The frame outside of which a rule is not asked.
 #[derive(Debug, Default, Deserialize)]
-#[cfg_attr(test, serde(deny_unknown_fields))]
+#[serde(deny_unknown_fields)]
 pub(super) struct When {
     /// Statuses in the syntax of `--accept`; required where title or body are asked.
     #[serde(default)]
@@ -97,7 +107,7 @@ pub(super) struct When {
     /// Longest body.
     #[serde(default)]
     pub(super) max_bytes: Option<usize>,
-    /// Body types for which title and body are asked: `html` (default), `json`, `text`, `any`.
+    /// Body types for which title and body are asked: `html` (default), `json`, `xml`, `text`, `any`.
     #[serde(default)]
     pub(super) kind: KindSpec,
     /// The URL names no port.
@@ -112,8 +122,9 @@ pub(super) enum KindSpec {
     #[default]
     Html,
     Json,
+    Xml,
     Text,
-    /// Html, json and text, but never a download.
+    /// Html, json, xml and text, but never a download.
     Any,
 }
 
@@ -122,6 +133,7 @@ impl KindSpec {
         match self {
             KindSpec::Html => kind == Kind::Html,
             KindSpec::Json => kind == Kind::Json,
+            KindSpec::Xml => kind == Kind::Xml,
             KindSpec::Text => kind == Kind::Text,
             KindSpec::Any => kind != Kind::Other,
         }
@@ -151,6 +163,7 @@ pub(super) struct Rule {
     pub(super) class: Class,
     pub(super) layer: Layer,
     pub(super) star: bool,
+    pub(super) source: Source,
     pub(super) confidence: f32,
     pub(super) phase: Option<Phase>,
     pub(super) status: Option<StatusSet>,

@@ -53,8 +53,9 @@ pub(super) fn refused(view: &View<'_>) -> Verdict {
             )),
             ..Verdict::new(Outcome::ProxyError, Blame::Proxy(Charge::Auth))
         },
-        429 => rate_limited("status.429", "429 too many requests"),
+        429 => rate_limited(view, "status.429", "429 too many requests"),
         403 | 503 if retry_after::exhausted(view.headers).is_some() => rate_limited(
+            view,
             "status.quota",
             "no requests left, say the rate limit headers",
         ),
@@ -77,14 +78,17 @@ fn wants_proxy_credentials(view: &View<'_>) -> bool {
         && (view.headers.contains_key(PROXY_AUTHENTICATE) || edge::presence(view.headers).is_none())
 }
 
-fn rate_limited(rule: &str, evidence: &str) -> Verdict {
+/// Whoever stands before the target is who counts requests.
+fn rate_limited(view: &View<'_>, rule: &str, evidence: &str) -> Verdict {
+    let mut ban = stock(rule, "rate_limit", evidence);
+    ban.vendor = edge::presence(view.headers).map(Into::into);
     Verdict {
-        ban: Some(stock(rule, "rate_limit", evidence)),
+        ban: Some(ban),
         ..Verdict::new(Outcome::RateLimited, Blame::Pair)
     }
 }
 
-fn stock(rule: &str, class: &str, evidence: &str) -> Box<Ban> {
+pub(super) fn stock(rule: &str, class: &str, evidence: &str) -> Box<Ban> {
     Box::new(Ban {
         rule: rule.into(),
         class: class.into(),

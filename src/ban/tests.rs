@@ -1,18 +1,18 @@
 //! Every built-in rule against its fixtures, the traps that must stay content, and the order of evaluation.
 
 mod corpus;
+mod fixtures;
+mod hostile;
+mod traps;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use url::Url;
 
-use super::class::Layer;
-use super::rule::{Fixture, Phase as RulePhase};
-use super::table::Table;
 use super::{Judge, Seen, Settings};
 use crate::exchange::{Body, Exchange, Phases, ProxyReply, Response, Truncation};
 use crate::outcome::{Blame, Charge, Fault, FaultKind, Outcome, Phase, Verdict};
 
-fn judge(change: impl FnOnce(&mut Settings)) -> Judge {
+pub(super) fn judge(change: impl FnOnce(&mut Settings)) -> Judge {
     let mut settings = Settings::default();
     change(&mut settings);
     Judge::new(&settings).expect("valid settings")
@@ -28,7 +28,12 @@ fn headers(lines: &[impl AsRef<str>]) -> HeaderMap {
     headers
 }
 
-fn exchange(status: u16, lines: &[impl AsRef<str>], body: &str, verified: bool) -> Exchange {
+pub(super) fn exchange(
+    status: u16,
+    lines: &[impl AsRef<str>],
+    body: &str,
+    verified: bool,
+) -> Exchange {
     Exchange {
         result: Ok(Response {
             status: StatusCode::from_u16(status).expect("a status"),
@@ -69,7 +74,7 @@ fn refusal(status: u16, reason: &str, lines: &[impl AsRef<str>], body: &str) -> 
     }
 }
 
-fn ask(judge: &Judge, url: &str, follows: bool, exchange: &Exchange) -> Verdict {
+pub(super) fn ask(judge: &Judge, url: &str, follows: bool, exchange: &Exchange) -> Verdict {
     let url = Url::parse(url).expect("a URL");
     let seen = Seen {
         https: url.scheme() == "https",
@@ -116,53 +121,6 @@ fn rule(verdict: &Verdict) -> Option<&str> {
 
 fn ends(verdict: &Verdict) -> (Outcome, Blame) {
     (verdict.outcome, verdict.blame)
-}
-
-#[test]
-fn every_rule_knows_its_own_page_and_no_block_in_its_counterexample() {
-    let judge = judge(|_| {});
-    let run = |layer: Layer, fixture: &Fixture| {
-        let body = format!("{}{}", fixture.body, "x ".repeat(fixture.pad / 2));
-        let default = if layer == Layer::Proxy && !fixture.connect {
-            "http://a.example/page"
-        } else {
-            "https://a.example/page"
-        };
-        let url = fixture.url.as_deref().unwrap_or(default);
-        let exchange = if fixture.connect {
-            refusal(fixture.status, &fixture.reason, &fixture.headers, &body)
-        } else {
-            exchange(
-                fixture.status,
-                &fixture.headers,
-                &body,
-                url.starts_with("https"),
-            )
-        };
-        ask(&judge, url, false, &exchange)
-    };
-    let specs = Table::specs_for_tests();
-    for (layer, spec) in &specs {
-        assert!(
-            !spec.hit.is_empty() && !spec.miss.is_empty(),
-            "{} has no fixtures",
-            spec.id
-        );
-        for fixture in &spec.hit {
-            let verdict = run(*layer, fixture);
-            assert_eq!(rule(&verdict), Some(&*spec.id), "{fixture:?}");
-            let (outcome, blame) = spec.class.sentence(*layer);
-            assert_eq!(verdict.outcome, outcome, "{}", spec.id);
-            if spec.phase != Some(RulePhase::Connect) {
-                assert_eq!(verdict.blame, blame, "{}", spec.id);
-            }
-        }
-        for fixture in &spec.miss {
-            let verdict = run(*layer, fixture);
-            assert_eq!(rule(&verdict), None, "{}: {fixture:?}", spec.id);
-        }
-    }
-    assert!(specs.len() > 100, "only {} rules", specs.len());
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl UserRules {
     }
 }
 
-fn fired(rule: &'static str, evidence: String) -> Option<Fired> {
+pub(super) fn fired(rule: &'static str, evidence: String) -> Option<Fired> {
     Some(Fired { rule, evidence })
 }
 

@@ -17,6 +17,7 @@ const TAIL: usize = 2 * 1024;
 pub(super) enum Kind {
     Html,
     Json,
+    Xml,
     Text,
     Other,
 }
@@ -124,6 +125,8 @@ fn kind(content_type: Option<&str>, body: &[u8]) -> Kind {
         Kind::Html
     } else if is("application/json") || is("text/json") || ends("+json") {
         Kind::Json
+    } else if is("text/xml") || is("application/xml") || ends("+xml") {
+        Kind::Xml
     } else if is("text/plain") {
         Kind::Text
     } else {
@@ -139,6 +142,7 @@ mod tests {
     fn kinds_follow_the_label_and_only_without_one_the_bytes() {
         assert_eq!(kind(Some("Text/HTML; charset=utf-8"), b"{}"), Kind::Html);
         assert_eq!(kind(Some("application/problem+json"), b"<"), Kind::Json);
+        assert_eq!(kind(Some("application/soap+xml"), b"<"), Kind::Xml);
         assert_eq!(kind(Some("text/csv"), b"<html>"), Kind::Other);
         assert_eq!(kind(None, b" \n<!doctype html>"), Kind::Html);
         assert_eq!(kind(None, b""), Kind::Text);

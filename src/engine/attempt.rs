@@ -12,7 +12,7 @@ use url::Url;
 use super::Settings;
 use super::pending::{Answer, End};
 use super::slots::Stop;
-use crate::ban::{Judge, Seen};
+use crate::ban::{Hosts, Judge, Page, Seen};
 use crate::egress::{Clearance, Egress, Outgoing};
 use crate::exchange::{Exchange, Phases, Response};
 use crate::job::{HostKey, Job, RequestSpec};
@@ -28,10 +28,17 @@ pub(super) struct Context<E> {
     pub(super) judge: Arc<Judge>,
     /// The dispatcher's limiter; attempts take it for redirect hops. Never held over an await.
     pub(super) limiter: Mutex<Limiter>,
+    /// What the answers of each host say together. Never held over an await.
+    pub(super) hosts: Mutex<Hosts>,
     pub(super) settings: Settings,
 }
 
 impl<E> Context<E> {
+    pub(super) fn hosts(&self) -> std::sync::MutexGuard<'_, Hosts> {
+        // As with the limiter: nothing is left half done by a panic.
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
         // The limiter's methods do not panic half-way through a change, so a poisoned lock holds whole data.
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,13 +78,16 @@ pub(super) async fn attempt<E: Egress>(
     let longest = context.settings.max_time;
     let deadline = started + stranger.map_or(longest, |patience| patience.min(longest));
     let mut paced = Duration::ZERO;
-    let end = match &errand.job.target {
-        Ok(url) => tokio::select! {
+    let given_up = context.hosts().gives_up(errand.host);
+    let end = match (&errand.job.target, given_up) {
+        // Nothing is sent, and the record says why.
+        (Ok(_), Some(verdict)) => Some(unasked(&errand.lease, verdict)),
+        (Ok(url), None) => tokio::select! {
             biased;
             end = follow(&context, &errand, url, deadline, &mut paced) => Some(end),
             () = stop.told() => None,
         },
-        Err(why) => {
+        (Err(why), _) => {
             // Invalid targets are answered before dispatch; a fault here keeps the record honest all the same.
             let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.to_string());
             let verdict = Verdict::new(Outcome::InvalidUrl, Blame::Target);
@@ -85,6 +95,7 @@ pub(super) async fn attempt<E: Egress>(
             Some(unanswered(&errand.lease, verdict, fault, rest, Vec::new()))
         }
     };
+    let end = end.map(|end| weighed(&context, &errand, end));
     let took = started.elapsed();
     Landed {
         lease: errand.lease,
@@ -101,6 +112,37 @@ struct Exchangeless {
     phases: Phases,
     connect_status: Option<u16>,
     sent: bool,
+}
+
+/// The end of an attempt that was not made.
+fn unasked(lease: &Lease, verdict: Verdict) -> End {
+    End {
+        proxy: lease.proxy.clone(),
+        verdict,
+        answer: None,
+        fault: None,
+        redirects: Vec::new(),
+        phases: Phases::default(),
+        connect_status: None,
+        sent: false,
+        edge: None,
+    }
+}
+
+/// The same with what the answers of its host say together.
+fn weighed<E>(context: &Context<E>, errand: &Errand, mut end: End) -> End {
+    if let Some(answer) = end.answer.as_ref().filter(|_| end.redirects.is_empty()) {
+        let mut body = [0; 8];
+        body.copy_from_slice(&answer.sha256.0[..8]);
+        let page = Page {
+            host: errand.host,
+            proxy: errand.lease.idx.number(),
+            body: u64::from_be_bytes(body),
+            url: errand.job.id,
+        };
+        end.verdict = context.hosts().weigh(page, end.verdict);
+    }
+    end
 }
 
 fn unanswered(

@@ -173,6 +173,11 @@ fn error_info(fault: Option<&Fault>, verdict: &crate::outcome::Verdict) -> Optio
     let kind = match &*ban.rule {
         "must_match" => "must_match",
         "must_not_match" => "must_not_match",
+        "expect_text" => "expect_text",
+        "expect_selector" => "expect_selector",
+        "expect_type" => "expect_type",
+        "expect_json" => "expect_json",
+        "min_bytes" => "min_bytes",
         _ => return None,
     };
     let message = ban.evidence.clone();

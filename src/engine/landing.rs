@@ -7,6 +7,7 @@ use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, OUTAGE_PATIENCE};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
+use crate::ban::agreed;
 use crate::egress::Egress;
 use crate::metrics::Host;
 use crate::outcome::{Blame, Outcome};
@@ -41,9 +42,12 @@ impl<E: Egress> Dispatcher<E> {
         let served = took.saturating_sub(paced);
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
-        let Some(end) = end else {
+        let Some(mut end) = end else {
             return self.pool.settle_stopped(lease, served, now);
         };
+        if let Some(job) = &flight.job {
+            end.verdict = agreed(end.verdict, &job.log);
+        }
         let arrival = Arrival {
             end,
             stranger: !self.pool.is_proven(lease.idx),

@@ -185,6 +185,7 @@ pub async fn run<E: Egress, S: JobSource>(
         egress: plan.egress,
         judge: plan.judge,
         limiter: Mutex::new(limiter),
+        hosts: Mutex::default(),
         settings: plan.engine,
     });
     let mut run = Run {

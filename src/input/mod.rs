@@ -19,6 +19,7 @@ mod csv;
 mod jsonl;
 mod outlook;
 mod reader;
+pub mod saved;
 mod source;
 mod stream;
 mod text;

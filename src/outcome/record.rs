@@ -165,7 +165,7 @@ pub struct Attempt {
 /// `error` of a record or an attempt.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct ErrorInfo {
-    /// Word of the [`super::FaultKind`], or `invalid_url`, `must_match`, `must_not_match`.
+    /// Word of the [`super::FaultKind`], or `invalid_url`, `must_match`, `must_not_match`, `expect_…`, `min_bytes`.
     pub kind: &'static str,
     /// Phase, when it was a transport failure.
     pub phase: Option<&'static str>,

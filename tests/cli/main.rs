@@ -29,6 +29,7 @@ mod readme;
 mod reload;
 mod reload_remote;
 mod resume;
+mod rules;
 mod running;
 mod settings;
 mod state;

@@ -222,8 +222,14 @@ pub(crate) fn refusals() -> Vec<Case> {
                 window_ms: 600_000,
             },
             Http,
-            &[OK, "http_error Target -"],
-            &[Outcome::Ok, Outcome::HttpError],
+            &[OK, "banned Pair score.block_ip"],
+            &[Outcome::Ok, Outcome::Banned],
+        ),
+        case(
+            Fault::Empty200,
+            Http,
+            &["banned Pair page.empty"],
+            &[Outcome::Banned],
         ),
     ]
 }
@@ -295,10 +301,11 @@ pub(crate) fn final_answers() -> Vec<Case> {
 
 /// Wrong and undetectable.
 pub(crate) fn undetectable() -> Vec<Case> {
+    const AT_LAST: &[&str] = &[OK, "banned Pair host.same_body"];
     vec![
-        case(Fault::Stale, Over::Http, &[OK], &[Outcome::Ok]),
-        case(Fault::ForeignPage, Over::Http, &[OK], &[Outcome::Ok]),
-        case(Fault::Empty200, Over::Http, &[OK], &[Outcome::Ok]),
+        // The same page for every URL gives these two away in the end.
+        case(Fault::Stale, Over::Http, AT_LAST, &[Outcome::Ok]),
+        case(Fault::ForeignPage, Over::Http, AT_LAST, &[Outcome::Ok]),
         case(Fault::InjectScript, Over::Http, &[OK], &[Outcome::Ok]),
     ]
 }

@@ -1,5 +1,6 @@
 //! Tests with real files, sockets and time.
 
+mod bans;
 mod check;
 mod check_dns;
 mod check_family;

@@ -7,7 +7,7 @@ use crate::config::Span;
 use crate::outcome::StatusSet;
 use crate::{ban, retry};
 
-/// `--accept --must-match --must-not-match --ban-status --ban-regex --ban-header --ban-redirect`.
+/// `--accept --must-match --must-not-match --expect-* --min-bytes --ban-status --ban-regex --ban-header --ban-redirect --rules --no-rule`.
 #[derive(Args)]
 pub struct BanArgs {
     /// Statuses that are an answer
@@ -33,6 +33,47 @@ pub struct BanArgs {
     /// Example: --must-not-match 'Please log in'
     #[arg(long, value_name = "REGEX")]
     pub must_not_match: Vec<String>,
+
+    /// Words that every accepted body has; repeatable
+    ///
+    /// As they stand in the decoded text, all of them. An answer without is a block that no rule knows: another exit is tried. None by
+    /// default.
+    ///
+    /// Example: --expect-text 'Add to cart'
+    #[arg(long, value_name = "TEXT")]
+    pub expect_text: Vec<String>,
+
+    /// Elements that every accepted body has; repeatable
+    ///
+    /// A CSS selector has to find something, all of them. Costs more than --expect-text, because the page is parsed. None by default.
+    ///
+    /// Example: --expect-selector '#results li'
+    #[arg(long, value_name = "CSS")]
+    pub expect_selector: Vec<String>,
+
+    /// Content type that accepted bodies have; repeatable
+    ///
+    /// One of them; image/* is any of a kind. Any type by default.
+    ///
+    /// Example: --expect-type application/json
+    #[arg(long, value_name = "TYPE")]
+    pub expect_type: Vec<String>,
+
+    /// JSON that every accepted body has; repeatable
+    ///
+    /// A JSON pointer has to find something, all of them; null is nothing. None by default.
+    ///
+    /// Example: --expect-json /items/0/price
+    #[arg(long, value_name = "POINTER")]
+    pub expect_json: Vec<String>,
+
+    /// Smallest body that is an answer
+    ///
+    /// Bytes after decompression. Answers that have no body by their nature (HEAD, 204) are not asked.
+    ///
+    /// Example: --min-bytes 500
+    #[arg(long, value_name = "BYTES", default_value_t = ban::Settings::default().min_bytes)]
+    pub min_bytes: u64,
 
     /// Statuses that mean this proxy is banned
     ///
@@ -65,12 +106,31 @@ pub struct BanArgs {
     /// Example: --ban-redirect '/captcha'
     #[arg(long, value_name = "REGEX")]
     pub ban_redirect: Vec<String>,
+
+    /// Rules of your own, before the built-in ones; repeatable
+    ///
+    /// TOML as `rules show` prints it; a URL is fetched without a proxy. A rule with the id of a built-in one takes its place. None by
+    /// default.
+    ///
+    /// Example: --rules own.toml
+    #[arg(long, value_name = "FILE|URL")]
+    pub rules: Vec<String>,
+
+    /// A rule that is not asked; repeatable
+    ///
+    /// An id as in ban.rule of a record, or family.* for all of a family; `rules list` has them. None by default.
+    ///
+    /// Example: --no-rule f5.rejected
+    #[arg(long, value_name = "ID")]
+    pub no_rule: Vec<String>,
 }
 
 impl BanArgs {
-    /// The user's rules.
+    /// The user's rules, without the files of `--rules`, which are the caller's to read.
     pub fn settings(&self) -> ban::Settings {
         ban::Settings {
+            rules: Vec::new(),
+            no_rule: self.no_rule.clone(),
             accept: self.accept.clone(),
             ban_status: self.ban_status.clone().unwrap_or(StatusSet::EMPTY),
             ban_regex: self.ban_regex.clone(),
@@ -78,6 +138,11 @@ impl BanArgs {
             ban_redirect: self.ban_redirect.clone(),
             must_match: self.must_match.clone(),
             must_not_match: self.must_not_match.clone(),
+            expect_text: self.expect_text.clone(),
+            expect_selector: self.expect_selector.clone(),
+            expect_type: self.expect_type.clone(),
+            expect_json: self.expect_json.clone(),
+            min_bytes: self.min_bytes,
         }
     }
 }

@@ -22,6 +22,7 @@ mod output;
 mod proxies;
 mod request;
 mod resolve;
+mod rules;
 mod state;
 mod words;
 
@@ -37,6 +38,10 @@ pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
 pub use request::RequestArgs;
 pub use resolve::resolve;
+pub use rules::{
+    Form, RuleSetArgs, RulesArgs, RulesCommand, RulesExplainArgs, RulesListArgs, RulesShowArgs,
+    RulesTestArgs,
+};
 pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
@@ -155,6 +160,10 @@ pub enum Command {
     ///
     /// What fetches have learned about proxies is kept in a file: see --state of fetch.
     State(StateArgs),
+    /// See and try the rules that tell content from a block
+    ///
+    /// Judges saved answers offline, so that rules are tuned before they cost proxies. Reads no configuration.
+    Rules(RulesArgs),
 }
 
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].

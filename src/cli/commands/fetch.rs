@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{Failure, gathered, read};
+use super::{Failure, gathered, read, rule_files};
 use crate::cli::Environment;
 use crate::cli::args::{FetchArgs, Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
@@ -52,6 +52,8 @@ pub(super) fn run(
     let (gathered, printer) = gathered::<FetchArgs>("fetch", line, environment, early)?;
     let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read)
         .and_then(|resolved| Ok(resolved.check(environment.streams).map(|()| resolved)?))
+        .map_err(|error| (printer.clone(), gathered.placed(error)))?;
+    resolved.ban.rules = rule_files(&gathered.args.bans.rules)
         .map_err(|error| (printer.clone(), gathered.placed(error)))?;
     let progress = gathered.args.run.progress;
     if resolved.state.is_none() && !gathered.args.run.no_state {

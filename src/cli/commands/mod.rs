@@ -6,10 +6,14 @@ mod demo;
 mod fetch;
 mod judge;
 mod lab;
+mod rules;
 mod state;
 
 use std::io::Read as _;
+use std::panic::resume_unwind;
 use std::path::Path;
+
+use url::Url;
 
 use clap::FromArgMatches;
 
@@ -19,7 +23,9 @@ use super::exit::Exit;
 use super::printer::Printer;
 use super::settings::{CommandLine, Gathered, gather};
 use super::usage::problem_of;
-use crate::error::Error;
+use crate::ban::RuleFile;
+use crate::egress::{Fetched, Validators, fetch_list};
+use crate::error::{Error, Problem};
 
 /// An error, and the printer that knows how it is to be told.
 pub(super) type Failure = (Printer, Error);
@@ -40,6 +46,7 @@ pub(super) fn run(
         command if command.starts_with("state ") => {
             state::run(line, environment).map_err(|error| (early.clone(), error))
         }
+        command if command.starts_with("rules ") => rules::run(environment, early),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
             Err((early.clone(), error))
@@ -73,6 +80,44 @@ fn flags<A: FromArgMatches>(environment: &Environment) -> Result<(A, GlobalArgs)
     let args = A::from_arg_matches(matches).map_err(broken)?;
     let global = GlobalArgs::from_arg_matches(matches).map_err(broken)?;
     Ok((args, global))
+}
+
+/// The rule files of `--rules`: files, standard input for `-`, and URLs, which are fetched without a proxy.
+fn rule_files(names: &[String]) -> Result<Vec<RuleFile>, Error> {
+    let mut files = Vec::with_capacity(names.len());
+    for name in names {
+        let url = Url::parse(name).ok();
+        let bytes = match url.filter(|url| matches!(url.scheme(), "http" | "https")) {
+            Some(url) => fetched(&url)?,
+            None => read(Path::new(name))?,
+        };
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Problem::new("a rule file has to be UTF-8").at(name.clone()))?;
+        files.push(RuleFile {
+            name: name.clone(),
+            text,
+        });
+    }
+    Ok(files)
+}
+
+/// On a thread of its own: the command that asks may be within a runtime already.
+fn fetched(url: &Url) -> Result<Vec<u8>, Error> {
+    let fetch = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        runtime.block_on(fetch_list(url, &Validators::default()))
+    };
+    let fetched = std::thread::scope(|scope| match scope.spawn(fetch).join() {
+        Ok(fetched) => fetched,
+        Err(panic) => resume_unwind(panic),
+    });
+    match fetched? {
+        Fetched::Body { bytes, .. } => Ok(bytes.into()),
+        Fetched::NotModified => Err(Error::Internal("unchanged since never".into())),
+    }
 }
 
 /// The bytes of a file, of standard input for `-`.

@@ -5,6 +5,7 @@ use crate::ban;
 use crate::check::{self, Geo, Plan};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat};
+use crate::cli::commands::rule_files;
 use crate::cli::descriptors;
 use crate::config::{ListSource, ProxySources};
 use crate::egress::{self, SocketEgress};
@@ -111,13 +112,15 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
     let room =
         descriptors::raise().map_or(u64::MAX, |most| (most.saturating_sub(OTHERS) / 4).max(1));
     let concurrency = u64::from(how.concurrency.get()).min(room);
+    let mut rules = args.bans.settings();
+    rules.rules = rule_files(&args.bans.rules)?;
     Ok(Plan {
         egress: SocketEgress::new(egress::Settings {
             // Every sample is a new connection.
             max_idle: 0,
             ..wire(args)
         })?,
-        rules: ban::Judge::new(&args.bans.settings())?,
+        rules: ban::Judge::new(&rules)?,
         settings: check::Settings {
             judges: how.judge.clone(),
             urls: how.url.clone(),

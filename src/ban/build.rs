@@ -1,0 +1,360 @@
+//! From rule files to the table.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
+
+use super::class::Layer;
+use super::condition::{Spec, TextMatch};
+use super::finder::Finder;
+use super::header_index::HeaderIndex;
+use super::phrases::{PhraseSpec, Phrases};
+use super::rule::{DECIDES, Rule, RuleSpec};
+use super::scan::Scan;
+use super::table::{Group, MOST_CONDITIONS, Signals, Table, group};
+use super::url_index::UrlIndex;
+use super::{RuleFile, Settings};
+use crate::error::Problem;
+use crate::outcome::StatusSet;
+
+/// The rules that come with the program, in the order of the questions.
+pub(super) const FILES: [(Layer, &str, &str); 6] = [
+    (Layer::Proxy, "proxy.toml", include_str!("rules/proxy.toml")),
+    (
+        Layer::Proxy,
+        "gateway.toml",
+        include_str!("rules/gateway.toml"),
+    ),
+    (
+        Layer::Proxy,
+        "filter.toml",
+        include_str!("rules/filter.toml"),
+    ),
+    (Layer::Edge, "edge.toml", include_str!("rules/edge.toml")),
+    (Layer::Edge, "site.toml", include_str!("rules/site.toml")),
+    (
+        Layer::Edge,
+        "phrases.toml",
+        include_str!("rules/phrases.toml"),
+    ),
+];
+
+/// One rule file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) rule: Vec<RuleSpec>,
+    #[serde(default)]
+    phrase: Vec<PhraseSpec>,
+    /// What texts about blocks name, in lower case.
+    #[serde(default)]
+    talk: Vec<String>,
+    /// Body markers of captchas that ordinary pages carry as well.
+    #[serde(default)]
+    widgets: Vec<String>,
+}
+
+impl Table {
+    /// The rules that come with the program. They are constants of it: a broken file is a broken build, which the tests
+    /// of this module refuse.
+    fn built_in() -> &'static Arc<Table> {
+        static TABLE: LazyLock<Arc<Table>> = LazyLock::new(|| {
+            let settings = Settings::default();
+            Arc::new(Table::assemble(&settings).expect("the built-in rules are well formed"))
+        });
+        &TABLE
+    }
+
+    /// The built-in rules, without those the user has taken out, behind those of the user.
+    ///
+    /// # Errors
+    /// A file that is no rule file, or a rule to take out that there is not.
+    pub(super) fn new(settings: &Settings) -> Result<Arc<Table>, Problem> {
+        if settings.rules.is_empty() && settings.no_rule.is_empty() {
+            return Ok(Arc::clone(Table::built_in()));
+        }
+        Table::assemble(settings).map(Arc::new)
+    }
+
+    fn assemble(settings: &Settings) -> Result<Table, Problem> {
+        let mut specs: Vec<(Layer, RuleSpec)> = Vec::new();
+        let mut phrases = Vec::new();
+        let mut widgets = Vec::new();
+        let mut talk = Vec::new();
+        for RuleFile { name, text } in &settings.rules {
+            let file = parse(text).map_err(|problem| problem.at(name.clone()))?;
+            specs.extend(file.rule.into_iter().map(|rule| (rule.layer, rule)));
+            phrases.extend(file.phrase);
+            widgets.extend(file.widgets);
+            talk.extend(file.talk);
+        }
+        for (layer, name, text) in FILES {
+            let file = parse(text).map_err(|problem| problem.at(name))?;
+            for rule in file.rule {
+                // A rule of the user's takes the place of the built-in one with its id.
+                if !specs.iter().any(|(_, theirs)| theirs.id == rule.id) {
+                    specs.push((layer, rule));
+                }
+            }
+            phrases.extend(file.phrase);
+            widgets.extend(file.widgets);
+            talk.extend(file.talk);
+        }
+        for id in &settings.no_rule {
+            let before = specs.len();
+            let whole = id.strip_suffix(".*");
+            specs.retain(|(_, rule)| match whole {
+                Some(family) => rule.id.split('.').next() != Some(family),
+                None => rule.id != *id,
+            });
+            if specs.len() == before {
+                return Err(Problem::new(format!("there is no rule {id:?}"))
+                    .at("--no-rule")
+                    .hint("proxywheel rules list has all ids"));
+            }
+        }
+        // Stable: inside a group the order of the file is the order of the questions.
+        specs.sort_by_key(|(layer, rule)| group(*layer, rule.star) as usize);
+        Builder::default()
+            .build(&specs, phrases, &widgets, &talk)
+            .map_err(|what| match settings.rules.last() {
+                Some(file) => Problem::new(what).at(file.name.clone()),
+                None => Problem::new(what),
+            })
+    }
+}
+
+/// Reads one file; the problem names the line.
+pub(super) fn parse(text: &str) -> Result<File, Problem> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let line = error.span().map(|span| {
+            let start = span.start.min(text.len());
+            text.as_bytes()[..start]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1
+        });
+        let message = error
+            .message()
+            .lines()
+            .next()
+            .unwrap_or("not TOML")
+            .to_owned();
+        let problem = Problem::new(match line {
+            Some(line) => format!("line {line}: {message}"),
+            None => message,
+        });
+        problem.hint("proxywheel rules show ID prints a rule as an example")
+    })
+}
+
+#[derive(Debug, Default)]
+struct Builder {
+    specs: Vec<Spec>,
+    numbers: HashMap<Spec, u16>,
+}
+
+impl Builder {
+    fn build(
+        mut self,
+        specs: &[(Layer, RuleSpec)],
+        phrases: Vec<PhraseSpec>,
+        widgets: &[String],
+        talk: &[String],
+    ) -> Result<Table, String> {
+        let mut rules: Vec<Rule> = Vec::with_capacity(specs.len());
+        for (layer, spec) in specs {
+            if rules.iter().any(|rule| *rule.id == *spec.id) {
+                return Err(format!("rule {}: the id is taken", spec.id));
+            }
+            rules.push(self.rule(*layer, spec)?);
+        }
+        let markers: Vec<Spec> = widgets.iter().cloned().map(Spec::Body).collect();
+        let widget_ids = self.intern(&markers);
+        if self.specs.len() > MOST_CONDITIONS {
+            return Err(format!("more than {MOST_CONDITIONS} conditions"));
+        }
+        let mut table = Table {
+            scan: Scan::new(specs, &phrases, widgets)?,
+            rules: Vec::new(),
+            specs: Vec::new(),
+            in_body: Signals::default(),
+            headers: HeaderIndex::new(),
+            titles: Vec::new(),
+            reasons: Vec::new(),
+            urls: UrlIndex::new(),
+            locations: UrlIndex::new(),
+            markers: Finder::default(),
+            marker_ids: Vec::new(),
+            texts: Finder::default(),
+            text_ids: Vec::new(),
+            widgets: widget_ids,
+            phrases: Phrases::new(phrases, talk)?,
+            groups: [Group::Proxy, Group::Star, Group::Rest].map(|wanted| {
+                let of = |rule: &Rule| group(rule.layer, rule.star) as usize;
+                let start = rules
+                    .iter()
+                    .filter(|rule| of(rule) < wanted as usize)
+                    .count();
+                start
+                    ..start
+                        + rules
+                            .iter()
+                            .filter(|rule| of(rule) == wanted as usize)
+                            .count()
+            }),
+        };
+        let (mut markers, mut texts) = (Vec::new(), Vec::new());
+        for (id, spec) in (0u16..).zip(&self.specs) {
+            if spec.reads_body() {
+                table.in_body.set(id);
+            }
+            match spec {
+                Spec::Header(text) => table.headers.add_header(text, id),
+                Spec::Cookie(text) => table.headers.add_cookie(text, id),
+                Spec::Title(text) => table.titles.push((TextMatch::parse(text), id)),
+                Spec::Reason(text) => table.reasons.push((TextMatch::parse(text), id)),
+                Spec::Url(text) => table.urls.add(text, id),
+                Spec::Location(text) => table.locations.add(text, id),
+                Spec::Body(text) => {
+                    markers.push(text.clone());
+                    table.marker_ids.push(id);
+                }
+                Spec::Text(text) => {
+                    texts.push(text.clone());
+                    table.text_ids.push(id);
+                }
+            }
+        }
+        table.markers = Finder::new(markers);
+        table.texts = Finder::new(texts);
+        table.rules = rules;
+        table.specs = self.specs;
+        Ok(table)
+    }
+
+    fn rule(&mut self, layer: Layer, spec: &RuleSpec) -> Result<Rule, String> {
+        let fail = |what: &str| Err(format!("rule {}: {what}", spec.id));
+        let conditions = || spec.all.iter().chain(&spec.any).chain(&spec.none);
+        let reads_body = conditions().any(Spec::reads_body);
+        let status = match &spec.when.status {
+            Some(text) => match text.parse::<StatusSet>() {
+                Ok(set) => Some(set),
+                Err(problem) => return fail(&problem.to_string()),
+            },
+            None if reads_body => return fail("title, body and text need a status"),
+            None if conditions().next().is_none() => return fail("it says nothing"),
+            None => None,
+        };
+        let weight = spec.weight.unwrap_or(spec.source.weight());
+        if weight < DECIDES && !spec.star {
+            return fail("its weight is too small to decide alone");
+        }
+        Ok(Rule {
+            id: spec.id.as_str().into(),
+            vendor: spec.vendor.clone(),
+            class: spec.class,
+            layer,
+            star: spec.star,
+            source: spec.source,
+            confidence: if spec.star {
+                1.0
+            } else {
+                f32::from(weight.min(10)) / 10.0
+            },
+            phase: spec.phase,
+            status,
+            max_bytes: spec.when.max_bytes.unwrap_or(usize::MAX),
+            kind: reads_body.then_some(spec.when.kind),
+            default_port: spec.when.default_port,
+            all: self.intern(&spec.all),
+            any: self.intern(&spec.any),
+            least: spec.least,
+            none: self.intern(&spec.none),
+        })
+    }
+
+    fn intern(&mut self, specs: &[Spec]) -> Vec<u16> {
+        let number = |spec: &Spec| {
+            *self.numbers.entry(spec.clone()).or_insert_with(|| {
+                self.specs.push(spec.clone());
+                (self.specs.len() - 1) as u16
+            })
+        };
+        specs.iter().map(number).collect()
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// Every rule with its layer and fixtures.
+    pub(super) fn specs_for_tests() -> Vec<(Layer, RuleSpec)> {
+        FILES
+            .iter()
+            .flat_map(|(layer, _, text)| {
+                let file = parse(text).unwrap_or_else(|problem| panic!("{problem}"));
+                file.rule.into_iter().map(|rule| (*layer, rule))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str) -> Result<Arc<Table>, Problem> {
+        Table::new(&Settings {
+            rules: vec![RuleFile {
+                name: "own.toml".into(),
+                text: text.into(),
+            }],
+            ..Settings::default()
+        })
+    }
+
+    #[test]
+    fn rules_that_cannot_work_are_refused_with_their_place() {
+        let head = "[[rule]]\nid = \"x\"\nclass = \"block_ip\"\nsource = \"general\"\n";
+        for (body, why) in [
+            ("", "says nothing"),
+            ("any = [{ body = \"x\" }]", "need a status"),
+            ("weight = 3\nany = [{ header = \"x\" }]", "too small"),
+            (
+                "when = { status = \"9\" }\nany = [{ header = \"x\" }]",
+                "status list",
+            ),
+            (
+                "any = [{ smell = \"x\" }]",
+                "line 5: unknown variant `smell`",
+            ),
+            ("colour = 3", "line 5: unknown field `colour`"),
+        ] {
+            let error = with(&format!("{head}{body}")).expect_err(body);
+            assert_eq!(error.place.as_deref(), Some("own.toml"));
+            assert!(error.what.contains(why), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_built_in_rule_about_successes_has_a_text_to_look_for() {
+        assert_eq!(Table::built_in().scan.blind, [""; 0]);
+    }
+
+    #[test]
+    fn rules_are_taken_out_by_id_or_family_and_an_unknown_id_is_refused() {
+        let without = |ids: &[&str]| {
+            Table::new(&Settings {
+                no_rule: ids.iter().map(ToString::to_string).collect(),
+                ..Settings::default()
+            })
+        };
+        let all = Table::built_in().rules.len();
+        assert_eq!(without(&["queue-it"]).expect("known").rules.len(), all - 1);
+        assert!(without(&["cloudflare.*"]).expect("known").rules.len() < all - 5);
+        assert!(without(&["cloudflare.nothing"]).is_err());
+    }
+}

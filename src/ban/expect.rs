@@ -1,0 +1,235 @@
+//! What the user expects of an accepted answer: proof of content, the strongest evidence there is, both ways.
+//!
+//! A 200 without what every page of the site has is a block that nobody has a rule for. The pair is charged, not the proxy: it has
+//! carried the answer.
+
+use scraper::{Html, Selector};
+use serde_json::Value;
+
+use super::Settings;
+use super::user::{Fired, fired};
+use super::view::View;
+use crate::error::Problem;
+use crate::text;
+
+/// `--expect-text --expect-selector --expect-type --expect-json --min-bytes`.
+#[derive(Debug)]
+pub(super) struct Expectations {
+    texts: Vec<String>,
+    selectors: Vec<(String, Selector)>,
+    types: Vec<String>,
+    pointers: Vec<String>,
+    min_bytes: u64,
+}
+
+impl Expectations {
+    pub(super) fn new(settings: &Settings) -> Result<Self, Problem> {
+        let mut selectors = Vec::new();
+        for text in &settings.expect_selector {
+            let selector = Selector::parse(text).map_err(|_| {
+                Problem::new(format!("invalid CSS selector {text:?}"))
+                    .at("--expect-selector")
+                    .hint("write it as in a style sheet, such as '#results li' or 'a[href^=\"/item/\"]'")
+            })?;
+            selectors.push((text.clone(), selector));
+        }
+        if let Some(pointer) = settings
+            .expect_json
+            .iter()
+            .find(|pointer| !is_pointer(pointer))
+        {
+            return Err(Problem::new(format!("invalid JSON pointer {pointer:?}"))
+                .at("--expect-json")
+                .hint("it begins with /, such as /items/0/price"));
+        }
+        Ok(Expectations {
+            texts: settings.expect_text.clone(),
+            selectors,
+            types: settings.expect_type.clone(),
+            pointers: settings.expect_json.clone(),
+            min_bytes: settings.min_bytes,
+        })
+    }
+
+    /// The first expectation that an answer with a body does not fulfil; the cheap ones are asked first.
+    pub(super) fn missing(&self, view: &View<'_>) -> Option<Fired> {
+        let size = view.body.len() as u64;
+        if size < self.min_bytes {
+            return fired(
+                "min_bytes",
+                format!("{size} bytes, {} expected", self.min_bytes),
+            );
+        }
+        if !self.types.is_empty() {
+            let essence = view.content_type.and_then(|value| value.split(';').next());
+            let essence = essence.unwrap_or_default().trim();
+            if !self.types.iter().any(|expected| is_type(essence, expected)) {
+                let expected = self.types.join(" or ");
+                return fired(
+                    "expect_type",
+                    format!("type {essence:?}, {expected} expected"),
+                );
+            }
+        }
+        if self.texts.is_empty() && self.selectors.is_empty() && self.pointers.is_empty() {
+            return None;
+        }
+        let body = match text::is_text(view.content_type, view.body) {
+            true => text::decode(view.content_type, view.body),
+            false => Default::default(),
+        };
+        if let Some(missing) = self
+            .texts
+            .iter()
+            .find(|expected| !body.contains(&***expected))
+        {
+            return fired("expect_text", format!("nowhere {missing:?}"));
+        }
+        if !self.pointers.is_empty() {
+            let value: Value = serde_json::from_str(&body).unwrap_or_default();
+            let there =
+                |pointer: &str| value.pointer(pointer).is_some_and(|found| !found.is_null());
+            if let Some(missing) = self.pointers.iter().find(|pointer| !there(pointer)) {
+                return fired("expect_json", format!("nothing at {missing}"));
+            }
+        }
+        if !self.selectors.is_empty() {
+            let page = Html::parse_document(&body);
+            let mut selectors = self.selectors.iter();
+            let missing = selectors.find(|(_, selector)| page.select(selector).next().is_none());
+            if let Some((text, _)) = missing {
+                return fired("expect_selector", format!("no element is {text}"));
+            }
+        }
+        None
+    }
+}
+
+/// `text/html` is itself, `image/*` any of its kind.
+fn is_type(essence: &str, expected: &str) -> bool {
+    match expected.strip_suffix('*') {
+        Some(kind) => essence
+            .get(..kind.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(kind)),
+        None => essence.eq_ignore_ascii_case(expected),
+    }
+}
+
+fn is_pointer(text: &str) -> bool {
+    text.starts_with('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ban::tests::{ask, exchange, judge};
+    use crate::outcome::{Blame, Outcome};
+
+    #[test]
+    fn a_success_without_what_is_expected_is_a_soft_block_of_the_pair() {
+        let html = "content-type: text/html; charset=utf-8";
+        let json = "content-type: application/json";
+        type Change = fn(&mut Settings);
+        let cases: [(&str, Change, &str, &str, &str); 6] = [
+            (
+                "expect_text",
+                |s| s.expect_text = vec!["Add to cart".into()],
+                html,
+                "<p>Add to cart</p>",
+                "<p>add to cart?</p>",
+            ),
+            (
+                "expect_selector",
+                |s| s.expect_selector = vec!["#list > li".into()],
+                html,
+                "<ul id=list><li>a</ul>",
+                "<ul><li>a</ul>",
+            ),
+            (
+                "expect_type",
+                |s| s.expect_type = vec!["text/*".into()],
+                html,
+                "<p>",
+                "",
+            ),
+            (
+                "expect_json",
+                |s| s.expect_json = vec!["/items/0".into()],
+                json,
+                "{\"items\":[7]}",
+                "{\"items\":[null]}",
+            ),
+            (
+                "expect_json",
+                |s| s.expect_json = vec!["/items/0".into()],
+                json,
+                "{\"items\":[7]}",
+                "not JSON",
+            ),
+            ("min_bytes", |s| s.min_bytes = 4, json, "1234", "123"),
+        ];
+        for (rule, change, kind, good, bad) in cases {
+            let judge = judge(change);
+            let of = |kind: &str, body: &str| {
+                ask(
+                    &judge,
+                    "https://a.example/",
+                    false,
+                    &exchange(200, &[kind], body, true),
+                )
+            };
+            assert_eq!(of(kind, good).outcome, Outcome::Ok, "{rule}");
+            let kind = if rule == "expect_type" { json } else { kind };
+            let verdict = of(kind, bad);
+            assert_eq!(
+                (verdict.outcome, verdict.blame),
+                (Outcome::Banned, Blame::Pair),
+                "{rule}"
+            );
+            let ban = verdict.ban.expect("a rule");
+            assert_eq!((&*ban.rule, &*ban.class), (rule, "soft_block"));
+        }
+        let judge = judge(|s| s.min_bytes = 4);
+        let refused = ask(
+            &judge,
+            "https://a.example/",
+            false,
+            &exchange(404, &[html], "", true),
+        );
+        assert_eq!(
+            refused.outcome,
+            Outcome::HttpError,
+            "only of accepted answers is something expected"
+        );
+        let empty = ask(
+            &judge,
+            "https://a.example/",
+            false,
+            &exchange(204, &[html], "", true),
+        );
+        assert_eq!(empty.outcome, Outcome::Ok, "204 has no body by its nature");
+    }
+
+    #[test]
+    fn what_can_never_be_found_is_refused() {
+        for (place, settings) in [
+            (
+                "--expect-selector",
+                Settings {
+                    expect_selector: vec!["a[".into()],
+                    ..Settings::default()
+                },
+            ),
+            (
+                "--expect-json",
+                Settings {
+                    expect_json: vec!["items".into()],
+                    ..Settings::default()
+                },
+            ),
+        ] {
+            let problem = Expectations::new(&settings).expect_err(place);
+            assert_eq!(problem.place.as_deref(), Some(place));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! A page as its reader sees it: the words, and what there is of content and forms around them.
+//!
+//! Weak evidence is a matter of words, and words in scripts, styles and attributes are not said to anybody: ordinary pages
+//! carry "captcha" in a dozen places that nobody reads. So the text is taken out of the markup first, its entities decoded,
+//! its letters made small. This costs some microseconds for a small page, and is done only for answers that are suspect
+//! already. It is no HTML parser: it never looks back, and a broken page gives a broken text.
+
+use std::borrow::Cow;
+
+use super::view::Kind;
+use crate::text;
+
+/// Bytes of a body that are read. Some pages carry 100 kB of styles before their first word.
+const READ: usize = 256 * 1024;
+/// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
+pub(super) const KEPT: usize = 4 * 1024;
+
+/// Bytes of a tag that are looked at; pictures may stand in their tags whole.
+const LOOKED_AT: usize = 400;
+
+/// What a page says.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Words in lower case with one space between them, the title first.
+    pub(super) text: String,
+    /// Visible characters, without the title, up to 4 kB.
+    pub(super) visible: usize,
+    /// Paragraphs, list items, cells, headings, links.
+    pub(super) elements: usize,
+    /// Asks for a password, an e-mail address or a message: a page that has something to do.
+    pub(super) login: bool,
+    /// Forms.
+    pub(super) forms: usize,
+    /// Bytes of `text` that are the title.
+    pub(super) title: usize,
+    /// A picture or field that names itself a captcha.
+    pub(super) captcha: bool,
+}
+
+impl Page {
+    /// Reads the beginning of a body.
+    pub(super) fn read(content_type: Option<&str>, kind: Kind, body: &[u8]) -> Self {
+        let bytes = whole_letters(&body[..body.len().min(READ)]);
+        // Whoever saved or relayed a page as UTF-8 may have left its old label; nothing else looks like UTF-8 by chance.
+        let decoded = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => text::decode(content_type, bytes),
+        };
+        let mut page = Page::default();
+        if kind == Kind::Html {
+            page.markup(&decoded);
+        } else {
+            page.say(&decoded);
+            page.visible = page.text.len();
+        }
+        page
+    }
+
+    fn markup(&mut self, html: &str) {
+        let mut rest = html;
+        while self.text.len() < KEPT {
+            let Some(open) = memchr::memchr(b'<', rest.as_bytes()) else {
+                self.visible += self.say(rest);
+                return;
+            };
+            self.visible += self.say(&rest[..open]);
+            rest = &rest[open..];
+            rest = match rest.as_bytes().get(1) {
+                Some(b'!') if rest.starts_with("<!--") => after(rest, "-->"),
+                Some(b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'?') => self.tag(rest),
+                _ => {
+                    self.visible += self.say("<");
+                    &rest[1..]
+                }
+            };
+        }
+    }
+
+    /// Takes one tag and, where nobody reads what is in it, its contents; gives what follows.
+    fn tag<'a>(&mut self, rest: &'a str) -> &'a str {
+        let bytes = rest.as_bytes();
+        let end = memchr::memchr(b'>', bytes).unwrap_or(bytes.len() - 1);
+        let tag = rest.get(1..end).unwrap_or_default();
+        let following = rest.get(end + 1..).unwrap_or_default();
+        let length = tag
+            .bytes()
+            .position(|byte| !byte.is_ascii_alphanumeric())
+            .unwrap_or(tag.len());
+        let name = &tag[..length];
+        let closed = tag.strip_prefix('/').unwrap_or(tag).trim_end();
+        let is = |names: &[&str]| names.iter().any(|each| name.eq_ignore_ascii_case(each));
+        let beginning = &tag.as_bytes()[..tag.len().min(LOOKED_AT)];
+        let has = |word: &str| contains(beginning, word);
+        // Tags inside a word do not cut it.
+        let inside = ["b", "i", "u", "em", "strong", "span", "font", "tt", "wbr"];
+        if inside.iter().any(|each| closed.eq_ignore_ascii_case(each)) || is(&inside) {
+            return following;
+        }
+        if name.is_empty() {
+            self.gap();
+            return following;
+        }
+        if is(&["script"]) {
+            return after_closing(following, "</script");
+        }
+        if is(&["style"]) {
+            return after_closing(following, "</style");
+        }
+        if is(&["title"]) && self.text.is_empty() {
+            let close = closing(following, "</title");
+            self.say(&following[..close]);
+            self.gap();
+            self.title = self.text.len();
+            return &following[close..];
+        }
+        self.gap();
+        if is(&["p", "li", "td", "article", "a", "h1", "h2", "h3", "h4"]) {
+            self.elements += 1;
+        } else if is(&["form"]) {
+            self.forms += 1;
+        } else if is(&["img"]) {
+            self.captcha |= has("captcha") || has("challenge");
+        } else if is(&["input"]) {
+            self.captcha |= has("captcha");
+            self.login |= has("type=\"password")
+                || has("type=password")
+                || has("type='password")
+                || has("type=\"email");
+        } else if is(&["textarea"]) {
+            self.login |= !has("captcha") && !has("display:none") && !has("display: none");
+        }
+        following
+    }
+
+    fn gap(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with(' ') {
+            self.text.push(' ');
+        }
+    }
+
+    /// Appends words; gives how many characters it were.
+    fn say(&mut self, words: &str) -> usize {
+        let words = beginning(words, 4 * KEPT);
+        let words = match memchr::memchr(b'&', words.as_bytes()) {
+            Some(_) => text::unescape(words),
+            None => Cow::Borrowed(words),
+        };
+        let before = self.text.len();
+        let mut folded = 0;
+        for word in words.split(char::is_whitespace) {
+            if self.text.len() >= KEPT {
+                break;
+            }
+            folded += 1;
+            if folded > 1 {
+                self.gap();
+            }
+            if word.is_ascii() {
+                let start = self.text.len();
+                self.text.push_str(word);
+                self.text[start..].make_ascii_lowercase();
+                continue;
+            }
+            for c in word.chars() {
+                match c {
+                    '\u{2019}' | '\u{2018}' => self.text.push('\''),
+                    // Soft hyphens, direction marks and the like are seen by nobody.
+                    '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
+                    c => self.text.extend(c.to_lowercase()),
+                }
+            }
+        }
+        let said = &self.text.as_bytes()[before..];
+        if said.is_ascii() {
+            said.len() - said.iter().filter(|byte| **byte == b' ').count()
+        } else {
+            self.text[before..].chars().filter(|c| *c != ' ').count()
+        }
+    }
+}
+
+/// At most so many bytes, whole letters.
+fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Without the part of a letter at the end, which would make all of it look like another charset.
+fn whole_letters(bytes: &[u8]) -> &[u8] {
+    let cut = bytes
+        .iter()
+        .rev()
+        .take(4)
+        .position(|byte| *byte < 0x80 || *byte >= 0xc0);
+    match cut {
+        Some(at) if bytes[bytes.len() - 1 - at] >= 0xc0 => {
+            let start = bytes.len() - 1 - at;
+            if std::str::from_utf8(&bytes[start..]).is_ok() {
+                bytes
+            } else {
+                &bytes[..start]
+            }
+        }
+        _ => bytes,
+    }
+}
+
+fn after<'a>(rest: &'a str, end: &str) -> &'a str {
+    memchr::memmem::find(rest.as_bytes(), end.as_bytes()).map_or("", |at| &rest[at + end.len()..])
+}
+
+/// Where `tag` begins, else the end.
+fn closing(rest: &str, tag: &str) -> usize {
+    memchr::memchr_iter(b'<', rest.as_bytes())
+        .find(|&at| {
+            rest.as_bytes()
+                .get(at..at + tag.len())
+                .is_some_and(|found| found.eq_ignore_ascii_case(tag.as_bytes()))
+        })
+        .unwrap_or(rest.len())
+}
+
+fn after_closing<'a>(rest: &'a str, tag: &str) -> &'a str {
+    &rest[closing(rest, tag)..]
+}
+
+fn contains(tag: &[u8], word: &str) -> bool {
+    tag.windows(word.len())
+        .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(html: &str) -> Page {
+        Page::read(Some("text/html"), Kind::Html, html.as_bytes())
+    }
+
+    #[test]
+    fn the_text_is_what_a_reader_sees() {
+        let page = page(
+            "<html><head><title>Access &amp; more</title><style>p{captcha}</style></head><!-- captcha -->\
+             <body onload='captcha()'><h1>You&#39;ve been <b>blo</b>cked</h1>\n\n<p>Reference&#32;&#35;18\
+             <script>if (a<b) captcha()</script></p>1 < 2</body>",
+        );
+        assert_eq!(
+            page.text.trim_end(),
+            "access & more you've been blocked reference #18 1 < 2"
+        );
+        assert_eq!((page.elements, page.forms, page.login), (2, 0, false));
+    }
+
+    #[test]
+    fn forms_that_ask_for_something_are_known_from_those_that_only_check() {
+        assert!(page("<form><input TYPE=password></form>").login);
+        assert!(!page("<form><textarea name=g-recaptcha-response></textarea></form>").login);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_within_bounds(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600),
+                                            junk in "[<>a-z/!\\-&#; \"']{0,200}") {
+            for body in [&bytes[..], junk.as_bytes()] {
+                let page = Page::read(None, Kind::Html, body);
+                proptest::prop_assert!(page.text.len() <= KEPT + 16);
+            }
+        }
+    }
+}

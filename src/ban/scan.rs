@@ -1,0 +1,187 @@
+//! When a body is worth reading.
+//!
+//! Nearly every answer is an ordinary page, and of those nothing should be paid for but a glance. An error is read when some rule
+//! reads bodies of its status and size. A success is read only after the glance has seen one of the texts that block pages
+//! served as 200 cannot do without: few for pages of any size, more for small ones, because soft words are weighed on small pages
+//! only.
+
+use super::class::Layer;
+use super::condition::Spec;
+use super::glance::{Glance, SHORTEST};
+use super::phrases::PhraseSpec;
+use super::rule::RuleSpec;
+use super::view::{Kind, View};
+use crate::outcome::StatusSet;
+
+/// Page sizes, in bytes, by which errors are told apart.
+const SIZES: [usize; 3] = [5_000, 20_000, usize::MAX];
+/// Successes above this, in bytes, are judged by structure only: soft words in a long page are talk.
+pub(super) const WEIGHED: usize = 12_000;
+/// Where a page names its charset (the HTML standard's prescan).
+const META_WINDOW: usize = 1024;
+
+/// When the body has to be searched.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// Error statuses for which some rule reads a body of this size: of any answer, and where only the target can have written it.
+    statuses: [[StatusSet; SIZES.len()]; 2],
+    /// Texts without which no rule can fire on a 2xx page.
+    glance: Glance,
+    /// Rules about successes that name no text long enough to be looked for, as rules of the user's may; by the size of the page.
+    always: [usize; 2],
+    /// Those rules.
+    #[cfg(test)]
+    pub(super) blind: Vec<String>,
+}
+
+impl Scan {
+    /// What has to be looked for on behalf of these rules and phrases.
+    pub(super) fn new(
+        specs: &[(Layer, RuleSpec)],
+        phrases: &[PhraseSpec],
+        widgets: &[String],
+    ) -> Result<Scan, String> {
+        let none = || [const { StatusSet::EMPTY }; SIZES.len()];
+        let mut scan = Scan {
+            statuses: [none(), none()],
+            glance: Glance::new(),
+            always: [0; 2],
+            #[cfg(test)]
+            blind: Vec::new(),
+        };
+        for (layer, rule) in specs {
+            scan.add(*layer, rule)?;
+        }
+        for phrase in phrases.iter().filter(|phrase| phrase.success) {
+            for text in phrase.texts.iter().flat_map(|text| in_a_page(text)) {
+                let by_proxy = phrase.layer == Layer::Proxy;
+                // Shorter ones only add to what has drawn attention.
+                scan.glance.add(text.as_bytes(), WEIGHED, by_proxy);
+            }
+        }
+        for marker in widgets {
+            scan.glance.add(marker.as_bytes(), WEIGHED, false);
+        }
+        Ok(scan)
+    }
+
+    fn add(&mut self, layer: Layer, rule: &RuleSpec) -> Result<(), String> {
+        if !rule.all.iter().chain(&rule.any).any(Spec::reads_body) {
+            return Ok(());
+        }
+        let by_proxy = layer == Layer::Proxy;
+        let text = rule.when.status.as_deref().unwrap_or_default();
+        let set: StatusSet = text
+            .parse()
+            .map_err(|error: crate::error::Problem| error.what)?;
+        let longest = rule.when.max_bytes.unwrap_or(usize::MAX);
+        for (verified, by_size) in self.statuses.iter_mut().enumerate() {
+            if by_proxy && verified == 1 {
+                continue;
+            }
+            for (at, statuses) in by_size.iter_mut().enumerate() {
+                if at > 0 && longest <= SIZES[at - 1] {
+                    continue;
+                }
+                for status in (300..=999).filter(|status| set.contains(*status)) {
+                    *statuses = std::mem::replace(statuses, StatusSet::EMPTY).with(status, status);
+                }
+            }
+        }
+        if !(200..=299).any(|status| set.contains(status)) {
+            return Ok(());
+        }
+        // One condition of `all` will do, that with the longest text; else any of `any`.
+        let least = |spec: &&Spec| spelled(spec).iter().map(String::len).min().unwrap_or(0);
+        let all = rule.all.iter().filter(|spec| least(spec) >= SHORTEST);
+        let wanted: Vec<String> = match all.max_by_key(least) {
+            Some(spec) => spelled(spec),
+            None => rule.any.iter().flat_map(spelled).collect(),
+        };
+        let mut short = wanted.is_empty();
+        for text in &wanted {
+            short |= !self.glance.add(text.as_bytes(), longest, by_proxy);
+        }
+        if short {
+            #[cfg(test)]
+            self.blind.push(rule.id.clone());
+            self.always[usize::from(!by_proxy)] = self.always[usize::from(!by_proxy)].max(longest);
+        }
+        Ok(())
+    }
+
+    /// True when reading the body could tell something; false for an ordinary page.
+    pub(super) fn wants(&self, view: &View<'_>) -> bool {
+        if view.body.is_empty() || view.kind == Kind::Other {
+            return false;
+        }
+        let length = view.body.len();
+        if !(200..=299).contains(&view.status) {
+            let size = SIZES.iter().position(|limit| length <= *limit);
+            let size = size.unwrap_or(SIZES.len() - 1);
+            return self.statuses[usize::from(view.verified)][size].contains(view.status);
+        }
+        // Nothing but a page is ever blamed for its text when it came with success.
+        if view.kind != Kind::Html {
+            return false;
+        }
+        let (head, tail) = view.windows();
+        let by_proxy = !view.verified;
+        self.glance.sees(head, length, by_proxy)
+            || self.glance.sees(tail, length, by_proxy)
+            || length <= self.always[1]
+            || (by_proxy && length <= self.always[0])
+            || (length <= WEIGHED && in_another_charset(view) && !view.body.is_ascii())
+    }
+}
+
+/// True for a page whose letters are not those of UTF-8, by its own words.
+fn in_another_charset(view: &View<'_>) -> bool {
+    let names = |bytes: &[u8]| {
+        let at = memchr::memmem::find(bytes, b"charset=")?;
+        let value = bytes[at + 8..].trim_ascii_start();
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        let value = value.strip_prefix(b"'").unwrap_or(value);
+        Some(
+            !value
+                .get(..3)
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"utf")),
+        )
+    };
+    let labelled = view.content_type.and_then(|value| names(value.as_bytes()));
+    let head = &view.body[..view.body.len().min(META_WINDOW)];
+    labelled.or_else(|| names(head)).unwrap_or(false)
+}
+
+/// How the text of a condition may stand in the bytes of a page.
+fn spelled(spec: &Spec) -> Vec<String> {
+    match spec {
+        Spec::Text(text) => in_a_page(text),
+        Spec::Title(text) => {
+            let words = text.trim_start_matches(['^', '=']);
+            // The end of a title that is known whole makes a short one longer.
+            if words.len() < SHORTEST && text.starts_with('=') {
+                vec![format!("{words}</title")]
+            } else {
+                in_a_page(words)
+            }
+        }
+        spec => spec.literal().map(str::to_owned).into_iter().collect(),
+    }
+}
+
+/// A sentence as pages may spell it. Apostrophes have too many forms, so the longest piece without one; letters beyond ASCII
+/// are not folded, so with a large one at the beginning too.
+fn in_a_page(text: &str) -> Vec<String> {
+    let text = text
+        .split('\'')
+        .max_by_key(|piece| piece.len())
+        .unwrap_or(text);
+    let mut all = vec![text.to_owned()];
+    if !text.is_ascii() {
+        let first = text.chars().take(1).flat_map(char::to_uppercase);
+        all.push(first.chain(text.chars().skip(1)).collect());
+        all.dedup();
+    }
+    all
+}

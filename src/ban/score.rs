@@ -1,0 +1,184 @@
+//! Weak evidence, added up.
+//!
+//! No single soft word makes a block: "captcha" and "access denied" are in articles, in forms and in the names of songs. But a
+//! refusing status, a page of a few words and two sentences of the sort that only block pages say are enough together, and
+//! what speaks for content counts against. Points are those of the table below; a block begins at [`BLOCK`], and below it an
+//! answer stays what its status says.
+//!
+//! | evidence | points |
+//! |---|---|
+//! | a sentence that only block pages say | 4 or 5, by the phrase |
+//! | a soft phrase | 1, at most 3 together |
+//! | that sentence in the title of a refusal, or of a filter on the way | 2 |
+//! | a captcha that is nearly all there is on the page | 4 |
+//! | refusing status: 403, 429, 503 and their kin | 2 |
+//! | the body is below 5 kB | 1 |
+//! | `no-store` | 1 |
+//! | an edge is present, with a refusing status | 1 |
+//! | a form for a login or a message | -3 |
+//! | it talks about blocks: names two vendors, say | -6 |
+//! | content on a success: three elements, and 300 or 1,000 characters | -3 or -6 |
+//! | the same in the words of a filter on the way, from 1,000 | -2 |
+//! | the same on an error | -1 |
+//! | more than 4 kB of text | -4 |
+
+use http::header::CACHE_CONTROL;
+
+use super::class::{Class, Layer};
+use super::edge;
+use super::page::{self, Page};
+use super::phrases::{Phrases, Said};
+use super::view::View;
+
+/// Points at which an answer is a block.
+pub(super) const BLOCK: i32 = 6;
+/// Points from which an answer is suspect: shown by `rules explain`, of no effect.
+pub(super) const SUSPECT: i32 = 4;
+
+/// Most points that soft phrases are worth together.
+const MOST_SOFT: i32 = 3;
+/// Bodies below this are small.
+const SMALL: usize = 5_000;
+/// Text above this, in bytes, is an article.
+const LONG: usize = page::KEPT;
+/// Visible characters from which a page with some elements has content.
+const CONTENT: usize = 300;
+
+/// Visible characters of a page that has something to tell.
+const MUCH: usize = 1000;
+
+/// What the evidence on one answer adds up to.
+#[derive(Debug, Clone)]
+pub(super) struct Score {
+    pub(super) points: i32,
+    /// What the strongest phrase says.
+    pub(super) class: Class,
+    pub(super) layer: Layer,
+    pub(super) vendor: Option<Box<str>>,
+    /// The strongest phrase.
+    pub(super) evidence: String,
+    /// Each part with its points.
+    pub(super) parts: Vec<(String, i32)>,
+}
+
+impl Score {
+    /// Adds up what speaks for a block and what against it; `None` when no phrase was found.
+    ///
+    /// `widget` is the marker of a captcha in the page; `filters` when somebody on the way may have written it.
+    pub(super) fn of(
+        view: &View<'_>,
+        page: &Page,
+        phrases: &Phrases,
+        widget: Option<&str>,
+        filters: bool,
+    ) -> Option<Score> {
+        let refusing = refuses(view.status);
+        let mut said = phrases.said(&page.text, filters && !view.verified);
+        let mut score = Score {
+            points: 0,
+            class: Class::BlockRule,
+            layer: Layer::Edge,
+            vendor: None,
+            evidence: String::new(),
+            parts: Vec::new(),
+        };
+        // A login form with a captcha is a login form.
+        let alone = !page.login
+            && (page.visible < CONTENT || page.forms == 1 && page.visible < 3 * CONTENT);
+        let widget = widget.or(page.captcha.then_some("captcha"));
+        if let Some(marker) = widget.filter(|_| alone && (refusing || view.body.len() < 10_000)) {
+            score.add(format!("little but a captcha: {marker}"), 4);
+            score.class = Class::ChallengeCaptcha;
+            score.evidence = format!("body: {marker}");
+        }
+        said.sort_by_key(|said| std::cmp::Reverse(said.spec.points));
+        let mut soft = 0;
+        let mut titled = false;
+        for (nth, Said { text, spec }) in said.iter().enumerate() {
+            let mut points = i32::from(spec.points);
+            if points == 1 {
+                points = points.min(MOST_SOFT - soft);
+                soft += points;
+            }
+            if nth == 0 && (score.points == 0 || points > 4) {
+                (score.class, score.layer) = (spec.class, spec.layer);
+                score.vendor = spec.vendor.clone();
+                score.evidence = format!("text: {text}");
+            }
+            if points > 0 {
+                score.add(format!("says {text:?}"), points);
+            }
+            if points > 1
+                && (refusing || spec.layer == Layer::Proxy)
+                && !titled
+                && page.text[..page.title].contains(*text)
+            {
+                titled = true;
+                score.add("in the title".into(), 2);
+            }
+        }
+        if score.points == 0 {
+            return None;
+        }
+        score.circumstances(view, page, refusing);
+        if phrases.is_talk(&page.text) {
+            score.add("it talks about blocks".into(), -6);
+        }
+        Some(score)
+    }
+
+    fn circumstances(&mut self, view: &View<'_>, page: &Page, refusing: bool) {
+        if refusing {
+            self.add(format!("status {}", view.status), 2);
+            if edge::presence(view.headers).is_some() {
+                self.add("an edge is present".into(), 1);
+            }
+        }
+        if view.body.len() < SMALL {
+            self.add("a small page".into(), 1);
+        }
+        let mut caching = view.headers.get_all(CACHE_CONTROL).iter();
+        if caching.any(|value| value.to_str().is_ok_and(|value| value.contains("no-store"))) {
+            self.add("no-store".into(), 1);
+        }
+        if page.login {
+            self.add("a form to fill in".into(), -3);
+        }
+        let content = page.elements >= 3 && page.visible >= CONTENT;
+        let filter = self.layer == Layer::Proxy;
+        let points = match (content, (200..=299).contains(&view.status)) {
+            (false, _) => 0,
+            // What a filter on the way writes comes with success, and quotes the law.
+            (true, true) if filter && page.visible < MUCH => 0,
+            (true, true) if filter && page.visible < 3 * MUCH => -2,
+            (true, true) if page.visible < MUCH => -3,
+            (true, true) => -6,
+            (true, false) => -1,
+        };
+        if points < 0 {
+            self.add("content".into(), points);
+        }
+        if page.text.len() >= LONG {
+            self.add("long text".into(), -4);
+        }
+    }
+
+    fn add(&mut self, what: String, points: i32) {
+        self.points += points;
+        self.parts.push((what, points));
+    }
+
+    /// 0.5 at the limit, 0.9 at most: sums of weak evidence are never certain.
+    pub(super) fn confidence(&self) -> f32 {
+        (0.5 + 0.05 * (self.points - BLOCK) as f32).clamp(0.5, 0.9)
+    }
+}
+
+/// Statuses with which this client is refused, rather than the request or the server found wanting.
+fn refuses(status: u16) -> bool {
+    matches!(
+        status,
+        401 | 403 | 405 | 406 | 409 | 418 | 423 | 428 | 429 | 430 | 444 | 456 | 463 | 493
+            ..=499 | 503 | 509 | 999
+    )
+}

@@ -1,0 +1,106 @@
+//! A run through proxies of which every site bans some, each site in its own manner: no block is passed off as a page, and nobody pays
+//! for what a site answers to everybody.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use proxywheel::job::{Job, RequestSpec};
+use proxywheel::lab::{BanStyle, HostPlan, Lab, ProxySpec};
+use proxywheel::outcome::{Blame, Outcome};
+use proxywheel::proxy::Scheme;
+
+use crate::wire_stack::{Stack, page_of, tell};
+
+const PROXIES: u32 = 60;
+const URLS: u64 = 5_000;
+/// Answers that are the same for everybody.
+const OWN_ANSWERS: [&str; 5] = [
+    "/status/404",
+    "/status/410",
+    "/status/500",
+    "/status/503",
+    "/status/401",
+];
+
+struct Given(std::vec::IntoIter<Job>);
+
+impl Stream for Given {
+    type Item = Job;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Job>> {
+        Poll::Ready(self.0.next())
+    }
+}
+
+#[tokio::test]
+async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_answers() {
+    let mut builder = Lab::builder()
+        .seed(5)
+        .proxies(PROXIES, ProxySpec::new(Scheme::Http));
+    let mut hosts: Vec<String> = Vec::new();
+    for style in BanStyle::ALL {
+        let host = format!("{style}.test");
+        let plan = HostPlan {
+            banned_percent: 15,
+            banned_style: style,
+            ..HostPlan::default()
+        };
+        builder = builder.host(&host, plan);
+        hosts.push(host);
+    }
+    let stack = Stack::start(builder);
+    let client = stack.client(stack.settings());
+    let url = |n: u64| {
+        let host = &hosts[(n % 6) as usize];
+        match n % 25 {
+            24 => format!(
+                "http://plain.test{}?n={n}",
+                OWN_ANSWERS[(n / 25 % 5) as usize]
+            ),
+            _ => format!("http://{host}/page/{n}?size=700"),
+        }
+    };
+    let spec = Arc::new(RequestSpec::default());
+    let jobs = (0..URLS).map(|n| Job::new(n, &url(n), Arc::clone(&spec)));
+    let mut run = client
+        .run(Given(jobs.collect::<Vec<_>>().into_iter()))
+        .unwrap();
+    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+    let mut rows = 0;
+    while let Some(done) = run.next().await {
+        rows += 1;
+        let record = &done.record;
+        *outcomes.entry(record.outcome.to_string()).or_default() += 1;
+        let url = record.url.as_deref().unwrap();
+        if url.contains("plain.test") {
+            assert_eq!(record.outcome, Outcome::HttpError, "{url}: {}", tell(&done));
+            let charged = record
+                .attempt_log
+                .iter()
+                .find(|attempt| attempt.blame != Blame::Target);
+            assert!(charged.is_none(), "{url}: {}", tell(&done));
+        } else if record.ok {
+            assert!(
+                done.body == page_of(url),
+                "{url}: a wrong body: {}",
+                tell(&done)
+            );
+        } else {
+            let blocked = matches!(
+                record.outcome,
+                Outcome::Banned | Outcome::RateLimited | Outcome::NetworkError
+            );
+            assert!(blocked, "{url}: {}", tell(&done));
+        }
+        for attempt in &record.attempt_log {
+            let proxy = matches!(attempt.blame, Blame::Proxy(_));
+            assert!(!proxy, "a proxy is charged: {url}: {}", tell(&done));
+        }
+    }
+    assert_eq!(rows, URLS);
+    // Five in six exits serve each site: nearly every page is fetched in the end.
+    assert!(outcomes["ok"] > URLS * 24 / 25 * 98 / 100, "{outcomes:?}");
+}
