@@ -5,7 +5,8 @@
 //!   URL, one "not found") shows them to everybody, and is left alone.
 //! - **Nearly all exits challenged** and nobody served: the host dislikes this client, not these addresses. Going on would spend every
 //!   proxy of the pool on it.
-//! - **The same refusal of one URL from several exits** is the answer of the target: it costs no further pair ([`agreed`]).
+//! - **The same refusal of one URL from several exits**, the last of which the host serves otherwise, is the answer of the target: it
+//!   costs no further pair ([`agreed`]).
 //!
 //! Memory is bounded: the hosts and, in each, the proxies looked at longest ago are forgotten first. Nothing reads a clock.
 
@@ -175,10 +176,11 @@ impl Host {
     }
 }
 
-/// The same verdict, charged to the target when enough other exits were refused the same URL by the same rule: that is its answer,
-/// and costs no further pair.
-pub fn agreed(mut verdict: Verdict, earlier: &[Attempt]) -> Verdict {
-    if verdict.blame != Blame::Pair || verdict.outcome != Outcome::Banned {
+/// The same verdict, charged to the target when enough other exits were refused the same URL by the same rule, and the host
+/// `serves` this one otherwise: that is its answer, and costs no further pair. Exits that the host has never served may all be
+/// banned.
+pub fn agreed(mut verdict: Verdict, earlier: &[Attempt], serves: bool) -> Verdict {
+    if !serves || verdict.blame != Blame::Pair || verdict.outcome != Outcome::Banned {
         return verdict;
     }
     let Some(ban) = &verdict.ban else {

@@ -46,7 +46,9 @@ impl<E: Egress> Dispatcher<E> {
             return self.pool.settle_stopped(lease, served, now);
         };
         if let Some(job) = &flight.job {
-            end.verdict = agreed(end.verdict, &job.log);
+            let serves = || self.pool.is_served(&lease);
+            let refused = end.verdict.blame == Blame::Pair;
+            end.verdict = agreed(end.verdict, &job.log, refused && serves());
         }
         let arrival = Arrival {
             end,

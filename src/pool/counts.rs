@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND};
+use super::pair::PairKey;
 use super::roster::Shelf;
 use super::slot::Slot;
 use super::{Lease, Pool, ProxyIdx};
@@ -66,6 +67,15 @@ impl Pool {
         }
         let slow = self.latencies.quantile(0.9)?;
         Some(Duration::from_secs_f32((3.0 * slow).max(STRANGER_LEAST)))
+    }
+
+    /// True when the host of this lease has served the proxy, and has not refused it since.
+    pub fn is_served(&self, lease: &Lease) -> bool {
+        self.quotas.is_served(PairKey {
+            slot: lease.idx.0,
+            generation: lease.generation,
+            host: lease.host.0,
+        })
     }
 
     /// True when this member has served in this run.

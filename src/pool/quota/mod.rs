@@ -124,6 +124,13 @@ impl Quotas {
         Gate::Cooling(pair.windows.free_at(window, limit, now))
     }
 
+    /// True when this pair was served, and has not been refused since.
+    pub(super) fn is_served(&self, key: PairKey) -> bool {
+        self.pairs
+            .get(&key.packed())
+            .is_some_and(|pair| pair.generation == key.generation && pair.served.is_some())
+    }
+
     /// A request that left with `counts` was served.
     pub(super) fn served(&mut self, key: PairKey, counts: Vector, now: Micros) {
         if let Some(pair) = self.known_mut(key) {
