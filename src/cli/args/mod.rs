@@ -320,7 +320,7 @@ pub struct GlobalArgs {
     /// Read settings from this TOML file as well
     ///
     /// Its settings win over those of the user's own file, ~/.config/proxywheel/config.toml. Keys are the long flags, at the
-    /// top or in the table of the command ([fetch], [check], [judge]); config.example.toml has all of them. Also PROXYWHEEL_CONFIG.
+    /// top or in the table of the command (fetch, check or judge); config.example.toml has all of them. Also PROXYWHEEL_CONFIG.
     /// No default.
     ///
     /// Example: --config cron.toml
