@@ -58,11 +58,12 @@ fn remembered(scene: &Scene, printed: &BTreeMap<String, Value>) -> BTreeMap<Stri
 fn a_killed_check_loses_no_row_and_the_state_says_what_the_rows_say() {
     let http = || ProxySpec::new(Scheme::Http);
     let ms = Duration::from_millis;
+    // So many that fifty runs do not come to the end of them, however slow the machine makes the writes they wait for.
     let scene = Scene::new(
         Lab::builder()
-            .proxies(120, http().latency(ms(10), ms(60)))
+            .proxies(600, http().latency(ms(10), ms(60)))
             .proxies(120, http().fault(Fault::Refuse))
-            .proxies(60, http().fault(Fault::InjectScript)),
+            .proxies(80, http().fault(Fault::InjectScript)),
     );
     let (file, database, wal) = (
         scene.path("out.jsonl"),
@@ -135,8 +136,8 @@ fn a_killed_check_loses_no_row_and_the_state_says_what_the_rows_say() {
     let count = |verdict: &str| all.values().filter(|row| row["verdict"] == verdict).count();
     assert_eq!(
         (count("alive"), count("dead"), count("hostile")),
-        (120, 120, 60)
+        (600, 120, 80)
     );
     // Also of those whose row was there before a kill, and the state not yet written.
-    assert_eq!(remembered(&scene, &all).len(), 300);
+    assert_eq!(remembered(&scene, &all).len(), 800);
 }
