@@ -46,9 +46,8 @@ impl<E: Egress> Dispatcher<E> {
             return self.pool.settle_stopped(lease, served, now);
         };
         if let Some(job) = &flight.job {
-            let serves = || self.pool.is_served(&lease);
-            let refused = end.verdict.blame == Blame::Pair;
-            end.verdict = agreed(end.verdict, &job.log, refused && serves());
+            let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
+            end.verdict = agreed(end.verdict, &job.log, serves);
         }
         let arrival = Arrival {
             end,
@@ -186,11 +185,10 @@ impl<E: Egress> Dispatcher<E> {
         if charged && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
-        let out_since = self.context.limiter().out_since(number);
         let spent = job.spent;
         let mut decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
         if verdict.blame == Blame::Unknown
-            && let Some(since) = out_since
+            && let Some(since) = self.context.limiter().out_since(number)
             && now.saturating_duration_since(since) < OUTAGE_PATIENCE
             && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
         {

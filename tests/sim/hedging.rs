@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use proxywheel::job::{Job, RequestSpec};
-use proxywheel::outcome::{FaultKind, Outcome, Phase};
+use proxywheel::outcome::{FaultKind, Outcome, Phase, Record};
 
 use crate::world::{Hit, Outcomes, Reply, Setup, World, jobs, run};
 
@@ -36,6 +36,13 @@ fn asked(ended: &Outcomes) -> HashMap<&str, Vec<&Hit>> {
     asked
 }
 
+/// The record of the page that hangs.
+fn late_row(ended: &Outcomes) -> &Record {
+    assert_eq!(ended.rows.len(), 150);
+    let row = ended.rows.iter().find(|row| row.record.seq == 140);
+    &row.expect("a row of every page").record
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_straggler_is_sent_once_more_elsewhere_and_the_first_answer_is_the_row() {
     let ended = run(
@@ -50,13 +57,7 @@ async fn a_straggler_is_sent_once_more_elsewhere_and_the_first_answer_is_the_row
     assert_ne!(late[0].proxy, late[1].proxy);
     assert_eq!(ended.hits.len(), 151, "nothing else is sent twice");
     assert_eq!(ended.summary.totals.hedges, 1);
-    assert_eq!(ended.rows.len(), 150);
-    let row = &ended
-        .rows
-        .iter()
-        .find(|row| row.record.seq == 140)
-        .unwrap()
-        .record;
+    let row = late_row(&ended);
     assert!(row.ok);
     let log: Vec<_> = row
         .attempt_log
@@ -96,17 +97,11 @@ async fn a_straggler_whose_second_attempt_fails_is_still_waited_for() {
         _ => Reply::status(200).after(Duration::from_millis(200)),
     });
     let ended = run(Setup::new(world, 20).concurrency(10), pages(Method::GET)).await;
-    let row = &ended
-        .rows
-        .iter()
-        .find(|row| row.record.seq == 140)
-        .unwrap()
-        .record;
+    let row = late_row(&ended);
     assert!(row.ok, "{:?}", row.attempt_log);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
     let log: Vec<_> = row.attempt_log.iter().map(|line| line.n).collect();
     assert_eq!(log, (1..=log.len() as u32).collect::<Vec<_>>());
-    assert_eq!(ended.rows.len(), 150);
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,10 +72,7 @@ impl Quotas {
     /// A request leaves on this pair. Gives its counts, this use included.
     pub(super) fn begin(&mut self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Vector {
         let packed = key.packed();
-        if !self.pairs.contains_key(&packed) {
-            self.make_room(now);
-            self.idle.push_back((now, packed));
-        }
+        let known = self.pairs.len();
         let pair = self.pairs.entry(packed).or_default();
         if pair.generation != key.generation {
             *pair = Pair {
@@ -85,6 +82,10 @@ impl Quotas {
         }
         pair.used = now;
         let counts = pair.windows.count(now);
+        if self.pairs.len() > known {
+            self.idle.push_back((now, packed));
+            self.make_room(now);
+        }
         if let Some(host) = self.hosts.get_mut(&key.host)
             && let Some((window, limit)) = host.learner.limit(kin)
             && counts[window] > limit
