@@ -76,6 +76,11 @@ impl Survivors {
         }
     }
 
+    /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
+    pub(super) fn is_low(&self, counts: Vector) -> bool {
+        (MINUTE..WINDOWS).all(|window| counts[window] <= (self.most(window) / 2).max(2))
+    }
+
     /// The most that three distinct pairs have survived within `window`.
     fn most(&self, window: usize) -> u16 {
         // With fewer pairs than three the least of them.
@@ -187,9 +192,9 @@ impl Learner {
         self.is_confirmed = self.are_unrelated();
     }
 
-    /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
+    /// See [`Survivors::is_low`].
     pub(super) fn is_low(&self, counts: Vector) -> bool {
-        (MINUTE..WINDOWS).all(|window| counts[window] <= (self.survivors.most(window) / 2).max(2))
+        self.survivors.is_low(counts)
     }
 
     fn are_unrelated(&self) -> bool {

@@ -161,8 +161,6 @@ impl Quotas {
     pub(super) fn served(&mut self, key: PairKey, used: Use, now: Micros) {
         let host = host(&mut self.hosts, key.host, now);
         let Some(learner) = &mut host.learner else {
-            // Nobody was refused: that they asked little is what is to be thought of all.
-            host.wide.served(true, now);
             return self.note(key, Some(used.at), now);
         };
         let mut pair = known_mut(&mut self.pairs, key);
@@ -287,7 +285,9 @@ impl Quotas {
             if let Some(pair) = known_mut(&mut self.pairs, key) {
                 pair.served = Some(at);
                 if let Some(host) = self.hosts.get_mut(&key.host) {
-                    host.survivors.note(key.slot, pair.windows.as_of(sent));
+                    let counts = pair.windows.as_of(sent);
+                    host.survivors.note(key.slot, counts);
+                    host.wide.served(host.survivors.is_low(counts), at);
                 }
             }
         }
