@@ -163,6 +163,8 @@ pub struct Refusal {
 /// Why no proxy could be leased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
+    /// This machine itself has no network; probes find out when it is back.
+    NoUplink,
     /// No member that fits is READY; probes decide.
     NoneReady,
     /// Every READY member that could serve has all the requests it bears.

@@ -38,6 +38,13 @@ impl Pool {
         admit: &mut dyn FnMut(ProxyIdx) -> bool,
     ) -> Result<Lease, Refusal> {
         let at = self.moment(now);
+        if self.is_paused() {
+            return Err(Refusal {
+                reason: RefusalReason::NoUplink,
+                retry_at: None,
+                everybody: true,
+            });
+        }
         self.pairs.expire(at);
         let view = ask
             .filter
