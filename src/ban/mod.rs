@@ -28,6 +28,7 @@ mod header_index;
 mod host;
 mod page;
 mod phrases;
+mod relay;
 pub mod retry_after;
 mod rule;
 mod scan;
@@ -282,6 +283,16 @@ impl Judge {
         let (outcome, mut blame) = rule.class.sentence(rule.layer);
         if rule.class == class::Class::ProxyNoTunnel {
             blame = status::no_tunnel(view);
+        }
+        let by_vendor = rule.layer == class::Layer::Proxy && !view.connect;
+        if let (true, Blame::Proxy(_), Some(vendor)) = (by_vendor, blame, &rule.vendor)
+            && relay::is_signed_by_another(view.headers, vendor)
+        {
+            // The proxy next to us is another: a parent of it wrote this, or the target shows a copy.
+            blame = Blame::Pair;
+        }
+        if rule.class == class::Class::OriginError && !status::is_from_beyond(view) {
+            blame = Blame::Unknown;
         }
         let evidence = self.table.evidence(rule, view, signals);
         Verdict {

@@ -7,7 +7,7 @@ use crate::scenario::{self, Line};
 use crate::tinyproxy::Tinyproxy;
 use crate::tls::Authority;
 
-const HAPROXY: Program = Program {
+pub(crate) const HAPROXY: Program = Program {
     name: "haproxy",
     package: "haproxy",
 };

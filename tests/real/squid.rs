@@ -3,7 +3,7 @@
 
 use crate::nginx::Origin;
 use crate::rig::{
-    Launch, NONE_REFUSED, PASSWORD, PASSWORD_HASH, Program, Server, Site, TARGET, USER,
+    Launch, NONE_REFUSED, PASSWORD, PASSWORD_HASH, Program, Server, Site, USER, hosts,
 };
 use crate::scenario::{self, Line};
 use crate::tls::Authority;
@@ -48,7 +48,7 @@ impl Squid {
         let identity = authority.issue(&["localhost", "127.0.0.1"]);
         let [refused, refused_tls] = refused;
         let server = Server::start(&SQUID, 2, |site| {
-            site.write("hosts", format!("127.0.0.1 {TARGET}\n"));
+            site.write("hosts", hosts());
             site.write("proxy.pem", &identity.certificate);
             site.write("proxy.key", &identity.key);
             let values = [
