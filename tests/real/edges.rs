@@ -94,7 +94,7 @@ impl Edges {
     fn start() -> Self {
         let authority = Authority::new("targets of the rig");
         let identity = authority.issue(&[TARGET, &format!("*.{TARGET}")]);
-        let (dead, odd) = (ClosedPort::new(), Odd::start(&[]));
+        let (dead, odd) = (ClosedPort::new(), Odd::start());
         let (dead_port, odd) = (dead.port(), odd.port());
         let nginx = Server::start(&NGINX, 2, |site| {
             prepare(site, &identity);

@@ -28,6 +28,8 @@ mod rig;
 mod run;
 mod scenario;
 mod squid;
+mod squid_errors;
+mod squid_pages;
 mod tinyproxy;
 mod tls;
 mod told;

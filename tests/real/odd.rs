@@ -1,4 +1,5 @@
-//! A server that answers as no real one can be made to: it hangs, hangs up, resets, and talks nonsense, by the path it is asked for.
+//! A server that answers as no real one can be made to: it hangs, hangs up, resets, and talks nonsense, by the path it is asked
+//! for.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,8 +16,13 @@ pub(crate) struct Odd {
 }
 
 impl Odd {
+    /// Starts one.
+    pub(crate) fn start() -> Self {
+        Self::with_answers(&[])
+    }
+
     /// Starts one that knows these paths besides its own, each with the whole answer to it.
-    pub(crate) fn start(answers: &[(&str, String)]) -> Self {
+    pub(crate) fn with_answers(answers: &[(&str, String)]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("the bound address").port();
         let answers: Vec<_> = answers
@@ -50,7 +56,10 @@ fn serve(mut stream: TcpStream, answers: &[(String, String)]) {
     }
     let text = String::from_utf8_lossy(&request);
     let path = text.split(' ').nth(1).unwrap_or_default();
-    let page = |version: &str| format!("{version} 200 OK\r\nContent-Length: 4\r\n\r\nfine");
+    let page = |headers: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+    };
     let answer = match path {
         "/hang" => {
             // Until the other side has had enough.
@@ -63,16 +72,17 @@ fn serve(mut stream: TcpStream, answers: &[(String, String)]) {
             return;
         }
         "/garbage" => "all work and no play\r\n".repeat(20) + "\r\n",
-        "/big" => format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n{}",
-            "x".repeat(20_000)
+        "/two" => page("Content-Length: 5\r\n", "fine"),
+        "/big" => page("", &"x".repeat(20_000)),
+        "/long" => page(&format!("X: {}\r\n", "x".repeat(20_000)), "fine"),
+        "/keep" => page(
+            "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nCache-Control: max-age=999999999\r\nETag: \"1\"\r\n",
+            "kept",
         ),
-        "/keep" => "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nCache-Control: max-age=600\r\nETag: \"1\"\r\n\r\nkept".to_owned(),
-        "/version" => page("HTTP/3.7"),
         _ => answers
             .iter()
             .find(|(known, _)| known == path)
-            .map_or_else(|| page("HTTP/1.1"), |(_, answer)| answer.clone()),
+            .map_or_else(|| page("", "fine"), |(_, answer)| answer.clone()),
     };
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.flush();
