@@ -279,3 +279,46 @@ fn stock_error_pages_of_targets_are_the_targets_through_every_proxy() {
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// The same servers asked as if they were proxies, for a target of some name: what the row tells of the answer to a plain request
+/// for this path. (Nothing in a 403 of nginx or Apache tells which of them sent it; it counts as the target's.)
+const AS_A_PROXY: &str = "
+nginx   /502       | http_error 502 unknown -
+nginx   /504       | http_error 504 unknown -
+apache  /502       | proxy_error 502 unknown apache.proxy_error
+apache  /504       | http_error 504 unknown -
+haproxy /403       | proxy_error 403 proxy:policy haproxy.hop_denied
+haproxy /429       | rate_limited 429 pair haproxy.too_many
+haproxy /502       | http_error 502 unknown haproxy.origin
+haproxy /503       | http_error 503 unknown haproxy.origin
+haproxy /503-empty | http_error 503 unknown haproxy.origin
+haproxy /504       | http_error 504 unknown haproxy.origin
+";
+
+#[test]
+fn what_a_gateway_says_as_a_proxy_is_never_for_certain_the_targets() {
+    let edges = Edges::start();
+    let wrong: Vec<_> = std::thread::scope(|scope| {
+        let runs = ["nginx", "apache", "haproxy"].map(|server| {
+            let edges = &edges;
+            scope.spawn(move || {
+                let lines = AS_A_PROXY.trim().lines().enumerate();
+                let expected = lines.filter_map(|(n, line)| {
+                    let (what, words) = line.split_once('|').expect("two cells");
+                    let path = what.strip_prefix(server)?.trim();
+                    Some((
+                        format!("http://{}{path}", target(n)),
+                        words.trim().to_owned(),
+                    ))
+                });
+                let expected: Vec<_> = expected.collect();
+                let proxy = edges.url("127.0.0.1", server, "", false);
+                let run = fetch(edges, &proxy, None, &expected);
+                told::differences(server, &run, &expected)
+            })
+        });
+        let runs = runs.into_iter();
+        runs.flat_map(|run| run.join().expect("a run")).collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -23,6 +23,7 @@ mod judged;
 mod microsocks;
 mod nginx;
 mod odd;
+mod own;
 mod privoxy;
 mod rig;
 mod run;

@@ -56,6 +56,10 @@ fn serve(mut stream: TcpStream, answers: &[(String, String)]) {
     }
     let text = String::from_utf8_lossy(&request);
     let path = text.split(' ').nth(1).unwrap_or_default();
+    // A gateway may pass on the whole URL.
+    let path = path.strip_prefix("http://").map_or(path, |rest| {
+        rest.find('/').map_or("/", |start| &rest[start..])
+    });
     let page = |headers: &str, body: &str| {
         let length = body.len();
         format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
