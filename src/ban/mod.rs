@@ -4,7 +4,7 @@
 //! 1. A refused CONNECT is the proxy's own answer; a fault without an answer is judged by its phase.
 //! 2. Where the proxy could have written the answer (plain http forwarded by an HTTP proxy, unverified TLS): pages of proxies
 //!    and their vendors. An answer through verified TLS never matches these; plain http through SOCKS or from the target
-//!    itself only those of tampering.
+//!    itself only those of tampering. `Via` tells what was only passed on (`relay.rs`).
 //! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
 //! 4. The user's rules: status, header, redirect, regex over the decoded text.
 //! 5. Pages that show by their structure what they are; then weak evidence, added up (`score.rs`).
