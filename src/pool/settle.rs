@@ -67,7 +67,7 @@ impl Pool {
                 if lease.tunnel {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
-                self.quotas.served(key, lease.uses, t);
+                self.quotas.served(key, lease.used, t);
                 self.clear(&lease, key, t);
                 // A good answer that says it was the last one of its quota.
                 if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {
@@ -124,7 +124,7 @@ impl Pool {
         let kin = self.roster.slot(key.slot).kin();
         let live = self.roster.tally.ready as usize;
         let banned = self.pairs.is_banned(key);
-        let learned = match self.quotas.refused(key, lease.uses, kin, banned, live, now) {
+        let learned = match self.quotas.refused(key, lease.used, kin, banned, live, now) {
             Scope::Pair { learned: true } => self.quotas.wait(key.host),
             Scope::Pair { learned: false } => None,
             Scope::Everybody => return Some(HostWide { goodput: None }),
