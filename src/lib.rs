@@ -75,6 +75,7 @@
 //! | [`proxy`], [`job`], [`exchange`], [`outcome`] | the vocabulary: proxies and lists, jobs, raw answers, verdicts and records |
 //! | [`echo`] | what a judge tells a client of its own request, signed |
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
+//! | [`extract`] | fields out of a body |
 //! | [`egress`], [`input`], [`output`] | the only I/O: the wire, jobs in, records out |
 //! | [`state`] | what is kept between runs |
 //! | [`metrics`], [`engine`] | counters, and the run itself |
@@ -95,6 +96,7 @@ pub mod text;
 
 // Layer 1: policy. Pure decisions; `now` and rng are parameters.
 pub mod ban;
+pub mod extract;
 pub mod limit;
 pub mod pool;
 pub mod retry;

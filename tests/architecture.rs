@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("text", 0),
     ("echo", 0),
     ("ban", 1),
+    ("extract", 1),
     ("limit", 1),
     ("retry", 1),
     ("pool", 1),
@@ -45,7 +46,8 @@ const HOMES: &[(&str, &[&str])] = &[
         &["src/text.rs", "src/output/body.rs", "src/lab"],
     ),
     ("aho_corasick", &["src/ban"]),
-    ("scraper", &["src/ban/expect.rs"]),
+    ("scraper", &["src/ban/expect.rs", "src/extract"]),
+    ("serde_json_path", &["src/extract"]),
     ("flate2", &["src/input/saved"]),
     ("rcgen", &["src/lab"]),
     ("clap", &["src/cli", "src/config"]),
@@ -54,7 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
     ("rusqlite", &["src/state"]),
-    ("toml", &["src/config", "src/ban", "src/lab"]),
+    ("toml", &["src/config", "src/ban", "src/extract", "src/lab"]),
 ];
 
 /// Longest file, tests included (docs/architecture.md).
