@@ -285,11 +285,16 @@ fn answered<E>(
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok());
     let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
+    let extractor = context.settings.extract.as_ref();
+    let extracted = extractor
+        .filter(|_| verdict.outcome == Outcome::Ok)
+        .map(|extractor| extractor.extract(content_type, &response.body.bytes, Some(url)));
     let mut answer = Answer {
         final_url: (!redirects.is_empty()).then(|| url.as_str().into()),
         sha256: Sha256::of(&response.body.bytes),
         size_body: response.body.bytes.len() as u64,
         title,
+        extracted,
         response,
     };
     let edge = context.judge.edge(&answer.response.headers);

@@ -8,6 +8,7 @@ use http::{HeaderMap, Version, header};
 
 use super::pending::{End, Pending};
 use crate::exchange::Phases;
+use crate::extract::Extracted;
 use crate::job::Job;
 use crate::outcome::{
     Attempt, Blame, BodyField, ErrorInfo, Fault, Finished, Outcome, Record, Timing, UnixMillis,
@@ -46,12 +47,13 @@ pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> F
     record.attempt_log = std::mem::take(&mut pending.log);
     match last {
         Some(end) => {
-            let body = fill(&mut record, *end, style);
-            Finished { record, body }
+            let (body, more) = fill(&mut record, *end, style);
+            Finished { record, body, more }
         }
         None => Finished {
             record,
             body: Bytes::new(),
+            more: Vec::new(),
         },
     }
 }
@@ -69,6 +71,7 @@ pub(super) fn unattempted(
     Finished {
         record,
         body: Bytes::new(),
+        more: Vec::new(),
     }
 }
 
@@ -107,13 +110,19 @@ fn empty(job: &mut Job, style: Style) -> Box<Record> {
         body_sha256: None,
         title: None,
         fields: None,
+        row: None,
+        rows: None,
         headers: None,
         body: BodyField::None,
         resumed: style.resumed,
     })
 }
 
-fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
+/// The fields of one row.
+type Fields = serde_json::Map<String, serde_json::Value>;
+
+/// Gives the body, and the fields of the rows after the first.
+fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
     record.outcome = end.verdict.outcome;
     record.ok = record.outcome == Outcome::Ok;
     record.proxy = Some(end.proxy);
@@ -123,7 +132,7 @@ fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
     record.error = error_info(end.fault.as_ref(), &end.verdict);
     record.ban = end.verdict.ban;
     let Some(answer) = end.answer else {
-        return Bytes::new();
+        return (Bytes::new(), Vec::new());
     };
     let response = answer.response;
     record.status = Some(response.status.as_u16());
@@ -145,7 +154,21 @@ fn fill(record: &mut Record, end: End, style: Style) -> Bytes {
     if style.headers {
         record.headers = Some(response.headers);
     }
-    response.body.bytes
+    // What all answers of the host say together may have changed the verdict since.
+    let extracted = answer.extracted.filter(|_| record.ok);
+    (response.body.bytes, fill_fields(record, extracted))
+}
+
+/// The first row is the record's own; gives the others.
+fn fill_fields(record: &mut Record, extracted: Option<Extracted>) -> Vec<Fields> {
+    let Some(Extracted { rows, count }) = extracted else {
+        return Vec::new();
+    };
+    let mut rows = rows.into_iter();
+    record.fields = rows.next();
+    record.rows = count;
+    record.row = count.filter(|count| *count > 0).map(|_| 1);
+    rows.collect()
 }
 
 fn content_type(headers: &HeaderMap) -> Option<Box<str>> {

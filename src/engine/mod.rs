@@ -45,6 +45,7 @@ use self::slots::Slots;
 use crate::ban::Judge;
 use crate::egress::{Egress, ProbeReport};
 use crate::error::Error;
+use crate::extract::Extractor;
 use crate::input::JobSource;
 use crate::job::Job;
 use crate::limit::{self, Limiter};
@@ -81,6 +82,8 @@ pub struct Settings {
     pub headers: bool,
     /// Hand the body out with the record. Without it a body is hashed, judged and dropped, and waiting records stay small.
     pub bodies: bool,
+    /// What is taken out of accepted answers; the fields of the record.
+    pub extract: Option<Arc<Extractor>>,
     /// Sockets of the probe lane, beside `-j`.
     pub probe_concurrency: usize,
     /// Second attempts for requests that take too long (`--no-hedge` for none): GET and HEAD only, one in twenty at most.
@@ -102,6 +105,7 @@ impl Default for Settings {
             sticky: Sticky::None,
             headers: false,
             bodies: true,
+            extract: None,
             probe_concurrency: 128,
             hedge: true,
             drain_grace: Duration::from_secs(10),

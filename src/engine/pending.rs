@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::exchange::{Phases, Response};
+use crate::extract::Extracted;
 use crate::job::Job;
 use crate::outcome::{Attempt, Blame, Fault, FaultKind, Phase, RedirectHop, Verdict};
 use crate::pool::Avoid;
@@ -121,4 +122,6 @@ pub(super) struct Answer {
     pub(super) size_body: u64,
     pub(super) sha256: Sha256,
     pub(super) title: Option<Box<str>>,
+    /// Of an accepted answer, when something is to be extracted.
+    pub(super) extracted: Option<Extracted>,
 }

@@ -88,8 +88,12 @@ pub struct Record {
     pub body_sha256: Option<Sha256>,
     /// `<title>` of an HTML page, folded, at most 300 characters.
     pub title: Option<Box<str>>,
-    /// Extracted fields; `null` until extraction exists.
+    /// Extracted fields; `null` when nothing was asked for, and for everything that is not `ok`.
     pub fields: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Which of the matches of `--rows` this row is, from 1; `null` without `--rows` and for an answer without a match.
+    pub row: Option<u32>,
+    /// How many matches the answer has, and so how many rows; `null` without `--rows`. An answer without a match has one row.
+    pub rows: Option<u32>,
     /// Response headers, name to list of values; only with `--headers`.
     #[serde(serialize_with = "headers")]
     pub headers: Option<HeaderMap>,
@@ -107,6 +111,8 @@ pub struct Finished {
     pub record: Box<Record>,
     /// The decoded response body; empty when there was no answer.
     pub body: Bytes,
+    /// The fields of the rows after the first; the rest of these rows is that of the record.
+    pub more: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// The body in the record: one of `body`, `body_b64`, `body_path`, or none of them.

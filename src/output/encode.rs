@@ -14,7 +14,7 @@ use super::value::Value;
 use super::{Attempts, BodyMode, Format, Settings, object};
 use crate::error::Problem;
 
-/// The fixed CSV header; body columns and `tag.*` follow.
+/// The fixed CSV header; body columns, `tag.*` and `field.*` follow.
 const CSV_COLUMNS: [&str; 23] = [
     "seq",
     "id",
@@ -66,6 +66,8 @@ enum Column {
     TotalMs,
     RedirectCount,
     Tag(String),
+    /// One of the extracted fields.
+    Extracted(String),
 }
 
 impl Encoder {
@@ -141,6 +143,10 @@ impl Encoder {
                     match column {
                         Column::Tag(name) => {
                             out.extend_from_slice(b"tag.");
+                            out.extend_from_slice(name.as_bytes());
+                        }
+                        Column::Extracted(name) => {
+                            out.extend_from_slice(b"field.");
                             out.extend_from_slice(name.as_bytes());
                         }
                         other => out.extend_from_slice(other.name().as_bytes()),
@@ -246,7 +252,7 @@ impl Column {
             Column::TtfbMs => "ttfb_ms",
             Column::TotalMs => "total_ms",
             Column::RedirectCount => "redirect_count",
-            Column::Tag(name) => name,
+            Column::Tag(name) | Column::Extracted(name) => name,
         }
     }
 
@@ -260,11 +266,8 @@ impl Column {
             Column::TtfbMs => Value::some(record.timing.ttfb, Value::Float),
             Column::TotalMs => Value::some(record.timing.total, Value::Float),
             Column::RedirectCount => Value::Uint(record.redirects.len() as u64),
-            Column::Tag(name) => match record.tag.as_ref().and_then(|tag| tag.get(name)) {
-                None | Some(serde_json::Value::Null) => Value::Null,
-                Some(serde_json::Value::String(text)) => Value::Str(text),
-                Some(other) => Value::Json(other),
-            },
+            Column::Tag(name) => Value::of_json(record.tag.as_deref(), name),
+            Column::Extracted(name) => Value::of_json(record.fields.as_ref(), name),
         }
     }
 }
@@ -278,9 +281,10 @@ fn column(name: &str) -> Option<Column> {
         "ttfb_ms" => Column::TtfbMs,
         "total_ms" => Column::TotalMs,
         "redirect_count" => Column::RedirectCount,
-        _ => match name.strip_prefix("tag.") {
-            Some(key) => Column::Tag(key.to_owned()),
-            None => Column::Field(Field::from_name(name)?),
+        _ => match (name.strip_prefix("tag."), name.strip_prefix("field.")) {
+            (Some(key), _) => Column::Tag(key.to_owned()),
+            (None, Some(key)) => Column::Extracted(key.to_owned()),
+            (None, None) => Column::Field(Field::from_name(name)?),
         },
     })
 }
@@ -293,7 +297,11 @@ fn default_columns(settings: &Settings) -> Vec<Column> {
     };
     let fixed = CSV_COLUMNS.iter().chain(bodies).copied().filter_map(column);
     let tags = settings.tag_columns.iter().cloned().map(Column::Tag);
-    fixed.chain(tags).collect()
+    let places: &[&str] = if settings.rows { &["row", "rows"] } else { &[] };
+    let places = places.iter().copied().filter_map(column);
+    let extracted = settings.extract_columns.iter().cloned();
+    let extracted = extracted.map(Column::Extracted);
+    fixed.chain(tags).chain(places).chain(extracted).collect()
 }
 
 fn unknown(name: &str, format: Format) -> Problem {
@@ -306,6 +314,7 @@ fn unknown(name: &str, format: Format) -> Problem {
             let mut known = fields;
             known.extend(extra);
             known.push("tag.NAME");
+            known.push("field.NAME");
             known
         }
         Format::Jsonl | Format::Json => fields,

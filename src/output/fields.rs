@@ -62,6 +62,8 @@ pub(super) enum Field {
     BodySha256,
     Title,
     Fields,
+    Row,
+    Rows,
     Headers,
     Body,
     BodyB64,
@@ -71,7 +73,7 @@ pub(super) enum Field {
 
 impl Field {
     /// All of them, in the order of the row.
-    pub(super) const ALL: [Field; 38] = [
+    pub(super) const ALL: [Field; 40] = [
         Field::V,
         Field::Id,
         Field::Seq,
@@ -105,6 +107,8 @@ impl Field {
         Field::BodySha256,
         Field::Title,
         Field::Fields,
+        Field::Row,
+        Field::Rows,
         Field::Headers,
         Field::Body,
         Field::BodyB64,
@@ -154,6 +158,8 @@ impl Field {
             Field::BodySha256 => ",\"body_sha256\":",
             Field::Title => ",\"title\":",
             Field::Fields => ",\"fields\":",
+            Field::Row => ",\"row\":",
+            Field::Rows => ",\"rows\":",
             Field::Headers => ",\"headers\":",
             Field::Body => ",\"body\":",
             Field::BodyB64 => ",\"body_b64\":",
@@ -205,6 +211,8 @@ impl Field {
             Field::BodySha256 => Value::some(record.body_sha256, Value::Digest),
             Field::Title => Value::text(record.title.as_deref()),
             Field::Fields => Value::some(record.fields.as_ref(), Value::Map),
+            Field::Row => Value::uint(record.row),
+            Field::Rows => Value::uint(record.rows),
             Field::Headers => Value::some(record.headers.as_ref(), Value::Headers),
             Field::Body => match (&row.body, &record.body) {
                 (BodyView::Text(text), _) => Value::Str(text),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::Format;
 use super::fields::Field;
+use super::group::{Group, Place};
 use super::lines::{Line, Lines, MAX_ROW, cells};
 use super::target::Replacement;
 use crate::error::{Error, Problem};
@@ -61,12 +62,17 @@ impl Scan<'_> {
     pub(super) fn run(&self, file: &File) -> Result<Found, Error> {
         let mut found = Found::default();
         let mut done = DoneSet::default();
-        let walked = self.walk(file, &mut |_, key| {
-            if self.stays(&key) {
-                if let Some(id) = key.id {
-                    done.insert(id);
+        // Rows of an input that is not whole yet.
+        let mut open = 0;
+        let walked = self.walk(file, &mut |_, row| {
+            if self.stays(&row.key) {
+                open += 1;
+                if row.is_last {
+                    if let Some(id) = row.key.id {
+                        done.insert(id);
+                    }
+                    found.kept += std::mem::take(&mut open);
                 }
-                found.kept += 1;
             } else {
                 found.dropped += 1;
             }
@@ -78,8 +84,13 @@ impl Scan<'_> {
         Ok(found)
     }
 
-    /// Copies the rows that stay into `replacement`, in the form the file has; no closing bracket.
-    pub(super) fn rewrite(&self, file: &File, replacement: &Replacement) -> Result<(), Error> {
+    /// Copies the rows before `end` that stay into `replacement`, in the form the file has; no closing bracket.
+    pub(super) fn rewrite(
+        &self,
+        file: &File,
+        end: u64,
+        replacement: &Replacement,
+    ) -> Result<(), Error> {
         let mut out = BufWriter::with_capacity(BUFFER, &replacement.file);
         let mut begin = || -> io::Result<()> {
             match self.format {
@@ -90,8 +101,8 @@ impl Scan<'_> {
         };
         begin().map_err(|error| Error::io("write", self.path, error))?;
         let mut any = false;
-        self.walk(file, &mut |row, key| {
-            if !self.stays(&key) {
+        self.walk(file, &mut |row, read| {
+            if !self.stays(&read.key) || read.offset >= end {
                 return Ok(());
             }
             if self.format == Format::Json {
@@ -119,7 +130,7 @@ impl Scan<'_> {
     fn walk(
         &self,
         mut file: &File,
-        visit: &mut dyn FnMut(&[u8], Key) -> io::Result<()>,
+        visit: &mut dyn FnMut(&[u8], Read) -> io::Result<()>,
     ) -> Result<Walked, Error> {
         let io = |error| Error::io("read", self.path, error);
         file.seek(SeekFrom::Start(0)).map_err(io)?;
@@ -128,6 +139,9 @@ impl Scan<'_> {
             self.format == Format::Csv,
         );
         let mut walked = Walked::default();
+        // Where the rows end that are all there.
+        let mut whole = Walked::default();
+        let mut group = Group::default();
         let mut shape = Shape::Begin;
         let mut torn: Option<Torn> = None;
         while let Some(line) = lines.next().map_err(io)? {
@@ -142,18 +156,32 @@ impl Scan<'_> {
             match judged {
                 Ok(Judged::Row { length, key }) => {
                     let io = |error| Error::io("write", self.path, error);
-                    visit(&content[..length], key).map_err(io)?;
+                    let is_last = match group.take(&key) {
+                        Ok(is_last) => is_last,
+                        Err(why) => return Err(self.damaged(&line.torn(why))),
+                    };
+                    let offset = line.offset;
+                    let read = Read {
+                        key,
+                        is_last,
+                        offset,
+                    };
+                    visit(&content[..length], read).map_err(io)?;
                     walked.rows += 1;
                     walked.unfinished = !line.complete;
                     walked.end = match self.format {
                         Format::Json => line.offset + length as u64,
                         _ => line.offset + line.length,
                     };
+                    if is_last {
+                        whole = walked;
+                    }
                 }
                 Ok(Judged::Frame) => {
                     if !matches!(shape, Shape::Closed) {
                         walked.end = line.offset + content.len() as u64;
                         walked.end += u64::from(self.format == Format::Csv);
+                        whole = walked;
                     }
                 }
                 Err(Trouble::NotARow(why)) => {
@@ -182,7 +210,7 @@ impl Scan<'_> {
                 }
             }
         }
-        Ok(walked)
+        Ok(if group.is_open() { whole } else { walked })
     }
 
     /// What a line is, given what came before it.
@@ -238,6 +266,7 @@ impl Scan<'_> {
             columns,
             id,
             outcome,
+            place,
         } = *shape
         {
             let cells = cells(line);
@@ -246,9 +275,19 @@ impl Scan<'_> {
                 return Err(Trouble::NotARow(why.into()));
             }
             let cell = |at: Option<usize>| at.map(|at| cells[at].clone());
+            let not_a_row = |why: &str| Trouble::NotARow(why.into());
+            let mut key = key_of(cell(id), cell(outcome)).map_err(not_a_row)?;
+            let number = |at: Option<usize>| match cell(at).filter(|cell| !cell.is_empty()) {
+                None => Ok(None),
+                Some(cell) => match std::str::from_utf8(&cell).map(str::parse) {
+                    Ok(Ok(number)) => Ok(Some(number)),
+                    _ => Err(not_a_row("row and rows are no numbers")),
+                },
+            };
+            key.place = Place::of(number(place.0)?, number(place.1)?);
             return Ok(Judged::Row {
                 length: line.len(),
-                key: key_of(cell(id), cell(outcome)).map_err(|why| Trouble::NotARow(why.into()))?,
+                key,
             });
         }
         let header = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
@@ -271,18 +310,21 @@ impl Scan<'_> {
             columns: names.len(),
             id,
             outcome,
+            place: (find("row"), find("rows")),
         };
         Ok(Judged::Frame)
     }
 
     fn json_key(&self, row: &[u8]) -> Result<Key, Trouble> {
-        /// The two keys a resuming run needs; the rest is only checked for being JSON.
+        /// The keys a resuming run needs; the rest is only checked for being JSON.
         #[derive(Deserialize)]
         struct Keys<'a> {
             #[serde(borrow)]
             id: Option<Cow<'a, str>>,
             #[serde(borrow)]
             outcome: Option<Cow<'a, str>>,
+            row: Option<u32>,
+            rows: Option<u32>,
         }
         let not_a_row = |why: String| Trouble::NotARow(why.into());
         // Checked whole: serde_json does not look into the strings it skips.
@@ -296,7 +338,10 @@ impl Scan<'_> {
             return Err(Trouble::Refused(no_key()));
         }
         let bytes = |text: Cow<'_, str>| Cow::Owned(text.into_owned().into_bytes());
-        key_of(keys.id.map(bytes), keys.outcome.map(bytes)).map_err(|why| not_a_row(why.to_owned()))
+        let place = Place::of(keys.row, keys.rows);
+        let key = key_of(keys.id.map(bytes), keys.outcome.map(bytes));
+        let key = key.map_err(|why| not_a_row(why.to_owned()))?;
+        Ok(Key { place, ..key })
     }
 
     /// True when a file without a single row may be what a run left that died in its first write.
@@ -357,10 +402,21 @@ fn no_key() -> Problem {
         .hint("name id and outcome in --fields for outputs that are to be resumed")
 }
 
-/// What a row says about its job; both are there when the scan is for a resuming run.
-struct Key {
-    id: Option<JobId>,
+/// What a row says about its job; id and outcome are there when the scan is for a resuming run.
+pub(super) struct Key {
+    pub(super) id: Option<JobId>,
     outcome: Option<Outcome>,
+    /// Among the rows of its input.
+    pub(super) place: Option<Place>,
+}
+
+/// A row that was read.
+struct Read {
+    key: Key,
+    /// It is the last of its input.
+    is_last: bool,
+    /// Of its first byte.
+    offset: u64,
 }
 
 fn key_of(id: Option<Cow<'_, [u8]>>, outcome: Option<Cow<'_, [u8]>>) -> Result<Key, &'static str> {
@@ -382,11 +438,12 @@ fn key_of(id: Option<Cow<'_, [u8]>>, outcome: Option<Cow<'_, [u8]>>) -> Result<K
             ),
             None => None,
         },
+        place: None,
     })
 }
 
 /// Where the rows of a file end.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Walked {
     end: u64,
     unfinished: bool,
@@ -407,6 +464,8 @@ enum Shape {
         columns: usize,
         id: Option<usize>,
         outcome: Option<usize>,
+        /// Columns of `row` and `rows`.
+        place: (Option<usize>, Option<usize>),
     },
 }
 

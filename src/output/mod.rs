@@ -11,7 +11,7 @@
 //!
 //! What is where: `fields` the keys of a row, `value` what they hold, `parts` those values that have structure, `json`,
 //! `digits` and `timestamp` their bytes; `object` a row of JSON, `encode` JSONL, JSON and CSV, `writer` the thread, `journal`
-//! scan and repair, `lines` the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w`
+//! scan and repair, `group` the rows of one input, `lines` the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w`
 //! format.
 
 mod body;
@@ -19,6 +19,7 @@ mod chunk;
 mod digits;
 mod encode;
 mod fields;
+mod group;
 mod journal;
 mod json;
 mod lines;
@@ -69,6 +70,10 @@ pub struct Settings {
     pub attempts: Attempts,
     /// CSV: the keys of `tag` that have a column. Fixed before the first row, never inferred from it.
     pub tag_columns: Vec<String>,
+    /// CSV: the extracted fields that have a column, for the same reason.
+    pub extract_columns: Vec<String>,
+    /// An answer may have several rows, which then say so.
+    pub rows: bool,
     /// `-w` format, printed to standard output once per record.
     pub write_out: Option<String>,
 }

@@ -79,6 +79,8 @@ impl Line<'_> {
         self.field(Field::BodySha256);
         self.field(Field::Title);
         self.field(Field::Fields);
+        self.field(Field::Row);
+        self.field(Field::Rows);
         self.field(Field::Headers);
         self.field(Field::Body);
         self.field(Field::BodyB64);

@@ -93,6 +93,19 @@ fn check(settings: &Settings) -> Result<(), Problem> {
                 .hint("add --resume"),
         );
     }
+    if settings.rows
+        && matches!(settings.mode, Mode::Append | Mode::Resume)
+        && let Some(fields) = &settings.fields
+        && !["row", "rows"]
+            .iter()
+            .all(|name| fields.iter().any(|field| field == name))
+    {
+        return Err(Problem::new(
+            "without row and rows nobody can tell whether all rows of an input are there",
+        )
+        .at("--fields")
+        .hint("name row and rows in --fields, beside id and outcome"));
+    }
     if settings.body == BodyMode::File && settings.save_dir.is_none() {
         return Err(Problem::new("no directory for the body files")
             .at("--body file")
@@ -172,7 +185,7 @@ fn continue_file(
     let tail = closing_bracket(&file, path, settings.format, end, length)?;
     if dropped > 0 {
         let replacement = Replacement::beside(path, &file)?;
-        if let Err(error) = scan.rewrite(&file, &replacement) {
+        if let Err(error) = scan.rewrite(&file, end, &replacement) {
             replacement.discard();
             return Err(error);
         }

@@ -64,7 +64,11 @@ impl Renderer {
 
     /// Adds the row of a record whose body was `saved` under this path, if it was.
     pub(super) fn push(&mut self, finished: Finished, saved: Option<String>, chunk: &mut Chunk) {
-        let Finished { mut record, body } = finished;
+        let Finished {
+            mut record,
+            body,
+            more,
+        } = finished;
         let view = match saved {
             Some(path) => BodyView::Path(path),
             None => body::view(&mut record, &body, self.body),
@@ -74,10 +78,21 @@ impl Renderer {
             body: view,
         };
         self.encoder.row(&row, &mut chunk.bytes);
-        chunk.mark_row();
         if let Some((format, json)) = &self.write_out {
             format.render(&row, json, &mut chunk.aside);
         }
+        // The body is in the first row only: the others differ in their fields, and bodies are large.
+        for (fields, number) in more.into_iter().zip(2..) {
+            record.fields = Some(fields);
+            record.row = Some(number);
+            let row = Row {
+                record: &record,
+                body: BodyView::None,
+            };
+            self.encoder.row(&row, &mut chunk.bytes);
+        }
+        // One mark for all of them: they are written and cut together.
+        chunk.mark_row();
     }
 
     /// Renders all records until their channel is closed, or nobody takes the rows any more.

@@ -106,7 +106,11 @@ pub(super) fn sample() -> Record {
         truncated: Some(Truncation::Length),
         body_sha256: Some(Sha256([0; 32])),
         title: Some("=cmd|' /C calc'!A0".into()),
-        fields: Some(serde_json::Map::new()),
+        fields: json!({"price": 19.5, "name": "-x", "none": null})
+            .as_object()
+            .cloned(),
+        row: Some(1),
+        rows: Some(3),
         headers: Some(headers),
         body: BodyField::None,
         resumed: false,
@@ -143,6 +147,8 @@ fn bare() -> Record {
         body_sha256: None,
         title: None,
         fields: None,
+        row: None,
+        rows: None,
         headers: None,
         ..sample()
     }

@@ -53,6 +53,15 @@ impl<'a> Value<'a> {
         Value::some(number, |number| Value::Uint(number.into()))
     }
 
+    /// A value of the user's own or of a page; texts are texts.
+    pub(super) fn of_json(map: Option<&'a Map<String, serde_json::Value>>, key: &str) -> Self {
+        match map.and_then(|map| map.get(key)) {
+            None | Some(serde_json::Value::Null) => Value::Null,
+            Some(serde_json::Value::String(text)) => Value::Str(text),
+            Some(other) => Value::Json(other),
+        }
+    }
+
     /// Appends the value as JSON.
     #[inline(always)] // For `object::Line::field`.
     pub(super) fn write_json(self, attempts: Attempts, out: &mut Vec<u8>) {

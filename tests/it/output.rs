@@ -55,6 +55,8 @@ pub(crate) fn finished(seq: u64, outcome: Outcome, title: &str, body: &'static s
         body_sha256: None,
         title: Some(title.into()),
         fields: None,
+        row: None,
+        rows: None,
         headers: None,
         body: BodyField::None,
         resumed: false,
@@ -62,6 +64,7 @@ pub(crate) fn finished(seq: u64, outcome: Outcome, title: &str, body: &'static s
     Finished {
         record: Box::new(record),
         body: Bytes::from_static(body.as_bytes()),
+        more: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@
 mod catalog;
 mod check;
 mod demo;
+mod extract;
 mod input;
 mod judge;
 mod judging;
@@ -29,6 +30,9 @@ mod words;
 pub use catalog::catalog_of;
 pub use check::{CheckArgs, CheckFormat, Sort};
 pub use demo::DemoArgs;
+pub use extract::{
+    ExtractArgs, ExtractCommand, ExtractCommandArgs, ExtractShowArgs, ExtractTestArgs,
+};
 pub use input::InputArgs;
 pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
@@ -37,7 +41,7 @@ pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
 pub use request::RequestArgs;
-pub use resolve::resolve;
+pub use resolve::{profile_file, resolve};
 pub use rules::{
     Form, RuleSetArgs, RulesArgs, RulesCommand, RulesExplainArgs, RulesListArgs, RulesShowArgs,
     RulesTestArgs,
@@ -160,6 +164,10 @@ pub enum Command {
     ///
     /// What fetches have learned about proxies is kept in a file: see --state of fetch.
     State(StateArgs),
+    /// Try selectors and profiles on saved pages
+    ///
+    /// What `fetch --select`, `--rows` and `--extract` would find. Reads no configuration.
+    Extract(ExtractCommandArgs),
     /// See and try the rules that tell content from a block
     ///
     /// Judges saved answers offline, so that rules are tuned before they cost proxies. Reads no configuration.
@@ -234,6 +242,9 @@ pub struct FetchArgs {
     /// Further attempts.
     #[command(flatten, next_help_heading = "Retries")]
     pub retry: RetryArgs,
+    /// Fields out of bodies.
+    #[command(flatten, next_help_heading = "Extraction")]
+    pub extract: ExtractArgs,
     /// Records.
     #[command(flatten, next_help_heading = "Output")]
     pub output: OutputArgs,

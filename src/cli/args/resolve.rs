@@ -10,7 +10,8 @@ use clap::ArgMatches;
 use super::FetchArgs;
 use crate::config::{Data, DataKind, ListSource, ProxySources, RequestParts, Resolved};
 use crate::egress::HttpVersions;
-use crate::error::Error;
+use crate::error::{Error, Problem};
+use crate::extract::{self, Extractor, ProfileFile};
 use crate::output::{self, Format, Mode};
 use crate::{egress, engine, input, limit, pool, retry};
 
@@ -18,13 +19,14 @@ use crate::{egress, engine, input, limit, pool, retry};
 /// file, of standard input for `-`.
 ///
 /// # Errors
-/// A request that cannot be put together, see [`RequestParts::build`].
+/// A request that cannot be put together, see [`RequestParts::build`]; an expression that cannot be read.
 pub fn resolve(
     args: &FetchArgs,
     matches: &ArgMatches,
     read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Error>,
 ) -> Result<Resolved, Error> {
     let request = request_parts(args, matches);
+    let extractor = extractor(args, read)?;
     let seconds = |span: Option<crate::config::Span>| span.map(|span| span.0);
     Ok(Resolved {
         proxies: ProxySources {
@@ -47,7 +49,7 @@ pub fn resolve(
             url_column: args.input.url_column.clone(),
             request: Arc::default(),
         },
-        output: output(args),
+        output: output(args, extractor.as_deref()),
         request_from_stdin: request.reads_stdin(),
         request: request.build(read)?,
         limit: limit::Settings {
@@ -97,6 +99,7 @@ pub fn resolve(
             headers: args.output.headers,
             bodies: args.output.body != output::BodyMode::None,
             resumed: args.output.resume,
+            extract: extractor,
             seed: args.run.seed,
             hedge: !args.retry.no_hedge,
             probe_concurrency: args.limits.probe_concurrency.get() as usize,
@@ -116,7 +119,56 @@ fn source(text: &str) -> input::Source {
     }
 }
 
-fn output(args: &FetchArgs) -> output::Settings {
+/// What is to be extracted, compiled; `None` for nothing.
+fn extractor(
+    args: &FetchArgs,
+    read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Error>,
+) -> Result<Option<Arc<Extractor>>, Error> {
+    let flags = &args.extract;
+    let settings = extract::Settings {
+        select: flags.select.clone(),
+        rows: flags.rows.clone(),
+        profile: match &flags.extract {
+            Some(name) => Some(profile_file(name, "--extract", read)?),
+            None => None,
+        },
+    };
+    if settings.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Extractor::new(&settings)?)))
+}
+
+/// The profile in this file, or the built-in one of this name. What has a dot or a slash is a file.
+///
+/// # Errors
+/// It cannot be read or is no text.
+pub fn profile_file(
+    name: &str,
+    flag: &str,
+    read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Error>,
+) -> Result<ProfileFile, Error> {
+    if !name.contains(['.', '/']) && name != "-" {
+        return extract::built_in(name).ok_or_else(|| {
+            let names: Vec<&str> = extract::built_in_names().collect();
+            Problem::new(format!("there is no built-in profile {name:?}"))
+                .at(flag)
+                .hint(format!(
+                    "there are {}; the name of a file has a dot or a slash",
+                    names.join(", ")
+                ))
+                .into()
+        });
+    }
+    let text = String::from_utf8(read(Path::new(name))?)
+        .map_err(|_| Problem::new("a profile has to be UTF-8").at(name))?;
+    Ok(ProfileFile {
+        name: name.to_owned(),
+        text,
+    })
+}
+
+fn output(args: &FetchArgs, extractor: Option<&Extractor>) -> output::Settings {
     let flags = &args.output;
     let path = flags.output.clone().filter(|path| path.as_os_str() != "-");
     output::Settings {
@@ -142,6 +194,10 @@ fn output(args: &FetchArgs) -> output::Settings {
         attempts: flags.attempts,
         write_out: flags.write_out.clone(),
         tag_columns: Vec::new(),
+        extract_columns: extractor.map_or_else(Vec::new, |extractor| {
+            extractor.field_names().map(str::to_owned).collect()
+        }),
+        rows: extractor.is_some_and(Extractor::has_rows),
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod demo;
+mod extract;
 mod fetch;
 mod judge;
 mod lab;
@@ -46,6 +47,7 @@ pub(super) fn run(
         command if command.starts_with("state ") => {
             state::run(line, environment).map_err(|error| (early.clone(), error))
         }
+        command if command.starts_with("extract ") => extract::run(environment, early),
         command if command.starts_with("rules ") => rules::run(environment, early),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));

@@ -225,7 +225,13 @@ fn record() -> impl Strategy<Value = Record> {
             of(text()),
         ),
         (of(any::<u64>()), of(any::<u64>()), of(select(truncations))),
-        (of(fields()), of(headers()), body(), any::<bool>()),
+        (
+            of(fields()),
+            (of(any::<u32>()), of(any::<u32>())),
+            of(headers()),
+            body(),
+            any::<bool>(),
+        ),
     );
     let tried = (
         (
@@ -244,7 +250,7 @@ fn record() -> impl Strategy<Value = Record> {
             (outcome, ok, status, http_version, content_type),
             (charset, edge, body_sha256, title),
             (size_wire, size_body, truncated),
-            (fields, headers, body, resumed),
+            (fields, (row, rows), headers, body, resumed),
         ) = answered;
         let (
             (proxy, proxy_connect_status, exit_ip, attempts, proxies_tried),
@@ -285,6 +291,8 @@ fn record() -> impl Strategy<Value = Record> {
             body_sha256,
             title,
             fields,
+            row,
+            rows,
             headers,
             body,
             resumed,
