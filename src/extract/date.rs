@@ -79,10 +79,10 @@ fn month(word: &str) -> Option<Month> {
         "december",
     ];
     let word = word.to_ascii_lowercase();
-    let is = |name: &&str| {
-        **name == *word || (word.len() >= 3 && word.len() <= 4 && name.starts_with(&word))
-    };
-    let at = NAMES.iter().position(|name| is(&name))?;
+    let is_short = (3..=4).contains(&word.len());
+    let at = NAMES
+        .iter()
+        .position(|name| **name == *word || (is_short && name.starts_with(&word)))?;
     Month::try_from(u8::try_from(at + 1).ok()?).ok()
 }
 

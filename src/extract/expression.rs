@@ -40,11 +40,7 @@ impl Field {
 
     /// Reads an expression; faults count from its first byte.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, Fault> {
-        let grammar = match text.trim_start().starts_with("re:") {
-            true => Grammar::Regex,
-            false => Grammar::Quoted,
-        };
-        let mut pieces = pieces(text, grammar).into_iter();
+        let mut pieces = pieces(text, grammar(text)).into_iter();
         let (_, source) = pieces.next().unwrap_or_default();
         let source = Source::parse(source)?;
         let filters = pieces
@@ -61,6 +57,12 @@ impl Field {
         })
     }
 
+    /// The filter of this number, from 1, as written.
+    pub(super) fn filter_text(&self, number: usize) -> &str {
+        let pieces = pieces(&self.text, grammar(&self.text));
+        pieces.get(number).map_or("", |(_, piece)| piece.trim())
+    }
+
     /// Its value in a row.
     pub(super) fn value(&self, page: &Page<'_>, row: Row<'_>) -> Value {
         self.value_of(page, self.source.find(page, row, self.wants_all))
@@ -69,6 +71,13 @@ impl Field {
     /// Its value when this was found.
     pub(super) fn value_of(&self, page: &Page<'_>, found: Vec<Value>) -> Value {
         filter::apply(&self.filters, found, &|| page.base())
+    }
+}
+
+fn grammar(text: &str) -> Grammar {
+    match text.trim_start().starts_with("re:") {
+        true => Grammar::Regex,
+        false => Grammar::Quoted,
     }
 }
 

@@ -82,11 +82,8 @@ fn outside(text: &str, grammar: Grammar) -> Vec<usize> {
             continue;
         }
         match (quote, grammar, byte) {
-            (Some(end), _, _) => {
-                if byte == end {
-                    quote = None;
-                }
-            }
+            (Some(end), _, _) if byte == end => quote = None,
+            (Some(_), _, _) => {}
             (None, Grammar::Quoted, b'"' | b'\'') => quote = Some(byte),
             (None, Grammar::Quoted, b'(' | b'[' | b'{') | (None, Grammar::Regex, b'(') => {
                 depth += 1;

@@ -293,6 +293,10 @@ const PAGES: [(&str, &str, State); 26] = [
 ];
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that could not look has to say so"
+)]
 fn saved_pages_of_results_are_what_a_person_sees() {
     let Some(corpus) = corpus() else {
         eprintln!(

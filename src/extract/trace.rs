@@ -15,7 +15,7 @@ use super::source::{Css, Row, Source, Take};
 use super::split::steps;
 use super::{Extractor, filter};
 
-/// The attribute that carries the line.
+/// The attribute that carries line and column.
 const LINE: &str = "proxywheel-line";
 
 /// What an extractor finds in one page.
@@ -69,7 +69,7 @@ pub struct FieldTrace {
 pub struct Found {
     /// How much its source matched.
     pub matched: usize,
-    /// Where the first of it stands: `line 12`, or the path of a value.
+    /// Where the first of it stands: `line 12:1`, or the path of a value.
     pub place: Option<String>,
     /// The field's value.
     pub value: Value,
@@ -106,7 +106,7 @@ pub(super) fn trace(
                 name: field.name.clone(),
                 expression: field.text.clone(),
                 steps: match &field.source {
-                    Source::Css(css) => field_steps(css, &page, &rows),
+                    Source::Css(css) if !is_empty => field_steps(css, &page, &rows),
                     _ => Vec::new(),
                 },
                 why: match found.iter().all(|found| found.value.is_null()) {
@@ -201,11 +201,12 @@ fn place_of(row: Row<'_>) -> Option<String> {
     }
 }
 
+/// `line LINE:COLUMN`, both from 1 and in bytes: pages are often a single line.
 fn line_at(text: &str, at: usize) -> String {
-    format!(
-        "line {}",
-        memchr::memchr_iter(b'\n', &text.as_bytes()[..at]).count() + 1
-    )
+    let before = &text.as_bytes()[..at];
+    let begin = memchr::memrchr(b'\n', before).map_or(0, |feed| feed + 1);
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    format!("line {line}:{}", at - begin + 1)
 }
 
 fn row_steps(source: &Source, page: &Page<'_>, matched: usize) -> Vec<Step> {
@@ -269,7 +270,11 @@ fn why(field: &Field, page: &Page<'_>, rows: &[Row<'_>]) -> Option<String> {
         let blind = (1..=field.filters.len())
             .find(|upto| filter::apply(&field.filters[..*upto], found.clone(), &base).is_null());
         return Some(match blind {
-            Some(upto) => format!("filter {upto} makes nothing of {}", shown(&first)),
+            Some(upto) => format!(
+                "|{} makes nothing of {}",
+                field.filter_text(upto),
+                shown(&first)
+            ),
             None => format!("it found {}, which is null", shown(&first)),
         });
     }
@@ -310,11 +315,11 @@ const RAW: [&str; 7] = [
     "script", "style", "textarea", "title", "xmp", "iframe", "noframes",
 ];
 
-/// The page with the line of each start tag in it.
+/// The page with the line and column of each start tag in it.
 fn marked(page: &str) -> String {
     let bytes = page.as_bytes();
     let mut out = String::with_capacity(page.len() * 2);
-    let (mut copied, mut at, mut line, mut counted) = (0, 0, 1, 0);
+    let (mut copied, mut at, mut line, mut begin, mut counted) = (0, 0, 1, 0, 0);
     while let Some(found) = memchr::memchr(b'<', &bytes[at..]) {
         let tag = at + found;
         if bytes[tag..].starts_with(b"<!--") {
@@ -333,10 +338,14 @@ fn marked(page: &str) -> String {
         if !bytes.get(name).is_some_and(u8::is_ascii_alphabetic) {
             continue;
         }
-        line += memchr::memchr_iter(b'\n', &bytes[counted..tag]).count();
+        for feed in memchr::memchr_iter(b'\n', &bytes[counted..tag]) {
+            line += 1;
+            begin = counted + feed + 1;
+        }
         counted = tag;
+        let column = tag - begin + 1;
         out.push_str(&page[copied..at]);
-        out.push_str(&format!(" {LINE}=\"{line}\""));
+        out.push_str(&format!(" {LINE}=\"{line}:{column}\""));
         copied = at;
         let element = page[name..at].to_ascii_lowercase();
         if RAW.contains(&element.as_str()) {
@@ -378,14 +387,17 @@ mod tests {
     fn findings_have_the_line_of_their_tag() {
         let trace = traced(&["title=a", "price=.price"], Some(".result"));
         let rows = trace.rows.expect("rows");
-        assert_eq!(rows.places, [Some("line 7".into()), Some("line 10".into())]);
+        assert_eq!(
+            rows.places,
+            [Some("line 7:1".into()), Some("line 10:1".into())]
+        );
         let places: Vec<_> = trace.fields[0]
             .found
             .iter()
             .map(|found| found.place.as_deref())
             .collect();
-        assert_eq!(places, [Some("line 8"), Some("line 11")]);
-        assert_eq!(trace.fields[1].found[0].place.as_deref(), Some("line 9"));
+        assert_eq!(places, [Some("line 8:1"), Some("line 11:14")]);
+        assert_eq!(trace.fields[1].found[0].place.as_deref(), Some("line 9:1"));
         assert_eq!(
             (
                 trace.fields[1].found[1].matched,
@@ -418,7 +430,7 @@ mod tests {
             [
                 "nothing matches .result .name",
                 "nothing matches .result a::attr(title)",
-                "filter 2 makes nothing of \"1.234,56\"",
+                "|number makes nothing of \"1.234,56\"",
                 "the body is no JSON",
                 "the page has no JSON-LD",
                 "no meta element has this name",
@@ -444,7 +456,7 @@ mod tests {
         #[test]
         fn any_page_can_be_marked(page in "(<|</|>|<!--|-->|script|p|a b|\n| |é|\"){0,30}") {
             let with_lines = marked(&page);
-            let mark = regex::Regex::new(" proxywheel-line=\"[0-9]+\"").expect("a pattern");
+            let mark = regex::Regex::new(" proxywheel-line=\"[0-9:]+\"").expect("a pattern");
             prop_assert_eq!(mark.replace_all(&with_lines, ""), page);
         }
     }

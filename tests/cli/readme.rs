@@ -16,10 +16,11 @@ use crate::proxywheel;
 
 const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../docs/record.md");
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("README.md", README),
     ("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")),
     ("docs/check.md", include_str!("../../docs/check.md")),
+    ("docs/extract.md", include_str!("../../docs/extract.md")),
     ("docs/guide.md", include_str!("../../docs/guide.md")),
     ("docs/judge.md", include_str!("../../docs/judge.md")),
     ("docs/record.md", RECORD),

@@ -17,6 +17,7 @@ mod leak_links;
 mod limits;
 mod output;
 mod output_resume;
+mod output_rows;
 mod rehearsal;
 mod wire;
 mod wire_score;

@@ -107,11 +107,16 @@ fn shown_rows(rows: &RowsTrace) -> String {
         text.push_str(&format!(", the first match at {first}"));
     }
     text.push('\n');
-    if !rows.dropped.is_empty() {
-        text.push_str(&format!(
-            "  {} more matches lack a required field\n",
-            rows.dropped.len()
-        ));
+    match rows.dropped.len() {
+        0 => {}
+        1 => text.push_str(
+            "  1 more match lacks a required field
+",
+        ),
+        more => text.push_str(&format!(
+            "  {more} more matches lack a required field
+"
+        )),
     }
     if rows.places.is_empty() {
         text.push_str(&format!(
