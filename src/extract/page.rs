@@ -7,6 +7,7 @@ use scraper::{ElementRef, Html, Node, Selector};
 use serde_json::Value;
 use url::Url;
 
+use super::depth::is_too_deep;
 use crate::text;
 
 /// A body that is looked at.
@@ -37,9 +38,12 @@ impl<'a> Page<'a> {
         &self.text
     }
 
-    /// The parsed page; this is most of the work, and it is done once however many selectors there are.
+    /// The parsed page, empty for one that is made to be slow; this is most of the work, and it is done once however many selectors there are.
     pub(super) fn html(&self) -> &Html {
-        self.html.get_or_init(|| Html::parse_document(&self.text))
+        self.html.get_or_init(|| match is_too_deep(&self.text) {
+            true => Html::new_document(),
+            false => Html::parse_document(&self.text),
+        })
     }
 
     /// The body as JSON, if it is.

@@ -40,6 +40,9 @@ pub(super) enum Take {
     Attr(String),
 }
 
+/// Rows of one answer. Whoever answers could otherwise make a gigabyte of rows of a megabyte of page.
+const MOST_ROWS: usize = 10_000;
+
 /// What a source looks at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Row<'a> {
@@ -176,8 +179,14 @@ impl Source {
         }
     }
 
-    /// The rows of a page.
+    /// The rows of a page, the first [`MOST_ROWS`] of them.
     pub(super) fn rows<'a>(&'a self, page: &'a Page<'_>) -> Vec<Row<'a>> {
+        let mut rows = self.all_rows(page);
+        rows.truncate(MOST_ROWS);
+        rows
+    }
+
+    fn all_rows<'a>(&'a self, page: &'a Page<'_>) -> Vec<Row<'a>> {
         match self {
             Source::Css(css) => css.elements(page, None).map(Row::Element).collect(),
             Source::Json(path) => {

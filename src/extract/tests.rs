@@ -86,6 +86,17 @@ fn rows_of_json_have_paths_of_their_own() {
     assert_eq!(bad.count, Some(0));
 }
 
+#[test]
+fn a_page_that_is_made_to_be_slow_or_long_holds_nobody_up() {
+    let made = extractor(&["n=b|count", "t=re:(last)"], None, None).expect("settings");
+    let deep = format!("{}<b>last", "<div>".repeat(500_000));
+    let extracted = html(&made, &deep);
+    assert_eq!(values(&extracted), [json!({"n": 0, "t": "last"})]);
+    let made = extractor(&["t=::text"], Some("i"), None).expect("settings");
+    let extracted = html(&made, &"<i>x</i>".repeat(30_000));
+    assert_eq!(extracted.count, Some(10_000));
+}
+
 const SERP: &str = r##"kind = "serp"
 container = "#r"
 rows = "#r li"
@@ -348,10 +359,12 @@ fn no_refusal_is_ever_a_page_without_results() {
         .map(|line| serde_json::from_str::<Value>(line).expect("a label"))
     {
         let file = label["file"].as_str().expect("a file");
+        let body = std::fs::read(corpus.join("pages").join(file)).expect("a page");
+        let text = String::from_utf8_lossy(&body);
+        assert!(!depth::is_too_deep(&text), "{file} is an ordinary page");
         if label["kind"] == "ok" {
             continue;
         }
-        let body = std::fs::read(corpus.join("pages").join(file)).expect("a page");
         for (name, made) in &profiles {
             let state = made.state(&made.extract(Some("text/html"), &body, None));
             assert_eq!(state, Some(State::Unknown), "{name} {file}");
