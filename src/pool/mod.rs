@@ -33,6 +33,7 @@ mod filter;
 mod hash;
 mod host;
 mod lease;
+mod mechanism;
 mod memory;
 mod pair;
 mod pause;
@@ -59,6 +60,8 @@ pub use counts::Counts;
 pub use lease::{
     Ask, Avoid, HostIdx, HostWide, Lease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
+#[doc(hidden)]
+pub use mechanism::Mechanism;
 pub use memory::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
@@ -126,6 +129,9 @@ pub struct Settings {
     pub proxy_concurrency: u32,
     /// Upper bound of the adaptive connect timeout.
     pub connect_timeout: Duration,
+    /// For benchmarks: a mechanism that is left out.
+    #[doc(hidden)]
+    pub without: Option<Mechanism>,
 }
 
 impl Default for Settings {
@@ -135,6 +141,7 @@ impl Default for Settings {
             on_no_proxy: OnNoProxy::Stop,
             proxy_concurrency: 8,
             connect_timeout: Duration::from_secs(10),
+            without: None,
         }
     }
 }
@@ -174,6 +181,8 @@ pub struct Pool {
     jitter: Random,
     /// Leases so far; the order of use for round-robin.
     turn: u64,
+    /// Members judged in all choices so far.
+    judged: u64,
     /// Last moment at which some proxy was known to be READY, at first the beginning.
     last_ready: Micros,
     /// First such moment.
@@ -227,12 +236,14 @@ impl Pool {
             latencies: Recent::default(),
             jitter: Random::new(rng.random()),
             turn: 0,
+            judged: 0,
             last_ready: 0,
             first_ready: None,
             answered: false,
             fruitless: 0,
             settings,
         };
+        pool.leave_out();
         pool.note_ready(0);
         pool
     }
