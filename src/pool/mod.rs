@@ -57,7 +57,9 @@ pub use counts::Counts;
 pub use lease::{
     Ask, Avoid, HostIdx, HostWide, Lease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
-pub use memory::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
+pub use memory::{
+    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+};
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
 

@@ -102,11 +102,14 @@ impl Pool {
         self.noted.resize(slots.len(), 0);
         let present = self.scale.present();
         for (slot, noted) in slots.iter().zip(&mut self.noted) {
-            let Some(health) = slot.health(present) else {
+            let Some(mut health) = slot.health(present) else {
                 continue;
             };
             let mark = slot.mark();
             if std::mem::replace(noted, mark) != mark {
+                if slot.state == State::Quarantined {
+                    health.rests = Some(between(t, slot.until)).filter(|left| !left.is_zero());
+                }
                 memory.proxies.push(Remembered {
                     proxy: slot.proxy.clone(),
                     health,
