@@ -18,6 +18,7 @@ mod check_kill;
 mod check_settings;
 mod demo;
 mod example;
+mod explain;
 mod help;
 mod interrupt;
 mod interrupt_output;

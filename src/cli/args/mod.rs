@@ -13,6 +13,7 @@
 mod catalog;
 mod check;
 mod demo;
+mod explain;
 mod input;
 mod judge;
 mod judging;
@@ -29,6 +30,7 @@ mod words;
 pub use catalog::catalog_of;
 pub use check::{CheckArgs, CheckFormat, Sort};
 pub use demo::DemoArgs;
+pub use explain::ExplainArgs;
 pub use input::InputArgs;
 pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
@@ -156,6 +158,14 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Show the settings in effect and where each was made
     Config(ConfigArgs),
+    /// Tell what was decided about a URL, a proxy or a host, and why
+    ///
+    /// A URL: each attempt, through which proxy, what came back, who was charged, why it ended. A proxy: its standing, the evidence
+    /// for it, which hosts refuse it until when. A host: until when it is left alone, what it was found to bear, which proxies it
+    /// refuses. From the results of a fetch (--from) and from what is remembered (--state).
+    ///
+    /// Example: proxywheel explain https://shop.example/7 --from out.jsonl
+    Explain(ExplainArgs),
     /// See and manage what is remembered about proxies
     ///
     /// What fetches have learned about proxies is kept in a file: see --state of fetch.
