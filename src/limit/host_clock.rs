@@ -114,6 +114,11 @@ impl HostClock {
         self.level = level;
     }
 
+    /// The rate found out so far, requests a second; `None` while the host has limited nobody.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate.as_ref().map(|rate| rate.rate())
+    }
+
     /// Times in a row the host has asked everybody to wait.
     pub fn level(&self) -> u32 {
         self.level

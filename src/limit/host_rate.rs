@@ -116,6 +116,11 @@ impl HostRate {
         (f64::from(self.served) + before * self.served_before) / (measured + before)
     }
 
+    /// Requests a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
     /// When everybody is to be left out, if so.
     pub(super) fn paused_until(&self) -> Instant {
         self.paused_until

@@ -153,3 +153,38 @@ fn a_url_is_told_attempt_by_attempt_from_the_results_of_its_fetch() {
         "{told}"
     );
 }
+
+#[test]
+fn with_why_each_decision_to_ask_about_has_a_line() {
+    let banned = ProxySpec::new(Scheme::Http).fault(Fault::BanAfter {
+        requests: 3,
+        window_ms: 60_000,
+    });
+    let builder = Lab::builder().proxies(1, banned).perfect(1);
+    let pages: Vec<_> = (0..20)
+        .map(|n| format!("http://site.test/page/{n}"))
+        .collect();
+    let rig = Rig::new(builder, &pages);
+    let words = "-i urls.txt -o out.jsonl --no-state -j 1 --rotate round-robin";
+    let (code, said) = rig.run(&format!("{words} --why"));
+    assert_eq!(code, Some(0), "{said}");
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("attempt 1"))
+        .collect();
+    let [line] = lines[..] else {
+        panic!("not one line of a failed attempt: {said}");
+    };
+    for part in [
+        " s  http://site.test/page/",
+        " through http://127.",
+        ": banned 403 (rule ",
+        "it saw: ",
+        "; again at once, through another proxy if there is one",
+        "; this proxy is kept from http://site.test for ",
+    ] {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+    let (_, quiet) = rig.run(&format!("{words} --overwrite"));
+    assert!(!quiet.contains("attempt 1"), "{quiet}");
+}

@@ -277,6 +277,22 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
 
+    /// Say why: a line on standard error for each decision to ask about
+    ///
+    /// Attempts that failed and by which rule, whether they are made again, proxies that are kept from a site or set aside, sites that
+    /// are slowed down or left alone, and until when. Off by default.
+    #[arg(long)]
+    pub why: bool,
+
+    /// Record the decisions of the run and what came of them, as JSONL
+    ///
+    /// A line for each attempt and probe; no URLs, no credentials. `proxywheel lab replay` plays it with another --rotate. An
+    /// existing file is replaced. No default.
+    ///
+    /// Example: --record run.jsonl
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
     /// Keep what is learned about proxies in this file
     ///
     /// The next run looks first at those that have served, and leaves those that were bad alone while it finds better ones. Holds
