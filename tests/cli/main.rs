@@ -27,6 +27,7 @@ mod lab;
 mod leak;
 mod mmdb;
 mod readme;
+mod record;
 mod reload;
 mod reload_remote;
 mod resume;

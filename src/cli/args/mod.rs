@@ -34,7 +34,7 @@ pub use explain::ExplainArgs;
 pub use input::InputArgs;
 pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
-pub use lab::{LabArgs, LabCommand, LabRunArgs, ScenarioArgs};
+pub use lab::{LabArgs, LabCommand, LabReplayArgs, LabRunArgs, ScenarioArgs};
 pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
