@@ -116,6 +116,13 @@ pub struct RememberedLimit {
     pub age: Duration,
 }
 
+impl RememberedLimit {
+    /// True when it is so old that the host has to show it again.
+    pub fn is_stale(&self) -> bool {
+        self.age > Health::GRUDGE
+    }
+}
+
 /// A host's limit for one exit: requests within any window of this length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {

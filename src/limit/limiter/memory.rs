@@ -36,6 +36,19 @@ impl Limiter {
         clock.recall(until, level, now);
     }
 
+    /// See [`super::HostClock::recall_rate`].
+    pub fn recall_rate(&mut self, host: u32, rate: f64, now: Instant) {
+        let clock = &mut self.hosts.entry(host).or_default().clock;
+        clock.recall_rate(rate, now);
+    }
+
+    /// Hosts that have shown that they limit everybody together, with the rate found out so far, requests a second.
+    pub fn rates(&self) -> impl Iterator<Item = (&HostKey, f64)> {
+        self.numbers
+            .iter()
+            .filter_map(|(key, number)| Some((key, self.hosts.get(number)?.clock.shown_rate()?)))
+    }
+
     /// Hosts that have to be left alone, for how long, and how many times in a row they have asked for it.
     pub fn clocks(&self, now: Instant) -> impl Iterator<Item = (&HostKey, Duration, u32)> {
         self.numbers.iter().filter_map(move |(key, number)| {

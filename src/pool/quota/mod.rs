@@ -14,6 +14,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::clock::{Micros, SECOND};
 use super::hash::Mixing;
+use super::memory::Quota;
 use super::pair::{Gate, PairKey};
 pub(super) use learner::Kin;
 use learner::Learner;
@@ -45,6 +46,8 @@ struct Host {
     /// It limits all of us together, so there is nothing to learn about pairs.
     is_wide: bool,
     used: Micros,
+    /// What was last told of it: window and uses.
+    told: Option<(usize, u16)>,
 }
 
 /// What a refusal is about.
@@ -192,6 +195,27 @@ impl Quotas {
         Some(self.hosts.get(&host)?.learner.wait())
     }
 
+    /// What has been learned of hosts since it was last told.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (u32, Quota)> {
+        self.hosts.iter_mut().filter_map(|(number, host)| {
+            let learned = host.learner.learned()?;
+            let told = host.told.replace(learned);
+            let (window, uses) = learned;
+            let window = window::length(window);
+            (told != Some(learned)).then_some((*number, Quota { window, uses }))
+        })
+    }
+
+    /// Begins with what an earlier run has learned of a host.
+    pub(super) fn recall(&mut self, host: u32, quota: Quota, now: Micros) {
+        if let Some(window) = window::of_length(quota.window) {
+            let host = self.host(host, now);
+            host.learner.recall(window, quota.uses);
+            // That it was remembered is no news: else it would never grow old.
+            host.told = host.learner.learned();
+        }
+    }
+
     fn known_mut(&mut self, key: PairKey) -> Option<&mut Pair> {
         self.pairs
             .get_mut(&key.packed())
@@ -210,6 +234,7 @@ impl Quotas {
             wide: Wide::default(),
             is_wide: false,
             used: now,
+            told: None,
         });
         host.used = now;
         host
