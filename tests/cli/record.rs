@@ -71,6 +71,20 @@ fn a_record_adds_up_to_the_run_and_its_replay_to_the_record() {
     let ok = rows.iter().filter(|row| row["ok"] == true).count() as u64;
     assert_eq!(end["ok"].as_u64(), Some(ok));
 
+    let output = proxywheel()
+        .current_dir(rig.directory.path())
+        .args(["explain", "site1.test", "--from", "run.jsonl"])
+        .output()
+        .expect("runs");
+    let told = shown(&output);
+    for part in [
+        "host site1.test\n  in run.jsonl: ",
+        " banned",
+        "; kept from the host for ",
+    ] {
+        assert!(output.status.success() && told.contains(part), "{told}");
+    }
+
     let words = "run.jsonl --rotate random --rotate round-robin";
     let (table, said) = replay(&rig, words);
     assert_eq!(

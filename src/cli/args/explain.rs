@@ -16,9 +16,10 @@ pub struct ExplainArgs {
     #[arg(value_name = "URL|PROXY|HOST")]
     pub what: String,
 
-    /// Results of a fetch, as JSONL: what happened in it
+    /// Results of a fetch, or its record, as JSONL: what happened in it
     ///
-    /// The file of its -o. Needed for a URL; of a proxy or host it tells the last attempts beside what is remembered. No default.
+    /// The file of its -o. Needed for a URL; of a proxy or host it tells the last attempts beside what is remembered. Or the file of
+    /// its --record, which knows no URLs and tells what attempts have changed. No default.
     ///
     /// Example: --from out.jsonl
     #[arg(long, short = 'i', value_name = "FILE")]

@@ -1,10 +1,11 @@
 //! `explain`: what was decided about a URL, a proxy or a host, and on which evidence, in one screen.
 //!
-//! Two sources: the state, which is what runs have learned, and the results of one fetch, which is what happened in it. A name is
+//! Two sources: the state, which is what runs have learned, and the results of one fetch, or its record, which is what happened in it. A name is
 //! looked for in both, and everything it means is told.
 
 mod host;
 mod proxy;
+mod recorded;
 mod results;
 mod tally;
 mod url;

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use url::Url;
 
+use super::recorded;
 use crate::error::{Error, Problem};
 use crate::job::HostKey;
 use crate::outcome::{Blame, Outcome, UnixMillis};
@@ -31,6 +32,9 @@ pub(super) struct Row {
     pub(super) timing: Timing,
     pub(super) started_at: Option<UnixMillis>,
     pub(super) finished_at: UnixMillis,
+    /// Of a record, which has no URLs.
+    #[serde(skip)]
+    pub(super) recorded_host: Option<String>,
 }
 
 /// One attempt of a row.
@@ -47,6 +51,9 @@ pub(super) struct Attempt {
     pub(super) error: Option<Failure>,
     pub(super) t_ms: f64,
     pub(super) wait_ms: f64,
+    /// What it changed; only a record says.
+    #[serde(skip)]
+    pub(super) changes: Vec<String>,
 }
 
 /// `ban` of a row.
@@ -67,7 +74,7 @@ pub(super) struct Failure {
 }
 
 /// Milliseconds.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Timing {
     pub(super) queue: Option<f64>,
     pub(super) total: Option<f64>,
@@ -94,6 +101,7 @@ impl<'a> Results<'a> {
         let failed = |error| Error::io("read", self.path, error);
         let mut reader = BufReader::new(File::open(self.path).map_err(failed)?);
         let mut line = Vec::new();
+        let mut record = None;
         for number in 1.. {
             line.clear();
             if reader.read_until(b'\n', &mut line).map_err(failed)? == 0 {
@@ -102,18 +110,28 @@ impl<'a> Results<'a> {
             if line.trim_ascii().is_empty() {
                 continue;
             }
+            if let Some(reader) = recorded(number, &line, &mut record) {
+                match serde_json::from_slice(&line) {
+                    Ok(line) => reader.row(line).into_iter().for_each(&mut with),
+                    Err(_) if !line.ends_with(b"\n") => break,
+                    Err(error) => return Err(self.bad(number, &error)),
+                }
+                continue;
+            }
             match serde_json::from_slice(&line) {
                 Ok(row) => with(row),
                 Err(_) if !line.ends_with(b"\n") => break,
-                Err(error) => {
-                    return Err(Problem::new(format!("no row of a fetch: {error}"))
-                        .at(format!("{}:{number}", self.path.display()))
-                        .hint("only JSONL results with all fields are read: fetch -o out.jsonl")
-                        .into());
-                }
+                Err(error) => return Err(self.bad(number, &error)),
             }
         }
         Ok(())
+    }
+
+    fn bad(&self, number: usize, error: &serde_json::Error) -> Error {
+        Problem::new(format!("no row of a fetch: {error}"))
+            .at(format!("{}:{number}", self.path.display()))
+            .hint("JSONL results with all fields are read, and what --record has written: fetch -o out.jsonl")
+            .into()
     }
 
     /// The rows of this URL or id.
@@ -124,7 +142,12 @@ impl<'a> Results<'a> {
         let mut found = Vec::new();
         self.each(|row| {
             let meant = [Some(&row.input), row.url.as_ref(), Some(&row.id)];
-            if found.len() < MOST_ROWS && meant.into_iter().flatten().any(|name| name == what) {
+            if found.len() < MOST_ROWS
+                && meant
+                    .into_iter()
+                    .flatten()
+                    .any(|name| name == what && !name.is_empty())
+            {
                 found.push(row);
             }
         })?;
@@ -132,9 +155,24 @@ impl<'a> Results<'a> {
     }
 }
 
+/// The reader of a record, if the first line says that the file is one.
+fn recorded<'a>(
+    number: usize,
+    line: &[u8],
+    reader: &'a mut Option<recorded::Reader>,
+) -> Option<&'a mut recorded::Reader> {
+    if number == 1 && line.starts_with(b"{\"kind\":\"run\"") {
+        *reader = Some(recorded::Reader::default());
+    }
+    reader.as_mut()
+}
+
 impl Row {
     /// The host its URL is on.
     pub(super) fn host(&self) -> Option<String> {
+        if self.recorded_host.is_some() {
+            return self.recorded_host.clone();
+        }
         let url = Url::parse(self.url.as_deref()?).ok()?;
         HostKey::of(&url).map(|key| key.to_string())
     }
@@ -157,6 +195,9 @@ impl Attempt {
                 Some(phase) => text.push_str(&format!(", {phase}: {}", failure.message)),
                 None => text.push_str(&format!(", {}", failure.message)),
             }
+        }
+        for change in &self.changes {
+            text.push_str(&format!("; {change}"));
         }
         text
     }

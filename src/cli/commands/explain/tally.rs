@@ -28,7 +28,7 @@ pub(super) struct Tally {
     outcomes: BTreeMap<Outcome, u64>,
     rules: BTreeMap<String, u64>,
     proxies: BTreeSet<String>,
-    /// URLs without an attempt that would have been among them, with why.
+    /// URLs that were given up, or of which nothing was sent, with why.
     unattempted: BTreeMap<String, u64>,
     last: Vec<(UnixMillis, String)>,
 }
@@ -114,7 +114,7 @@ impl fmt::Display for Tally {
         }
         for (why, count) in &self.unattempted {
             let urls = counted(*count, "URL", "URLs");
-            writeln!(f, "    {urls} without an attempt: {why}")?;
+            writeln!(f, "    {urls} given up or not sent: {why}")?;
         }
         for (at, text) in &self.last {
             writeln!(f, "    {at}  {text}")?;
