@@ -55,6 +55,9 @@ impl<E: Egress> Dispatcher<E> {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
+        if self.pool.excuses(&lease, end.verdict.blame) {
+            end.verdict.blame = Blame::Local;
+        }
         let mut arrival = Arrival {
             end,
             stranger: !self.pool.is_proven(lease.idx),

@@ -18,7 +18,7 @@
 //!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
 //! of each host (`host`), which only weighs ambiguous failures. Those are charged to nobody before it shows whose they were
-//! (`doubt`), so that no outage of a target costs a proxy its score. The pool is a state machine without I/O, clock or lock; one
+//! (`doubt`), so that no outage of a target costs a proxy its score, nor does one of our own uplink (`uplink`). The pool is a state machine without I/O, clock or lock; one
 //! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
 
 mod account;
@@ -35,6 +35,7 @@ mod host;
 mod lease;
 mod memory;
 mod pair;
+mod pause;
 mod probe;
 mod quota;
 mod random;
@@ -49,6 +50,7 @@ mod settle;
 mod slot;
 mod standing;
 mod timers;
+mod uplink;
 mod weights;
 
 #[cfg(test)]
@@ -82,12 +84,14 @@ use filter::Filters;
 use hash::Mixing;
 use host::Hosts;
 use pair::Standings;
+use pause::Cost;
 use probe::Lane;
 use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
 use timers::Timers;
+use uplink::Uplink;
 
 /// How a proxy is chosen among those that are READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -177,6 +181,7 @@ pub struct Pool {
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
     groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
     lane: Lane,
+    uplink: Uplink<Cost>,
     /// Members that an earlier run has found good, best first, until they are looked at.
     known: VecDeque<u32>,
     /// [`slot::Slot::mark`] of each slot at the last snapshot.
@@ -232,6 +237,7 @@ impl Pool {
             refused_groups: HashSet::default(),
             groups: None,
             lane: Lane::default(),
+            uplink: Uplink::default(),
             known: VecDeque::new(),
             noted: Vec::new(),
             connect_timeout: ConnectTimeout::new(settings.connect_timeout),
@@ -269,6 +275,7 @@ impl Pool {
             self.timers.next_end(&self.roster),
             self.pairs.next_end(),
             self.lane.wake(),
+            self.uplink.look_at(),
         ]
         .into_iter()
         .flatten()
