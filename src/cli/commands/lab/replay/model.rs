@@ -38,18 +38,29 @@ pub(super) struct Model {
     pub(super) rules: Vec<String>,
 }
 
+/// What an observation says of a proxy's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It served, or its target answered through it.
+    Up,
+    /// It was not reached.
+    Down,
+    /// It was reached and failed: once is an accident, and several times in a row it is down.
+    Shaken { timeout: bool },
+}
+
 /// What was seen of one proxy.
 #[derive(Default)]
 struct Seen {
-    /// Connects in the order of time: when, and how long or what failed.
-    connects: Vec<(f64, Result<Option<f64>, bool>)>,
+    /// Connects: how long each took, where that is known, or whether it failed by being silent.
+    connects: Vec<Result<Option<f64>, bool>>,
     /// Seconds of answers, connect excluded.
     answers: Vec<f64>,
-    /// Attempts that could have brought one: those that the host refused say nothing.
-    tried: usize,
+    life: Vec<(f64, Life)>,
+    tampered: usize,
+    /// Accidents.
     broken: usize,
     timeouts: usize,
-    tampered: usize,
 }
 
 impl Seen {
@@ -60,42 +71,67 @@ impl Seen {
         let began = attempt.t - attempt.took;
         match &attempt.fault {
             Some(fault) if fault.phase == "connect" => {
-                self.connects.push((began, Err(is_timeout(fault))));
+                self.connects.push(Err(is_timeout(fault)));
+                self.life.push((began, Life::Down));
                 return;
             }
-            _ => self.connects.push((began, Ok(attempt.connect))),
+            _ => self.connects.push(Ok(attempt.connect)),
         }
-        match attempt.blame {
-            Blame::Pair | Blame::Local => return,
+        let life = match attempt.blame {
+            Blame::Local => return,
+            Blame::Pair => Life::Up,
             Blame::Nobody | Blame::Target => {
                 let connect = attempt.connect.unwrap_or(0.0);
                 self.answers.push((attempt.took - connect).max(0.001));
+                Life::Up
             }
-            Blame::Proxy(Charge::Tampered) => self.tampered += 1,
-            Blame::Proxy(_) | Blame::Unknown => match &attempt.fault {
-                Some(fault) if is_timeout(fault) => self.timeouts += 1,
-                _ => self.broken += 1,
+            Blame::Proxy(Charge::Tampered) => {
+                self.tampered += 1;
+                Life::Up
+            }
+            Blame::Proxy(_) | Blame::Unknown => Life::Shaken {
+                timeout: attempt.fault.as_ref().is_some_and(is_timeout),
             },
+        };
+        self.life.push((began, life));
+    }
+
+    /// Tells accidents from times at which it was down.
+    fn settle(&mut self) {
+        self.life.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let runs = self
+            .life
+            .chunk_by(|(_, a), (_, b)| (*a == Life::Up) == (*b == Life::Up));
+        let mut settled = Vec::with_capacity(self.life.len());
+        for run in runs {
+            match run {
+                [(_, Life::Shaken { timeout: true })] => self.timeouts += 1,
+                [(_, Life::Shaken { timeout: false })] => self.broken += 1,
+                [(_, Life::Up), ..] => settled.extend_from_slice(run),
+                _ => settled.extend(run.iter().map(|(at, _)| (*at, Life::Down))),
+            }
         }
-        self.tried += 1;
+        self.life = settled;
+    }
+
+    /// Attempts that showed how it serves.
+    fn tried(&self) -> usize {
+        self.answers.len() + self.tampered + self.broken + self.timeouts
     }
 
     fn behaviour(&self) -> Behaviour {
-        let up = self.connects.iter().any(|(_, result)| result.is_ok());
-        if !up {
-            let silent = self
-                .connects
-                .iter()
-                .filter(|(_, result)| *result == Err(true));
+        if !self.connects.iter().any(Result::is_ok) {
+            let silent = self.connects.iter().filter(|result| **result == Err(true));
             return if 2 * silent.count() > self.connects.len() {
                 Behaviour::BlackHole
             } else {
                 Behaviour::Refuses
             };
         }
-        if 2 * self.tampered > self.tried {
+        let served = self.life.iter().any(|(_, life)| *life == Life::Up);
+        if self.tampered > self.answers.len() {
             Behaviour::Tampers
-        } else if self.tried > 0 && self.answers.is_empty() {
+        } else if !served && (!self.life.is_empty() || self.tried() > 0) {
             Behaviour::Useless
         } else {
             // One that has only connected gets the benefit of the doubt, as the pool gives it.
@@ -103,27 +139,25 @@ impl Seen {
         }
     }
 
-    /// Mean times up and down, if it was seen both ways.
+    /// Mean times up and down, if it was seen both ways. What it was last seen as holds until it is seen again.
     fn churn(&self) -> Option<Churn> {
-        let up = self
-            .connects
-            .iter()
-            .filter(|(_, result)| result.is_ok())
-            .count();
-        let turns = self.connects.windows(2);
-        let turns = turns
-            .filter(|pair| pair[0].1.is_ok() != pair[1].1.is_ok())
-            .count();
-        let (first, last) = (self.connects.first()?.0, self.connects.last()?.0);
-        if turns == 0 {
-            return None;
+        let (mut up_s, mut down_s, mut ups, mut downs) = (0.0, 0.0, 0, 0);
+        for spell in self.life.chunk_by(|(_, a), (_, b)| a == b) {
+            match spell {
+                [(_, Life::Up), ..] => ups += 1,
+                _ => downs += 1,
+            }
         }
-        let spells = (turns as f64 + 1.0) / 2.0;
-        let share = up as f64 / self.connects.len() as f64;
-        let span = (last - first).max(1.0);
-        Some(Churn {
-            up_s: positive(share * span / spells),
-            down_s: positive((1.0 - share) * span / spells),
+        for pair in self.life.windows(2) {
+            let time = pair[1].0 - pair[0].0;
+            match pair[0].1 {
+                Life::Up => up_s += time,
+                _ => down_s += time,
+            }
+        }
+        (ups > 0 && downs > 0).then(|| Churn {
+            up_s: positive(up_s / f64::from(ups)),
+            down_s: positive(down_s / f64::from(downs)),
         })
     }
 }
@@ -190,14 +224,15 @@ fn seen(recorded: &Recorded) -> BTreeMap<u32, Seen> {
             Some(fault) => Err(is_timeout(fault)),
         };
         let one = seen.entry(probe.proxy).or_default();
-        one.connects.push((probe.t, result));
+        if result.is_err() {
+            one.life.push((probe.t, Life::Down));
+        }
+        one.connects.push(result);
     }
     for attempt in &recorded.attempts {
         seen.entry(attempt.proxy).or_default().attempt(attempt);
     }
-    for one in seen.values_mut() {
-        one.connects.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    }
+    seen.values_mut().for_each(Seen::settle);
     // One whose only attempt was stopped has shown nothing.
     seen.retain(|_, one| !one.connects.is_empty());
     seen
@@ -205,15 +240,13 @@ fn seen(recorded: &Recorded) -> BTreeMap<u32, Seen> {
 
 fn connects(seen: &Seen) -> Vec<f64> {
     let times = seen.connects.iter();
-    times
-        .filter_map(|(_, result)| result.ok().flatten())
-        .collect()
+    times.filter_map(|result| result.ok().flatten()).collect()
 }
 
 fn group(number: usize, seen: &Seen, part: f64, pooled: &Pooled, max_time: f64) -> Group {
     let (median_s, within) = times(&seen.answers, pooled.answer);
     let (connect_s, connect_within) = times(&connects(seen), pooled.connect);
-    let part_of = |count: usize| count as f64 / seen.tried.max(1) as f64;
+    let part_of = |count: usize| count as f64 / seen.tried().max(1) as f64;
     let hangs = part_of(seen.timeouts);
     Group {
         name: format!("proxy {number}"),
