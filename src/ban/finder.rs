@@ -70,14 +70,21 @@ impl Finder {
             let [first, second, third, fourth] =
                 [0, 1, 2, 3].map(|lane| &haystack[lane * part..(lane + 1) * part]);
             let bytes = first.iter().zip(second).zip(third).zip(fourth);
+            let [mut one, mut two, mut three, mut four] = states;
             for (at, (((a, b), c), d)) in bytes.enumerate() {
-                for (lane, byte) in [a, b, c, d].into_iter().enumerate() {
-                    states[lane] = dfa.next_state(Anchored::No, states[lane], *byte);
-                }
-                if states.iter().any(|state| dfa.is_special(*state)) {
-                    for (lane, state) in states.iter().enumerate() {
-                        if dfa.is_match(*state) {
-                            report(*state, lane * part + at + 1);
+                one = dfa.next_state(Anchored::No, one, *a);
+                two = dfa.next_state(Anchored::No, two, *b);
+                three = dfa.next_state(Anchored::No, three, *c);
+                four = dfa.next_state(Anchored::No, four, *d);
+                // One jump for all of them.
+                if dfa.is_special(one)
+                    | dfa.is_special(two)
+                    | dfa.is_special(three)
+                    | dfa.is_special(four)
+                {
+                    for (lane, state) in [one, two, three, four].into_iter().enumerate() {
+                        if dfa.is_match(state) {
+                            report(state, lane * part + at + 1);
                         }
                     }
                 }

@@ -16,6 +16,8 @@ const READ: usize = 256 * 1024;
 /// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
 pub(super) const KEPT: usize = 4 * 1024;
 
+/// Bytes of plain text that are taken at once.
+const PIECE: usize = 256;
 /// Bytes of a tag that are looked at; pictures may stand in their tags whole.
 const LOOKED_AT: usize = 400;
 
@@ -167,12 +169,13 @@ impl Reader {
             let ascii = rest.bytes().position(|byte| byte >= 0x80);
             let (plain, other) = rest.split_at(ascii.unwrap_or(rest.len()));
             self.say_plain(plain.as_bytes());
-            let mut letters = other.chars();
-            // To the next plain letter: in many languages that is the next word, in others the end.
-            while self.text.len() < KEPT
-                && let Some(c) = letters.clone().next().filter(|c| !c.is_ascii())
+            let same = other.find(|c| !is_small(c)).unwrap_or(other.len());
+            let same = beginning(&other[..same], KEPT.saturating_sub(self.text.len()));
+            self.text.extend_from_slice(same.as_bytes());
+            let mut letters = other[same.len()..].chars();
+            if same.is_empty()
+                && let Some(c) = letters.next()
             {
-                letters.next();
                 self.say_letter(c);
             }
             rest = letters.as_str();
@@ -184,40 +187,55 @@ impl Reader {
     }
 
     fn say_plain(&mut self, words: &[u8]) {
-        for byte in words {
-            if self.text.len() >= KEPT {
+        for words in words.chunks(PIECE) {
+            let start = self.text.len();
+            if start >= KEPT {
                 return;
             }
-            match byte {
-                b' ' | b'\t'..=b'\r' => self.gap(),
-                byte => self.text.push(byte.to_ascii_lowercase()),
+            // No space at the beginning, and never two.
+            let mut spaced = self.text.last().is_none_or(|last| *last == b' ');
+            self.text.resize(start + words.len(), 0);
+            let room = &mut self.text[start..];
+            let mut length = 0;
+            for byte in words {
+                let space = matches!(byte, b' ' | b'\t'..=b'\r');
+                room[length] = if space {
+                    b' '
+                } else {
+                    byte.to_ascii_lowercase()
+                };
+                length += usize::from(!(space && spaced));
+                spaced = space;
             }
+            self.text.truncate((start + length).min(KEPT));
         }
     }
 
     fn say_letter(&mut self, c: char) {
-        let mut bytes = [0; 4];
         match c {
             '\u{2019}' | '\u{2018}' => self.text.push(b'\''),
             // Soft hyphens, direction marks and the like are seen by nobody.
             '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
             c if c.is_whitespace() => self.gap(),
-            // Small letters of Latin and Cyrillic, and those of scripts that have no large ones: what pages are full of.
-            '\u{df}'..='\u{ff}'
-            | '\u{430}'..='\u{45f}'
-            | '\u{3001}'..='\u{a4cf}'
-            | '\u{ac00}'..='\u{d7a3}' => {
-                self.text
-                    .extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
-            }
             c => {
                 for c in c.to_lowercase() {
+                    let mut bytes = [0; 4];
                     self.text
                         .extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
                 }
             }
         }
     }
+}
+
+/// Small letters of Latin, Greek and Cyrillic, and those of scripts that have no large ones: what pages are full of.
+fn is_small(c: char) -> bool {
+    matches!(c,
+        '\u{df}'..='\u{ff}'
+        | '\u{3ac}'..='\u{3ce}'
+        | '\u{430}'..='\u{45f}'
+        | '\u{3001}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}')
 }
 
 /// At most so many bytes, whole letters.
