@@ -17,6 +17,9 @@ use foldhash::fast::RandomState;
 use crate::job::JobId;
 use crate::outcome::{Attempt, Ban, Blame, Outcome, Verdict};
 
+/// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
+pub const BLOCKS_CLIENT: &str = "host.blocks_client";
+
 /// Different URLs with the same body through one proxy from which it is no chance.
 const SAME_BODY: u8 = 3;
 /// Other bodies that others have to have been given by then.
@@ -105,7 +108,7 @@ impl Hosts {
         }
         let evidence = format!("{exits} exits were challenged and none was served");
         Some(Verdict {
-            ban: Some(ban("host.blocks_client", "block_client", &evidence)),
+            ban: Some(ban(BLOCKS_CLIENT, "block_client", &evidence)),
             ..Verdict::new(Outcome::Banned, Blame::Target)
         })
     }

@@ -49,6 +49,9 @@ impl<E: Egress> Dispatcher<E> {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
+        if end.verdict.outcome == Outcome::Banned && !self.some_given_up {
+            self.some_given_up = self.context.hosts().gives_up(flight.host).is_some();
+        }
         let arrival = Arrival {
             end,
             stranger: !self.pool.is_proven(lease.idx),

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bad_input_rows;
+mod blocked_host;
 mod canary;
 mod canary_scene;
 mod check;
