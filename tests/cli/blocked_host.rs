@@ -17,7 +17,9 @@ fn lab() -> Builder {
         banned_style: BanStyle::Captcha,
         ..HostPlan::default()
     };
-    Lab::builder().perfect(PROXIES as u32).host("wall.test", wall)
+    Lab::builder()
+        .perfect(PROXIES as u32)
+        .host("wall.test", wall)
 }
 
 fn pages(host: &str, count: usize) -> Vec<String> {
@@ -38,7 +40,11 @@ fn outcomes(rows: &[Value]) -> BTreeMap<(&str, &str), usize> {
     let mut outcomes = BTreeMap::new();
     for row in rows {
         let url = row["url"].as_str().expect("a URL");
-        let host = if url.contains("wall") { "wall" } else { "plain" };
+        let host = if url.contains("wall") {
+            "wall"
+        } else {
+            "plain"
+        };
         let outcome = row["outcome"].as_str().expect("an outcome");
         *outcomes.entry((host, outcome)).or_default() += 1;
     }
@@ -87,7 +93,9 @@ fn a_host_that_is_given_up_does_not_hold_up_another() {
         banned_style: BanStyle::Captcha,
         ..HostPlan::default()
     };
-    let lab = Lab::builder().perfect(PROXIES as u32).host("wall.test", some);
+    let lab = Lab::builder()
+        .perfect(PROXIES as u32)
+        .host("wall.test", some);
     let rig = Rig::new(lab, &pages("wall.test", 60));
     let (code, said) = rig.run("-i urls.txt -o out.jsonl -j 8 --no-state");
     assert!(!said.contains("given up"), "{said}");
