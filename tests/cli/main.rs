@@ -20,6 +20,7 @@ mod check_settings;
 mod demo;
 mod example;
 mod help;
+mod hostile;
 mod interrupt;
 mod interrupt_output;
 mod judge;
