@@ -53,7 +53,7 @@ use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
-pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed};
+pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing};
 
 use self::expect::Expectations;
 use self::rule::Rule;

@@ -7,11 +7,11 @@ use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, OUTAGE_PATIENCE};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::agreed;
+use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::Host;
 use crate::outcome::{Blame, Outcome};
-use crate::pool::{HostWide, Lease, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Settlement};
 use crate::retry::{self, Decision, Ended};
 
 /// How an attempt came out.
@@ -200,6 +200,11 @@ impl<E: Egress> Dispatcher<E> {
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };
+        }
+        if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
+            for refused in differing(&mut job.log) {
+                self.pool.refused_after_all(refused, HostIdx(number), now);
+            }
         }
         if !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
