@@ -72,7 +72,7 @@ impl Phrases {
         let texts = specs.iter().flat_map(|spec| &spec.texts);
         if let Some(text) = texts
             .clone()
-            .find(|text| text.is_empty() || **text != text.to_lowercase() || text.contains("  "))
+            .find(|text| text.is_empty() || !is_small(text) || text.contains("  "))
         {
             return Err(format!(
                 "the phrase {text:?} is not in lower case with single spaces"
@@ -123,5 +123,14 @@ impl Phrases {
         });
         said.filter(|said| filters || said.spec.layer != Layer::Proxy)
             .collect()
+    }
+}
+
+/// True for a text without large letters.
+fn is_small(text: &str) -> bool {
+    if text.is_ascii() {
+        !text.bytes().any(|byte| byte.is_ascii_uppercase())
+    } else {
+        text == text.to_lowercase()
     }
 }
