@@ -115,6 +115,8 @@ pub enum Binding {
     RetryAfter,
     /// No proxy is ready.
     NoProxy,
+    /// This machine has no network.
+    Uplink,
     /// Jobs wait for their backoff.
     Backoff,
     /// The input is slower than the fetching.
@@ -134,6 +136,7 @@ impl Binding {
             Binding::Proxies => "proxies (per-proxy limits)",
             Binding::RetryAfter => "the target asked to wait",
             Binding::NoProxy => "no proxy ready",
+            Binding::Uplink => "no network",
             Binding::Backoff => "retry backoff",
             Binding::Input => "input",
             Binding::Output => "output",

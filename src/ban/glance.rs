@@ -15,6 +15,8 @@ use foldhash::fast::RandomState;
 const RUN: usize = 5;
 /// Bytes between the places looked at.
 const STRIDE: usize = 6;
+/// Bytes of four places.
+const BLOCK: usize = 4 * STRIDE;
 /// Shortest text that cannot be stepped over.
 pub(super) const SHORTEST: usize = RUN + STRIDE - 1;
 /// Longest piece of a text that is compared.
@@ -86,18 +88,26 @@ impl Glance {
 
     /// True when a text that matters for a page of `size` bytes is in this part of it.
     pub(super) fn sees(&self, part: &[u8], size: usize, by_proxy: bool) -> bool {
-        let mut steps = part.chunks_exact(STRIDE);
-        for (step, bytes) in steps.by_ref().enumerate() {
-            let run = fold(run_of(bytes));
-            if self.knows(run) && self.is_text(part, step * STRIDE, run, size, by_proxy) {
-                return true;
+        let is_text =
+            |at: usize, run: u64| self.knows(run) && self.is_text(part, at, run, size, by_proxy);
+        // Four places at a time: one question in place of four, and no byte is loaded by itself.
+        let (blocks, rest) = part.as_chunks::<BLOCK>();
+        for (number, block) in blocks.iter().enumerate() {
+            let runs = runs_of(block);
+            let known = runs.iter().fold(false, |any, run| any | self.knows(*run));
+            if known {
+                let at = |step: usize| number * BLOCK + step * STRIDE;
+                let mut steps = runs.iter().enumerate();
+                if steps.any(|(step, run)| is_text(at(step), *run)) {
+                    return true;
+                }
             }
         }
-        let last = steps.remainder();
-        last.len() >= RUN && {
-            let run = fold(run_of(last));
-            self.is_text(part, part.len() - last.len(), run, size, by_proxy)
-        }
+        let mut steps = rest.chunks(STRIDE).enumerate();
+        steps.any(|(step, bytes)| {
+            let at = part.len() - rest.len() + step * STRIDE;
+            bytes.len() >= RUN && is_text(at, fold(run_of(bytes)))
+        })
     }
 
     fn knows(&self, run: u64) -> bool {
@@ -129,6 +139,19 @@ impl Glance {
 fn run_of(bytes: &[u8]) -> u64 {
     let [a, b, c, d, e] = [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]];
     u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(e) << 32
+}
+
+/// The runs at each place of a block, folded.
+fn runs_of(block: &[u8; BLOCK]) -> [u64; BLOCK / STRIDE] {
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|n| block[at + n]));
+    let five = |word: u64| fold(word & 0xff_ffff_ffff);
+    [
+        five(word(0)),
+        five(word(STRIDE)),
+        five(word(2 * STRIDE)),
+        // The word that begins there would end outside.
+        five(word(BLOCK - 8) >> 16),
+    ]
 }
 
 fn fold(word: u64) -> u64 {

@@ -52,7 +52,8 @@ impl Beat {
 
     /// Sends a snapshot if it is time for one.
     pub(super) fn save<E: Egress>(&mut self, dispatcher: &mut Dispatcher<E>, now: Instant) {
-        if now < self.next {
+        // While the network is out, what has just been learned may be that.
+        if now < self.next || dispatcher.pool.is_paused() {
             return;
         }
         self.distance = (self.distance * 2).min(LONGEST);

@@ -52,6 +52,9 @@ impl<E: Egress> Dispatcher<E> {
         if end.verdict.outcome == Outcome::Banned && !self.some_given_up {
             self.some_given_up = self.context.hosts().gives_up(flight.host).is_some();
         }
+        if self.pool.excuses(&lease, end.verdict.blame) {
+            end.verdict.blame = Blame::Local;
+        }
         let arrival = Arrival {
             end,
             stranger: !self.pool.is_proven(lease.idx),

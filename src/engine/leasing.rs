@@ -15,6 +15,7 @@ impl<E: Egress> Dispatcher<E> {
     /// What holds back every other host too, so that asking for them is no use.
     pub(super) fn holds_everybody(&self, host: u32, refusal: &Refusal) -> Option<Binding> {
         match refusal.reason {
+            RefusalReason::NoUplink => Some(Binding::Uplink),
             RefusalReason::NoneReady if !self.pool.has_room() => Some(Binding::NoProxy),
             RefusalReason::AllBusy if !self.pool.has_room() => Some(Binding::Proxies),
             // Were every host to be parked until the next proxy is due, all of them would go through the pool for it.
@@ -47,7 +48,7 @@ impl<E: Egress> Dispatcher<E> {
                 Some(Err(refusal))
                     if matches!(
                         refusal.reason,
-                        RefusalReason::AllBusy | RefusalReason::Limited
+                        RefusalReason::AllBusy | RefusalReason::Limited | RefusalReason::NoUplink
                     ) =>
                 {
                     return Err(refusal);

@@ -70,7 +70,7 @@ impl Pool {
     }
 
     /// True when the host of this lease has served the proxy, and has not refused it since.
-    pub fn is_served(&self, lease: &Lease) -> bool {
+    pub fn is_served(&mut self, lease: &Lease) -> bool {
         self.quotas.is_served(PairKey {
             slot: lease.idx.0,
             generation: lease.generation,
@@ -109,12 +109,12 @@ impl Pool {
         room(Shelf::Fresh) || room(Shelf::Free)
     }
 
-    /// True when waiting is not worth while: all members are retired; or nobody is READY, unknown, probed or in use, each
+    /// True when waiting is not worth while: all members are retired; this machine has had no network for five minutes; or nobody is READY, unknown, probed or in use, each
     /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were. Where no request was
     /// ever answered, the 60 s begin with the first READY member. Constant time.
     pub fn is_exhausted(&self, now: Instant) -> bool {
         let tally = &self.roster.tally;
-        if tally.retired == tally.total() {
+        if tally.retired == tally.total() || self.is_cut_off(now) {
             return true;
         }
         let idle = tally.ready + tally.unknown + tally.in_flight + tally.probing == 0;

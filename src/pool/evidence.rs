@@ -196,9 +196,9 @@ impl Evidence {
         self.latency
     }
 
-    /// A failure that is this proxy's with weight `weight`, in requests.
+    /// A failure that is this proxy's with weight `weight`, in requests; with a negative one a charge is taken back.
     pub(super) fn charge(&mut self, weight: f32, present: Present) {
-        self.failures += weight * present.evidence;
+        self.failures = (self.failures + weight * present.evidence).max(0.0);
     }
 
     /// Chance that the next request succeeds, above 0 and below 1.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Micros;
-use super::quota::Vector;
+use super::quota::Use;
 use super::slot::Slot;
 use crate::job::LabelFilter;
 use crate::outcome::{Blame, FaultKind, Phase};
@@ -144,8 +144,7 @@ pub struct Lease {
     pub(super) tunnel: bool,
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
-    /// Uses of the pair when it left.
-    pub(super) uses: Vector,
+    pub(super) used: Use,
 }
 
 /// No proxy now.
@@ -164,6 +163,8 @@ pub struct Refusal {
 /// Why no proxy could be leased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
+    /// This machine itself has no network; probes find out when it is back.
+    NoUplink,
     /// No member that fits is READY; probes decide.
     NoneReady,
     /// Every READY member that could serve has all the requests it bears.

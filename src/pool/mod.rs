@@ -18,7 +18,7 @@
 //!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
 //! of each host (`host`), which only weighs ambiguous failures. Those are charged to nobody before it shows whose they were
-//! (`doubt`), so that no outage of a target costs a proxy its score. The pool is a state machine without I/O, clock or lock; one
+//! (`doubt`), so that no outage of a target costs a proxy its score, nor does one of our own uplink (`uplink`). The pool is a state machine without I/O, clock or lock; one
 //! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
 
 mod account;
@@ -35,6 +35,7 @@ mod host;
 mod lease;
 mod memory;
 mod pair;
+mod pause;
 mod probe;
 mod quota;
 mod random;
@@ -48,6 +49,7 @@ mod select;
 mod settle;
 mod slot;
 mod timers;
+mod uplink;
 mod weights;
 
 #[cfg(test)]
@@ -78,12 +80,14 @@ use filter::Filters;
 use hash::Mixing;
 use host::Hosts;
 use pair::Standings;
+use pause::Cost;
 use probe::Lane;
 use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
 use timers::Timers;
+use uplink::Uplink;
 
 /// How a proxy is chosen among those that are READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,6 +164,7 @@ pub struct Pool {
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
     groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
     lane: Lane,
+    uplink: Uplink<Cost>,
     /// Members that an earlier run has found good, best first, until they are looked at.
     known: VecDeque<u32>,
     /// [`slot::Slot::mark`] of each slot at the last snapshot.
@@ -215,6 +220,7 @@ impl Pool {
             refused_groups: HashSet::default(),
             groups: None,
             lane: Lane::default(),
+            uplink: Uplink::default(),
             known: VecDeque::new(),
             noted: Vec::new(),
             connect_timeout: ConnectTimeout::new(settings.connect_timeout),
@@ -252,6 +258,7 @@ impl Pool {
             self.timers.next_end(&self.roster),
             self.pairs.next_end(),
             self.lane.wake(),
+            self.uplink.look_at(),
         ]
         .into_iter()
         .flatten()

@@ -78,6 +78,7 @@ pub struct ProbeLease {
     /// to the proxy. `None` charges the proxy.
     pub host: Option<HostIdx>,
     generation: u32,
+    begun: Micros,
 }
 
 /// What a probe found.
@@ -165,6 +166,9 @@ impl Pool {
         if !demand.waiting || demand.probing >= demand.probe_limit {
             return None;
         }
+        if self.is_paused() {
+            return self.next_canary(t, rng).map(|at| self.begin_probe(at, t));
+        }
         let failed = demand.last_pick_failed || self.lane.is_hurried(t);
         // While every slot is busy nobody waits for what the lane may find, however the last choice ended.
         let starved =
@@ -178,16 +182,16 @@ impl Pool {
         };
         if demand.probing < share {
             if let Some(at) = self.timers.next_due(&self.roster) {
-                return Some(self.begin_probe(at));
+                return Some(self.begin_probe(at, t));
             }
             if failed && let Some(at) = self.next_wanted(t) {
-                return Some(self.begin_probe(at));
+                return Some(self.begin_probe(at, t));
             }
         }
         let explores_all = self.settings.strategy != Strategy::Best;
         if demand.probing < share || explores_all {
             if let Some(at) = self.next_known() {
-                return Some(self.begin_probe(at));
+                return Some(self.begin_probe(at, t));
             }
             let unknown = self.roster.shelf(Shelf::Unknown);
             if !unknown.is_empty() {
@@ -198,7 +202,7 @@ impl Pool {
                     .take(UNKNOWN_LOOKS)
                     .find(admitted);
                 if let Some(at) = found.map(|one| one.at) {
-                    return Some(self.begin_probe(at));
+                    return Some(self.begin_probe(at, t));
                 }
             }
         }
@@ -208,7 +212,7 @@ impl Pool {
             let tally = &self.roster.tally;
             let nobody_else = tally.ready + tally.unknown == 0;
             if checked + RECHECK <= t || nobody_else && self.roster.slot(at).probes == 0 {
-                return Some(self.begin_probe(at));
+                return Some(self.begin_probe(at, t));
             }
             self.lane.recheck_at = Some(checked + RECHECK);
         }
@@ -247,10 +251,20 @@ impl Pool {
             ..
         } = result
         {
+            self.uplink_failed(at, None, lease.begun, t);
             self.local_fault(at, t, rng);
             return;
         }
         self.lane.local_faults = 0;
+        match result {
+            ProbeResult::Alive { .. } => self.uplink.worked(lease.begun, t),
+            ProbeResult::Failed { .. } if self.uplink.excuses(lease.begun) => {
+                self.look_again(at, t);
+                return self.roster.refile(at);
+            }
+            ProbeResult::Failed { .. } => {}
+        }
+        let before = self.before_charge(at);
         let slot = self.roster.slot_mut(at);
         slot.probes = slot.probes.saturating_add(1);
         slot.checked = t;
@@ -260,6 +274,13 @@ impl Pool {
             _ => {}
         }
         self.roster.refile(at);
+        if let ProbeResult::Failed {
+            blame: Blame::Proxy(Charge::Unreachable),
+            kind: (Phase::Connect, _),
+        } = result
+        {
+            self.uplink_failed(at, Some(before), lease.begun, t);
+        }
     }
 
     fn judge_probe(&mut self, at: u32, host: Option<HostIdx>, result: ProbeResult, now: Micros) {
@@ -351,7 +372,7 @@ impl Pool {
         slot.on_doubt = false;
     }
 
-    fn begin_probe(&mut self, at: u32) -> ProbeLease {
+    fn begin_probe(&mut self, at: u32, now: Micros) -> ProbeLease {
         self.roster.tally.probing += 1;
         let slot = self.roster.slot_mut(at);
         slot.probing = true;
@@ -367,6 +388,7 @@ impl Pool {
             connect_timeout: self.connect_timeout.at(stage),
             host: None,
             generation: slot.generation,
+            begun: now,
         };
         self.roster.refile(at);
         lease

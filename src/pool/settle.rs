@@ -12,6 +12,7 @@ use super::doubt::{Doubt, Shown};
 use super::host::share;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::{PairKey, Term};
+use super::pause::is_connect;
 use super::quota::Scope;
 use super::slot::{NONE, State};
 use super::{HostIdx, Pool};
@@ -61,13 +62,13 @@ impl Pool {
         };
         match report.blame {
             Blame::Nobody => {
-                self.answered(at, lease.host, t);
+                self.answered(at, &lease, t);
                 self.host_was_up(at, &lease, t);
                 self.succeeded(at, &lease, report.latency);
                 if lease.tunnel {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
-                self.quotas.served(key, lease.uses, t);
+                self.quotas.served(key, lease.used, t);
                 self.clear(&lease, key, t);
                 // A good answer that says it was the last one of its quota.
                 if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {
@@ -76,7 +77,7 @@ impl Pool {
                 }
             }
             Blame::Target => {
-                self.answered(at, lease.host, t);
+                self.answered(at, &lease, t);
                 if lease.tunnel {
                     self.host_was_up(at, &lease, t);
                 }
@@ -84,12 +85,13 @@ impl Pool {
                 self.clear(&lease, key, t);
             }
             Blame::Pair => {
-                self.answered(at, lease.host, t);
+                self.answered(at, &lease, t);
                 if lease.tunnel {
                     self.host_was_up(at, &lease, t);
                 }
                 wide = self.refused(&lease, key, report.retry_after, t);
             }
+            Blame::Local if is_connect(report.kind) => self.uplink_failed(at, None, lease.sent, t),
             Blame::Local => {}
             Blame::Unknown => {
                 self.fruitless = self.fruitless.saturating_add(1);
@@ -97,7 +99,11 @@ impl Pool {
             }
             Blame::Proxy(charge) => {
                 self.fruitless = self.fruitless.saturating_add(1);
+                let before = self.before_charge(at);
                 self.charged(at, charge, Some(lease.host), report.kind, t);
+                if charge == Charge::Unreachable && is_connect(report.kind) {
+                    self.uplink_failed(at, Some(before), lease.sent, t);
+                }
             }
         }
         self.roster.refile(at);
@@ -138,7 +144,7 @@ impl Pool {
         let kin = self.roster.slot(key.slot).kin();
         let live = self.roster.tally.ready as usize;
         let banned = self.pairs.is_banned(key);
-        let learned = match self.quotas.refused(key, lease.uses, kin, banned, live, now) {
+        let learned = match self.quotas.refused(key, lease.used, kin, banned, live, now) {
             Scope::Pair { learned: true } => self.quotas.wait(key.host),
             Scope::Pair { learned: false } => None,
             Scope::Everybody => return Some(HostWide { goodput: None }),
@@ -205,8 +211,9 @@ impl Pool {
     }
 
     /// The target answered through this proxy, so both work.
-    fn answered(&mut self, at: u32, host: HostIdx, now: Micros) {
-        self.hosts.answered(host.0, now);
+    fn answered(&mut self, at: u32, lease: &Lease, now: Micros) {
+        self.hosts.answered(lease.host.0, now);
+        self.uplink.worked(lease.sent, now);
         self.answered = true;
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;

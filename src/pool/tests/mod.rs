@@ -2,6 +2,7 @@
 
 mod choosing;
 mod invariants;
+mod pausing;
 mod probing;
 mod remembering;
 mod strategies;
