@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use proxywheel::job::{Job, RequestSpec};
-use proxywheel::lab::{BanStyle, Flapping, HostPlan, Lab, ProxySpec};
+use proxywheel::lab::{BanStyle, HostPlan, Lab, ProxySpec};
 use proxywheel::outcome::{Blame, Outcome};
 use proxywheel::proxy::Scheme;
 
@@ -57,15 +57,8 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
         builder = builder.host(&host, plan);
         hosts.push(host);
     }
-    // Down and up again: proxies report it as their own failure, in turn all of them.
-    let flapping = HostPlan {
-        flapping: Some(Flapping {
-            up_ms: 1_000,
-            down_ms: 1_000,
-        }),
-        ..HostPlan::default()
-    };
-    let stack = Stack::start(builder.host("flapping.test", flapping));
+    // Down for the first thousand rows: proxies report it as their own failure, in turn all of them.
+    let stack = Stack::start(builder.host("outage.test", HostPlan::down()));
     let client = stack.client(stack.settings());
     let url = |n: u64| {
         let host = &hosts[(n % 6) as usize];
@@ -75,7 +68,7 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
                 OWN_ANSWERS[(n / 25 % 5) as usize]
             ),
             23 => format!("http://plain.test{}{n}", WALLS[(n / 25 % 2) as usize].0),
-            22 => format!("http://flapping.test/page/{n}?size=700"),
+            22 => format!("http://outage.test/page/{n}?size=700"),
             _ => format!("http://{host}/page/{n}?size=700"),
         }
     };
@@ -88,6 +81,9 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
     let (mut rows, mut down) = (0, 0);
     while let Some(done) = run.next().await {
         rows += 1;
+        if rows == 1_000 {
+            stack.lab.set_host("outage.test", HostPlan::default());
+        }
         let record = &done.record;
         *outcomes.entry(record.outcome.to_string()).or_default() += 1;
         let url = record.url.as_deref().unwrap();
@@ -96,7 +92,7 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
             let body = String::from_utf8_lossy(&done.body);
             assert!(body.contains(word), "{url}: {body}");
             assert_eq!(record.attempts, 1, "{url}: {}", tell(&done));
-        } else if url.contains("flapping.test") {
+        } else if url.contains("outage.test") {
             down += record.attempt_log.len() - 1;
             let charged = record
                 .attempt_log
