@@ -8,11 +8,11 @@ use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::agreed;
+use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::Host;
 use crate::outcome::{Blame, Outcome};
-use crate::pool::{HostWide, Lease, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Settlement};
 use crate::retry::{self, Decision, Ended};
 
 /// How an attempt came out.
@@ -54,6 +54,9 @@ impl<E: Egress> Dispatcher<E> {
         if let Some(job) = &flight.job {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
+        }
+        if end.verdict.outcome == Outcome::Banned && !self.some_given_up {
+            self.some_given_up = self.context.hosts().gives_up(flight.host).is_some();
         }
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;
@@ -212,6 +215,11 @@ impl<E: Egress> Dispatcher<E> {
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };
+        }
+        if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
+            for refused in differing(&mut job.log) {
+                self.pool.refused_after_all(refused, HostIdx(number), now);
+            }
         }
         if !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);

@@ -210,6 +210,7 @@ pub async fn run<E: Egress, S: JobSource>(
             rng,
             style,
             sessions: Sessions::default(),
+            some_given_up: false,
             input_ended: false,
             last_pick_failed: false,
             output_failed: false,

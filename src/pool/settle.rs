@@ -17,7 +17,7 @@ use super::quota::Scope;
 use super::slot::{NONE, State};
 use super::{HostIdx, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
-use crate::proxy::CredentialGroup;
+use crate::proxy::{CredentialGroup, ProxyId};
 
 /// Quarantine of a proxy that has served before, seconds; the first of a series that triples.
 pub(super) const BASE_PROVEN: f64 = 5.0;
@@ -108,6 +108,20 @@ impl Pool {
         }
         self.roster.refile(at);
         wide
+    }
+
+    /// The host has shown another exit what it refused this one for: that was the pair's after all.
+    pub fn refused_after_all(&mut self, proxy: ProxyId, host: HostIdx, now: Instant) {
+        let t = self.moment(now);
+        if let Some(at) = self.roster.find(proxy) {
+            let key = PairKey {
+                slot: at.0,
+                generation: self.roster.slot(at.0).generation,
+                host: host.0,
+            };
+            self.pairs
+                .refuse(key, false, Term::default(), &mut self.jitter, t);
+        }
     }
 
     /// The pair is in good standing again if this was the one request of its probation.

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bad_input_rows;
+mod blocked_host;
 mod canary;
 mod canary_scene;
 mod check;
@@ -20,6 +21,7 @@ mod demo;
 mod example;
 mod explain;
 mod help;
+mod hostile;
 mod interrupt;
 mod interrupt_output;
 mod judge;
