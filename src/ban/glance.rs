@@ -15,6 +15,8 @@ use foldhash::fast::RandomState;
 const RUN: usize = 5;
 /// Bytes between the places looked at.
 const STRIDE: usize = 6;
+/// Bytes of four places.
+const BLOCK: usize = 4 * STRIDE;
 /// Shortest text that cannot be stepped over.
 pub(super) const SHORTEST: usize = RUN + STRIDE - 1;
 /// Longest piece of a text that is compared.
@@ -55,19 +57,17 @@ impl Glance {
         let Some(last) = text.len().checked_sub(SHORTEST) else {
             return false;
         };
-        let rarity = |start: usize| -> u32 {
-            text[start..start + SHORTEST]
-                .iter()
-                .map(|byte| rarity(*byte))
-                .sum()
-        };
-        let start = (0..=last)
-            .max_by_key(|start| (rarity(*start), last - start))
-            .unwrap_or(0);
+        let start = rarest(text, last);
         let end = text.len().min(start + LONGEST);
         let bytes: Box<[u8]> = text[start..end].iter().map(|byte| byte | 0x20).collect();
-        let same = self.texts.iter_mut().find(|wanted| wanted.bytes == bytes);
-        if let Some(wanted) = same {
+        // Those that are the same have their first run in common.
+        let first = self.runs.get(&fold(run_of(&bytes)));
+        let same = first
+            .into_iter()
+            .flatten()
+            .find(|(number, at)| *at == 0 && self.texts[usize::from(*number)].bytes == bytes);
+        if let Some((number, _)) = same {
+            let wanted = &mut self.texts[usize::from(*number)];
             wanted.longest = wanted.longest.max(longest);
             wanted.by_proxy &= by_proxy;
             return true;
@@ -88,18 +88,26 @@ impl Glance {
 
     /// True when a text that matters for a page of `size` bytes is in this part of it.
     pub(super) fn sees(&self, part: &[u8], size: usize, by_proxy: bool) -> bool {
-        let mut steps = part.chunks_exact(STRIDE);
-        for (step, bytes) in steps.by_ref().enumerate() {
-            let run = fold(run_of(bytes));
-            if self.knows(run) && self.is_text(part, step * STRIDE, run, size, by_proxy) {
-                return true;
+        let is_text =
+            |at: usize, run: u64| self.knows(run) && self.is_text(part, at, run, size, by_proxy);
+        // Four places at a time: one question in place of four, and no byte is loaded by itself.
+        let (blocks, rest) = part.as_chunks::<BLOCK>();
+        for (number, block) in blocks.iter().enumerate() {
+            let runs = runs_of(block);
+            let known = runs.iter().fold(false, |any, run| any | self.knows(*run));
+            if known {
+                let at = |step: usize| number * BLOCK + step * STRIDE;
+                let mut steps = runs.iter().enumerate();
+                if steps.any(|(step, run)| is_text(at(step), *run)) {
+                    return true;
+                }
             }
         }
-        let last = steps.remainder();
-        last.len() >= RUN && {
-            let run = fold(run_of(last));
-            self.is_text(part, part.len() - last.len(), run, size, by_proxy)
-        }
+        let mut steps = rest.chunks(STRIDE).enumerate();
+        steps.any(|(step, bytes)| {
+            let at = part.len() - rest.len() + step * STRIDE;
+            bytes.len() >= RUN && is_text(at, fold(run_of(bytes)))
+        })
     }
 
     fn knows(&self, run: u64) -> bool {
@@ -133,6 +141,19 @@ fn run_of(bytes: &[u8]) -> u64 {
     u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(e) << 32
 }
 
+/// The runs at each place of a block, folded.
+fn runs_of(block: &[u8; BLOCK]) -> [u64; BLOCK / STRIDE] {
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|n| block[at + n]));
+    let five = |word: u64| fold(word & 0xff_ffff_ffff);
+    [
+        five(word(0)),
+        five(word(STRIDE)),
+        five(word(2 * STRIDE)),
+        // The word that begins there would end outside.
+        five(word(BLOCK - 8) >> 16),
+    ]
+}
+
 fn fold(word: u64) -> u64 {
     word | 0x20_2020_2020
 }
@@ -141,15 +162,37 @@ fn place(run: u64) -> usize {
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
 }
 
+/// The start, `last` at most, of the rarest [`SHORTEST`] bytes; the first of several.
+fn rarest(text: &[u8], last: usize) -> usize {
+    let mut sum: u32 = text[..SHORTEST].iter().map(|byte| rarity(*byte)).sum();
+    let (mut start, mut most) = (0, sum);
+    for at in 1..=last {
+        sum = sum + rarity(text[at + SHORTEST - 1]) - rarity(text[at - 1]);
+        if sum > most {
+            (start, most) = (at, sum);
+        }
+    }
+    start
+}
+
 /// How rare a byte is in ordinary pages.
 fn rarity(byte: u8) -> u32 {
-    match byte {
-        b'_' | b'!' | b'#' | b'|' | b'?' | b'@' | b'&' => 4,
-        b'0'..=b'9' | b'A'..=b'Z' | b'j' | b'k' | b'q' | b'x' | b'z' => 3,
-        b'b' | b'g' | b'h' | b'm' | b'p' | b'u' | b'v' | b'w' | b'y' | 0x80.. => 2,
-        b' ' | b'e' | b't' | b'a' | b's' | b'<' | b'>' | b'"' | b'/' | b'=' => 0,
-        _ => 1,
-    }
+    const RARITIES: [u8; 256] = {
+        let mut all = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            all[byte] = match byte as u8 {
+                b'_' | b'!' | b'#' | b'|' | b'?' | b'@' | b'&' => 4,
+                b'0'..=b'9' | b'A'..=b'Z' | b'j' | b'k' | b'q' | b'x' | b'z' => 3,
+                b'b' | b'g' | b'h' | b'm' | b'p' | b'u' | b'v' | b'w' | b'y' | 0x80.. => 2,
+                b' ' | b'e' | b't' | b'a' | b's' | b'<' | b'>' | b'"' | b'/' | b'=' => 0,
+                _ => 1,
+            };
+            byte += 1;
+        }
+        all
+    };
+    u32::from(RARITIES[usize::from(byte)])
 }
 
 #[cfg(test)]

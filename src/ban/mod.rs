@@ -4,7 +4,7 @@
 //! 1. A refused CONNECT is the proxy's own answer; a fault without an answer is judged by its phase.
 //! 2. Where the proxy could have written the answer (plain http forwarded by an HTTP proxy, unverified TLS): pages of proxies
 //!    and their vendors. An answer through verified TLS never matches these; plain http through SOCKS or from the target
-//!    itself only those of tampering.
+//!    itself only those of tampering. `Via` tells what was only passed on (`relay.rs`).
 //! 3. Statements of the edge that decide alone, on every status: headers, challenge URLs, redirects to them.
 //! 4. The user's rules: status, header, redirect, regex over the decoded text.
 //! 5. Pages that show by their structure what they are; then weak evidence, added up (`score.rs`).
@@ -14,6 +14,7 @@
 //! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
 //! not visible from one exchange: [`Hosts`] and [`agreed`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
 
+mod brief;
 mod build;
 mod class;
 mod condition;
@@ -28,6 +29,7 @@ mod header_index;
 mod host;
 mod page;
 mod phrases;
+mod relay;
 pub mod retry_after;
 mod rule;
 mod scan;
@@ -52,7 +54,7 @@ use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
-pub use self::host::{Hosts, Page, agreed};
+pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing};
 
 use self::expect::Expectations;
 use self::rule::Rule;
@@ -282,6 +284,16 @@ impl Judge {
         let (outcome, mut blame) = rule.class.sentence(rule.layer);
         if rule.class == class::Class::ProxyNoTunnel {
             blame = status::no_tunnel(view);
+        }
+        let by_vendor = rule.layer == class::Layer::Proxy && !view.connect;
+        if let (true, Blame::Proxy(_), Some(vendor)) = (by_vendor, blame, &rule.vendor)
+            && relay::is_signed_by_another(view.headers, vendor)
+        {
+            // The proxy next to us is another: a parent of it wrote this, or the target shows a copy.
+            blame = Blame::Pair;
+        }
+        if rule.class == class::Class::OriginError && !status::is_from_beyond(view) {
+            blame = Blame::Unknown;
         }
         let evidence = self.table.evidence(rule, view, signals);
         Verdict {

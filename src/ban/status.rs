@@ -3,7 +3,7 @@
 use http::header::PROXY_AUTHENTICATE;
 
 use super::view::View;
-use super::{edge, evidence, fault, retry_after};
+use super::{edge, evidence, fault, relay, retry_after};
 use crate::outcome::{Ban, Blame, Charge, Outcome, Verdict};
 
 /// A refused CONNECT that no rule knows.
@@ -45,6 +45,10 @@ pub(super) fn no_tunnel(view: &View<'_>) -> Blame {
 /// one private page.
 pub(super) fn refused(view: &View<'_>) -> Verdict {
     let mut verdict = match view.status {
+        // Passed on, it comes from a parent of the proxy or from the target.
+        407 if view.forwarded && relay::is_signed(view.headers) => {
+            Verdict::new(Outcome::HttpError, Blame::Unknown)
+        }
         407 if wants_proxy_credentials(view) => Verdict {
             ban: Some(stock(
                 "status.407",
@@ -59,16 +63,19 @@ pub(super) fn refused(view: &View<'_>) -> Verdict {
             "status.quota",
             "no requests left, say the rate limit headers",
         ),
-        // Forwarded, these may be the proxy's; a CDN's headers show that the request got beyond it.
-        502 | 504 if view.forwarded && edge::presence(view.headers).is_none() => {
-            Verdict::new(Outcome::HttpError, Blame::Unknown)
-        }
+        502 | 504 if !is_from_beyond(view) => Verdict::new(Outcome::HttpError, Blame::Unknown),
         _ => Verdict::new(Outcome::HttpError, Blame::Target),
     };
     if view.status >= 400 {
         verdict.retry_after = retry_after::wait(view.status, view.headers);
     }
     verdict
+}
+
+/// The forward proxy cannot have written it, or does not seem to: forwarded, the page of a gateway may be its own, but a CDN's
+/// headers and a relay's signature show that the request got beyond it. (Who signs pages of its own is known by them.)
+pub(super) fn is_from_beyond(view: &View<'_>) -> bool {
+    !view.forwarded || edge::presence(view.headers).is_some() || relay::is_signed(view.headers)
 }
 
 /// 407 belongs to the proxy only where the proxy answers in its own name. Some CDNs send it too, without the header that

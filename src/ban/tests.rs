@@ -3,6 +3,7 @@
 mod corpus;
 mod fixtures;
 mod hostile;
+mod relays;
 mod traps;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};

@@ -82,7 +82,7 @@ impl Pool {
     }
 
     /// True when the host of this lease has served the proxy, and has not refused it since.
-    pub fn is_served(&self, lease: &Lease) -> bool {
+    pub fn is_served(&mut self, lease: &Lease) -> bool {
         self.quotas.is_served(PairKey {
             slot: lease.idx.0,
             generation: lease.generation,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Micros;
-use super::quota::Vector;
+use super::quota::Use;
 use super::slot::Slot;
 use crate::job::LabelFilter;
 use crate::outcome::{Blame, FaultKind, Phase};
@@ -146,8 +146,7 @@ pub struct Lease {
     pub(super) tunnel: bool,
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
-    /// Uses of the pair when it left.
-    pub(super) uses: Vector,
+    pub(super) used: Use,
 }
 
 /// No proxy now.

@@ -17,7 +17,7 @@ use super::quota::Scope;
 use super::slot::{NONE, State};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
-use crate::proxy::CredentialGroup;
+use crate::proxy::{CredentialGroup, ProxyId};
 
 /// Quarantine of a proxy that has served before, seconds; the first of a series that triples.
 pub(super) const BASE_PROVEN: f64 = 5.0;
@@ -68,7 +68,7 @@ impl Pool {
                 if lease.tunnel {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
-                self.quotas.served(key, lease.uses, t);
+                self.quotas.served(key, lease.used, t);
                 self.clear(&lease, key, t);
                 // A good answer that says it was the last one of its quota.
                 if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {
@@ -115,6 +115,20 @@ impl Pool {
         wide
     }
 
+    /// The host has shown another exit what it refused this one for: that was the pair's after all.
+    pub fn refused_after_all(&mut self, proxy: ProxyId, host: HostIdx, now: Instant) {
+        let t = self.moment(now);
+        if let Some(at) = self.roster.find(proxy) {
+            let key = PairKey {
+                slot: at.0,
+                generation: self.roster.slot(at.0).generation,
+                host: host.0,
+            };
+            self.pairs
+                .refuse(key, false, Term::default(), &mut self.jitter, t);
+        }
+    }
+
     /// The pair is in good standing again if this was the one request of its probation.
     fn clear(&mut self, lease: &Lease, key: PairKey, now: Micros) {
         if lease.on_trial
@@ -135,7 +149,7 @@ impl Pool {
         let kin = self.roster.slot(key.slot).kin();
         let live = self.roster.tally.ready as usize;
         let banned = self.pairs.is_banned(key);
-        let learned = match self.quotas.refused(key, lease.uses, kin, banned, live, now) {
+        let learned = match self.quotas.refused(key, lease.used, kin, banned, live, now) {
             Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
                 None
             }

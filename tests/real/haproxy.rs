@@ -7,7 +7,7 @@ use crate::scenario::{self, Line};
 use crate::tinyproxy::Tinyproxy;
 use crate::tls::Authority;
 
-const HAPROXY: Program = Program {
+pub(crate) const HAPROXY: Program = Program {
     name: "haproxy",
     package: "haproxy",
 };
@@ -180,8 +180,11 @@ fn a_hop_with_nothing_behind_is_never_a_success() {
     let origin = Origin::start();
     let proxy = Haproxy::before(&origin, Tinyproxy::open(&origin));
     let urls = scenario::pages(&origin, 8);
-    for line in [proxy.hop_dead(), proxy.tls_dead()] {
-        let run = line.fetch(&origin, &urls).args(["--retry", "1"]).run();
+    // Side by side: each waits out the minute for which the program waits for an outage to end.
+    let runs = [proxy.hop_dead(), proxy.tls_dead()]
+        .map(|line| line.fetch(&origin, &urls).args(["--retry", "1"]).start());
+    for running in runs {
+        let run = running.finish();
         assert!(matches!(run.code, 5 | 6), "{run}");
         assert!(run.rows.iter().all(|row| !row.is_ok()), "{run}");
         assert!(origin.hits(0).is_empty(), "{run}");

@@ -1,4 +1,5 @@
-//! The program against real proxies: squid, tinyproxy, privoxy, haproxy, dante and microsocks, with nginx as the target.
+//! The program against real proxies: squid, tinyproxy, privoxy, haproxy, dante and microsocks, with nginx as the target, and
+//! nginx, Apache, Varnish and haproxy as targets that fail.
 //!
 //! Simulated proxies behave as their author understood the protocol; these behave as they do. Every test starts the servers it
 //! needs on free loopback ports, runs `proxywheel fetch` as a user would, and reads the rows, the exit code and the log of the
@@ -16,14 +17,20 @@
 
 mod check;
 mod dante;
+mod edges;
 mod haproxy;
 mod judged;
 mod microsocks;
 mod nginx;
+mod odd;
+mod own;
 mod privoxy;
 mod rig;
 mod run;
 mod scenario;
 mod squid;
+mod squid_errors;
+mod squid_pages;
 mod tinyproxy;
 mod tls;
+mod told;

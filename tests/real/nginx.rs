@@ -7,7 +7,7 @@ use crate::rig::{ClosedPort, Launch, POLL, Program, Server, TARGET};
 use crate::run::{Fetch, Row};
 use crate::tls::Authority;
 
-const NGINX: Program = Program {
+pub(crate) const NGINX: Program = Program {
     name: "nginx",
     package: "nginx-light",
 };

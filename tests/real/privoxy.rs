@@ -24,8 +24,20 @@ impl Privoxy {
 
     /// One with these actions.
     pub(crate) fn with_actions(actions: &str) -> Self {
+        Self::configured(actions, 30)
+    }
+
+    /// One with these actions that waits for a target for a second.
+    pub(crate) fn impatient(actions: &str) -> Self {
+        Self::configured(actions, 1)
+    }
+
+    fn configured(actions: &str, timeout_secs: u32) -> Self {
         let server = Server::start(&PRIVOXY, 1, |site| {
-            let values = [("PORT", site.port(0).to_string())];
+            let values = [
+                ("PORT", site.port(0).to_string()),
+                ("TIMEOUT", timeout_secs.to_string()),
+            ];
             site.write_config("privoxy.conf", include_str!("conf/privoxy.conf"), &values);
             site.write("rig.action", actions);
             let config = site.dir().join("privoxy.conf").display().to_string();

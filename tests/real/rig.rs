@@ -24,6 +24,22 @@ pub(crate) const EXIT: &str = "127.0.0.9";
 /// The target's name. It resolves inside the proxies alone: by squid's `hosts_file`, and by nss_wrapper in the others.
 pub(crate) const TARGET: &str = "origin.test";
 
+/// How many more names the target has (see [`target`]).
+const ALIASES: usize = 64;
+
+/// A name of the target's of its own for every `n`: what befalls one host must not bear on the next.
+pub(crate) fn target(n: usize) -> String {
+    assert!(n < ALIASES, "more names are needed");
+    format!("n{n}.{TARGET}")
+}
+
+/// All names of the target, for the resolvers of proxies.
+pub(crate) fn hosts() -> String {
+    let names = (0..ALIASES).map(target);
+    let names = std::iter::once(TARGET.to_owned()).chain(names);
+    names.map(|name| format!("127.0.0.1 {name}\n")).collect()
+}
+
 /// The user every proxy with a password knows.
 pub(crate) const USER: &str = "wheel";
 
@@ -182,8 +198,13 @@ impl Server {
                 return Err(format!("it ended with {status}\n{}", self.logs()));
             }
             let open = listening_ports(self.child.id()).unwrap_or_default();
-            if self.site.ports.iter().all(|port| open.contains(port)) {
-                break;
+            // Apache listens, reads its configuration again, and listens anew: only an answer shows that it is done.
+            let answers = |port: &u16| {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+                open.contains(port) && TcpStream::connect_timeout(&address, START_LIMIT).is_ok()
+            };
+            if self.site.ports.iter().all(answers) {
+                return Ok(());
             }
             if begun.elapsed() > START_LIMIT {
                 return Err(format!(
@@ -193,12 +214,6 @@ impl Server {
             }
             std::thread::sleep(POLL);
         }
-        for port in &self.site.ports {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            TcpStream::connect_timeout(&address, START_LIMIT)
-                .map_err(|error| format!("{address} does not answer: {error}"))?;
-        }
-        Ok(())
     }
 
     /// The ends of all its logs.
@@ -269,7 +284,7 @@ fn spawn(path: &Path, site: &Site, launch: &Launch) -> Child {
         (own.uid(), own.gid())
     };
     if launch.own_names {
-        site.write("hosts", format!("127.0.0.1 {TARGET}\n"));
+        site.write("hosts", hosts());
         site.write(
             "passwd",
             format!("rig:x:{uid}:{gid}:rig:/:/bin/false\n{USER}:x:1999:1999:known:/:/bin/false\n"),

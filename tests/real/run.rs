@@ -125,7 +125,12 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("the state of our child") {
                 break status;
             }
-            assert!(begun.elapsed() < RUN_LIMIT, "hangs: {}", self.messages());
+            assert!(
+                begun.elapsed() < RUN_LIMIT,
+                "hangs: {}\n{}",
+                self.messages(),
+                self.rows_text()
+            );
             std::thread::sleep(POLL);
         };
         let (text, messages) = (self.rows_text(), self.messages());

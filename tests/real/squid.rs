@@ -3,12 +3,12 @@
 
 use crate::nginx::Origin;
 use crate::rig::{
-    Launch, NONE_REFUSED, PASSWORD, PASSWORD_HASH, Program, Server, Site, TARGET, USER,
+    Launch, NONE_REFUSED, PASSWORD, PASSWORD_HASH, Program, Server, Site, USER, hosts,
 };
 use crate::scenario::{self, Line};
 use crate::tls::Authority;
 
-const SQUID: Program = Program {
+pub(crate) const SQUID: Program = Program {
     name: "squid",
     package: "squid-openssl",
 };
@@ -48,7 +48,7 @@ impl Squid {
         let identity = authority.issue(&["localhost", "127.0.0.1"]);
         let [refused, refused_tls] = refused;
         let server = Server::start(&SQUID, 2, |site| {
-            site.write("hosts", format!("127.0.0.1 {TARGET}\n"));
+            site.write("hosts", hosts());
             site.write("proxy.pem", &identity.certificate);
             site.write("proxy.key", &identity.key);
             let values = [
@@ -105,18 +105,22 @@ impl Squid {
 }
 
 impl Drop for Squid {
-    /// A squid that is killed leaves its shared memory behind, under names that begin with the service's.
     fn drop(&mut self) {
         self.server.kill();
-        let prefix = service_name(self.server.port(0)) + "-";
-        let segments = std::fs::read_dir("/dev/shm")
-            .into_iter()
-            .flatten()
-            .flatten();
-        for segment in segments {
-            if segment.file_name().to_string_lossy().starts_with(&prefix) {
-                let _ = std::fs::remove_file(segment.path());
-            }
+        forget(self.server.port(0));
+    }
+}
+
+/// A squid that is killed leaves its shared memory behind, under names that begin with the service's.
+pub(crate) fn forget(port: u16) {
+    let prefix = service_name(port) + "-";
+    let segments = std::fs::read_dir("/dev/shm")
+        .into_iter()
+        .flatten()
+        .flatten();
+    for segment in segments {
+        if segment.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = std::fs::remove_file(segment.path());
         }
     }
 }
@@ -136,7 +140,7 @@ fn only_known(site: &Site) -> String {
 }
 
 /// Tells this squid's shared memory from that of every other on the machine; two of one name do not start side by side.
-fn service_name(port: u16) -> String {
+pub(crate) fn service_name(port: u16) -> String {
     format!("proxywheel{port}")
 }
 

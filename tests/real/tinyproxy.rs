@@ -36,6 +36,11 @@ impl Tinyproxy {
         Self::start(NONE_REFUSED, lines)
     }
 
+    /// One that refuses targets at these ports.
+    pub(crate) fn refusing(ports: [u16; 2]) -> Self {
+        Self::start(ports, "")
+    }
+
     fn start(refused: [u16; 2], auth: &str) -> Self {
         let [refused, refused_tls] = refused;
         let server = Server::start(&TINYPROXY, 1, |site| {

@@ -55,12 +55,44 @@ struct Ban {
     kin: Kin,
 }
 
+/// The three largest counts of distinct pairs that were served, for each window: slot and count, largest first. The third
+/// counts, so that two gateways whose exits change with every request do not hide a limit.
+#[derive(Debug, Clone)]
+pub(super) struct Survivors([[(u32, u16); 3]; WINDOWS]);
+
+impl Default for Survivors {
+    fn default() -> Self {
+        Survivors([[(u32::MAX, 0); 3]; WINDOWS])
+    }
+}
+
+impl Survivors {
+    /// A pair was served with these counts at dispatch.
+    pub(super) fn note(&mut self, slot: u32, counts: Vector) {
+        for (best, count) in self.0.iter_mut().zip(counts) {
+            if count > best[2].1 {
+                keep_largest(best, slot, count);
+            }
+        }
+    }
+
+    /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
+    pub(super) fn is_low(&self, counts: Vector) -> bool {
+        (MINUTE..WINDOWS).all(|window| counts[window] <= (self.most(window) / 2).max(2))
+    }
+
+    /// The most that three distinct pairs have survived within `window`.
+    fn most(&self, window: usize) -> u16 {
+        // With fewer pairs than three the least of them.
+        let known = self.0[window].iter().rev().find(|(_, count)| *count > 0);
+        known.map_or(0, |(_, count)| *count)
+    }
+}
+
 /// See the module text.
 #[derive(Debug)]
 pub(super) struct Learner {
-    /// The three largest counts of distinct pairs that were served, for each window: slot and count, largest first. The third
-    /// counts, so that two gateways whose exits change with every request do not hide a limit.
-    survived: [[(u32, u16); 3]; WINDOWS],
+    survivors: Survivors,
     /// The last requests that were served, in a ring.
     latest: [Vector; LATEST],
     next: u8,
@@ -82,9 +114,10 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub(super) fn new() -> Self {
+    /// `survivors` are those of the time before anybody was refused.
+    pub(super) fn new(survivors: Survivors) -> Self {
         Learner {
-            survived: [[(u32::MAX, 0); 3]; WINDOWS],
+            survivors,
             latest: [[0; WINDOWS]; LATEST],
             next: 0,
             bans: VecDeque::new(),
@@ -101,9 +134,7 @@ impl Learner {
 
     /// A pair was served with these counts at dispatch.
     pub(super) fn served(&mut self, slot: u32, counts: Vector) {
-        for (best, count) in self.survived.iter_mut().zip(counts) {
-            keep_largest(best, slot, count);
-        }
+        self.survivors.note(slot, counts);
         self.latest[usize::from(self.next) % LATEST] = counts;
         self.next = self.next.wrapping_add(1);
         let Some(window) = self.active else { return };
@@ -150,7 +181,7 @@ impl Learner {
             if self.latest.iter().filter(exceeds).count() > EXCEEDED {
                 continue;
             }
-            let survived = self.survived(window).max(1);
+            let survived = self.survivors.most(window).max(1);
             let explained = f32::from(quota) / f32::from(survived);
             let explained = explained.min(1.0);
             if explained > best * BETTER {
@@ -161,17 +192,9 @@ impl Learner {
         self.is_confirmed = self.are_unrelated();
     }
 
-    /// The most that three distinct pairs have survived within `window`.
-    fn survived(&self, window: usize) -> u16 {
-        let best = &self.survived[window];
-        // With fewer pairs than three the least of them.
-        let known = best.iter().rev().find(|(_, count)| *count > 0);
-        known.map_or(0, |(_, count)| *count)
-    }
-
-    /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
+    /// See [`Survivors::is_low`].
     pub(super) fn is_low(&self, counts: Vector) -> bool {
-        (MINUTE..WINDOWS).all(|window| counts[window] <= (self.survived(window) / 2).max(2))
+        self.survivors.is_low(counts)
     }
 
     fn are_unrelated(&self) -> bool {
@@ -182,6 +205,33 @@ impl Learner {
             }
         }
         distinct.len() >= CONFIRMED
+    }
+
+    /// What holds for all exits of the host, if that is known: a window, and the uses within it that are served.
+    pub(super) fn learned(&self) -> Option<(usize, u16)> {
+        let window = self.active.filter(|_| self.is_confirmed)?;
+        Some((window, self.quota[window]))
+    }
+
+    /// Begins with what an earlier run has learned, as if as many unrelated exits had just been banned as it takes to believe it:
+    /// what the host shows now soon weighs more.
+    pub(super) fn recall(&mut self, window: usize, uses: u16) {
+        // With one use the windows cannot be told apart.
+        if uses < 2 || self.active.is_some() {
+            return;
+        }
+        let mut counts = [1; WINDOWS];
+        counts[window] = uses.saturating_add(1);
+        for stranger in 0..CONFIRMED as u64 {
+            let kin = Kin {
+                subnet: u64::MAX - stranger,
+                account: None,
+            };
+            self.bans.push_back(Ban { counts, kin });
+        }
+        // Nobody has been seen to bear more, and not less either.
+        self.survivors = Survivors([[(u32::MAX, uses); 3]; WINDOWS]);
+        self.learn();
     }
 
     /// True when a window is believed.

@@ -3,6 +3,9 @@
 //! Uses are counted per (proxy, host) pair ([`window`]) and what they mean is learned per host ([`learner`]); whether the host
 //! limits each exit or everybody together is told apart first ([`wide`]), because the two call for opposite things. Counts are
 //! taken when a request leaves: when its answer is there, others have left the window, and the quota would be read too low.
+//!
+//! Most hosts never refuse anybody, and looking up a pair is a matter of cache misses. So uses are only written down at first and
+//! counted by the hundred; a host is watched, each use counted as it happens, from its first refusal on.
 
 mod learner;
 #[cfg(test)]
@@ -10,23 +13,26 @@ mod tests;
 mod wide;
 mod window;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::clock::{Micros, SECOND};
 use super::hash::Mixing;
+use super::memory::Quota;
 use super::pair::{Gate, PairKey};
 pub(super) use learner::Kin;
-use learner::Learner;
+use learner::{Learner, Survivors};
 use wide::Wide;
-pub(super) use window::Vector;
-use window::{LONGEST, Windows};
+use window::{LONGEST, Vector, Windows};
 
 /// A refusal so soon after an answer is not the exit's reputation.
 const RECENT: Micros = 60 * SECOND;
 /// Pairs whose uses are counted; those idle for longest go first. About 180 bytes each.
 const MOST_PAIRS: usize = 1 << 17;
-/// Hosts about which something is kept; beyond it, those unused for longest go. About a kilobyte each.
+/// Hosts about which something is kept; beyond it, those unused for longest go. About 150 bytes each, a kilobyte when watched.
 const MOST_HOSTS: usize = 1 << 14;
+/// Uses and answers that are written down before they are counted. 40 bytes each.
+const NOTES: usize = 256;
 
 #[derive(Debug, Default)]
 struct Pair {
@@ -38,13 +44,35 @@ struct Pair {
     served: Option<Micros>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Host {
-    learner: Learner,
+    /// Until it is watched.
+    survivors: Survivors,
+    /// Since it has refused somebody, unless it limits all of us together: then there is nothing to learn about pairs.
+    learner: Option<Box<Learner>>,
     wide: Wide,
-    /// It limits all of us together, so there is nothing to learn about pairs.
+    /// It limits all of us together.
     is_wide: bool,
     used: Micros,
+    /// What was last told of it: window and uses.
+    told: Option<(usize, u16)>,
+}
+
+/// One use of a pair, as it was counted when it began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Use {
+    at: Micros,
+    /// This use included; `None` when the host was not watched yet.
+    counts: Option<Vector>,
+}
+
+/// What happened to a pair of a host that is not watched.
+#[derive(Debug)]
+struct Note {
+    at: Micros,
+    key: PairKey,
+    /// When the request left, of one that was served at `at`; `None` of one that leaves.
+    sent: Option<Micros>,
 }
 
 /// What a refusal is about.
@@ -59,12 +87,17 @@ pub(super) enum Scope {
     Everybody,
 }
 
+type Pairs = HashMap<u64, Pair, Mixing>;
+type Idle = VecDeque<(Micros, u64)>;
+
 /// See the module text.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
-    pairs: HashMap<u64, Pair, Mixing>,
+    pairs: Pairs,
+    /// What is not counted yet, oldest first.
+    notes: Vec<Note>,
     /// Pairs in the order of a use of theirs; moved back if there was a later one.
-    idle: VecDeque<(Micros, u64)>,
+    idle: Idle,
     hosts: HashMap<u32, Host, Mixing>,
 }
 
@@ -74,47 +107,43 @@ impl Quotas {
         self.pairs.len()
     }
 
-    /// A request leaves on this pair. Gives its counts, this use included.
-    pub(super) fn begin(&mut self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Vector {
-        let packed = key.packed();
-        let known = self.pairs.len();
-        let pair = self.pairs.entry(packed).or_default();
-        if pair.generation != key.generation {
-            *pair = Pair {
-                generation: key.generation,
-                ..Pair::default()
+    /// A request leaves on this pair.
+    #[inline]
+    pub(super) fn begin(&mut self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Use {
+        let host = self.hosts.get_mut(&key.host);
+        let Some(learner) = host.and_then(|host| host.learner.as_mut()) else {
+            self.note(key, None, now);
+            return Use {
+                at: now,
+                counts: None,
             };
-        }
-        pair.used = now;
+        };
+        let pair = used_pair(&mut self.pairs, &mut self.idle, key, now);
         let counts = pair.windows.count(now);
-        if self.pairs.len() > known {
-            self.idle.push_back((now, packed));
-            self.make_room(now);
-        }
-        if let Some(host) = self.hosts.get_mut(&key.host)
-            && let Some((window, limit)) = host.learner.limit(kin)
+        if let Some((window, limit)) = learner.limit(kin)
             && counts[window] > limit
         {
-            host.learner.tries(key.slot);
+            learner.tries(key.slot);
         }
-        counts
+        Use {
+            at: now,
+            counts: Some(counts),
+        }
     }
 
     /// True when some exits may not ask this host as often as they could.
     #[inline]
     pub(super) fn limits(&self, host: u32) -> bool {
-        self.hosts
-            .get(&host)
-            .is_some_and(|host| host.learner.has_learned())
+        self.learner(host).is_some_and(Learner::has_learned)
     }
 
     /// May another request leave on this pair, as far as its quota is concerned?
     #[inline]
     pub(super) fn gate(&self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Gate {
-        let Some(host) = self.hosts.get(&key.host) else {
+        let Some(learner) = self.learner(key.host) else {
             return Gate::Open;
         };
-        let Some((window, limit)) = host.learner.limit(kin) else {
+        let Some((window, limit)) = learner.limit(kin) else {
             return Gate::Open;
         };
         let Some(pair) = self.pairs.get(&key.packed()) else {
@@ -124,67 +153,75 @@ impl Quotas {
             return Gate::Open;
         }
         let uses = pair.windows.used(window, now).saturating_add(1);
-        if uses <= limit || host.learner.may_try(key.slot, window, uses, now) {
+        if uses <= limit || learner.may_try(key.slot, window, uses, now) {
             return Gate::Open;
         }
         Gate::Cooling(pair.windows.free_at(window, limit, now))
     }
 
     /// True when this pair was served, and has not been refused since.
-    pub(super) fn is_served(&self, key: PairKey) -> bool {
-        self.pairs
-            .get(&key.packed())
-            .is_some_and(|pair| pair.generation == key.generation && pair.served.is_some())
+    pub(super) fn is_served(&mut self, key: PairKey) -> bool {
+        self.count_notes();
+        self.pair(key).is_some_and(|pair| pair.served.is_some())
     }
 
-    /// A request that left with `counts` was served.
-    pub(super) fn served(&mut self, key: PairKey, counts: Vector, now: Micros) {
-        if let Some(pair) = self.known_mut(key) {
+    /// A request was served.
+    pub(super) fn served(&mut self, key: PairKey, used: Use, now: Micros) {
+        let host = host(&mut self.hosts, key.host, now);
+        let Some(learner) = &mut host.learner else {
+            return self.note(key, Some(used.at), now);
+        };
+        let mut pair = known_mut(&mut self.pairs, key);
+        if let Some(pair) = &mut pair {
             pair.served = Some(now);
         }
-        let host = self.host(key.host, now);
-        let low = host.learner.is_low(counts);
-        host.wide.served(low, now);
-        if !host.is_wide {
-            host.learner.served(key.slot, counts);
-        }
+        let counts = used.counts(pair.as_deref());
+        host.wide.served(learner.is_low(counts), now);
+        learner.served(key.slot, counts);
     }
 
-    /// A request that left with `counts` was refused. `in_ban` when the pair is banned already; `live` is the number of proxies
-    /// that could have been refused.
+    /// A request was refused. `in_ban` when the pair is banned already; `live` is the number of proxies that could have been
+    /// refused.
     pub(super) fn refused(
         &mut self,
         key: PairKey,
-        counts: Vector,
+        used: Use,
         kin: Kin,
         in_ban: bool,
         live: usize,
         now: Micros,
     ) -> Scope {
-        let served = self.known_mut(key).and_then(|pair| pair.served.take());
+        self.watch(key.host, now);
+        let mut pair = known_mut(&mut self.pairs, key);
+        let served = pair.as_mut().and_then(|pair| pair.served.take());
+        let counts = used.counts(pair.as_deref());
         let recent = served.is_some_and(|served| now < served + RECENT);
-        let host = self.host(key.host, now);
-        if host.is_wide {
+        let host = host(&mut self.hosts, key.host, now);
+        let Some(learner) = &mut host.learner else {
             return Scope::Everybody;
-        }
-        if recent && host.learner.is_low(counts) && host.wide.refused(key.slot, live, now) {
+        };
+        if recent && learner.is_low(counts) && host.wide.refused(key.slot, live, now) {
             host.is_wide = true;
-            host.learner = Learner::new();
+            host.learner = None;
             let goodput = host.wide.goodput(now);
             return Scope::Shown { goodput };
         }
         // Only one that was served before shows what was too much.
         let learned = served.is_some();
         if learned && !in_ban {
-            host.learner.banned(counts, kin);
+            learner.banned(counts, kin);
         }
-        host.learner.refused(key.slot, now);
+        learner.refused(key.slot, now);
         Scope::Pair { learned }
     }
 
     /// The request of a probation, `after` the beginning of the ban, was refused or served.
     pub(super) fn tried(&mut self, host: u32, after: Micros, served: bool, now: Micros) {
-        let learner = &mut self.host(host, now).learner;
+        self.watch(host, now);
+        let host = self.hosts.get_mut(&host);
+        let Some(learner) = host.and_then(|host| host.learner.as_mut()) else {
+            return;
+        };
         if served {
             learner.free_again(after);
         } else {
@@ -194,48 +231,165 @@ impl Quotas {
 
     /// How long to leave a pair alone that was banned for its uses.
     pub(super) fn wait(&self, host: u32) -> Option<Micros> {
-        Some(self.hosts.get(&host)?.learner.wait())
+        Some(self.learner(host)?.wait())
     }
 
-    fn known_mut(&mut self, key: PairKey) -> Option<&mut Pair> {
+    /// What has been learned of hosts since it was last told.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (u32, Quota)> {
+        self.hosts.iter_mut().filter_map(|(number, host)| {
+            let learned = host.learner.as_ref()?.learned()?;
+            let told = host.told.replace(learned);
+            let (window, uses) = learned;
+            let window = window::length(window);
+            (told != Some(learned)).then_some((*number, Quota { window, uses }))
+        })
+    }
+
+    /// Begins with what an earlier run has learned of a host.
+    pub(super) fn recall(&mut self, number: u32, quota: Quota, now: Micros) {
+        let Some(window) = window::of_length(quota.window) else {
+            return;
+        };
+        self.watch(number, now);
+        if let Some(host) = self.hosts.get_mut(&number)
+            && let Some(learner) = &mut host.learner
+        {
+            learner.recall(window, quota.uses);
+            // That it was remembered is no news: else it would never grow old.
+            host.told = learner.learned();
+        }
+    }
+
+    fn learner(&self, host: u32) -> Option<&Learner> {
+        self.hosts.get(&host)?.learner.as_deref()
+    }
+
+    fn pair(&self, key: PairKey) -> Option<&Pair> {
         self.pairs
-            .get_mut(&key.packed())
+            .get(&key.packed())
             .filter(|pair| pair.generation == key.generation)
     }
 
-    fn host(&mut self, host: u32, now: Micros) -> &mut Host {
-        if self.hosts.len() >= MOST_HOSTS && !self.hosts.contains_key(&host) {
-            let mut used: Vec<Micros> = self.hosts.values().map(|host| host.used).collect();
-            let (_, middle, _) = used.select_nth_unstable(MOST_HOSTS / 2);
-            let middle = *middle;
-            self.hosts.retain(|_, host| host.used > middle);
+    /// From now on the uses of this host's pairs are counted as they happen.
+    fn watch(&mut self, number: u32, now: Micros) {
+        let host = host(&mut self.hosts, number, now);
+        if host.is_wide || host.learner.is_some() {
+            return;
         }
-        let host = self.hosts.entry(host).or_insert_with(|| Host {
-            learner: Learner::new(),
-            wide: Wide::default(),
-            is_wide: false,
-            used: now,
-        });
-        host.used = now;
-        host
+        self.count_notes();
+        let survivors = self
+            .hosts
+            .get_mut(&number)
+            .map(|host| std::mem::take(&mut host.survivors));
+        let mut learner = Box::new(Learner::new(survivors.unwrap_or_default()));
+        for (packed, pair) in &self.pairs {
+            if *packed as u32 == number && pair.served.is_some() {
+                learner.served((*packed >> 32) as u32, pair.windows.as_of(now));
+            }
+        }
+        if let Some(host) = self.hosts.get_mut(&number) {
+            host.learner = Some(learner);
+        }
     }
 
-    /// Forgets pairs whose uses do not count any more, a few at a time, and the idlest when there are too many.
-    fn make_room(&mut self, now: Micros) {
-        for _ in 0..4 {
-            let Some((at, packed)) = self.idle.front().copied() else {
-                return;
+    fn note(&mut self, key: PairKey, sent: Option<Micros>, at: Micros) {
+        self.notes.push(Note { at, key, sent });
+        if self.notes.len() >= NOTES {
+            self.count_notes();
+        }
+    }
+
+    #[inline(never)]
+    fn count_notes(&mut self) {
+        // Counting is so much work that the processor would see one pair ahead; a look at each lets it wait for all at once.
+        let pairs = self
+            .notes
+            .iter()
+            .map(|note| self.pairs.get(&note.key.packed()));
+        let looks = pairs
+            .flatten()
+            .fold(0, |all, pair| all ^ pair.windows.look());
+        std::hint::black_box(looks);
+        for Note { at, key, sent } in self.notes.drain(..) {
+            let Some(sent) = sent else {
+                let pair = used_pair(&mut self.pairs, &mut self.idle, key, at);
+                pair.windows.note(at);
+                continue;
             };
-            if now < at + LONGEST && self.pairs.len() < MOST_PAIRS {
-                return;
-            }
-            self.idle.pop_front();
-            match self.pairs.get(&packed) {
-                Some(pair) if pair.used > at => self.idle.push_back((pair.used, packed)),
-                _ => {
-                    self.pairs.remove(&packed);
+            if let Some(pair) = known_mut(&mut self.pairs, key) {
+                pair.served = Some(at);
+                if let Some(host) = self.hosts.get_mut(&key.host) {
+                    let counts = pair.windows.as_of(sent);
+                    host.survivors.note(key.slot, counts);
+                    host.wide.served(host.survivors.is_low(counts), at);
                 }
             }
         }
     }
+}
+
+impl Use {
+    /// What was counted when it began; of one that began before its host was watched, what is still known of that moment.
+    fn counts(self, pair: Option<&Pair>) -> Vector {
+        let as_of = || pair.map(|pair| pair.windows.as_of(self.at));
+        self.counts.or_else(as_of).unwrap_or_default()
+    }
+}
+
+fn known_mut(pairs: &mut Pairs, key: PairKey) -> Option<&mut Pair> {
+    pairs
+        .get_mut(&key.packed())
+        .filter(|pair| pair.generation == key.generation)
+}
+
+/// The pair, which is used at `now`.
+fn used_pair<'a>(pairs: &'a mut Pairs, idle: &mut Idle, key: PairKey, now: Micros) -> &'a mut Pair {
+    let packed = key.packed();
+    make_room(pairs, idle, now);
+    let pair = match pairs.entry(packed) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            idle.push_back((now, packed));
+            new.insert(Pair::default())
+        }
+    };
+    if pair.generation != key.generation {
+        *pair = Pair {
+            generation: key.generation,
+            ..Pair::default()
+        };
+    }
+    pair.used = now;
+    pair
+}
+
+/// Forgets pairs whose uses do not count any more, a few at a time, and the idlest when there are too many.
+fn make_room(pairs: &mut Pairs, idle: &mut Idle, now: Micros) {
+    for _ in 0..4 {
+        let Some((at, packed)) = idle.front().copied() else {
+            return;
+        };
+        if now < at + LONGEST && pairs.len() < MOST_PAIRS {
+            return;
+        }
+        idle.pop_front();
+        match pairs.get(&packed) {
+            Some(pair) if pair.used > at => idle.push_back((pair.used, packed)),
+            _ => {
+                pairs.remove(&packed);
+            }
+        }
+    }
+}
+
+fn host(hosts: &mut HashMap<u32, Host, Mixing>, number: u32, now: Micros) -> &mut Host {
+    if hosts.len() >= MOST_HOSTS && !hosts.contains_key(&number) {
+        let mut used: Vec<Micros> = hosts.values().map(|host| host.used).collect();
+        let (_, middle, _) = used.select_nth_unstable(MOST_HOSTS / 2);
+        let middle = *middle;
+        hosts.retain(|_, host| host.used > middle);
+    }
+    let host = hosts.entry(number).or_default();
+    host.used = now;
+    host
 }

@@ -4,12 +4,24 @@
 //! too high by a fifteenth at most. With parts of a sixteenth the running part would be missing at the other end, and a limit
 //! learned from such counts is above the host's.
 
-use super::super::clock::{Micros, SECOND};
+use std::time::Duration;
+
+use super::super::clock::{Micros, SECOND, micros};
 
 /// Windows that are tried as the host's.
 pub(super) const WINDOWS: usize = 4;
 /// Their lengths.
 const LENGTHS: [Micros; WINDOWS] = [10 * SECOND, 60 * SECOND, 600 * SECOND, 3600 * SECOND];
+/// The window of this length, if there is one.
+pub(super) fn of_length(length: Duration) -> Option<usize> {
+    LENGTHS.iter().position(|known| *known == micros(length))
+}
+
+/// How long a window is.
+pub(super) fn length(window: usize) -> Duration {
+    Duration::from_micros(LENGTHS[window])
+}
+
 /// The longest of them.
 pub(super) const LONGEST: Micros = LENGTHS[WINDOWS - 1];
 /// The window of a minute.
@@ -32,9 +44,14 @@ fn part(window: usize, now: Micros) -> u32 {
 }
 
 impl Windows {
-    /// Counts one more use, and gives the counts with it.
-    pub(super) fn count(&mut self, now: Micros) -> Vector {
-        std::array::from_fn(|window| {
+    /// Reads a little of every part of it; see where it is used.
+    pub(super) fn look(&self) -> u16 {
+        self.parts.iter().fold(0, |all, parts| all ^ parts[0])
+    }
+
+    /// Counts one more use.
+    pub(super) fn note(&mut self, now: Micros) {
+        for window in 0..WINDOWS {
             let (parts, running) = (&mut self.parts[window], &mut self.running[window]);
             let at = part(window, now);
             for passed in 0..at.saturating_sub(*running).min(PARTS) {
@@ -43,10 +60,21 @@ impl Windows {
             *running = at.max(*running);
             let part = &mut parts[(*running % PARTS) as usize];
             *part = part.saturating_add(1);
-            parts
-                .iter()
-                .fold(0u16, |sum, part| sum.saturating_add(*part))
+        }
+    }
+
+    /// Counts one more use, and gives the counts with it.
+    pub(super) fn count(&mut self, now: Micros) -> Vector {
+        self.note(now);
+        self.parts.map(|parts| {
+            let sum: u32 = parts.iter().map(|part| u32::from(*part)).sum();
+            sum.min(u32::from(u16::MAX)) as u16
         })
+    }
+
+    /// All counts as of `at`: as far as is still known, if that is past.
+    pub(super) fn as_of(&self, at: Micros) -> Vector {
+        std::array::from_fn(|window| self.used(window, at))
     }
 
     /// Uses within `window` as of `now`.
@@ -77,7 +105,7 @@ impl Windows {
         let oldest = (at + 1)
             .saturating_sub(PARTS)
             .max((running + 1).saturating_sub(PARTS));
-        (oldest..=running)
+        (oldest..=running.min(at))
             .map(move |number| (number, self.parts[window][(number % PARTS) as usize]))
     }
 }

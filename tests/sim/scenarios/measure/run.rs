@@ -117,6 +117,7 @@ pub(crate) async fn go(scenario: &Scenario, seed: u64, longest: Duration, how: H
         retry: retry::Settings::default(),
         engine,
         keeping: how.keeping,
+        events: None,
     };
     let began = Instant::now();
     let (out, records) = mpsc::channel(1024);
