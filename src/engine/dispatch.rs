@@ -14,6 +14,7 @@ use tokio::time::Instant as TokioInstant;
 
 use super::Sticky;
 use super::attempt::{Context, Errand, Landed, attempt};
+use super::event::Listener;
 use super::finish::{self, Style};
 use super::flights::Flights;
 use super::frontier::Frontier;
@@ -83,6 +84,8 @@ pub(super) struct Dispatcher<E> {
     pub(super) explores_all: bool,
     /// Where the last request went: what such probes aim at.
     pub(super) last_target: Option<(u32, HostKey)>,
+    /// Who is told what is decided.
+    pub(super) listener: Option<Listener>,
 }
 
 impl<E: Egress> Dispatcher<E> {
@@ -411,6 +414,7 @@ impl<E: Egress> Dispatcher<E> {
         now: Instant,
     ) {
         job.waited += now.saturating_duration_since(job.waiting_since);
+        self.tell_given_up(&job, outcome, why, now);
         let number = job.host;
         let waited = job.waited;
         let attempted = job.last.is_some();

@@ -19,6 +19,8 @@ pub(super) struct Flight {
     pub(super) began: Instant,
     /// The other attempt of its job in flight.
     pub(super) twin: Option<usize>,
+    /// It was sent beside another one.
+    pub(super) is_second: bool,
     /// Told apart from earlier ones of its number.
     ticket: u64,
 }
@@ -65,6 +67,7 @@ impl Flights {
             self.flights.resize_with(number + 1, || None);
         }
         self.flights[number] = Some(Flight {
+            is_second: job.is_none(),
             job,
             host,
             proxy,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Landed;
 use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, OUTAGE_PATIENCE};
+use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
@@ -23,11 +24,19 @@ struct Arrival {
     /// Without what our own limits took of it.
     served: Duration,
     sent: Instant,
+    /// Beside another one.
+    is_second: bool,
+    /// What it has changed, for who listens.
+    effects: Vec<Effect>,
 }
 
 impl<E: Egress> Dispatcher<E> {
     /// Attempt `number` came back.
     pub(super) fn landed(&mut self, number: usize, landed: Landed, now: Instant) {
+        let Some(flight) = self.flights.take(number) else {
+            return self.pool.cancel(landed.lease, now);
+        };
+        let before = self.stands(&landed, flight.host, now);
         let Landed {
             lease,
             end,
@@ -35,9 +44,6 @@ impl<E: Egress> Dispatcher<E> {
             paced,
             started,
         } = landed;
-        let Some(flight) = self.flights.take(number) else {
-            return self.pool.cancel(lease, now);
-        };
         // Waiting for our own limits is not the proxy's slowness.
         let served = took.saturating_sub(paced);
         self.frontier.landed(flight.host);
@@ -55,14 +61,18 @@ impl<E: Egress> Dispatcher<E> {
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;
         }
-        let arrival = Arrival {
+        let mut arrival = Arrival {
             end,
             stranger: !self.pool.is_proven(lease.idx),
             took,
             served,
             sent: started,
+            is_second: flight.is_second,
+            effects: Vec::new(),
         };
+        let proxy = lease.idx;
         self.learn(flight.host, lease, &arrival, now);
+        arrival.effects = self.effects(before, proxy, flight.host, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, arrival, now);
         }
@@ -161,6 +171,8 @@ impl<E: Egress> Dispatcher<E> {
             stranger,
             took,
             sent: started,
+            is_second,
+            effects,
             ..
         } = arrival;
         let number = job.host;
@@ -191,7 +203,7 @@ impl<E: Egress> Dispatcher<E> {
         if charged && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
-        let spent = job.spent;
+        let (spent, mut free) = (job.spent, false);
         let mut decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
         if verdict.blame == Blame::Unknown
             && let Some(since) = self.context.limiter().out_since(number)
@@ -199,7 +211,7 @@ impl<E: Egress> Dispatcher<E> {
             && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
         {
             // The host is out for everybody: no URL of it pays for that.
-            job.spent = spent;
+            (job.spent, free) = (spent, true);
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };
@@ -212,6 +224,9 @@ impl<E: Egress> Dispatcher<E> {
         if !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
         }
+        let next = event::next(decision, free, twin.is_some(), charged);
+        let kind = kind(is_second, &job, 1);
+        self.tell_attempt(&job, &end, (kind, took, effects), next, now);
         job.last = Some(end);
         match (decision, twin) {
             (Decision::Retry { .. }, Some(twin)) => self.leave_to(twin, job),
@@ -244,8 +259,23 @@ impl<E: Egress> Dispatcher<E> {
         };
         let proxy = self.pool.proxy(flight.proxy).clone();
         let took = now.saturating_duration_since(flight.began);
+        let is_second = flight.is_second;
         job.proxies_tried += 1;
-        job.log.push(finish::log_stopped(job.next_n(), proxy, took));
+        let line = finish::log_stopped(job.next_n(), proxy.clone(), took);
+        job.log.push(line);
+        // The one that was answered is in the log as well.
+        self.tell_stopped(job, kind(is_second, job, 2), proxy, took, now);
         self.attempts.stop(twin);
+    }
+}
+
+/// Why the attempt that has just been logged was made; `ended` attempts of its job have ended together.
+fn kind(is_second: bool, job: &Pending, ended: usize) -> Kind {
+    if is_second {
+        Kind::Hedge
+    } else if job.log.len() <= ended {
+        Kind::First
+    } else {
+        Kind::Retry
     }
 }

@@ -114,6 +114,23 @@ impl HostClock {
         self.level = level;
     }
 
+    /// Takes over the rate that an earlier run has found out, requests a second.
+    pub fn recall_rate(&mut self, rate: f64, now: Instant) {
+        self.rate
+            .get_or_insert_with(|| Box::new(HostRate::recalled(rate, now)));
+    }
+
+    /// The rate found out so far, requests a second; `None` while the host has limited nobody.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate.as_ref().map(|rate| rate.rate())
+    }
+
+    /// The same, if the host has shown in this run that it limits everybody.
+    pub fn shown_rate(&self) -> Option<f64> {
+        let rate = self.rate.as_ref().filter(|rate| rate.is_shown())?;
+        Some(rate.rate())
+    }
+
     /// Times in a row the host has asked everybody to wait.
     pub fn level(&self) -> u32 {
         self.level

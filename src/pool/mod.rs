@@ -48,6 +48,7 @@ mod search;
 mod select;
 mod settle;
 mod slot;
+mod standing;
 mod timers;
 mod uplink;
 mod weights;
@@ -59,9 +60,12 @@ pub use counts::Counts;
 pub use lease::{
     Ask, Avoid, HostIdx, HostWide, Lease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
-pub use memory::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
+pub use memory::{
+    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+};
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
+pub use standing::Standing;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -103,6 +107,19 @@ pub enum Strategy {
     LeastBusy,
     /// By the `weight` label.
     Weighted,
+}
+
+impl Strategy {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Best => "best",
+            Strategy::RoundRobin => "round-robin",
+            Strategy::Random => "random",
+            Strategy::LeastBusy => "least-busy",
+            Strategy::Weighted => "weighted",
+        }
+    }
 }
 
 /// What to do when no proxy of the pool is usable.

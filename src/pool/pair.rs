@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use super::clock::{Micros, SECOND, micros};
+use super::clock::{Micros, SECOND, between, micros};
 use super::hash::Mixing;
 use super::memory::Rest;
 use super::random::Random;
@@ -284,6 +284,16 @@ impl Standings {
         self.pairs
             .get_mut(&key.packed())
             .filter(|standing| standing.generation == key.generation)
+    }
+
+    /// The refusal as it stands.
+    pub(super) fn rest(&self, key: PairKey, now: Micros) -> Option<Rest> {
+        let standing = self.known(key)?;
+        Some(Rest {
+            level: standing.level,
+            ends_in: between(now, standing.until),
+            forgotten_in: between(now, standing.forget),
+        })
     }
 
     /// From now on changes are noted.

@@ -104,6 +104,8 @@ pub fn resolve(
         },
         max_fail: args.run.max_fail,
         stats: args.run.stats.clone(),
+        why: args.run.why,
+        record: args.run.record.clone(),
         state: args.run.state.clone(),
     })
 }

@@ -7,6 +7,7 @@
 
 mod measure;
 mod outage;
+mod warm;
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;

@@ -108,6 +108,7 @@ pub(crate) async fn go(
         retry: retry::Settings::default(),
         engine,
         keeping,
+        events: None,
     };
     let began = Instant::now();
     let (out, records) = mpsc::channel(1024);
