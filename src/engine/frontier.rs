@@ -175,7 +175,8 @@ impl Frontier {
     pub(super) fn promote(&mut self, now: Instant) {
         while self.later.peek().is_some_and(|later| later.at <= now) {
             if let Some(later) = self.later.pop() {
-                self.enqueue(later.job, false);
+                // It has waited long enough; behind thousands of new ones it would be among the last of the run.
+                self.enqueue(later.job, true);
             }
         }
         while let Some(Reverse((at, number))) = self.parked.peek().copied()

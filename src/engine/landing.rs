@@ -12,8 +12,11 @@ use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::Host;
 use crate::outcome::{Blame, Outcome};
-use crate::pool::{HostIdx, HostWide, Lease, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
 use crate::retry::{self, Decision, Ended};
+
+/// Requests to a host that is out whose slots are worth having back.
+const MANY: usize = 8;
 
 /// How an attempt came out.
 struct Arrival {
@@ -49,7 +52,7 @@ impl<E: Egress> Dispatcher<E> {
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
         let Some(mut end) = end else {
-            return self.pool.settle_stopped(lease, served, now);
+            return self.stopped(flight, lease, served, now);
         };
         if let Some(job) = &flight.job {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
@@ -75,6 +78,40 @@ impl<E: Egress> Dispatcher<E> {
         arrival.effects = self.effects(before, proxy, flight.host, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, arrival, now);
+        }
+    }
+
+    /// An attempt has ended because it was told to.
+    fn stopped(&mut self, flight: Flight, lease: Lease, served: Duration, now: Instant) {
+        let began = flight.began;
+        let Some((mut job, twin)) = self.job_of(flight) else {
+            return self.pool.settle_stopped(lease, served, now);
+        };
+        // Its job goes on: it was called back from a host that is out, or two attempts were too slow and a third is to be made.
+        let took = now.saturating_duration_since(began);
+        let line = finish::log_stopped(job.next_n(), lease.proxy.clone(), took);
+        if self.context.limiter().out_since(job.host).is_some() {
+            self.pool.cancel(lease, now);
+        } else {
+            self.pool.settle_stopped(lease, served, now);
+        }
+        job.proxies_tried += 1;
+        job.log.push(line);
+        job.waiting_since = now;
+        match twin {
+            Some(twin) => self.leave_to(twin, job),
+            None => self.frontier.push(job),
+        }
+    }
+
+    /// Stops what is under way to a host that is out: gateways would keep their slots for a long time before they say so. A few
+    /// may as well go on.
+    fn call_back(&mut self, host: u32) {
+        let under_way = self.flights.to(host);
+        if under_way.len() >= MANY {
+            under_way
+                .iter()
+                .for_each(|number| self.attempts.stop(*number));
         }
     }
 
@@ -125,7 +162,12 @@ impl<E: Egress> Dispatcher<E> {
             now,
         );
         match verdict.blame {
-            Blame::Unknown if !*stranger => self.context.limiter().failed(host, proxy, sent, now),
+            Blame::Unknown if !*stranger && !self.pool.without(Mechanism::HostBreaker) => {
+                let out = self.context.limiter().failed(host, proxy, sent, now);
+                if out {
+                    self.call_back(host);
+                }
+            }
             // What a forward proxy says of itself is no answer of the host.
             Blame::Nobody | Blame::Target | Blame::Pair if end.answer.is_some() => {
                 self.context.limiter().answered(host, proxy, now);

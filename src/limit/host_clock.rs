@@ -69,9 +69,10 @@ impl HostClock {
         self.breaker.out_since()
     }
 
-    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host.
-    pub fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) {
-        self.breaker.failed(proxy, sent, now);
+    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host. True when that shows
+    /// that it is out.
+    pub fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) -> bool {
+        self.breaker.failed(proxy, sent, now)
     }
 
     /// The host answered through `proxy`, whatever it said.

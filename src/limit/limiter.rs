@@ -323,9 +323,9 @@ impl Limiter {
     }
 
     /// See [`HostClock::failed`].
-    pub fn failed(&mut self, host: u32, proxy: u32, sent: Instant, now: Instant) {
+    pub fn failed(&mut self, host: u32, proxy: u32, sent: Instant, now: Instant) -> bool {
         let clock = &mut self.hosts.entry(host).or_default().clock;
-        clock.failed(proxy, sent, now);
+        clock.failed(proxy, sent, now)
     }
 
     /// See [`HostClock::answered`]. Costs a look-up only for hosts that have a clock.

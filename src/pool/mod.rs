@@ -33,6 +33,7 @@ mod filter;
 mod hash;
 mod host;
 mod lease;
+mod mechanism;
 mod memory;
 mod pair;
 mod pause;
@@ -60,6 +61,8 @@ pub use counts::Counts;
 pub use lease::{
     Ask, Avoid, HostIdx, HostWide, Lease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
+#[doc(hidden)]
+pub use mechanism::Mechanism;
 pub use memory::{
     Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
 };
@@ -143,6 +146,9 @@ pub struct Settings {
     pub proxy_concurrency: u32,
     /// Upper bound of the adaptive connect timeout.
     pub connect_timeout: Duration,
+    /// For benchmarks: a mechanism that is left out.
+    #[doc(hidden)]
+    pub without: Option<Mechanism>,
 }
 
 impl Default for Settings {
@@ -152,6 +158,7 @@ impl Default for Settings {
             on_no_proxy: OnNoProxy::Stop,
             proxy_concurrency: 8,
             connect_timeout: Duration::from_secs(10),
+            without: None,
         }
     }
 }
@@ -191,6 +198,8 @@ pub struct Pool {
     jitter: Random,
     /// Leases so far; the order of use for round-robin.
     turn: u64,
+    /// Members judged in all choices so far.
+    judged: u64,
     /// Last moment at which some proxy was known to be READY, at first the beginning.
     last_ready: Micros,
     /// First such moment.
@@ -244,12 +253,14 @@ impl Pool {
             latencies: Recent::default(),
             jitter: Random::new(rng.random()),
             turn: 0,
+            judged: 0,
             last_ready: 0,
             first_ready: None,
             answered: false,
             fruitless: 0,
             settings,
         };
+        pool.leave_out();
         pool.note_ready(0);
         pool
     }

@@ -97,6 +97,11 @@ impl PairKey {
 }
 
 impl Standings {
+    /// Pairs that were refused lately.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// True when no pair has been refused lately.
     pub(super) fn is_empty(&self) -> bool {
         self.pairs.is_empty()

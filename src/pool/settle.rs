@@ -15,7 +15,7 @@ use super::pair::{PairKey, Term};
 use super::pause::is_connect;
 use super::quota::Scope;
 use super::slot::{NONE, State};
-use super::{HostIdx, Pool};
+use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::{CredentialGroup, ProxyId};
 
@@ -95,6 +95,11 @@ impl Pool {
             Blame::Local => {}
             Blame::Unknown => {
                 self.fruitless = self.fruitless.saturating_add(1);
+                if self.without(Mechanism::Attribution) {
+                    self.failed(at, 1.0, t);
+                    self.roster.refile(at);
+                    return None;
+                }
                 self.doubted(at, lease.host, report.kind, t);
             }
             Blame::Proxy(charge) => {
@@ -145,6 +150,9 @@ impl Pool {
         let live = self.roster.tally.ready as usize;
         let banned = self.pairs.is_banned(key);
         let learned = match self.quotas.refused(key, lease.used, kin, banned, live, now) {
+            Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
+                None
+            }
             Scope::Pair { learned: true } => self.quotas.wait(key.host),
             Scope::Pair { learned: false } => None,
             Scope::Everybody => return Some(HostWide { goodput: None }),
@@ -239,7 +247,9 @@ impl Pool {
         let user_cap = self.settings.proxy_concurrency;
         let slot = self.roster.slot_mut(at);
         slot.credit(took, self.scale.present());
-        slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
+        if self.settings.without != Some(Mechanism::Capacity) {
+            slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
+        }
     }
 
     /// A 404 is no merit and no fault, but it takes as long as a page and shows as well how many requests the proxy bears.

@@ -8,5 +8,6 @@ mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod scale;
 mod scenarios;
 mod world;

@@ -73,6 +73,7 @@ pub fn resolve(
             on_no_proxy: args.rotation.on_no_proxy,
             proxy_concurrency: args.limits.proxy_concurrency.get(),
             connect_timeout: args.request.connect_timeout.0,
+            without: None,
         },
         ban: args.bans.settings(),
         egress: egress::Settings {

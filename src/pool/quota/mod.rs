@@ -102,6 +102,11 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
+    /// Pairs whose uses are counted.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// A request leaves on this pair.
     #[inline]
     pub(super) fn begin(&mut self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Use {

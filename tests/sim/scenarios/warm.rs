@@ -8,7 +8,7 @@ use proxywheel::lab::scenario::{Figures, Scenario};
 use proxywheel::pool::{Memory, RememberedLimit};
 use tokio::sync::mpsc;
 
-use super::measure::run::{go, runtime};
+use super::measure::run::{How, go, runtime};
 
 const LONGEST: Duration = Duration::from_secs(10_000);
 
@@ -32,6 +32,10 @@ fn run(scenario: &Scenario, limits: Vec<RememberedLimit>) -> (Figures, Option<Re
         memory: Arc::new(memory),
         saves,
     };
+    let how = How {
+        keeping: Some(keeping),
+        ..How::default()
+    };
     runtime().block_on(async {
         let watch = async {
             let mut last = None;
@@ -40,7 +44,7 @@ fn run(scenario: &Scenario, limits: Vec<RememberedLimit>) -> (Figures, Option<Re
             }
             last
         };
-        tokio::join!(go(scenario, 1, LONGEST, Some(keeping)), watch)
+        tokio::join!(go(scenario, 1, LONGEST, how), watch)
     })
 }
 
