@@ -32,6 +32,10 @@ fn run(scenario: &Scenario, limits: Vec<RememberedLimit>) -> (Figures, Option<Re
         memory: Arc::new(memory),
         saves,
     };
+    let how = How {
+        keeping: Some(keeping),
+        ..How::default()
+    };
     runtime().block_on(async {
         let watch = async {
             let mut last = None;
@@ -39,10 +43,6 @@ fn run(scenario: &Scenario, limits: Vec<RememberedLimit>) -> (Figures, Option<Re
                 last = memory.limits.into_iter().next().or(last);
             }
             last
-        };
-        let how = How {
-            keeping: Some(keeping),
-            ..How::default()
         };
         tokio::join!(go(scenario, 1, LONGEST, how), watch)
     })
