@@ -175,8 +175,7 @@ impl Frontier {
     pub(super) fn promote(&mut self, now: Instant) {
         while self.later.peek().is_some_and(|later| later.at <= now) {
             if let Some(later) = self.later.pop() {
-                // It has waited long enough; behind thousands of new ones it would be among the last of the run.
-                self.enqueue(later.job, true);
+                self.enqueue(later.job, false);
             }
         }
         while let Some(Reverse((at, number))) = self.parked.peek().copied()
