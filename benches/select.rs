@@ -125,6 +125,7 @@ impl Run {
             filter: None,
             pinned: None,
             endgame: false,
+            second: false,
         };
         let lease = self
             .pool

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::ban::{self, Judge};
 use crate::egress::{self, SocketEgress};
+use crate::engine::event::Event;
 use crate::engine::{self, Control, Keeping, Plan};
 use crate::error::{Error, Problem};
 use crate::input::{JobSource, StreamSource};
@@ -137,6 +139,7 @@ impl Builder {
             settings: self.settings,
             request: Arc::new(self.request),
             keeping: None,
+            events: None,
             single: OnceLock::new(),
         })
     }
@@ -150,6 +153,7 @@ pub struct Client {
     settings: Settings,
     request: Arc<RequestSpec>,
     keeping: Option<Keeping>,
+    events: Option<SyncSender<Event>>,
     /// The engine behind [`Client::fetch`], started by the first call.
     single: OnceLock<Single>,
 }
@@ -165,6 +169,13 @@ impl Client {
     #[must_use]
     pub fn keeping(mut self, keeping: Keeping) -> Self {
         self.keeping = Some(keeping);
+        self
+    }
+
+    /// Tells what every run from now on decides, as it happens: see [`crate::engine::event`].
+    #[must_use]
+    pub fn telling(mut self, events: SyncSender<Event>) -> Self {
+        self.events = Some(events);
         self
     }
 
@@ -260,6 +271,7 @@ impl Client {
             retry: self.settings.retry.clone(),
             engine: self.settings.engine.clone(),
             keeping: self.keeping.clone(),
+            events: self.events.clone(),
         };
         let (control, commands) = mpsc::channel(8);
         let (publish, progress) = watch::channel(Snapshot::default());

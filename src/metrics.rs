@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::time::Duration;
 
+use crate::ban::BLOCKS_CLIENT;
 use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
@@ -89,6 +90,8 @@ pub struct HostStats {
     pub rate_limited: u64,
     /// Bans of a (proxy, host) pair.
     pub banned: u64,
+    /// Jobs that were not asked for, because the host had challenged every exit ([`crate::ban::Hosts::gives_up`]).
+    pub not_asked: u64,
     /// Milliseconds its jobs waited for limits and cooldowns.
     pub wait_ms: f64,
     /// What its failed jobs failed with most.
@@ -297,6 +300,8 @@ impl Tally {
             if !record.ok {
                 host.stats.failed += 1;
                 host.failures[at] += 1;
+                let rule = record.ban.as_ref().map(|ban| &*ban.rule);
+                host.stats.not_asked += u64::from(rule == Some(BLOCKS_CLIENT));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The scenarios of `tests/scenarios` with ten seeds each: what the scheduler needs beside an oracle and beside others' rules.
 //!
 //! `cargo bench --bench scenarios` runs the engine on a paused clock and fails where a scenario's expectation is missed;
-//! `-- --table` prints the comparison with simple rules; `-- w8 wd` takes these scenarios only, `-- --seeds 1-3` these seeds.
+//! `-- --table` prints the comparison with simple rules, `-- --ablate` what each mechanism is worth, `-- --scale` a run of a million
+//! URLs, `-- --sockets` the same scenarios over real sockets, by the wall clock; `-- w8 wd` takes these scenarios only, `-- --seeds 1-3` these seeds.
 //! Times are the worlds' own, so the machine and its load do not matter. Method and bias: `benches/README.md`.
 //!
 //! Under `cargo test` a small version checks that everybody gets to the end and measures nothing.
@@ -9,9 +10,12 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "it says how long it took")]
 
+mod ablation;
 mod choosers;
 #[path = "../../tests/sim/scenarios/measure/mod.rs"]
 mod measure;
+mod scale;
+mod sockets;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
@@ -58,6 +62,17 @@ fn main() -> ExitCode {
     if has("--table") {
         table(&worlds, seeds.unwrap_or(TABLE_SEEDS));
         return ExitCode::SUCCESS;
+    }
+    if has("--ablate") {
+        ablation::table(&worlds, seeds.unwrap_or(1..=1));
+        return ExitCode::SUCCESS;
+    }
+    if has("--scale") {
+        scale::run();
+        return ExitCode::SUCCESS;
+    }
+    if has("--sockets") {
+        return sockets::run(&worlds, seeds.unwrap_or(1..=1));
     }
     ours(&worlds, seeds.unwrap_or(SEEDS))
 }
@@ -132,7 +147,7 @@ fn ours(worlds: &[&str], seeds: RangeInclusive<u64>) -> ExitCode {
             }
         }
         println!("  (medians)");
-        for miss in misses(name, &read(name), &runs) {
+        for miss in misses(&read(name), &runs) {
             wrong = true;
             println!("{name}: {miss}");
         }

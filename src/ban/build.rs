@@ -1,10 +1,12 @@
 //! From rule files to the table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
 use serde::Deserialize;
 
+use super::brief;
 use super::class::Layer;
 use super::condition::{Spec, TextMatch};
 use super::finder::Finder;
@@ -90,11 +92,15 @@ impl Table {
             widgets.extend(file.widgets);
             talk.extend(file.talk);
         }
+        let theirs: HashSet<String> = specs.iter().map(|(_, rule)| rule.id.clone()).collect();
         for (layer, name, text) in FILES {
-            let file = parse(text).map_err(|problem| problem.at(name))?;
+            let file = match brief::read(text) {
+                Some(file) => file,
+                None => parse(text).map_err(|problem| problem.at(name))?,
+            };
             for rule in file.rule {
                 // A rule of the user's takes the place of the built-in one with its id.
-                if !specs.iter().any(|(_, theirs)| theirs.id == rule.id) {
+                if !theirs.contains(&rule.id) {
                     specs.push((layer, rule));
                 }
             }
@@ -154,7 +160,7 @@ pub(super) fn parse(text: &str) -> Result<File, Problem> {
 #[derive(Debug, Default)]
 struct Builder {
     specs: Vec<Spec>,
-    numbers: HashMap<Spec, u16>,
+    numbers: HashMap<Spec, u16, RandomState>,
 }
 
 impl Builder {
@@ -166,8 +172,9 @@ impl Builder {
         talk: &[String],
     ) -> Result<Table, String> {
         let mut rules: Vec<Rule> = Vec::with_capacity(specs.len());
+        let mut ids: HashSet<&str> = HashSet::with_capacity(specs.len());
         for (layer, spec) in specs {
-            if rules.iter().any(|rule| *rule.id == *spec.id) {
+            if !ids.insert(&spec.id) {
                 return Err(format!("rule {}: the id is taken", spec.id));
             }
             rules.push(self.rule(*layer, spec)?);
@@ -177,6 +184,13 @@ impl Builder {
         if self.specs.len() > MOST_CONDITIONS {
             return Err(format!("more than {MOST_CONDITIONS} conditions"));
         }
+        let texts = (0u16..)
+            .zip(&self.specs)
+            .filter_map(|(id, spec)| match spec {
+                Spec::Text(text) => Some((text.clone(), id)),
+                _ => None,
+            });
+        let texts = texts.collect();
         let mut table = Table {
             scan: Scan::new(specs, &phrases, widgets)?,
             rules: Vec::new(),
@@ -189,10 +203,8 @@ impl Builder {
             locations: UrlIndex::new(),
             markers: Finder::default(),
             marker_ids: Vec::new(),
-            texts: Finder::default(),
-            text_ids: Vec::new(),
             widgets: widget_ids,
-            phrases: Phrases::new(phrases, talk)?,
+            phrases: Phrases::new(phrases, talk, texts)?,
             groups: [Group::Proxy, Group::Star, Group::Rest].map(|wanted| {
                 let of = |rule: &Rule| group(rule.layer, rule.star) as usize;
                 let start = rules
@@ -207,7 +219,7 @@ impl Builder {
                             .count()
             }),
         };
-        let (mut markers, mut texts) = (Vec::new(), Vec::new());
+        let mut markers = Vec::new();
         for (id, spec) in (0u16..).zip(&self.specs) {
             if spec.reads_body() {
                 table.in_body.set(id);
@@ -223,14 +235,10 @@ impl Builder {
                     markers.push(text.clone());
                     table.marker_ids.push(id);
                 }
-                Spec::Text(text) => {
-                    texts.push(text.clone());
-                    table.text_ids.push(id);
-                }
+                Spec::Text(_) => {}
             }
         }
         table.markers = Finder::new(markers);
-        table.texts = Finder::new(texts);
         table.rules = rules;
         table.specs = self.specs;
         Ok(table)

@@ -1,15 +1,26 @@
 //! Many texts searched for at once, by an automaton that is made when it is first needed: ordinary pages never need it, and a
 //! command that ends at once should not wait for it.
+//!
+//! A step of an automaton waits for the memory that the step before has asked for, which is most of what it costs. So a long
+//! text is searched in four parts at the same time.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, StartKind};
+
+/// Parts of a text that are searched at the same time.
+const LANES: usize = 4;
+/// Bytes below which a part is not worth its beginning.
+const SHORT: usize = 512;
 
 /// Texts, numbered in the order in which they were added; letters of ASCII count the same in both cases.
 #[derive(Debug, Default)]
 pub(super) struct Finder {
     texts: Vec<String>,
-    automaton: OnceLock<AhoCorasick>,
+    automaton: OnceLock<DFA>,
 }
 
 impl Finder {
@@ -20,27 +31,112 @@ impl Finder {
         }
     }
 
-    /// Every place where a text stands, overlapping ones too: the text's number, and from where to where.
-    pub(super) fn each(
-        &self,
-        haystack: &[u8],
-        mut found: impl FnMut(usize, std::ops::Range<usize>),
-    ) {
-        if self.texts.is_empty() {
-            return;
-        }
-        for place in self.automaton().find_overlapping_iter(haystack) {
-            found(place.pattern().as_usize(), place.range());
+    /// Every place where a text stands, overlapping ones too, from the first end to the last: the text's number, and from where
+    /// to where.
+    pub(super) fn each(&self, haystack: &[u8], mut found: impl FnMut(usize, Range<usize>)) {
+        let mut places = Vec::new();
+        self.which(haystack, |text, end| places.push((end, text)));
+        places.sort_by_key(|(end, _)| *end);
+        for (end, text) in places {
+            found(text, end - self.texts[text].len()..end);
         }
     }
 
-    fn automaton(&self) -> &AhoCorasick {
+    /// As [`Finder::each`], in no order: the text's number, and where it ends.
+    pub(super) fn which(&self, haystack: &[u8], mut found: impl FnMut(usize, usize)) {
+        if self.texts.is_empty() {
+            return;
+        }
+        let dfa = self.automaton();
+        let start = dfa
+            .start_state(Anchored::No)
+            .expect("made for searches that begin anywhere");
+        let mut report = |state, end| {
+            for nth in 0..dfa.match_len(state) {
+                found(dfa.match_pattern(state, nth).as_usize(), end);
+            }
+        };
+        let part = haystack.len() / LANES;
+        // Each part begins early enough to know what has begun in the one before it.
+        let before = dfa.max_pattern_len().saturating_sub(1);
+        let mut done = 0;
+        if part >= SHORT + before {
+            let mut states = [start; LANES];
+            for (lane, state) in states.iter_mut().enumerate().skip(1) {
+                for byte in &haystack[lane * part - before..lane * part] {
+                    *state = dfa.next_state(Anchored::No, *state, *byte);
+                }
+            }
+            let [first, second, third, fourth] =
+                [0, 1, 2, 3].map(|lane| &haystack[lane * part..(lane + 1) * part]);
+            let bytes = first.iter().zip(second).zip(third).zip(fourth);
+            let [mut one, mut two, mut three, mut four] = states;
+            for (at, (((a, b), c), d)) in bytes.enumerate() {
+                one = dfa.next_state(Anchored::No, one, *a);
+                two = dfa.next_state(Anchored::No, two, *b);
+                three = dfa.next_state(Anchored::No, three, *c);
+                four = dfa.next_state(Anchored::No, four, *d);
+                // One jump for all of them.
+                if dfa.is_special(one)
+                    | dfa.is_special(two)
+                    | dfa.is_special(three)
+                    | dfa.is_special(four)
+                {
+                    for (lane, state) in [one, two, three, four].into_iter().enumerate() {
+                        if dfa.is_match(state) {
+                            report(state, lane * part + at + 1);
+                        }
+                    }
+                }
+            }
+            done = LANES * part;
+        }
+        let mut state = start;
+        for (at, byte) in haystack
+            .iter()
+            .enumerate()
+            .skip(done.saturating_sub(before))
+        {
+            state = dfa.next_state(Anchored::No, state, *byte);
+            if at >= done && dfa.is_match(state) {
+                report(state, at + 1);
+            }
+        }
+    }
+
+    fn automaton(&self) -> &DFA {
         self.automaton.get_or_init(|| {
-            AhoCorasick::builder()
+            DFA::builder()
                 .ascii_case_insensitive(true)
-                .kind(Some(AhoCorasickKind::DFA))
+                .start_kind(StartKind::Unanchored)
+                .prefilter(false)
                 .build(&self.texts)
                 .expect("rule files are far from the limits of an automaton")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn texts_are_found_wherever_the_parts_are_cut(page in "[abAB<]{0,9000}", more in "[ab]{1,3}") {
+            let texts = ["a", "ab", "bab", "<a", &more];
+            let finder = Finder::new(texts.map(str::to_owned).to_vec());
+            let folded = page.to_lowercase();
+            let mut expected: Vec<(usize, usize)> = Vec::new();
+            for (number, text) in texts.iter().enumerate() {
+                let starts = (0..folded.len()).filter(|at| folded[*at..].starts_with(text));
+                expected.extend(starts.map(|at| (at + text.len(), number)));
+            }
+            let mut seen = Vec::new();
+            finder.each(page.as_bytes(), |number, range| seen.push((range.end, number)));
+            proptest::prop_assert!(seen.is_sorted_by_key(|(end, _)| *end));
+            expected.sort_unstable();
+            seen.sort_unstable();
+            proptest::prop_assert_eq!(seen, expected);
+        }
     }
 }

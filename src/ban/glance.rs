@@ -57,19 +57,17 @@ impl Glance {
         let Some(last) = text.len().checked_sub(SHORTEST) else {
             return false;
         };
-        let rarity = |start: usize| -> u32 {
-            text[start..start + SHORTEST]
-                .iter()
-                .map(|byte| rarity(*byte))
-                .sum()
-        };
-        let start = (0..=last)
-            .max_by_key(|start| (rarity(*start), last - start))
-            .unwrap_or(0);
+        let start = rarest(text, last);
         let end = text.len().min(start + LONGEST);
         let bytes: Box<[u8]> = text[start..end].iter().map(|byte| byte | 0x20).collect();
-        let same = self.texts.iter_mut().find(|wanted| wanted.bytes == bytes);
-        if let Some(wanted) = same {
+        // Those that are the same have their first run in common.
+        let first = self.runs.get(&fold(run_of(&bytes)));
+        let same = first
+            .into_iter()
+            .flatten()
+            .find(|(number, at)| *at == 0 && self.texts[usize::from(*number)].bytes == bytes);
+        if let Some((number, _)) = same {
+            let wanted = &mut self.texts[usize::from(*number)];
             wanted.longest = wanted.longest.max(longest);
             wanted.by_proxy &= by_proxy;
             return true;
@@ -164,15 +162,37 @@ fn place(run: u64) -> usize {
     (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
 }
 
+/// The start, `last` at most, of the rarest [`SHORTEST`] bytes; the first of several.
+fn rarest(text: &[u8], last: usize) -> usize {
+    let mut sum: u32 = text[..SHORTEST].iter().map(|byte| rarity(*byte)).sum();
+    let (mut start, mut most) = (0, sum);
+    for at in 1..=last {
+        sum = sum + rarity(text[at + SHORTEST - 1]) - rarity(text[at - 1]);
+        if sum > most {
+            (start, most) = (at, sum);
+        }
+    }
+    start
+}
+
 /// How rare a byte is in ordinary pages.
 fn rarity(byte: u8) -> u32 {
-    match byte {
-        b'_' | b'!' | b'#' | b'|' | b'?' | b'@' | b'&' => 4,
-        b'0'..=b'9' | b'A'..=b'Z' | b'j' | b'k' | b'q' | b'x' | b'z' => 3,
-        b'b' | b'g' | b'h' | b'm' | b'p' | b'u' | b'v' | b'w' | b'y' | 0x80.. => 2,
-        b' ' | b'e' | b't' | b'a' | b's' | b'<' | b'>' | b'"' | b'/' | b'=' => 0,
-        _ => 1,
-    }
+    const RARITIES: [u8; 256] = {
+        let mut all = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            all[byte] = match byte as u8 {
+                b'_' | b'!' | b'#' | b'|' | b'?' | b'@' | b'&' => 4,
+                b'0'..=b'9' | b'A'..=b'Z' | b'j' | b'k' | b'q' | b'x' | b'z' => 3,
+                b'b' | b'g' | b'h' | b'm' | b'p' | b'u' | b'v' | b'w' | b'y' | 0x80.. => 2,
+                b' ' | b'e' | b't' | b'a' | b's' | b'<' | b'>' | b'"' | b'/' | b'=' => 0,
+                _ => 1,
+            };
+            byte += 1;
+        }
+        all
+    };
+    u32::from(RARITIES[usize::from(byte)])
 }
 
 #[cfg(test)]

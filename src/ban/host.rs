@@ -3,24 +3,37 @@
 //! - **The same body again and again** through one proxy, for different URLs of a host, while others are given other bodies and nobody
 //!   else is given this one: that proxy is shown a block that looks like a page. A site whose pages are all alike (one shell for every
 //!   URL, one "not found") shows them to everybody, and is left alone.
+//! - **The same title again and again** in the same manner, over pages that are a fifth of what others are given: a block that names
+//!   the time or the request, or a shell without its contents. The title alone proves nothing, many sites have but one.
 //! - **Nearly all exits challenged** and nobody served: the host dislikes this client, not these addresses. Going on would spend every
 //!   proxy of the pool on it.
 //! - **The same refusal of one URL from several exits**, the last of which the host serves otherwise, is the answer of the target: it
 //!   costs no further pair ([`agreed`]).
+//! - **A bare refusal of a URL that another exit is served** was a block of the first exit ([`differing`]).
 //!
 //! Memory is bounded: the hosts and, in each, the proxies looked at longest ago are forgotten first. Nothing reads a clock.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
 use crate::job::JobId;
 use crate::outcome::{Attempt, Ban, Blame, Outcome, Verdict};
+use crate::proxy::ProxyId;
 
-/// Different URLs with the same body through one proxy from which it is no chance.
-const SAME_BODY: u8 = 3;
-/// Other bodies that others have to have been given by then.
-const OTHER_BODIES: usize = 3;
+/// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
+pub const BLOCKS_CLIENT: &str = "host.blocks_client";
+
+/// What the log says of a refusal that other exits did not meet ([`differing`]).
+const DIFFERS: &str = "host.differs";
+
+/// Different URLs in a row with the same body, or title, through one proxy from which it is no chance.
+const SAME: u8 = 3;
+/// Other bodies, or titles, that others have to have been given by then.
+const OTHERS: usize = 3;
+/// So many times shorter than the median of what others are given is short.
+const SHORT: u32 = 5;
 /// Distinct exits that have to have been challenged before a host is given up.
 const CHALLENGED: usize = 10;
 /// Share of exits, in percent, that have to have been challenged.
@@ -36,13 +49,14 @@ const MOST_EACH: usize = 64;
 #[derive(Debug, Default)]
 pub struct Hosts {
     of: HashMap<u32, Host, RandomState>,
+    titles: RandomState,
     clock: u64,
 }
 
 #[derive(Debug, Default)]
 struct Host {
     seen: u64,
-    /// Through each proxy lately: its last body, the last URL, and for how many different URLs in a row it was the same.
+    /// Through each proxy lately.
     pages: Vec<Through>,
     /// Exits that were challenged, and whether anybody was served.
     challenged: Vec<u32>,
@@ -50,47 +64,73 @@ struct Host {
     served: bool,
 }
 
+/// The last page through a proxy, and what it has in common with those before it.
 #[derive(Debug)]
 struct Through {
     proxy: u32,
-    body: u64,
     url: JobId,
-    urls: u8,
+    body: u64,
+    /// Hash of the title; `None` for a page without one.
+    title: Option<u64>,
+    size: u32,
+    /// For how many different URLs in a row the body was the same.
+    bodies: u8,
+    /// The same of the title.
+    titles: u8,
+    /// Largest of the pages with that title.
+    largest: u32,
 }
 
-/// One answer, by numbers.
+/// What is the same again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Same {
+    Body,
+    /// Over short pages.
+    Title,
+}
+
+/// One answer, mostly by numbers.
 #[derive(Debug, Clone, Copy)]
-pub struct Page {
+pub struct Page<'a> {
     /// Number of the host.
     pub host: u32,
     /// Number of the proxy.
     pub proxy: u32,
     /// Beginning of the hash of its body.
     pub body: u64,
+    /// Its title.
+    pub title: Option<&'a str>,
+    /// Length of its body, bytes.
+    pub size: u64,
     /// What was asked.
     pub url: JobId,
 }
 
 impl Hosts {
     /// Notes an answer, and changes its verdict where answers together say more than it does.
-    pub fn weigh(&mut self, page: Page, verdict: Verdict) -> Verdict {
+    pub fn weigh(&mut self, page: Page<'_>, verdict: Verdict) -> Verdict {
+        let title = page.title.map(|title| self.titles.hash_one(title));
         let host = self.host(page.host);
         if verdict.outcome != Outcome::Ok {
             host.note(page.proxy, &verdict);
             return verdict;
         }
         host.served = true;
-        if !host.repeats(page) {
-            return verdict;
-        }
+        let (rule, evidence) = match host.repeats(page, title) {
+            None => return verdict,
+            Some(Same::Body) => (
+                "host.same_body",
+                "the same body for different URLs, to this proxy alone",
+            ),
+            Some(Same::Title) => (
+                "host.same_title",
+                "the same title for different URLs, to this proxy alone, over much less than others are given",
+            ),
+        };
         Verdict {
             outcome: Outcome::Banned,
             blame: Blame::Pair,
-            ban: Some(ban(
-                "host.same_body",
-                "soft_block",
-                "the same body for different URLs, to this proxy alone",
-            )),
+            ban: Some(ban(rule, "soft_block", evidence)),
             retry_after: None,
         }
     }
@@ -105,7 +145,7 @@ impl Hosts {
         }
         let evidence = format!("{exits} exits were challenged and none was served");
         Some(Verdict {
-            ban: Some(ban("host.blocks_client", "block_client", &evidence)),
+            ban: Some(ban(BLOCKS_CLIENT, "block_client", &evidence)),
             ..Verdict::new(Outcome::Banned, Blame::Target)
         })
     }
@@ -113,10 +153,10 @@ impl Hosts {
     fn host(&mut self, number: u32) -> &mut Host {
         self.clock += 1;
         if self.of.len() >= MOST_HOSTS && !self.of.contains_key(&number) {
-            let oldest = self.of.iter().min_by_key(|(_, host)| host.seen);
-            if let Some(oldest) = oldest.map(|(number, _)| *number) {
-                self.of.remove(&oldest);
-            }
+            // Half of them at once: looking for the oldest each time would cost every new host as much.
+            let mut seen: Vec<u64> = self.of.values().map(|host| host.seen).collect();
+            let (_, median, _) = seen.select_nth_unstable(MOST_HOSTS / 2);
+            self.of.retain(|_, host| host.seen >= *median);
         }
         let host = self.of.entry(number).or_default();
         host.seen = self.clock;
@@ -137,43 +177,78 @@ impl Host {
         }
     }
 
-    fn repeats(&mut self, page: Page) -> bool {
+    /// Notes a page; gives what it has in common with those before it, where that is a block.
+    fn repeats(&mut self, page: Page<'_>, title: Option<u64>) -> Option<Same> {
+        let size = u32::try_from(page.size).unwrap_or(u32::MAX);
         let at = self
             .pages
             .iter()
             .position(|through| through.proxy == page.proxy);
-        let mut through = match at {
-            Some(at) => self.pages.remove(at),
-            None => Through {
-                proxy: page.proxy,
-                body: page.body,
-                url: page.url,
-                urls: 1,
-            },
+        let now = Through {
+            proxy: page.proxy,
+            url: page.url,
+            body: page.body,
+            title,
+            size,
+            bodies: 1,
+            titles: 1,
+            largest: size,
         };
-        if at.is_some() && through.body != page.body {
-            through.urls = 1;
-        } else if through.url != page.url {
-            through.urls = through.urls.saturating_add(1);
-        }
-        (through.body, through.url) = (page.body, page.url);
-        let again = through.urls >= SAME_BODY;
-        let shared = again && self.pages.iter().any(|other| other.body == page.body);
-        let others = if again && !shared { self.bodies() } else { 0 };
+        let now = match at.map(|at| self.pages.remove(at)) {
+            Some(last) => now.after(&last),
+            None => now,
+        };
+        let same = self.only_this_one(&now);
         if self.pages.len() >= MOST_EACH {
             self.pages.remove(0);
         }
-        self.pages.push(through);
-        again && !shared && others >= OTHER_BODIES
+        self.pages.push(now);
+        same
     }
 
-    /// Different bodies that others were given.
-    fn bodies(&self) -> usize {
-        let mut bodies: Vec<u64> = self.pages.iter().map(|through| through.body).collect();
-        bodies.sort_unstable();
-        bodies.dedup();
-        bodies.len()
+    /// What this proxy alone is given again and again; the other proxies are those in `pages`.
+    fn only_this_one(&self, now: &Through) -> Option<Same> {
+        let others = || self.pages.iter();
+        if now.bodies >= SAME
+            && !others().any(|other| other.body == now.body)
+            && distinct(others().map(|other| other.body)) >= OTHERS
+        {
+            return Some(Same::Body);
+        }
+        if now.titles >= SAME
+            && !others().any(|other| other.title == now.title)
+            && distinct(others().filter_map(|other| other.title)) >= OTHERS
+        {
+            let mut sizes: Vec<u32> = others().map(|other| other.size).collect();
+            sizes.sort_unstable();
+            let median = sizes[sizes.len() / 2];
+            return (now.largest < median / SHORT).then_some(Same::Title);
+        }
+        None
     }
+}
+
+impl Through {
+    /// Goes on with what the page before it has in common with this one.
+    fn after(mut self, last: &Through) -> Self {
+        let another = u8::from(self.url != last.url);
+        if self.body == last.body {
+            self.bodies = last.bodies.saturating_add(another);
+        }
+        if self.title.is_some() && self.title == last.title {
+            self.titles = last.titles.saturating_add(another);
+            self.largest = self.largest.max(last.largest);
+        }
+        self
+    }
+}
+
+/// How many different ones.
+fn distinct(all: impl Iterator<Item = u64>) -> usize {
+    let mut all: Vec<u64> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all.len()
 }
 
 /// The same verdict, charged to the target when enough other exits were refused the same URL by the same rule, and the host
@@ -195,6 +270,21 @@ pub fn agreed(mut verdict: Verdict, earlier: &[Attempt], serves: bool) -> Verdic
     verdict
 }
 
+/// Of one URL that was served in the end: the proxies through which it was refused without a word (401, 403), which was not the
+/// target's answer then. Their lines of the log say so from now on.
+pub fn differing(log: &mut [Attempt]) -> impl Iterator<Item = ProxyId> {
+    let refused = log.iter_mut().filter(|attempt| {
+        attempt.outcome == Outcome::HttpError
+            && attempt.blame == Blame::Target
+            && matches!(attempt.status, Some(401 | 403))
+    });
+    refused.map(|attempt| {
+        attempt.blame = Blame::Pair;
+        attempt.rule = Some(DIFFERS.into());
+        attempt.proxy.id()
+    })
+}
+
 fn ban(rule: &str, class: &str, evidence: &str) -> Box<Ban> {
     Box::new(Ban {
         rule: rule.into(),
@@ -213,11 +303,13 @@ mod tests {
         Verdict::new(Outcome::Ok, Blame::Nobody)
     }
 
-    fn page(proxy: u32, url: u64, body: u64) -> Page {
+    fn page(proxy: u32, url: u64, body: u64) -> Page<'static> {
         Page {
             host: 1,
             proxy,
             body,
+            title: None,
+            size: 5_000,
             url: JobId::of(&http::Method::GET, &url.to_string(), b""),
         }
     }
@@ -268,6 +360,114 @@ mod tests {
         }
     }
 
+    /// What five others are given: pages of 50 kB.
+    fn served_others(titles: [&'static str; 5]) -> Hosts {
+        let mut hosts = Hosts::default();
+        for (n, title) in (0u32..).zip(titles) {
+            let page = Page {
+                title: Some(title),
+                size: 50_000,
+                ..page(10 + n, 100 + u64::from(n), n.into())
+            };
+            assert_eq!(hosts.weigh(page, ok()), ok());
+        }
+        hosts
+    }
+
+    /// The verdicts on pages through proxy 1, each with a body of its own.
+    fn rules(hosts: &mut Hosts, pages: &[(u64, &'static str, u64)]) -> Vec<Option<Box<str>>> {
+        let weigh = |(n, (url, title, size)): (u64, &(u64, &'static str, u64))| {
+            let page = Page {
+                title: Some(title),
+                size: *size,
+                ..page(1, *url, 1_000 + n)
+            };
+            hosts.weigh(page, ok()).ban.map(|ban| ban.rule)
+        };
+        (0..).zip(pages).map(weigh).collect()
+    }
+
+    #[test]
+    fn one_title_over_short_pages_to_one_proxy_alone_is_a_block() {
+        let mut hosts = served_others(["a", "b", "c", "d", "e"]);
+        let pages = [
+            (1, "Wait", 3_000),
+            (2, "Wait", 3_100),
+            (2, "Wait", 3_000),
+            (3, "Wait", 2_900),
+            (4, "f", 3_000),
+        ];
+        let block = Some("host.same_title".into());
+        assert_eq!(rules(&mut hosts, &pages), [None, None, None, block, None]);
+    }
+
+    #[test]
+    fn one_title_proves_nothing_by_itself() {
+        for (why, titles, pages) in [
+            (
+                "pages as large as those of others",
+                ["a", "b", "c", "d", "e"],
+                [
+                    (1, "Shop", 45_000),
+                    (2, "Shop", 12_000),
+                    (3, "Shop", 45_000),
+                    (4, "Shop", 45_000),
+                ],
+            ),
+            (
+                "one of them is",
+                ["a", "b", "c", "d", "e"],
+                [
+                    (1, "Shop", 3_000),
+                    (2, "Shop", 12_000),
+                    (3, "Shop", 3_000),
+                    (4, "Shop", 3_000),
+                ],
+            ),
+            (
+                "others are given it too",
+                ["a", "b", "c", "d", "Shop"],
+                [
+                    (1, "Shop", 3_000),
+                    (2, "Shop", 3_000),
+                    (3, "Shop", 3_000),
+                    (4, "Shop", 3_000),
+                ],
+            ),
+            (
+                "others have but one title",
+                ["a", "a", "a", "a", "a"],
+                [
+                    (1, "Shop", 3_000),
+                    (2, "Shop", 3_000),
+                    (3, "Shop", 3_000),
+                    (4, "Shop", 3_000),
+                ],
+            ),
+            (
+                "short pages with titles of their own",
+                ["a", "b", "c", "d", "e"],
+                [
+                    (1, "v", 3_000),
+                    (2, "w", 3_000),
+                    (3, "x", 3_000),
+                    (4, "y", 3_000),
+                ],
+            ),
+        ] {
+            let mut hosts = served_others(titles);
+            assert_eq!(rules(&mut hosts, &pages), [const { None }; 4], "{why}");
+        }
+        assert_eq!(
+            rules(
+                &mut Hosts::default(),
+                &[(1, "a", 9), (2, "a", 9), (3, "a", 9)]
+            ),
+            [const { None }; 3],
+            "nobody to compare with"
+        );
+    }
+
     #[test]
     fn a_host_that_challenges_everybody_is_given_up_and_one_that_serves_somebody_is_not() {
         let challenged = || Verdict {
@@ -305,7 +505,8 @@ mod tests {
             );
             hosts.weigh(page(n, n.into(), n.into()), ok());
         }
-        assert_eq!(hosts.of.len(), MOST_HOSTS);
+        assert!((MOST_HOSTS / 2..=MOST_HOSTS).contains(&hosts.of.len()));
+        assert!(hosts.of.contains_key(&19_999));
         assert!(hosts.of[&1].pages.len() <= MOST_EACH);
     }
 }

@@ -14,6 +14,7 @@
 //! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
 //! not visible from one exchange: [`Hosts`] and [`agreed`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
 
+mod brief;
 mod build;
 mod class;
 mod condition;
@@ -53,7 +54,7 @@ use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
-pub use self::host::{Hosts, Page, agreed};
+pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing};
 
 use self::expect::Expectations;
 use self::rule::Rule;

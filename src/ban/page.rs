@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::phrases::Heard;
 use super::view::Kind;
 use crate::text;
 
@@ -15,6 +16,8 @@ const READ: usize = 256 * 1024;
 /// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
 pub(super) const KEPT: usize = 4 * 1024;
 
+/// Bytes of plain text that are taken at once.
+const PIECE: usize = 256;
 /// Bytes of a tag that are looked at; pictures may stand in their tags whole.
 const LOOKED_AT: usize = 400;
 
@@ -35,6 +38,16 @@ pub(super) struct Page {
     pub(super) title: usize,
     /// A picture or field that names itself a captcha.
     pub(super) captcha: bool,
+    /// What it says that rules ask for.
+    pub(super) heard: Heard,
+}
+
+/// Takes a page apart.
+#[derive(Debug, Default)]
+struct Reader {
+    page: Page,
+    /// What becomes [`Page::text`]; whole letters.
+    text: Vec<u8>,
 }
 
 impl Page {
@@ -46,30 +59,35 @@ impl Page {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => text::decode(content_type, bytes),
         };
-        let mut page = Page::default();
+        let mut reader = Reader::default();
         if kind == Kind::Html {
-            page.markup(&decoded);
+            reader.markup(&decoded);
         } else {
-            page.say(&decoded);
-            page.visible = page.text.len();
+            reader.say(&decoded);
+            reader.page.visible = reader.text.len();
         }
-        page
+        Page {
+            text: String::from_utf8(reader.text).unwrap_or_default(),
+            ..reader.page
+        }
     }
+}
 
+impl Reader {
     fn markup(&mut self, html: &str) {
         let mut rest = html;
         while self.text.len() < KEPT {
             let Some(open) = memchr::memchr(b'<', rest.as_bytes()) else {
-                self.visible += self.say(rest);
+                self.page.visible += self.say(rest);
                 return;
             };
-            self.visible += self.say(&rest[..open]);
+            self.page.visible += self.say(&rest[..open]);
             rest = &rest[open..];
             rest = match rest.as_bytes().get(1) {
                 Some(b'!') if rest.starts_with("<!--") => after(rest, "-->"),
                 Some(b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'?') => self.tag(rest),
                 _ => {
-                    self.visible += self.say("<");
+                    self.page.visible += self.say("<");
                     &rest[1..]
                 }
             };
@@ -110,31 +128,31 @@ impl Page {
             let close = closing(following, "</title");
             self.say(&following[..close]);
             self.gap();
-            self.title = self.text.len();
+            self.page.title = self.text.len();
             return &following[close..];
         }
         self.gap();
         if is(&["p", "li", "td", "article", "a", "h1", "h2", "h3", "h4"]) {
-            self.elements += 1;
+            self.page.elements += 1;
         } else if is(&["form"]) {
-            self.forms += 1;
+            self.page.forms += 1;
         } else if is(&["img"]) {
-            self.captcha |= has("captcha") || has("challenge");
+            self.page.captcha |= has("captcha") || has("challenge");
         } else if is(&["input"]) {
-            self.captcha |= has("captcha");
-            self.login |= has("type=\"password")
+            self.page.captcha |= has("captcha");
+            self.page.login |= has("type=\"password")
                 || has("type=password")
                 || has("type='password")
                 || has("type=\"email");
         } else if is(&["textarea"]) {
-            self.login |= !has("captcha") && !has("display:none") && !has("display: none");
+            self.page.login |= !has("captcha") && !has("display:none") && !has("display: none");
         }
         following
     }
 
     fn gap(&mut self) {
-        if !self.text.is_empty() && !self.text.ends_with(' ') {
-            self.text.push(' ');
+        if self.text.last().is_some_and(|last| *last != b' ') {
+            self.text.push(b' ');
         }
     }
 
@@ -146,37 +164,78 @@ impl Page {
             None => Cow::Borrowed(words),
         };
         let before = self.text.len();
-        let mut folded = 0;
-        for word in words.split(char::is_whitespace) {
-            if self.text.len() >= KEPT {
-                break;
+        let mut rest = &*words;
+        while !rest.is_empty() && self.text.len() < KEPT {
+            let ascii = rest.bytes().position(|byte| byte >= 0x80);
+            let (plain, other) = rest.split_at(ascii.unwrap_or(rest.len()));
+            self.say_plain(plain.as_bytes());
+            let same = other.find(|c| !is_small(c)).unwrap_or(other.len());
+            let same = beginning(&other[..same], KEPT.saturating_sub(self.text.len()));
+            self.text.extend_from_slice(same.as_bytes());
+            let mut letters = other[same.len()..].chars();
+            if same.is_empty()
+                && let Some(c) = letters.next()
+            {
+                self.say_letter(c);
             }
-            folded += 1;
-            if folded > 1 {
-                self.gap();
+            rest = letters.as_str();
+        }
+        self.text[before..]
+            .iter()
+            .filter(|byte| **byte != b' ' && **byte & 0xc0 != 0x80)
+            .count()
+    }
+
+    fn say_plain(&mut self, words: &[u8]) {
+        for words in words.chunks(PIECE) {
+            let start = self.text.len();
+            if start >= KEPT {
+                return;
             }
-            if word.is_ascii() {
-                let start = self.text.len();
-                self.text.push_str(word);
-                self.text[start..].make_ascii_lowercase();
-                continue;
+            // No space at the beginning, and never two.
+            let mut spaced = self.text.last().is_none_or(|last| *last == b' ');
+            self.text.resize(start + words.len(), 0);
+            let room = &mut self.text[start..];
+            let mut length = 0;
+            for byte in words {
+                let space = matches!(byte, b' ' | b'\t'..=b'\r');
+                room[length] = if space {
+                    b' '
+                } else {
+                    byte.to_ascii_lowercase()
+                };
+                length += usize::from(!(space && spaced));
+                spaced = space;
             }
-            for c in word.chars() {
-                match c {
-                    '\u{2019}' | '\u{2018}' => self.text.push('\''),
-                    // Soft hyphens, direction marks and the like are seen by nobody.
-                    '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
-                    c => self.text.extend(c.to_lowercase()),
+            self.text.truncate((start + length).min(KEPT));
+        }
+    }
+
+    fn say_letter(&mut self, c: char) {
+        match c {
+            '\u{2019}' | '\u{2018}' => self.text.push(b'\''),
+            // Soft hyphens, direction marks and the like are seen by nobody.
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
+            c if c.is_whitespace() => self.gap(),
+            c => {
+                for c in c.to_lowercase() {
+                    let mut bytes = [0; 4];
+                    self.text
+                        .extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
                 }
             }
         }
-        let said = &self.text.as_bytes()[before..];
-        if said.is_ascii() {
-            said.len() - said.iter().filter(|byte| **byte == b' ').count()
-        } else {
-            self.text[before..].chars().filter(|c| *c != ' ').count()
-        }
     }
+}
+
+/// Small letters of Latin, Greek and Cyrillic, and those of scripts that have no large ones: what pages are full of.
+fn is_small(c: char) -> bool {
+    matches!(c,
+        '\u{df}'..='\u{ff}'
+        | '\u{3ac}'..='\u{3ce}'
+        | '\u{430}'..='\u{45f}'
+        | '\u{3001}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}')
 }
 
 /// At most so many bytes, whole letters.

@@ -1,5 +1,7 @@
 //! Sentences that block pages say, in the languages they are said in.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 
 use super::class::{Class, Layer};
@@ -26,14 +28,31 @@ pub(super) struct PhraseSpec {
     pub(super) texts: Vec<String>,
 }
 
-/// All phrases, found in one pass.
+/// All phrases, and whatever else is looked for among the words of a page: found in one pass.
 #[derive(Debug)]
 pub(super) struct Phrases {
     finder: Finder,
-    /// For each text the number of its phrase.
-    of: Vec<u16>,
+    /// What each text stands for.
+    of: Vec<Word>,
     specs: Vec<PhraseSpec>,
-    talk: Finder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// A condition of rules.
+    Condition(u16),
+    Phrase(u16),
+    /// What only those name who talk of blocks.
+    Talk,
+}
+
+/// What a page says that is looked for.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Phrases by number, each once, in the order in which they are said, and where.
+    phrases: Vec<(u16, Range<usize>)>,
+    /// It is a text about blocks: it names at least two of the things that only those name who talk of them.
+    pub(super) talk: bool,
 }
 
 /// A phrase that a page says.
@@ -44,55 +63,74 @@ pub(super) struct Said<'a> {
 }
 
 impl Phrases {
-    pub(super) fn new(specs: Vec<PhraseSpec>, talk: &[String]) -> Result<Self, String> {
+    /// `conditions`: what rules ask of the words of a page.
+    pub(super) fn new(
+        specs: Vec<PhraseSpec>,
+        talk: &[String],
+        conditions: Vec<(String, u16)>,
+    ) -> Result<Self, String> {
         let texts = specs.iter().flat_map(|spec| &spec.texts);
         if let Some(text) = texts
             .clone()
-            .find(|text| text.is_empty() || **text != text.to_lowercase() || text.contains("  "))
+            .find(|text| text.is_empty() || !is_small(text) || text.contains("  "))
         {
             return Err(format!(
                 "the phrase {text:?} is not in lower case with single spaces"
             ));
         }
-        let finder = Finder::new(texts.cloned().collect());
-        let of = (0u16..)
+        let mut all: Vec<String> = texts.cloned().collect();
+        let mut of: Vec<Word> = (0u16..)
             .zip(&specs)
-            .flat_map(|(number, spec)| std::iter::repeat_n(number, spec.texts.len()))
+            .flat_map(|(number, spec)| std::iter::repeat_n(Word::Phrase(number), spec.texts.len()))
             .collect();
-        let talk = Finder::new(talk.to_vec());
+        for text in talk {
+            all.push(text.clone());
+            of.push(Word::Talk);
+        }
+        for (text, id) in conditions {
+            all.push(text);
+            of.push(Word::Condition(id));
+        }
         Ok(Phrases {
-            finder,
+            finder: Finder::new(all),
             of,
             specs,
-            talk,
         })
     }
 
-    /// What `text` says, each phrase once. `filters`: also what only a filter on the way would say.
-    pub(super) fn said<'a>(&'a self, text: &'a str, filters: bool) -> Vec<Said<'a>> {
-        let mut seen: Vec<u16> = Vec::new();
-        let mut said = Vec::new();
-        self.finder.each(text.as_bytes(), |found, range| {
-            let number = self.of[found];
-            let spec = &self.specs[usize::from(number)];
-            if seen.contains(&number) || (spec.layer == Layer::Proxy && !filters) {
-                return;
-            }
-            seen.push(number);
-            said.push(Said {
-                text: &text[range],
-                spec,
+    /// What `text` says; `holds` is called for each condition.
+    pub(super) fn hear(&self, text: &str, mut holds: impl FnMut(u16)) -> Heard {
+        let mut heard = Heard::default();
+        let mut talk = None;
+        self.finder
+            .each(text.as_bytes(), |found, range| match self.of[found] {
+                Word::Condition(id) => holds(id),
+                Word::Talk => heard.talk |= *talk.get_or_insert(found) != found,
+                Word::Phrase(number) => {
+                    if !heard.phrases.iter().any(|(seen, _)| *seen == number) {
+                        heard.phrases.push((number, range));
+                    }
+                }
             });
-        });
-        said
+        heard
     }
 
-    /// True for a text about blocks: it names at least two of the things that only those name who talk of them.
-    pub(super) fn is_talk(&self, text: &str) -> bool {
-        let (mut first, mut several) = (None, false);
-        self.talk.each(text.as_bytes(), |found, _| {
-            several |= *first.get_or_insert(found) != found;
+    /// The phrases that were heard in `text`. `filters`: also what only a filter on the way would say.
+    pub(super) fn said<'a>(&'a self, text: &'a str, heard: &Heard, filters: bool) -> Vec<Said<'a>> {
+        let said = heard.phrases.iter().map(|(number, range)| Said {
+            text: &text[range.clone()],
+            spec: &self.specs[usize::from(*number)],
         });
-        several
+        said.filter(|said| filters || said.spec.layer != Layer::Proxy)
+            .collect()
+    }
+}
+
+/// True for a text without large letters.
+fn is_small(text: &str) -> bool {
+    if text.is_ascii() {
+        !text.bytes().any(|byte| byte.is_ascii_uppercase())
+    } else {
+        text == text.to_lowercase()
     }
 }

@@ -83,9 +83,7 @@ impl Scan {
                 if at > 0 && longest <= SIZES[at - 1] {
                     continue;
                 }
-                for status in (300..=999).filter(|status| set.contains(*status)) {
-                    *statuses = std::mem::replace(statuses, StatusSet::EMPTY).with(status, status);
-                }
+                *statuses = std::mem::replace(statuses, StatusSet::EMPTY).or(&set);
             }
         }
         if !(200..=299).any(|status| set.contains(status)) {

@@ -73,7 +73,7 @@ impl Score {
         filters: bool,
     ) -> Option<Score> {
         let refusing = refuses(view.status);
-        let mut said = phrases.said(&page.text, filters && !view.verified);
+        let mut said = phrases.said(&page.text, &page.heard, filters && !view.verified);
         let mut score = Score {
             points: 0,
             class: Class::BlockRule,
@@ -121,7 +121,7 @@ impl Score {
             return None;
         }
         score.circumstances(view, page, refusing);
-        if phrases.is_talk(&page.text) {
+        if page.heard.talk {
             score.add("it talks about blocks".into(), -6);
         }
         Some(score)

@@ -41,9 +41,6 @@ pub(super) struct Table {
     pub(super) locations: UrlIndex<u16>,
     pub(super) markers: Finder,
     pub(super) marker_ids: Vec<u16>,
-    /// Words that a reader sees.
-    pub(super) texts: Finder,
-    pub(super) text_ids: Vec<u16>,
     /// The conditions that name captchas.
     pub(super) widgets: Vec<u16>,
     pub(super) phrases: Phrases,
@@ -116,7 +113,7 @@ impl Table {
         let (head, tail) = view.windows();
         for window in [head, tail] {
             self.markers
-                .each(window, |marker, _| signals.set(self.marker_ids[marker]));
+                .which(window, |marker, _| signals.set(self.marker_ids[marker]));
         }
         if let Some(title) = text::title(view.content_type, head) {
             for (pattern, id) in &self.titles {
@@ -126,10 +123,8 @@ impl Table {
             }
         }
         if is_read(view) {
-            let page = Page::read(view.content_type, view.kind, view.body);
-            self.texts.each(page.text.as_bytes(), |text, _| {
-                signals.set(self.text_ids[text])
-            });
+            let mut page = Page::read(view.content_type, view.kind, view.body);
+            page.heard = self.phrases.hear(&page.text, |id| signals.set(id));
             signals.page = Some(Box::new(page));
         }
     }

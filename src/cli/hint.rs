@@ -114,6 +114,11 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
                 host.done >= 3 && host.failed == host.done && host.worst == Some(Outcome::Banned)
             });
             match wall {
+                Some(host) if host.not_asked > 0 => format!(
+                    "{} challenges every exit, so nothing more was asked of it: it needs another kind of client, not other \
+                     proxies",
+                    host.host
+                ),
                 Some(host) => format!(
                     "{} blocks every proxy tried: it needs other proxies or another request, not more retries",
                     host.host
@@ -260,6 +265,8 @@ mod tests {
         let mut sample = failing(Outcome::Banned);
         sample.summary.totals.hosts[1].failed = 300;
         assert!(said(&sample).starts_with("http://a.example blocks every proxy"));
+        sample.summary.totals.hosts[1].not_asked = 200;
+        assert!(said(&sample).starts_with("http://a.example challenges every exit"));
     }
 
     #[test]

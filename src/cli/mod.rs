@@ -12,6 +12,7 @@ mod figures;
 pub mod hint;
 pub mod printer;
 pub mod progress;
+mod recording;
 pub mod settings;
 pub mod signals;
 pub mod stats;

@@ -78,6 +78,7 @@ pub fn stats(report: &Report<'_>) -> Map<String, Value> {
             ("requests", host.attempts.into()),
             ("rate_limited", host.rate_limited.into()),
             ("banned", host.banned.into()),
+            ("not_asked", host.not_asked.into()),
             ("wait_ms", host.wait_ms.into()),
         ] {
             put(format!("site/{}/{name}", host.host), value);

@@ -137,6 +137,9 @@ fn hosts(hosts: &[HostStats]) -> String {
             if host.rate_limited > 0 {
                 let _ = write!(line, ", {} rate limits", host.rate_limited);
             }
+            if host.not_asked > 0 {
+                let _ = write!(line, "; given up, {} not asked for", host.not_asked);
+            }
             line
         })
         .collect();

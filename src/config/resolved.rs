@@ -40,6 +40,10 @@ pub struct Resolved {
     pub max_fail: MaxFail,
     /// File for the counters of the run.
     pub stats: Option<PathBuf>,
+    /// Decisions are explained as they are made.
+    pub why: bool,
+    /// File for the record of the run.
+    pub record: Option<PathBuf>,
     /// Where what is learned about proxies is kept; `None` keeps nothing.
     pub state: Option<PathBuf>,
     /// True when a piece of the request was read from standard input.
@@ -353,6 +357,8 @@ mod tests {
             engine: engine::Settings::default(),
             max_fail: MaxFail::default(),
             stats: None,
+            why: false,
+            record: None,
             state: None,
             request_from_stdin: false,
         }

@@ -138,6 +138,8 @@ fn weighed<E>(context: &Context<E>, errand: &Errand, mut end: End) -> End {
             host: errand.host,
             proxy: errand.lease.idx.number(),
             body: u64::from_be_bytes(body),
+            title: answer.title.as_deref(),
+            size: answer.size_body,
             url: errand.job.id,
         };
         end.verdict = context.hosts().weigh(page, end.verdict);

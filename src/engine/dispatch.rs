@@ -14,6 +14,7 @@ use tokio::time::Instant as TokioInstant;
 
 use super::Sticky;
 use super::attempt::{Context, Errand, Landed, attempt};
+use super::event::Listener;
 use super::finish::{self, Style};
 use super::flights::Flights;
 use super::frontier::Frontier;
@@ -26,7 +27,7 @@ use crate::egress::{Egress, ProbeReport};
 use crate::job::{HostKey, Job};
 use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Tally};
-use crate::outcome::{ErrorInfo, Finished, Outcome};
+use crate::outcome::{ErrorInfo, Finished, Outcome, Verdict};
 use crate::pool::{HostIdx, Lease, Pool, ProbeLease, Refusal, RefusalReason};
 use crate::retry;
 
@@ -70,6 +71,8 @@ pub(super) struct Dispatcher<E> {
     pub(super) rng: StdRng,
     pub(super) style: Style,
     pub(super) sessions: Sessions,
+    /// Of some host nothing more is asked.
+    pub(super) some_given_up: bool,
     /// The input has ended: what is in the frontier is all there is.
     pub(super) input_ended: bool,
     /// The last choice of a proxy failed for want of READY ones.
@@ -81,6 +84,8 @@ pub(super) struct Dispatcher<E> {
     pub(super) explores_all: bool,
     /// Where the last request went: what such probes aim at.
     pub(super) last_target: Option<(u32, HostKey)>,
+    /// Who is told what is decided.
+    pub(super) listener: Option<Listener>,
 }
 
 impl<E: Egress> Dispatcher<E> {
@@ -232,6 +237,13 @@ impl<E: Egress> Dispatcher<E> {
                 self.give_up_first(Outcome::Timeout, why, now);
                 return Turn::Again;
             }
+            if self.some_given_up {
+                let given_up = self.context.hosts().gives_up(host);
+                if let Some(verdict) = given_up {
+                    self.leave_first(verdict, now);
+                    return Turn::Again;
+                }
+            }
             let refusal = match self.lease_for_first(host, now) {
                 Ok(lease) => {
                     self.last_pick_failed = false;
@@ -375,6 +387,24 @@ impl<E: Egress> Dispatcher<E> {
         self.give_up(job, outcome, why, now);
     }
 
+    /// Finishes the first job of the host in front, of which nothing more is asked: with how its last attempt ended, or with
+    /// the verdict on the host when there was none.
+    fn leave_first(&mut self, verdict: Verdict, now: Instant) {
+        let Some(mut job) = self.frontier.take_first() else {
+            return;
+        };
+        let number = job.host;
+        self.frontier.landed(number);
+        job.waited += now.saturating_duration_since(job.waiting_since);
+        let (waited, attempted) = (job.waited, job.last.is_some());
+        let mut done = finish::record(job, self.style, now);
+        if !attempted {
+            done.record.outcome = verdict.outcome;
+            done.record.ban = verdict.ban;
+        }
+        self.emit(done, Some(number), waited);
+    }
+
     /// Finishes a job: with how its last attempt ended, or with `outcome` when there was none.
     pub(super) fn give_up(
         &mut self,
@@ -384,6 +414,7 @@ impl<E: Egress> Dispatcher<E> {
         now: Instant,
     ) {
         job.waited += now.saturating_duration_since(job.waiting_since);
+        self.tell_given_up(&job, outcome, why, now);
         let number = job.host;
         let waited = job.waited;
         let attempted = job.last.is_some();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::hedging::may_hedge;
 use super::pending::Pending;
 use crate::pool::ProxyIdx;
 
@@ -19,6 +20,8 @@ pub(super) struct Flight {
     pub(super) began: Instant,
     /// The other attempt of its job in flight.
     pub(super) twin: Option<usize>,
+    /// It was sent beside another one.
+    pub(super) is_second: bool,
     /// Told apart from earlier ones of its number.
     ticket: u64,
 }
@@ -65,6 +68,7 @@ impl Flights {
             self.flights.resize_with(number + 1, || None);
         }
         self.flights[number] = Some(Flight {
+            is_second: job.is_none(),
             job,
             host,
             proxy,
@@ -72,6 +76,30 @@ impl Flights {
             twin: None,
             ticket: self.tickets,
         });
+    }
+
+    /// Has those that left before anybody knew what is long become stragglers as well, each after what `patience` gives for it.
+    pub(super) fn watch_all(&mut self, patience: impl Fn(&Flight) -> Option<Duration>) {
+        let all = self.flights.iter().enumerate();
+        let found = all.filter_map(|(number, flight)| {
+            let flight = flight.as_ref()?;
+            let due = flight.began + patience(flight)?;
+            Some((self.grain(due) + 1, (number, flight.ticket)))
+        });
+        for (grain, flight) in found.collect::<Vec<_>>() {
+            self.due.entry(grain).or_default().push(flight);
+        }
+    }
+
+    /// Gives one that has no second attempt once more, at `due`.
+    pub(super) fn watch_again(&mut self, number: usize, due: Instant) {
+        let flight = self.flights.get(number).and_then(Option::as_ref);
+        if let Some(flight) = flight.filter(|flight| flight.twin.is_none() && flight.job.is_some())
+        {
+            let grain = self.grain(due) + 1;
+            let entry = (number, flight.ticket);
+            self.due.entry(grain).or_default().push(entry);
+        }
     }
 
     pub(super) fn get_mut(&mut self, number: usize) -> Option<&mut Flight> {
@@ -121,6 +149,42 @@ impl Flights {
         }
         found.sort_unstable();
         found.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// Second requests that left before `since`, as the first ones of their jobs did, and are still in flight.
+    pub(super) fn spare_since(&self, since: Instant) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (number, flight) in self.flights.iter().enumerate() {
+            let Some(flight) = flight else { continue };
+            let other = flight
+                .twin
+                .and_then(|twin| self.flights.get(twin)?.as_ref());
+            let both = other.is_some_and(|other| other.began < since && other.job.is_some());
+            if flight.began < since && flight.job.is_none() && both {
+                found.push(number);
+            }
+        }
+        found
+    }
+
+    /// Requests to a host, as far as they may be sent again.
+    pub(super) fn to(&self, host: u32) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (number, flight) in self.flights.iter().enumerate() {
+            let Some(flight) = flight.as_ref().filter(|flight| flight.host == host) else {
+                continue;
+            };
+            let of_twin = || {
+                flight
+                    .twin
+                    .and_then(|twin| self.flights.get(twin)?.as_ref())
+            };
+            let job = flight.job.as_ref().or_else(|| of_twin()?.job.as_ref());
+            if job.is_some_and(|job| may_hedge(job)) {
+                found.push(number);
+            }
+        }
+        found
     }
 
     fn grain(&self, at: Instant) -> u64 {

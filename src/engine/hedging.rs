@@ -2,7 +2,8 @@
 //!
 //! A straggler is one that takes three times what its own proxy usually takes; judged by the pool's tail, proxies that are slow
 //! but fine would use up the whole budget. It goes ahead of new work, because a slot that waits for it is worth more than a new
-//! start, and costs one in twenty requests at most. When the input has ended and slots are idle, duplicates of the oldest
+//! start, and costs one in twenty requests at most. Proxies that have never served are not in that account: whoever tries them
+//! out has to expect that they hang, and few are tried out. When the input has ended and slots are idle, duplicates of the oldest
 //! requests cost nothing that anybody waits for. Only requests that may be sent twice are, and only with a free choice of proxy.
 
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::dispatch::Dispatcher;
 use super::leasing::lease_within_limits;
 use super::pending::Pending;
 use crate::egress::Egress;
-use crate::pool::{Ask, HostIdx, Lease, ProxyIdx};
+use crate::pool::{Ask, HostIdx, Lease, Mechanism, ProxyIdx};
 
 /// Hedges at the beginning, at most, and per success.
 const BUDGET: f32 = 10.0;
@@ -21,6 +22,10 @@ const BUDGET_MOST: f32 = 50.0;
 const PER_SUCCESS: f32 = 0.05;
 /// Between looks for old requests when slots are idle.
 const LOOK: Duration = Duration::from_millis(100);
+/// A straggler for which nobody had room is looked at again after this.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Medians after which a duplicate hangs as well.
+const HANGS: u32 = 3;
 /// Requests younger than this are not duplicated, however fast the pool is.
 const YOUNG: Duration = Duration::from_millis(300);
 
@@ -29,6 +34,8 @@ const YOUNG: Duration = Duration::from_millis(300);
 pub(super) struct Budget {
     left: f32,
     look_at: Option<Instant>,
+    /// Requests that left before anybody knew what is long are watched by now.
+    watches: bool,
 }
 
 impl Budget {
@@ -36,6 +43,7 @@ impl Budget {
         Budget {
             left: BUDGET,
             look_at: None,
+            watches: false,
         }
     }
 
@@ -50,28 +58,60 @@ pub(super) fn may_hedge(job: &Pending) -> bool {
 }
 
 impl<E: Egress> Dispatcher<E> {
+    fn hedges(&self) -> bool {
+        self.context.settings.hedge && !self.pool.without(Mechanism::Hedging)
+    }
+
     /// When a request through this proxy is a straggler, if it may be hedged at all.
     pub(super) fn patience(&self, job: &Pending, lease: &Lease) -> Option<Duration> {
-        if !self.context.settings.hedge || !may_hedge(job) {
+        if !self.hedges() || !may_hedge(job) {
             return None;
         }
-        self.pool.patience(lease)
+        self.pool.patience(lease.idx)
+    }
+
+    /// The first requests of a run go to strangers, and some of those never answer: as soon as others have shown what is long,
+    /// they are watched too.
+    fn watch_the_first(&mut self) {
+        if !self.budget.watches && self.pool.knows_patience() {
+            self.budget.watches = true;
+            let pool = &self.pool;
+            self.flights.watch_all(|flight| {
+                let hedges = flight.job.as_ref().is_some_and(|job| may_hedge(job));
+                hedges.then(|| pool.patience(flight.proxy)).flatten()
+            });
+        }
     }
 
     /// Second attempts for those that have become stragglers, as long as slots are free.
     pub(super) fn hedge(&mut self, now: Instant) {
+        if self.hedges() {
+            self.watch_the_first();
+        }
+        let mut unpaid = Vec::new();
         while self.slots_left() > 0
             && let Some(number) = self.flights.next_straggler(now)
         {
-            if self.budget.left >= 1.0 && self.duplicate(number, now) {
-                self.budget.left -= 1.0;
+            let flight = self.flights.get_mut(number);
+            let known = flight.is_some_and(|flight| self.pool.is_proven(flight.proxy));
+            let price = if known { 1.0 } else { 0.0 };
+            if price > self.budget.left {
+                unpaid.push(number);
+            } else if self.duplicate(number, now) {
+                self.budget.left -= price;
+            } else {
+                self.flights.watch_again(number, now + AGAIN);
             }
+        }
+        for number in unpaid {
+            self.flights.watch_again(number, now + AGAIN);
         }
     }
 
     /// When nothing is left to start: duplicates of the oldest requests in idle slots. Gives when to look again.
     pub(super) fn endgame(&mut self, now: Instant) -> Option<Instant> {
-        if !self.context.settings.hedge
+        if !self.hedges()
+            || self.pool.without(Mechanism::EndGame)
             || !self.input_ended
             || !self.frontier.is_empty()
             || self.attempts.is_empty()
@@ -85,6 +125,12 @@ impl<E: Egress> Dispatcher<E> {
         let median = self.pool.median_latency()?;
         let again = now + LOOK;
         self.budget.look_at = Some(again);
+        // Both attempts of a job hang: one gives way to a third.
+        if let Some(long) = now.checked_sub(HANGS * median.max(YOUNG)) {
+            for number in self.flights.spare_since(long) {
+                self.attempts.stop(number);
+            }
+        }
         let since = now.checked_sub(median.max(YOUNG))?;
         for number in self.flights.alone_since(since) {
             if self.slots_left() == 0 {
@@ -139,6 +185,7 @@ impl<E: Egress> Dispatcher<E> {
             filter: job.job.filter.as_deref(),
             pinned: None,
             endgame: true,
+            second: true,
         };
         let (context, limits) = (&self.context, &self.limits);
         let leased = lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng);

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::dispatch::Dispatcher;
 use crate::egress::Egress;
 use crate::job::HostKey;
-use crate::pool::{HostIdx, Memory, RememberedHost};
+use crate::pool::{HostIdx, Memory, RememberedHost, RememberedLimit};
 
 /// From the beginning to the first snapshot; no two are nearer.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -82,6 +82,12 @@ pub(super) fn recall<E: Egress>(dispatcher: &mut Dispatcher<E>, memory: &Memory,
         let number = limiter.number(&host.host);
         limiter.recall_clock(number, now + host.wait, host.level, now);
     }
+    for limit in memory.limits.iter().filter(|limit| !limit.is_stale()) {
+        if let Some(rate) = limit.rate {
+            let number = limiter.number(&limit.host);
+            limiter.recall_rate(number, rate.into(), now);
+        }
+    }
     let mut number = |host: &HostKey| HostIdx(limiter.number(host));
     dispatcher.pool.recall(memory, &mut number, now);
 }
@@ -106,5 +112,15 @@ fn learned<E: Egress>(dispatcher: &mut Dispatcher<E>, now: Instant) -> Memory {
             level,
         });
     memory.hosts = waiting.collect();
+    // A host that limits everybody has no quota for one.
+    for (host, rate) in limiter.rates() {
+        memory.limits.retain(|limit| limit.host != *host);
+        memory.limits.push(RememberedLimit {
+            host: host.clone(),
+            quota: None,
+            rate: Some(rate as f32),
+            age: Duration::ZERO,
+        });
+    }
     memory
 }

@@ -4,15 +4,19 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Landed;
 use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, OUTAGE_PATIENCE};
+use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::agreed;
+use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::Host;
 use crate::outcome::{Blame, Outcome};
-use crate::pool::{HostWide, Lease, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
 use crate::retry::{self, Decision, Ended};
+
+/// Requests to a host that is out whose slots are worth having back.
+const MANY: usize = 8;
 
 /// How an attempt came out.
 struct Arrival {
@@ -23,11 +27,19 @@ struct Arrival {
     /// Without what our own limits took of it.
     served: Duration,
     sent: Instant,
+    /// Beside another one.
+    is_second: bool,
+    /// What it has changed, for who listens.
+    effects: Vec<Effect>,
 }
 
 impl<E: Egress> Dispatcher<E> {
     /// Attempt `number` came back.
     pub(super) fn landed(&mut self, number: usize, landed: Landed, now: Instant) {
+        let Some(flight) = self.flights.take(number) else {
+            return self.pool.cancel(landed.lease, now);
+        };
+        let before = self.stands(&landed, flight.host, now);
         let Landed {
             lease,
             end,
@@ -35,33 +47,71 @@ impl<E: Egress> Dispatcher<E> {
             paced,
             started,
         } = landed;
-        let Some(flight) = self.flights.take(number) else {
-            return self.pool.cancel(lease, now);
-        };
         // Waiting for our own limits is not the proxy's slowness.
         let served = took.saturating_sub(paced);
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
         let Some(mut end) = end else {
-            return self.pool.settle_stopped(lease, served, now);
+            return self.stopped(flight, lease, served, now);
         };
         if let Some(job) = &flight.job {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
+        if end.verdict.outcome == Outcome::Banned && !self.some_given_up {
+            self.some_given_up = self.context.hosts().gives_up(flight.host).is_some();
+        }
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;
         }
-        let arrival = Arrival {
+        let mut arrival = Arrival {
             end,
             stranger: !self.pool.is_proven(lease.idx),
             took,
             served,
             sent: started,
+            is_second: flight.is_second,
+            effects: Vec::new(),
         };
+        let proxy = lease.idx;
         self.learn(flight.host, lease, &arrival, now);
+        arrival.effects = self.effects(before, proxy, flight.host, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, arrival, now);
+        }
+    }
+
+    /// An attempt has ended because it was told to.
+    fn stopped(&mut self, flight: Flight, lease: Lease, served: Duration, now: Instant) {
+        let began = flight.began;
+        let Some((mut job, twin)) = self.job_of(flight) else {
+            return self.pool.settle_stopped(lease, served, now);
+        };
+        // Its job goes on: it was called back from a host that is out, or two attempts were too slow and a third is to be made.
+        let took = now.saturating_duration_since(began);
+        let line = finish::log_stopped(job.next_n(), lease.proxy.clone(), took);
+        if self.context.limiter().out_since(job.host).is_some() {
+            self.pool.cancel(lease, now);
+        } else {
+            self.pool.settle_stopped(lease, served, now);
+        }
+        job.proxies_tried += 1;
+        job.log.push(line);
+        job.waiting_since = now;
+        match twin {
+            Some(twin) => self.leave_to(twin, job),
+            None => self.frontier.push(job),
+        }
+    }
+
+    /// Stops what is under way to a host that is out: gateways would keep their slots for a long time before they say so. A few
+    /// may as well go on.
+    fn call_back(&mut self, host: u32) {
+        let under_way = self.flights.to(host);
+        if under_way.len() >= MANY {
+            under_way
+                .iter()
+                .for_each(|number| self.attempts.stop(*number));
         }
     }
 
@@ -112,7 +162,12 @@ impl<E: Egress> Dispatcher<E> {
             now,
         );
         match verdict.blame {
-            Blame::Unknown if !*stranger => self.context.limiter().failed(host, proxy, sent, now),
+            Blame::Unknown if !*stranger && !self.pool.without(Mechanism::HostBreaker) => {
+                let out = self.context.limiter().failed(host, proxy, sent, now);
+                if out {
+                    self.call_back(host);
+                }
+            }
             // What a forward proxy says of itself is no answer of the host.
             Blame::Nobody | Blame::Target | Blame::Pair if end.answer.is_some() => {
                 self.context.limiter().answered(host, proxy, now);
@@ -158,6 +213,8 @@ impl<E: Egress> Dispatcher<E> {
             stranger,
             took,
             sent: started,
+            is_second,
+            effects,
             ..
         } = arrival;
         let number = job.host;
@@ -188,7 +245,7 @@ impl<E: Egress> Dispatcher<E> {
         if charged && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
-        let spent = job.spent;
+        let (spent, mut free) = (job.spent, false);
         let mut decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
         if verdict.blame == Blame::Unknown
             && let Some(since) = self.context.limiter().out_since(number)
@@ -196,14 +253,22 @@ impl<E: Egress> Dispatcher<E> {
             && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
         {
             // The host is out for everybody: no URL of it pays for that.
-            job.spent = spent;
+            (job.spent, free) = (spent, true);
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };
         }
+        if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
+            for refused in differing(&mut job.log) {
+                self.pool.refused_after_all(refused, HostIdx(number), now);
+            }
+        }
         if !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
         }
+        let next = event::next(decision, free, twin.is_some(), charged);
+        let kind = kind(is_second, &job, 1);
+        self.tell_attempt(&job, &end, (kind, took, effects), next, now);
         job.last = Some(end);
         match (decision, twin) {
             (Decision::Retry { .. }, Some(twin)) => self.leave_to(twin, job),
@@ -236,8 +301,23 @@ impl<E: Egress> Dispatcher<E> {
         };
         let proxy = self.pool.proxy(flight.proxy).clone();
         let took = now.saturating_duration_since(flight.began);
+        let is_second = flight.is_second;
         job.proxies_tried += 1;
-        job.log.push(finish::log_stopped(job.next_n(), proxy, took));
+        let line = finish::log_stopped(job.next_n(), proxy.clone(), took);
+        job.log.push(line);
+        // The one that was answered is in the log as well.
+        self.tell_stopped(job, kind(is_second, job, 2), proxy, took, now);
         self.attempts.stop(twin);
+    }
+}
+
+/// Why the attempt that has just been logged was made; `ended` attempts of its job have ended together.
+fn kind(is_second: bool, job: &Pending, ended: usize) -> Kind {
+    if is_second {
+        Kind::Hedge
+    } else if job.log.len() <= ended {
+        Kind::First
+    } else {
+        Kind::Retry
     }
 }

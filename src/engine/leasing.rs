@@ -81,6 +81,7 @@ impl<E: Egress> Dispatcher<E> {
             filter: pending.job.filter.as_deref(),
             pinned,
             endgame: self.input_ended && self.frontier.len() < slots,
+            second: false,
         };
         let (context, limits) = (&self.context, &self.limits);
         lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng)

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod dispatch;
+pub mod event;
 mod finish;
 mod flights;
 mod frontier;
@@ -22,6 +23,7 @@ mod slots;
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ use tokio::time::{Instant as TokioInstant, Interval, Sleep, sleep_until};
 
 use self::attempt::{Context, Landed};
 use self::dispatch::{Dispatcher, now};
+use self::event::Listener;
 use self::finish::Style;
 use self::flights::Flights;
 use self::frontier::Frontier;
@@ -133,6 +136,8 @@ pub struct Plan<E> {
     pub engine: Settings,
     /// What the run begins with and leaves; `None` for a run without a past and a future.
     pub keeping: Option<Keeping>,
+    /// Who is told what is decided; see [`event`].
+    pub events: Option<SyncSender<event::Event>>,
 }
 
 /// What the outside may ask of a running run.
@@ -209,12 +214,14 @@ pub async fn run<E: Egress, S: JobSource>(
             rng,
             style,
             sessions: Sessions::default(),
+            some_given_up: false,
             input_ended: false,
             last_pick_failed: false,
             output_failed: false,
             probe_rest_until: None,
             explores_all,
             last_target: None,
+            listener: plan.events.map(|events| Listener::new(events, began)),
         },
         source,
         control,
@@ -570,7 +577,7 @@ fn no_usable_proxy() -> ErrorInfo {
 }
 
 /// A seed from the system's random source.
-fn system_seed() -> u64 {
+pub fn system_seed() -> u64 {
     // Without a random source the choices repeat from run to run; nothing worse.
     SysRng.try_next_u64().unwrap_or(0)
 }

@@ -65,11 +65,16 @@ impl<E: Egress> Dispatcher<E> {
     /// A probe came back.
     pub(super) fn probed(&mut self, lease: ProbeLease, report: ProbeReport, now: Instant) {
         let result = match &report.result {
-            Ok(()) => ProbeResult::Alive {
-                connect: report.phases.connect.unwrap_or_default(),
-                handshake: report.phases.proxy_handshake,
-            },
+            Ok(()) => {
+                let connect = report.phases.connect.unwrap_or_default();
+                self.tell_probe(&lease.proxy, Ok(connect), now);
+                ProbeResult::Alive {
+                    connect,
+                    handshake: report.phases.proxy_handshake,
+                }
+            }
             Err(fault) => {
+                self.tell_probe(&lease.proxy, Err(fault), now);
                 let reply = report.connect_reply.as_deref();
                 let verdict = self.context.judge.classify_probe((fault, reply));
                 if verdict.blame == Blame::Local {

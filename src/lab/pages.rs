@@ -21,6 +21,19 @@ const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Zeros in a bomb without `?mb=`, MiB.
 const BOMB_MIB: usize = 256;
 
+/// A page for members only, as it is shown to others: with the captcha that such forms have.
+const LOGIN: &str = "<!doctype html>\n<html><head><title>Log in</title>\
+    <script src=\"https://www.google.com/recaptcha/api.js\"></script></head><body>\n\
+    <h1>Log in</h1><p>This page is for members. Log in to continue, or create an account.</p>\n\
+    <form action=\"/login\" method=\"post\"><input type=\"email\" name=\"user\"><input type=\"password\" name=\"password\">\
+    <div class=\"g-recaptcha\" data-sitekey=\"lab\"></div><button>Log in</button></form>\n</body></html>\n";
+/// What stands before a page until somebody agrees to cookies.
+const CONSENT: &str = "<!doctype html>\n<html><head><title>Before you continue</title></head><body>\n\
+    <h1>Before you continue</h1><p>We use cookies and data to deliver our services, to track outages and to protect against \
+    spam, fraud and abuse. Some partners may access your device.</p>\n\
+    <form action=\"/consent/save\" method=\"post\"><button>Reject all</button><button>Accept all</button></form>\
+    <p><a href=\"/privacy\">Privacy</a> <a href=\"/terms\">Terms</a></p>\n</body></html>\n";
+
 /// The body that `path` (with query) of `host` has when it is a page: the same bytes for every proxy and every run.
 pub(super) fn page(host: &str, path: &str) -> Bytes {
     let mut out = Vec::new();
@@ -142,6 +155,9 @@ pub(super) async fn answer(request: &Request<'_>) -> io::Result<Answer> {
         "charset" => charset(argument),
         "retry-after" => status_page(429).header("Retry-After", decode(argument)),
         "basic-auth" => basic_auth(request, argument, parts.next().unwrap_or_default()),
+        "members" => redirect(302, format!("/login?next={path}")),
+        "login" => Answer::html(200, LOGIN),
+        "consent" => Answer::html(200, CONSENT),
         "captcha" => captcha(200),
         "sorry" => captcha(429),
         "empty" => Answer::html(200, Bytes::new()),

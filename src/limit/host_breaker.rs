@@ -20,7 +20,7 @@ const STALE: Duration = Duration::from_secs(30);
 /// First wait, the wait after the first request that failed again, and the longest.
 const FIRST: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(5);
 /// Requests at once after the first answer; one more with every further answer, until it does not matter.
 const REOPENED: u32 = 4;
 const UNLIMITED: u32 = 1000;
@@ -51,15 +51,16 @@ struct Outage {
 }
 
 impl HostBreaker {
-    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host.
-    pub(super) fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) {
+    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host. True when that shows
+    /// that it is out.
+    pub(super) fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) -> bool {
         if let Some(outage) = &mut self.outage {
             // Those that were out before tell nothing new.
             if sent >= outage.until {
                 outage.until = now + outage.wait;
                 outage.wait = (2 * outage.wait).min(LONGEST);
             }
-            return;
+            return false;
         }
         self.note(proxy, true, now);
         let failures = self.results.iter().filter(|seen| seen.failed);
@@ -67,7 +68,8 @@ impl HostBreaker {
         let share = proxies.len() as f32 / self.results.len() as f32;
         proxies.sort_unstable();
         proxies.dedup();
-        if self.results.len() >= LEAST && share >= FAILED && proxies.len() >= DISTINCT {
+        let out = self.results.len() >= LEAST && share >= FAILED && proxies.len() >= DISTINCT;
+        if out {
             self.results.clear();
             self.outage = Some(Outage {
                 began: now,
@@ -75,6 +77,7 @@ impl HostBreaker {
                 wait: AGAIN,
             });
         }
+        out
     }
 
     /// The host answered, whatever it said.
@@ -127,7 +130,11 @@ mod tests {
 
     fn out(start: Instant) -> HostBreaker {
         let mut breaker = HostBreaker::default();
-        (0..12).for_each(|proxy| breaker.failed(proxy, start, start));
+        let out = |breaker: &mut HostBreaker| {
+            let shown = (0..12).map(|proxy| breaker.failed(proxy, start, start));
+            shown.collect::<Vec<_>>().iter().position(|out| *out)
+        };
+        assert_eq!(out(&mut breaker), Some(11));
         breaker
     }
 
@@ -136,7 +143,7 @@ mod tests {
         let start = Instant::now();
         assert!(out(start).out_since().is_some());
         let mut few = HostBreaker::default();
-        (0..100).for_each(|n| few.failed(n % 7, start, start));
+        assert!(!(0..100).any(|n| few.failed(n % 7, start, start)));
         assert_eq!(few.out_since(), None, "seven proxies may be bad");
         let mut mixed = HostBreaker::default();
         for n in 0..100 {
@@ -148,7 +155,8 @@ mod tests {
             assert_eq!(mixed.out_since(), None, "it answers a quarter");
         }
         let mut slow = HostBreaker::default();
-        (0..40).for_each(|n| slow.failed(n, start, start + Duration::from_secs(4) * n));
+        let later = |n| start + Duration::from_secs(4) * n;
+        assert!(!(0..40).any(|n| slow.failed(n, start, later(n))));
         assert_eq!(slow.out_since(), None, "never twelve in half a minute");
     }
 
@@ -166,7 +174,7 @@ mod tests {
             now = until;
             breaker.failed(4, now, now);
         }
-        assert_eq!(waits, [1, 2, 4, 8, 15, 15]);
+        assert_eq!(waits, [1, 2, 4, 5, 5, 5]);
         breaker.answered(5, now);
         assert_eq!((breaker.until(), breaker.window()), (None, Some(4)));
         (0..1000).for_each(|n| breaker.answered(n, now));

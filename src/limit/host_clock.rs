@@ -69,9 +69,10 @@ impl HostClock {
         self.breaker.out_since()
     }
 
-    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host.
-    pub fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) {
-        self.breaker.failed(proxy, sent, now);
+    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host. True when that shows
+    /// that it is out.
+    pub fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) -> bool {
+        self.breaker.failed(proxy, sent, now)
     }
 
     /// The host answered through `proxy`, whatever it said.
@@ -112,6 +113,23 @@ impl HostClock {
     pub fn recall(&mut self, until: Instant, level: u32, now: Instant) {
         self.blocked_until = Some(until.min(now + LONGEST_ASKED));
         self.level = level;
+    }
+
+    /// Takes over the rate that an earlier run has found out, requests a second.
+    pub fn recall_rate(&mut self, rate: f64, now: Instant) {
+        self.rate
+            .get_or_insert_with(|| Box::new(HostRate::recalled(rate, now)));
+    }
+
+    /// The rate found out so far, requests a second; `None` while the host has limited nobody.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate.as_ref().map(|rate| rate.rate())
+    }
+
+    /// The same, if the host has shown in this run that it limits everybody.
+    pub fn shown_rate(&self) -> Option<f64> {
+        let rate = self.rate.as_ref().filter(|rate| rate.is_shown())?;
+        Some(rate.rate())
     }
 
     /// Times in a row the host has asked everybody to wait.

@@ -47,6 +47,8 @@ pub(super) struct HostRate {
     refused: f64,
     /// A refusal has shown where the limit is.
     is_known: bool,
+    /// The host has refused since this began; false while all of it is from memory.
+    is_shown: bool,
     /// Theoretical arrival time of the next request.
     next: Instant,
     paused_until: Instant,
@@ -65,6 +67,7 @@ impl HostRate {
             rate: (BEGIN * goodput).max(LEAST_BEGIN),
             refused: goodput.max(LEAST_BEGIN),
             is_known: false,
+            is_shown: true,
             next: now,
             paused_until: now,
             lowered_at: now,
@@ -75,11 +78,22 @@ impl HostRate {
         }
     }
 
+    /// The host was found to serve about `rate` by an earlier run: it begins there, and has to be shown anew what is too much.
+    pub(super) fn recalled(rate: f64, now: Instant) -> Self {
+        HostRate {
+            rate: rate.max(LEAST),
+            is_known: true,
+            is_shown: false,
+            ..HostRate::new(rate, now)
+        }
+    }
+
     /// A request that was sent at `sent` was refused, perhaps with a wish to be left alone for `asked`.
     pub(super) fn refused(&mut self, asked: Option<Duration>, sent: Instant, now: Instant) {
         if sent <= self.lowered_at {
             return;
         }
+        self.is_shown = true;
         self.pause(asked, now);
         // Those that come together are one.
         if now.saturating_duration_since(self.lowered_at) > TOGETHER {
@@ -114,6 +128,16 @@ impl HostRate {
         let measure = MEASURE.as_secs_f64();
         let before = (1.0 - measured / measure).max(0.0) * measure;
         (f64::from(self.served) + before * self.served_before) / (measured + before)
+    }
+
+    /// Requests a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// True when the host has shown in this run that it limits everybody.
+    pub(super) fn is_shown(&self) -> bool {
+        self.is_shown
     }
 
     /// When everybody is to be left out, if so.
@@ -223,6 +247,22 @@ mod tests {
             assert!(share > 0.8, "{share} of the limit, from {begins}");
             assert!(refused * 50 < served, "{refused} refused, {served} served");
         }
+    }
+
+    #[test]
+    fn a_remembered_rate_is_used_at_once_and_news_only_after_a_refusal() {
+        let start = Instant::now();
+        let mut rate = HostRate::recalled(36.0, start);
+        let (served, refused) = use_up(&mut rate, start, 40, 1000, 20);
+        assert!(
+            served > 300 && refused < 15,
+            "{served} served, {refused} refused"
+        );
+        assert!(rate.is_shown());
+        let mut unused = HostRate::recalled(36.0, start);
+        unused.charge(start);
+        unused.served(start);
+        assert!(!unused.is_shown());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The four limits as one question: may this request go now, and if not, when and because of what?
 
+mod memory;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,8 @@ use super::host_clock::HostClock;
 use super::wire::Wire;
 use super::{Quota, Settings};
 use crate::job::HostKey;
+
+pub use memory::Standing;
 
 /// Cells of pairs and proxies kept before idle ones are swept; bounds memory on long runs.
 const SWEEP_AT: usize = 20_000;
@@ -319,9 +323,9 @@ impl Limiter {
     }
 
     /// See [`HostClock::failed`].
-    pub fn failed(&mut self, host: u32, proxy: u32, sent: Instant, now: Instant) {
+    pub fn failed(&mut self, host: u32, proxy: u32, sent: Instant, now: Instant) -> bool {
         let clock = &mut self.hosts.entry(host).or_default().clock;
-        clock.failed(proxy, sent, now);
+        clock.failed(proxy, sent, now)
     }
 
     /// See [`HostClock::answered`]. Costs a look-up only for hosts that have a clock.
@@ -342,26 +346,6 @@ impl Limiter {
     ) {
         let clock = &mut self.hosts.entry(host).or_default().clock;
         clock.throttled(goodput, asked, sent, now);
-    }
-
-    /// See [`HostClock::recall`].
-    pub fn recall_clock(&mut self, host: u32, until: Instant, level: u32, now: Instant) {
-        let clock = &mut self.hosts.entry(host).or_default().clock;
-        clock.recall(until, level, now);
-    }
-
-    /// Hosts that have to be left alone, for how long, and how many times in a row they have asked for it.
-    pub fn clocks(&self, now: Instant) -> impl Iterator<Item = (&HostKey, Duration, u32)> {
-        self.numbers.iter().filter_map(move |(key, number)| {
-            let clock = &self.hosts.get(number)?.clock;
-            let until = clock.blocked_until(now)?;
-            Some((key, until.saturating_duration_since(now), clock.level()))
-        })
-    }
-
-    /// The hosts that have a number.
-    pub fn numbers(&self) -> impl Iterator<Item = (&HostKey, u32)> {
-        self.numbers.iter().map(|(key, number)| (key, *number))
     }
 
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.

@@ -9,7 +9,7 @@ mod quota;
 mod wire;
 
 pub use host_clock::HostClock;
-pub use limiter::{Limit, Limiter, Wait};
+pub use limiter::{Limit, Limiter, Standing, Wait};
 pub use quota::Quota;
 
 use std::num::NonZeroU32;

@@ -16,10 +16,10 @@ pub use status_set::StatusSet;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The one word of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// An accepted answer that passed every rule of the user.
@@ -107,7 +107,7 @@ impl fmt::Display for Outcome {
 }
 
 /// Who caused the result of an attempt. Nothing else reaches the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// A valid answer: the proxy is credited.
@@ -125,7 +125,7 @@ pub enum Blame {
 }
 
 /// What exactly a proxy is charged with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Charge {
     /// Connect refused or timed out, its TLS or handshake failed, or it spoke garbage.

@@ -34,6 +34,15 @@ impl StatusSet {
         self
     }
 
+    /// The members of both.
+    #[must_use]
+    pub fn or(mut self, other: &StatusSet) -> Self {
+        for (word, others) in self.bits.iter_mut().zip(other.bits) {
+            *word |= others;
+        }
+        self
+    }
+
     fn put(&mut self, first: u16, last: u16, member: bool) {
         for status in first..=last.min(999) {
             let bit = 1 << (status % 64);

@@ -3,7 +3,7 @@
 //! Names and meanings are curl's wherever curl has one, so that scripts can be kept: times are seconds and add up from the
 //! start of the last attempt (`time_connect` ≤ `time_appconnect` ≤ `time_starttransfer`), a missing status is `000`, and
 //! `exitcode` is what curl would have exited with. `time_total` is the whole job, waiting and retries included. `time_queue` and
-//! `time_wait` are ours, as are `%{outcome}`, `%{proxy}`, `%{attempts}`, `%{tag.NAME}` and every other field of the record.
+//! `time_wait` are ours, as are `%{outcome}`, `%{proxy}`, `%{attempts}`, `%{tag.NAME}`, `%{field.NAME}` and every other field of the record.
 
 use std::io::Write;
 
@@ -24,6 +24,8 @@ enum Part {
     Variable(Variable),
     Field(Field),
     Tag(String),
+    /// One of the extracted fields.
+    Extracted(String),
 }
 
 /// The variables that are not simply fields of the record.
@@ -123,11 +125,14 @@ impl WriteOut {
                         value.write_text(Attempts::Short, out);
                     }
                 }
-                Part::Tag(name) => match row.record.tag.as_ref().and_then(|tag| tag.get(name)) {
-                    None | Some(serde_json::Value::Null) => {}
-                    Some(serde_json::Value::String(text)) => out.extend_from_slice(text.as_bytes()),
-                    Some(other) => Value::Json(other).write_text(Attempts::Short, out),
-                },
+                Part::Tag(name) => {
+                    let value = Value::of_json(row.record.tag.as_deref(), name);
+                    value.write_text(Attempts::Short, out);
+                }
+                Part::Extracted(name) => {
+                    let value = Value::of_json(row.record.fields.as_ref(), name);
+                    value.write_text(Attempts::Short, out);
+                }
             }
         }
     }
@@ -140,13 +145,19 @@ fn variable(name: &str) -> Result<Part, Problem> {
     if let Some(key) = name.strip_prefix("tag.") {
         return Ok(Part::Tag(key.to_owned()));
     }
+    if let Some(key) = name.strip_prefix("field.") {
+        return Ok(Part::Extracted(key.to_owned()));
+    }
     Field::from_name(name).map(Part::Field).ok_or_else(|| {
         let mut known: Vec<_> = VARIABLES.iter().map(|(name, _)| *name).collect();
         known.extend(Field::ALL.into_iter().map(Field::name));
         known.sort_unstable();
         Problem::new(format!("unknown variable %{{{name}}}"))
             .at("--write-out")
-            .hint(format!("the variables are: {}, tag.NAME", known.join(", ")))
+            .hint(format!(
+                "the variables are: {}, tag.NAME, field.NAME",
+                known.join(", ")
+            ))
     })
 }
 

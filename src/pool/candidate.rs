@@ -66,6 +66,16 @@ impl Terms {
     }
 }
 
+impl Terms {
+    /// Failures cost nothing.
+    pub(super) fn without_penalty(self) -> Self {
+        Terms {
+            penalty: 0.0,
+            ..self
+        }
+    }
+}
+
 impl Candidate {
     /// Expected seconds per success if chosen now. A failure costs the same however fast it was, because a proxy that fails
     /// instantly would otherwise look like the fastest of all and draw every request.

@@ -6,7 +6,7 @@ use super::clock::{Micros, SECOND};
 use super::pair::PairKey;
 use super::roster::Shelf;
 use super::slot::Slot;
-use super::{Lease, Pool, ProxyIdx};
+use super::{Lease, Mechanism, Pool, ProxyIdx};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -47,13 +47,24 @@ const STRANGER_LEAST: f32 = 5.0;
 const PATIENCE_SAMPLES: usize = 50;
 
 impl Pool {
-    /// How long a request on this lease may take before it is a straggler: three times what this proxy takes, or half the pool.
-    /// `None` while too little is known.
-    pub fn patience(&self, lease: &Lease) -> Option<Duration> {
-        if self.latencies.len() < PATIENCE_SAMPLES {
+    /// True when enough was answered to know what is long.
+    pub fn knows_patience(&self) -> bool {
+        self.latencies.len() >= PATIENCE_SAMPLES
+    }
+
+    /// How long a request through this member may take before it is a straggler: three times what the member takes, or half the
+    /// pool. `None` while too little is known.
+    pub fn patience(&self, at: ProxyIdx) -> Option<Duration> {
+        if !self.knows_patience() {
             return None;
         }
-        let own = self.roster.slot(lease.idx.0).latency();
+        let slot = self.roster.slot(at.0);
+        // What one that has never served has taken is how long it was waited for.
+        let own = if slot.has_served() {
+            slot.latency()
+        } else {
+            0.0
+        };
         let expected = own.max(0.5 * self.median());
         Some(Duration::from_secs_f32(
             (STRAGGLES * expected).max(PATIENCE_LEAST),
@@ -62,7 +73,8 @@ impl Pool {
 
     /// See [`Lease::patience_with_stranger`].
     pub(super) fn patience_with_stranger(&self, slot: &Slot) -> Option<Duration> {
-        if slot.has_served() || slot.direct || self.latencies.len() < PATIENCE_SAMPLES {
+        let alike = slot.has_served() || slot.direct || self.without(Mechanism::StrangerPatience);
+        if alike || self.latencies.len() < PATIENCE_SAMPLES {
             return None;
         }
         let slow = self.latencies.quantile(0.9)?;
@@ -101,6 +113,12 @@ impl Pool {
             cooling_pairs: self.pairs.cooling(),
             proven: tally.proven,
         }
+    }
+
+    /// For tests: (proxy, host) pairs that something is remembered of, and members that were judged in all choices so far.
+    #[doc(hidden)]
+    pub fn effort(&self) -> (usize, u64) {
+        (self.quotas.len() + self.pairs.len(), self.judged)
     }
 
     /// True when some READY member can take one more request, whatever the host. Constant time.

@@ -186,7 +186,11 @@ impl Evidence {
     /// An answer would have taken longer than `elapsed` seconds. Says something only when that is more than was expected.
     pub(super) fn took_longer(&mut self, elapsed: f32, present: Present) {
         if elapsed > self.latency {
-            self.latency = (1.0 - LATENCY_GAIN) * self.latency + LATENCY_GAIN * elapsed;
+            self.latency = if self.latency == 0.0 {
+                elapsed
+            } else {
+                (1.0 - LATENCY_GAIN) * self.latency + LATENCY_GAIN * elapsed
+            };
             self.measured = present.latency;
         }
     }

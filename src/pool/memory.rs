@@ -15,14 +15,10 @@ use crate::proxy::Proxy;
 
 /// Evidence from an earlier run loses half its weight in this time.
 const HALF_LIFE: Duration = Duration::from_secs(6 * 3600);
-/// Altered answers, and what a proxy cannot carry, are held against it for so long.
-pub(super) const GRUDGE: Duration = Duration::from_secs(24 * 3600);
 /// One that served before and is now less likely than this to serve is tried after those that nothing is known about.
 const WORTH_ASKING: f32 = 0.25;
 /// The same for one that has never served: half is what a single failure of a few hours ago leaves.
 const UNPROVEN_WORTH_ASKING: f32 = 0.5;
-/// Runs in a row that did not reach a proxy, after which it no longer counts that it served before that.
-const LOST_AFTER: u8 = 3;
 /// What is left of the score of a proxy that has not been reached lately.
 const UNREACHED_SCORE: f32 = 0.25;
 
@@ -59,6 +55,8 @@ pub struct Health {
     pub no_forward: bool,
     /// From its last valid answer to the time of the observation, where that is known.
     pub served_ago: Option<Duration>,
+    /// What was left of a quarantine; `None` when it was in none.
+    pub rests: Option<Duration>,
 }
 
 /// One proxy with what is known of it.
@@ -105,6 +103,35 @@ pub struct RememberedHost {
     pub level: u32,
 }
 
+/// What a host was found to bear.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RememberedLimit {
+    /// The host.
+    pub host: HostKey,
+    /// Of one exit.
+    pub quota: Option<Quota>,
+    /// Of everybody together, requests a second.
+    pub rate: Option<f32>,
+    /// How long ago that was found out.
+    pub age: Duration,
+}
+
+impl RememberedLimit {
+    /// True when it is so old that the host has to show it again.
+    pub fn is_stale(&self) -> bool {
+        self.age > Health::GRUDGE
+    }
+}
+
+/// A host's limit for one exit: requests within any window of this length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Length of the window.
+    pub window: Duration,
+    /// Requests that are served.
+    pub uses: u16,
+}
+
 /// All that a run leaves, or is left. Identities are those of [`crate::proxy::ProxyId`]; whoever writes it down must not write
 /// credentials.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -115,12 +142,17 @@ pub struct Memory {
     pub pairs: Vec<RememberedPair>,
     /// Hosts that have to be left alone.
     pub hosts: Vec<RememberedHost>,
+    /// Hosts of which it was found out what they bear.
+    pub limits: Vec<RememberedLimit>,
 }
 
 impl Memory {
     /// True when there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.proxies.is_empty() && self.pairs.is_empty() && self.hosts.is_empty()
+        self.proxies.is_empty()
+            && self.pairs.is_empty()
+            && self.hosts.is_empty()
+            && self.limits.is_empty()
     }
 }
 
@@ -138,6 +170,11 @@ pub(super) enum Turn {
 }
 
 impl Health {
+    /// Altered answers, and what a proxy cannot carry, are held against it for so long.
+    pub const GRUDGE: Duration = Duration::from_secs(24 * 3600);
+    /// Runs in a row that did not reach a proxy, after which it no longer counts that it served before that.
+    pub const LOST_AFTER: u8 = 3;
+
     /// The same after a gap without observations.
     #[must_use]
     pub fn faded(mut self, gap: Duration) -> Self {
@@ -145,7 +182,8 @@ impl Health {
         self.successes *= left;
         self.failures *= left;
         self.served_ago = self.served_ago.map(|ago| ago.saturating_add(gap));
-        if gap > GRUDGE {
+        self.rests = self.rests.filter(|left| *left > gap).map(|left| left - gap);
+        if gap > Self::GRUDGE {
             self.condemned = false;
             self.tampered = 0;
             self.no_tunnel = false;
@@ -156,7 +194,7 @@ impl Health {
 
     /// True when `age` has made this worthless.
     pub(super) fn is_stale(&self, age: Duration) -> bool {
-        age > STRANGER_AGAIN && (!self.is_proven() || self.unreached >= LOST_AFTER)
+        age > STRANGER_AGAIN && (!self.is_proven() || self.unreached >= Self::LOST_AFTER)
     }
 
     /// True when it has served in some run.
@@ -187,10 +225,15 @@ impl Health {
         (weight * cautious * super::slot::speed(latency.unwrap_or(0.0))).round() as u8
     }
 
+    /// True when a run looks at it before any stranger.
+    pub fn is_worth_asking(&self) -> bool {
+        self.turn() == Turn::First
+    }
+
     pub(super) fn turn(&self) -> Turn {
         if self.condemned {
             Turn::Never
-        } else if self.unreached >= LOST_AFTER || (self.unreached > 0 && !self.is_proven()) {
+        } else if self.unreached >= Self::LOST_AFTER || (self.unreached > 0 && !self.is_proven()) {
             Turn::Last
         } else {
             let enough = if self.is_proven() {

@@ -33,6 +33,7 @@ mod filter;
 mod hash;
 mod host;
 mod lease;
+mod mechanism;
 mod memory;
 mod pair;
 mod pause;
@@ -48,6 +49,7 @@ mod search;
 mod select;
 mod settle;
 mod slot;
+mod standing;
 mod timers;
 mod uplink;
 mod weights;
@@ -59,9 +61,14 @@ pub use counts::Counts;
 pub use lease::{
     Ask, Avoid, HostIdx, HostWide, Lease, ProxyIdx, Refusal, RefusalReason, Settlement,
 };
-pub use memory::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
+#[doc(hidden)]
+pub use mechanism::Mechanism;
+pub use memory::{
+    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+};
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
+pub use standing::Standing;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -105,6 +112,19 @@ pub enum Strategy {
     Weighted,
 }
 
+impl Strategy {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Best => "best",
+            Strategy::RoundRobin => "round-robin",
+            Strategy::Random => "random",
+            Strategy::LeastBusy => "least-busy",
+            Strategy::Weighted => "weighted",
+        }
+    }
+}
+
 /// What to do when no proxy of the pool is usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnNoProxy {
@@ -126,6 +146,9 @@ pub struct Settings {
     pub proxy_concurrency: u32,
     /// Upper bound of the adaptive connect timeout.
     pub connect_timeout: Duration,
+    /// For benchmarks: a mechanism that is left out.
+    #[doc(hidden)]
+    pub without: Option<Mechanism>,
 }
 
 impl Default for Settings {
@@ -135,6 +158,7 @@ impl Default for Settings {
             on_no_proxy: OnNoProxy::Stop,
             proxy_concurrency: 8,
             connect_timeout: Duration::from_secs(10),
+            without: None,
         }
     }
 }
@@ -174,6 +198,8 @@ pub struct Pool {
     jitter: Random,
     /// Leases so far; the order of use for round-robin.
     turn: u64,
+    /// Members judged in all choices so far.
+    judged: u64,
     /// Last moment at which some proxy was known to be READY, at first the beginning.
     last_ready: Micros,
     /// First such moment.
@@ -227,12 +253,14 @@ impl Pool {
             latencies: Recent::default(),
             jitter: Random::new(rng.random()),
             turn: 0,
+            judged: 0,
             last_ready: 0,
             first_ready: None,
             answered: false,
             fruitless: 0,
             settings,
         };
+        pool.leave_out();
         pool.note_ready(0);
         pool
     }

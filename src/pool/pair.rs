@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use super::clock::{Micros, SECOND, micros};
+use super::clock::{Micros, SECOND, between, micros};
 use super::hash::Mixing;
 use super::memory::Rest;
 use super::random::Random;
@@ -97,6 +97,11 @@ impl PairKey {
 }
 
 impl Standings {
+    /// Pairs that were refused lately.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// True when no pair has been refused lately.
     pub(super) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
@@ -284,6 +289,16 @@ impl Standings {
         self.pairs
             .get_mut(&key.packed())
             .filter(|standing| standing.generation == key.generation)
+    }
+
+    /// The refusal as it stands.
+    pub(super) fn rest(&self, key: PairKey, now: Micros) -> Option<Rest> {
+        let standing = self.known(key)?;
+        Some(Rest {
+            level: standing.level,
+            ends_in: between(now, standing.until),
+            forgotten_in: between(now, standing.forget),
+        })
     }
 
     /// From now on changes are noted.

@@ -9,7 +9,7 @@ use super::evidence::Present;
 use super::roster::Shelf;
 use super::slot::State;
 use super::timers::Timers;
-use super::{Lease, Pool};
+use super::{Lease, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 
 /// Nothing is waited for any longer: the network may be gone for good, or it was the proxies after all.
@@ -71,6 +71,9 @@ impl Pool {
 
     /// A connect that was begun at `sent` has failed, and was charged if `cost` says what its proxy was before.
     pub(super) fn uplink_failed(&mut self, at: u32, cost: Option<Cost>, sent: Micros, now: Micros) {
+        if self.without(Mechanism::Pause) {
+            return;
+        }
         let slot = self.roster.slot(at);
         let of = (slot.subnet(), slot.has_served());
         for cost in self.uplink.failed(of, cost, sent, now) {

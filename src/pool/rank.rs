@@ -2,7 +2,7 @@
 
 use super::candidate::{Candidate, Place, Terms};
 use super::random::Random;
-use super::{Pool, Strategy, weights};
+use super::{Mechanism, Pool, Strategy, weights};
 
 /// The keys of one choice.
 pub(super) struct Ranking<'a> {
@@ -16,7 +16,11 @@ impl<'a> Ranking<'a> {
     pub(super) fn new(pool: &'a Pool) -> Self {
         Ranking {
             pool,
-            terms: Terms::new(pool.median(), pool.scale.present()),
+            terms: if pool.without(Mechanism::FailureCost) {
+                Terms::new(pool.median(), pool.scale.present()).without_penalty()
+            } else {
+                Terms::new(pool.median(), pool.scale.present())
+            },
             by_cost: match pool.settings.strategy {
                 Strategy::Best => Place::Unproven as u8,
                 _ => u8::MAX,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::between;
 use super::lease::HostIdx;
-use super::memory::{Memory, Remembered, RememberedPair, Rest, Turn};
+use super::memory::{Memory, Remembered, RememberedLimit, RememberedPair, Rest, Turn};
 use super::pair::PairKey;
 use super::probe::UNKNOWN_LOOKS;
 use super::settle::{BASE_NEVER_ALIVE, BASE_UNPROVEN};
@@ -74,6 +74,11 @@ impl Pool {
                 self.pairs.recall(key, rest, t);
             }
         }
+        for limit in memory.limits.iter().filter(|limit| !limit.is_stale()) {
+            if let Some(quota) = limit.quota {
+                self.quotas.recall(number(&limit.host).0, quota, t);
+            }
+        }
     }
 
     /// The slot of a member that a memory may still say something about.
@@ -102,11 +107,14 @@ impl Pool {
         self.noted.resize(slots.len(), 0);
         let present = self.scale.present();
         for (slot, noted) in slots.iter().zip(&mut self.noted) {
-            let Some(health) = slot.health(present) else {
+            let Some(mut health) = slot.health(present) else {
                 continue;
             };
             let mark = slot.mark();
             if std::mem::replace(noted, mark) != mark {
+                if slot.state == State::Quarantined {
+                    health.rests = Some(between(t, slot.until)).filter(|left| !left.is_zero());
+                }
                 memory.proxies.push(Remembered {
                     proxy: slot.proxy.clone(),
                     health,
@@ -132,6 +140,16 @@ impl Pool {
                 host,
                 rest: rest.filter(|rest| !rest.forgotten_in.is_zero()),
             });
+        }
+        for (number, quota) in self.quotas.news() {
+            memory
+                .limits
+                .extend(host(HostIdx(number)).map(|host| RememberedLimit {
+                    host,
+                    quota: Some(quota),
+                    rate: None,
+                    age: Duration::ZERO,
+                }));
         }
         memory
     }

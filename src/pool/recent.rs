@@ -78,6 +78,7 @@ pub(super) enum Stage {
 pub(super) struct ConnectTimeout {
     times: Recent,
     ceiling: Duration,
+    fixed: bool,
     /// What follows from `times`, so that a lease need not work it out: connects are fewer than requests.
     first_try: Duration,
     later: Duration,
@@ -101,15 +102,23 @@ impl ConnectTimeout {
         ConnectTimeout {
             times: Recent::default(),
             ceiling,
+            fixed: false,
             first_try: uninformed,
             later: uninformed,
         }
     }
 
+    /// From now on it is the user's own limit.
+    pub(super) fn fix(&mut self) {
+        self.fixed = true;
+        self.first_try = self.ceiling;
+        self.later = self.ceiling;
+    }
+
     /// Learns from one successful connect.
     pub(super) fn learn(&mut self, took: Duration) {
         self.times.push(took.as_secs_f32());
-        if self.times.len() < ENOUGH {
+        if self.fixed || self.times.len() < ENOUGH {
             return;
         }
         if let (Some(p95), Some(p99)) = (self.times.quantile(0.95), self.times.quantile(0.99)) {

@@ -14,7 +14,7 @@ use super::pair::Gate;
 use super::random::Random;
 use super::rank::Ranking;
 use super::roster::Shelf;
-use super::{Pool, Strategy, weights};
+use super::{Mechanism, Pool, Strategy, weights};
 
 /// Candidates of a choice. 2 takes twice the oracle's time on a mixed list, 8 a quarter more, 32 an eighth; 64 gain nothing.
 const BATCH: usize = 32;
@@ -40,6 +40,8 @@ pub(super) struct Found {
     pub(super) complete: bool,
     /// Members passed over in turn order.
     pub(super) walked: usize,
+    /// Members judged.
+    pub(super) judged: u64,
 }
 
 /// Who was judged, and what spoke against them.
@@ -88,7 +90,11 @@ impl<'a> Search<'a> {
             now,
             ranking: Ranking::new(pool),
             random,
-            batch: if ask.endgame { BATCH_ENDGAME } else { BATCH },
+            batch: match ask.endgame {
+                _ if pool.without(Mechanism::ManyChoices) => 2,
+                true => BATCH_ENDGAME,
+                false => BATCH,
+            },
             found: Found::default(),
         }
     }
@@ -100,12 +106,17 @@ impl<'a> Search<'a> {
         match self.pool.settings.strategy {
             Strategy::Best => {
                 // The first use of a proxy is what finds the good ones, so it goes before any comparison.
-                if !fresh.is_empty() {
-                    self.sample(fresh);
+                let [first, then] = if self.ask.second {
+                    [free, fresh]
+                } else {
+                    [fresh, free]
+                };
+                if !first.is_empty() {
+                    self.sample(first);
                 }
                 if !self.is_settled() {
-                    let complete = fresh.is_empty() || self.found.complete;
-                    self.sample(free);
+                    let complete = first.is_empty() || self.found.complete;
+                    self.sample(then);
                     self.found.complete &= complete;
                 }
             }
@@ -246,6 +257,7 @@ impl<'a> Search<'a> {
         let can_serve = self.can_serve(candidate);
         let (pool, found) = (self.pool, &mut self.found);
         let met = &mut found.met;
+        found.judged += 1;
         met.ready += 1;
         if !can_serve {
             met.left_out += 1;

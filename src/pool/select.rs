@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use rand::{Rng, RngExt};
 
-use super::Pool;
 use super::clock::{Micros, SECOND};
 use super::lease::{Ask, HostIdx, Lease, ProxyIdx, Refusal, RefusalReason};
 use super::pair::{Gate, PairKey};
@@ -13,6 +12,7 @@ use super::recent::Stage;
 use super::roster::Shelf;
 use super::search::{Found, Search};
 use super::slot::State;
+use super::{Mechanism, Pool};
 
 /// A turn order walk that passed over so many moves them to the end, so that the next one does not meet them again.
 const LONG_WALK: usize = 256;
@@ -124,13 +124,14 @@ impl Pool {
         } else {
             search.everywhere();
         }
-        if let Some((_, _, at)) = search.found.best {
-            if search.found.walked > LONG_WALK {
+        let mut found = search.found;
+        self.judged += found.judged;
+        if let Some((_, _, at)) = found.best {
+            if found.walked > LONG_WALK {
                 self.roster.pass_over_to(at);
             }
             return Ok(at);
         }
-        let mut found = search.found;
         if view.is_none() {
             found.met.ready = self.roster.tally.ready as usize;
             found.met.unknown = self.roster.tally.unknown as usize;
@@ -185,6 +186,7 @@ impl Pool {
             host: host.0,
         };
         match self.pairs.gate(key, now) {
+            Gate::Open if self.without(Mechanism::Quota) => Gate::Open,
             Gate::Open => self.quotas.gate(key, || slot.kin(), now),
             shut => shut,
         }

@@ -15,9 +15,9 @@ use super::pair::{PairKey, Term};
 use super::pause::is_connect;
 use super::quota::Scope;
 use super::slot::{NONE, State};
-use super::{HostIdx, Pool};
+use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
-use crate::proxy::CredentialGroup;
+use crate::proxy::{CredentialGroup, ProxyId};
 
 /// Quarantine of a proxy that has served before, seconds; the first of a series that triples.
 pub(super) const BASE_PROVEN: f64 = 5.0;
@@ -95,6 +95,11 @@ impl Pool {
             Blame::Local => {}
             Blame::Unknown => {
                 self.fruitless = self.fruitless.saturating_add(1);
+                if self.without(Mechanism::Attribution) {
+                    self.failed(at, 1.0, t);
+                    self.roster.refile(at);
+                    return None;
+                }
                 self.doubted(at, lease.host, report.kind, t);
             }
             Blame::Proxy(charge) => {
@@ -108,6 +113,20 @@ impl Pool {
         }
         self.roster.refile(at);
         wide
+    }
+
+    /// The host has shown another exit what it refused this one for: that was the pair's after all.
+    pub fn refused_after_all(&mut self, proxy: ProxyId, host: HostIdx, now: Instant) {
+        let t = self.moment(now);
+        if let Some(at) = self.roster.find(proxy) {
+            let key = PairKey {
+                slot: at.0,
+                generation: self.roster.slot(at.0).generation,
+                host: host.0,
+            };
+            self.pairs
+                .refuse(key, false, Term::default(), &mut self.jitter, t);
+        }
     }
 
     /// The pair is in good standing again if this was the one request of its probation.
@@ -131,6 +150,9 @@ impl Pool {
         let live = self.roster.tally.ready as usize;
         let banned = self.pairs.is_banned(key);
         let learned = match self.quotas.refused(key, lease.used, kin, banned, live, now) {
+            Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
+                None
+            }
             Scope::Pair { learned: true } => self.quotas.wait(key.host),
             Scope::Pair { learned: false } => None,
             Scope::Everybody => return Some(HostWide { goodput: None }),
@@ -225,7 +247,9 @@ impl Pool {
         let user_cap = self.settings.proxy_concurrency;
         let slot = self.roster.slot_mut(at);
         slot.credit(took, self.scale.present());
-        slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
+        if self.settings.without != Some(Mechanism::Capacity) {
+            slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
+        }
     }
 
     /// A 404 is no merit and no fault, but it takes as long as a page and shows as well how many requests the proxy bears.

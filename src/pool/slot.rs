@@ -389,6 +389,11 @@ impl Slot {
         }
     }
 
+    /// It bears so many requests at once.
+    pub(super) fn bears(&mut self, requests: u32) {
+        self.capacity = requests as f32;
+    }
+
     /// True when it has altered so many answers that it is not to be used again.
     pub(super) fn is_condemned(&self) -> bool {
         let tampered = u32::from(self.tampered);

@@ -33,6 +33,7 @@
 
 mod aside;
 mod identity;
+mod lookup;
 mod open;
 mod recall;
 mod rows;
@@ -54,9 +55,10 @@ use crate::error::Error;
 use identity::Salt;
 
 pub use aside::{Aside, Why};
+pub use lookup::{KnownHost, is_named};
 pub use open::Opened;
 pub use recall::Recalled;
-pub use rows::{HostRow, Id, PairRow, ProxyRow, RunRow};
+pub use rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow};
 pub use survey::{Forgotten, Survey};
 pub use transfer::Imported;
 pub use writer::{Keeper, RunEnd};
@@ -100,4 +102,9 @@ pub fn gap(from: i64, to: i64) -> Duration {
 /// A moment so much later.
 fn after(at: i64, time: Duration) -> i64 {
     at.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A moment so much earlier.
+fn before(at: i64, time: Duration) -> i64 {
+    at.saturating_sub(after(0, time)).max(0)
 }

@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{OptionalExtension as _, Result, params};
 use url::Url;
 
-use super::rows::{Id, ProxyRow};
+use super::rows::{Id, LimitRow, ProxyRow};
 use super::{State, gap, millis};
 use crate::error::Error;
 use crate::job::HostKey;
-use crate::pool::{Memory, Remembered, RememberedHost, RememberedPair, Rest};
+use crate::pool::{
+    Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+};
 use crate::proxy::Proxy;
 
 /// A row says on which day its proxy was last in a list; finer is not worth a write for every proxy of every run.
@@ -64,6 +66,9 @@ impl State {
         }
         recalled.memory.pairs = self.pairs(ids, now)?;
         recalled.memory.hosts = self.hosts(now)?;
+        let limits = self.limits(None)?;
+        let limits = limits.iter().filter_map(|row| remembered(row, now));
+        recalled.memory.limits = limits.collect();
         Ok(recalled)
     }
 
@@ -108,6 +113,21 @@ impl State {
         }
         Ok(hosts)
     }
+}
+
+/// `None` for a row that a hand has broken.
+fn remembered(row: &LimitRow, now: i64) -> Option<RememberedLimit> {
+    let quota = row.window.zip(row.uses).and_then(|(window, uses)| {
+        let window = Duration::try_from_secs_f64(window).ok()?;
+        Some(Quota { window, uses })
+    });
+    let rate = row.rate.filter(|rate| rate.is_finite() && *rate > 0.0);
+    Some(RememberedLimit {
+        host: host_key(&row.host)?,
+        quota,
+        rate: rate.map(|rate| rate as f32),
+        age: gap(row.observed, now),
+    })
 }
 
 /// A host as [`HostKey`] displays it.

@@ -1,12 +1,10 @@
 //! The rows of the file, as the program and `export` see them.
 
-use std::time::Duration;
-
 use rusqlite::{Result, Row};
 use serde::{Deserialize, Serialize};
 
 pub use super::identity::Id;
-use super::{after, gap};
+use super::{after, before, gap};
 use crate::pool::{Health, Remembered};
 
 /// What is known of one proxy. Times are milliseconds since 1970.
@@ -44,6 +42,8 @@ pub struct ProxyRow {
     pub no_forward: bool,
     /// Last valid answer, where known.
     pub served: Option<i64>,
+    /// End of the quarantine it was in then.
+    pub rests: Option<i64>,
     /// When all this was so.
     pub observed: i64,
     /// Last time in a list, to a day.
@@ -80,6 +80,21 @@ pub struct HostRow {
     pub observed: i64,
 }
 
+/// What a host was found to bear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LimitRow {
+    /// The host.
+    pub host: String,
+    /// Seconds of the window of one exit, and the requests in it that are served.
+    pub window: Option<f64>,
+    /// See there.
+    pub uses: Option<u16>,
+    /// Requests a second of everybody together.
+    pub rate: Option<f64>,
+    /// When that was found out.
+    pub observed: i64,
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
@@ -110,7 +125,7 @@ pub struct RunRow {
 impl ProxyRow {
     /// The columns, in the order [`ProxyRow::read`] takes them.
     pub(super) const COLUMNS: &str = "id, label, open, successes, failures, latency, base, capacity, \
-        ok, tampered, level, unreached, condemned, no_tunnel, no_forward, served, observed, seen";
+        ok, tampered, level, unreached, condemned, no_tunnel, no_forward, served, rests, observed, seen";
 
     /// What a run has learned by `now`.
     pub(super) fn of(one: &Remembered, id: Id, now: i64) -> Self {
@@ -128,6 +143,7 @@ impl ProxyRow {
             no_tunnel,
             no_forward,
             served_ago,
+            rests,
         } = one.health;
         let observed = before(now, one.age);
         ProxyRow {
@@ -147,6 +163,7 @@ impl ProxyRow {
             no_tunnel,
             no_forward,
             served: served_ago.map(|ago| before(observed, ago)),
+            rests: rests.map(|left| after(observed, left)),
             observed,
             seen: now,
         }
@@ -170,8 +187,9 @@ impl ProxyRow {
             no_tunnel: row.get(13)?,
             no_forward: row.get(14)?,
             served: row.get(15)?,
-            observed: row.get(16)?,
-            seen: row.get(17)?,
+            rests: row.get(16)?,
+            observed: row.get(17)?,
+            seen: row.get(18)?,
         })
     }
 
@@ -198,6 +216,7 @@ impl ProxyRow {
             no_tunnel: self.no_tunnel,
             no_forward: self.no_forward,
             served_ago: self.served.map(|served| gap(served, self.observed)),
+            rests: self.rests.map(|end| gap(self.observed, end)),
         }
     }
 
@@ -205,8 +224,4 @@ impl ProxyRow {
     pub fn score(&self, now: i64) -> u8 {
         self.health().faded(gap(self.observed, now)).score()
     }
-}
-
-fn before(at: i64, time: Duration) -> i64 {
-    at.saturating_sub(after(0, time)).max(0)
 }

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Result, Statement, params};
 
 use super::identity::Salt;
-use super::rows::{HostRow, Id, PairRow, ProxyRow, RunRow};
-use super::{KEPT, after};
+use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow};
+use super::{KEPT, after, before};
 use crate::pool::Memory;
 
 /// Runs of which the row is kept.
@@ -12,14 +12,14 @@ const RUNS_KEPT: i64 = 1000;
 
 const PROXY: &str = "INSERT INTO proxies
     (id, label, open, successes, failures, latency, base, capacity, ok, tampered, level, unreached, condemned, no_tunnel,
-     no_forward, served, observed, seen)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+     no_forward, served, rests, observed, seen)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
     ON CONFLICT (id) DO UPDATE SET
     successes = excluded.successes, failures = excluded.failures, latency = excluded.latency, base = excluded.base,
     capacity = excluded.capacity, ok = max(ok, excluded.ok), tampered = excluded.tampered, level = excluded.level,
     unreached = excluded.unreached, condemned = excluded.condemned, no_tunnel = excluded.no_tunnel,
     no_forward = excluded.no_forward, served = nullif(max(ifnull(served, 0), ifnull(excluded.served, 0)), 0),
-    observed = excluded.observed, seen = max(seen, excluded.seen)
+    rests = excluded.rests, observed = excluded.observed, seen = max(seen, excluded.seen)
     WHERE excluded.observed >= observed";
 const PAIR: &str = "INSERT INTO pairs (proxy, host, level, until, expires, observed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (proxy, host) DO UPDATE SET
@@ -30,11 +30,17 @@ const HOST: &str = "INSERT INTO hosts (host, level, until, observed) VALUES (?1,
     ON CONFLICT (host) DO UPDATE SET level = excluded.level, until = excluded.until, observed = excluded.observed
     WHERE excluded.observed >= observed";
 
+const LIMIT: &str = "INSERT INTO limits (host, window, uses, rate, observed) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (host) DO UPDATE SET
+    window = excluded.window, uses = excluded.uses, rate = excluded.rate, observed = excluded.observed
+    WHERE excluded.observed >= observed";
+
 /// Statements that write rows, for one transaction.
 pub(super) struct Rows<'a> {
     proxy: Statement<'a>,
     pair: Statement<'a>,
     host: Statement<'a>,
+    limit: Statement<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -43,6 +49,7 @@ impl<'a> Rows<'a> {
             proxy: connection.prepare(PROXY)?,
             pair: connection.prepare(PAIR)?,
             host: connection.prepare(HOST)?,
+            limit: connection.prepare(LIMIT)?,
         })
     }
 
@@ -65,6 +72,7 @@ impl<'a> Rows<'a> {
             row.no_tunnel,
             row.no_forward,
             row.served,
+            row.rests,
             row.observed,
             row.seen,
         ])?;
@@ -94,6 +102,19 @@ impl<'a> Rows<'a> {
             observed,
         } = row;
         Ok(self.host.execute(params![host, level, until, observed])? > 0)
+    }
+
+    /// As [`Rows::proxy`].
+    pub(super) fn limit(&mut self, row: &LimitRow) -> Result<bool> {
+        let LimitRow {
+            host,
+            window,
+            uses,
+            rate,
+            observed,
+        } = row;
+        let values = params![host, window, uses, rate, observed];
+        Ok(self.limit.execute(values)? > 0)
     }
 }
 
@@ -139,6 +160,15 @@ pub(super) fn memory(
             observed: now,
         })?;
     }
+    for limit in &memory.limits {
+        rows.limit(&LimitRow {
+            host: limit.host.to_string(),
+            window: limit.quota.map(|quota| quota.window.as_secs_f64()),
+            uses: limit.quota.map(|quota| quota.uses),
+            rate: limit.rate.map(f64::from),
+            observed: before(now, limit.age),
+        })?;
+    }
     Ok(())
 }
 
@@ -179,6 +209,7 @@ pub(super) fn prune(connection: &Connection, now: i64) -> Result<()> {
     connection.execute("DELETE FROM proxies WHERE seen < ?1", params![forgotten])?;
     connection.execute("DELETE FROM pairs WHERE expires <= ?1", params![now])?;
     connection.execute("DELETE FROM hosts WHERE until <= ?1", params![now])?;
+    connection.execute("DELETE FROM limits WHERE observed < ?1", params![forgotten])?;
     let sql = "DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?1";
     connection.execute(sql, params![RUNS_KEPT]).map(drop)
 }

@@ -9,7 +9,9 @@ use super::identity::Salt;
 /// `PRAGMA application_id` of the file: "pxyw".
 pub(super) const APPLICATION: i64 = 0x7078_7977;
 /// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+/// Files of this version lack what `UPGRADE` adds.
+const FIRST: i64 = 1;
 
 /// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
 const TABLES: &str = "
@@ -34,6 +36,7 @@ CREATE TABLE proxies (
     no_tunnel  INTEGER NOT NULL,
     no_forward INTEGER NOT NULL,
     served     INTEGER,          -- last valid answer
+    rests      INTEGER,          -- end of the quarantine at `observed`
     observed   INTEGER NOT NULL, -- when all this was so
     seen       INTEGER NOT NULL  -- last time in a list, to a day
 ) STRICT;
@@ -52,6 +55,13 @@ CREATE TABLE hosts (
     until    INTEGER NOT NULL, -- asked everybody to wait
     observed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE limits (
+    host     TEXT PRIMARY KEY,
+    window   REAL,             -- seconds
+    uses     INTEGER,          -- of one exit within the window
+    rate     REAL,             -- of everybody, a second
+    observed INTEGER NOT NULL
+) STRICT;
 CREATE TABLE runs (
     id       INTEGER PRIMARY KEY,
     started  INTEGER NOT NULL,
@@ -68,6 +78,18 @@ CREATE TABLE runs (
 ) STRICT;
 ";
 
+/// From the first version to this one.
+const UPGRADE: &str = "
+ALTER TABLE proxies ADD COLUMN rests INTEGER;
+CREATE TABLE limits (
+    host     TEXT PRIMARY KEY,
+    window   REAL,
+    uses     INTEGER,
+    rate     REAL,
+    observed INTEGER NOT NULL
+) STRICT;
+";
+
 /// What a file turns out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -75,6 +97,8 @@ pub(super) enum Kind {
     Empty,
     /// Ours, of this version.
     Ours,
+    /// Ours, of an earlier one.
+    Older,
     /// Ours, written by a later version of the program.
     Newer,
     /// A database of some other program.
@@ -90,6 +114,7 @@ pub(super) fn kind(connection: &Transaction<'_>) -> Result<Kind> {
     Ok(match (application, version) {
         (0, 0) if tables == 0 => Kind::Empty,
         (APPLICATION, VERSION) => Kind::Ours,
+        (APPLICATION, FIRST) => Kind::Older,
         (APPLICATION, version) if version > VERSION => Kind::Newer,
         _ => Kind::Foreign,
     })
@@ -102,6 +127,16 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
         transaction.execute_batch(TABLES)?;
         set_salt(&transaction, salt)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+/// Brings an older file up to this version unless another process has just done so.
+pub(super) fn upgrade(connection: &mut Connection) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if kind(&transaction)? == Kind::Older {
+        transaction.execute_batch(UPGRADE)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()
@@ -124,7 +159,7 @@ pub(super) fn set_salt(connection: &Connection, salt: &Salt) -> Result<()> {
 
 /// Looks at every page of every table, for a file that was cut or overwritten.
 pub(super) fn inspect(connection: &Connection) -> Result<()> {
-    for table in ["meta", "proxies", "pairs", "hosts", "runs"] {
+    for table in ["meta", "proxies", "pairs", "hosts", "limits", "runs"] {
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{Result, Row, params};
 
 use super::aside::with_suffix;
+use super::lookup::{IS_HOST, means};
 use super::rows::{Id, ProxyRow, RunRow};
 use super::{State, after, millis};
 use crate::error::Error;
@@ -160,18 +161,15 @@ impl State {
                 count(transaction.execute("DELETE FROM pairs WHERE proxy = ?1", [id.0])?);
         }
         // A name means the host whatever its scheme and port.
-        let is_host = "host = ?1 OR host = 'http://' || ?1 OR host = 'https://' || ?1
-            OR host GLOB 'http://' || ?1 || ':[0-9]*' OR host GLOB 'https://' || ?1 || ':[0-9]*'";
         let name = what.trim_end_matches('/');
         let plain = !name.contains(['*', '?', '[']);
         if plain {
-            for (table, sum) in [
-                ("pairs", &mut forgotten.pairs),
-                ("hosts", &mut forgotten.hosts),
-            ] {
-                let sql = format!("DELETE FROM {table} WHERE {is_host}");
-                *sum += count(transaction.execute(&sql, [name])?);
-            }
+            let delete = |table: &str| {
+                let sql = format!("DELETE FROM {table} WHERE {IS_HOST}");
+                transaction.execute(&sql, [name]).map(count)
+            };
+            forgotten.pairs += delete("pairs")?;
+            forgotten.hosts += delete("hosts")? + delete("limits")?;
         }
         transaction.commit()?;
         Ok(forgotten)
@@ -190,7 +188,8 @@ impl State {
             let forgotten = Forgotten {
                 proxies: delete("DELETE FROM proxies WHERE observed < ?1")?,
                 pairs: delete("DELETE FROM pairs WHERE observed < ?1")?,
-                hosts: delete("DELETE FROM hosts WHERE observed < ?1")?,
+                hosts: delete("DELETE FROM hosts WHERE observed < ?1")?
+                    + delete("DELETE FROM limits WHERE observed < ?1")?,
                 runs: delete("DELETE FROM runs WHERE started < ?1")?,
             };
             transaction.commit()?;
@@ -226,17 +225,6 @@ fn run(row: &Row<'_>) -> Result<RunRow> {
         reason: row.get(9)?,
         exit: row.get(10)?,
     })
-}
-
-/// True when `what` names this proxy.
-fn means(what: &str, row: &ProxyRow) -> bool {
-    let (address, short) = row.label.split_once('#').unwrap_or((&row.label, ""));
-    let place = address
-        .split_once("://")
-        .map_or(address, |(_, place)| place);
-    [row.label.as_str(), address, place].contains(&what)
-        || what.strip_prefix('#').is_some_and(|digits| digits == short)
-        || what == row.id.to_string()
 }
 
 fn count(rows: usize) -> u64 {

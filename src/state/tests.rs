@@ -10,7 +10,9 @@ use url::Url;
 
 use super::*;
 use crate::job::HostKey;
-use crate::pool::{Health, Memory, Remembered, RememberedHost, RememberedPair, Rest};
+use crate::pool::{
+    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+};
 use crate::proxy::{Credentials, Proxy, Scheme};
 use crate::secret::Secret;
 
@@ -51,6 +53,7 @@ fn of(proxy: Arc<Proxy>, ok: u32) -> Remembered {
         latency: 0.25,
         capacity: 3.0,
         served_ago: Some(Duration::from_secs(5)),
+        rests: Some(Duration::from_secs(30)),
         ..Health::default()
     };
     let age = Duration::ZERO;
@@ -102,6 +105,15 @@ fn what_a_run_has_learned_the_next_is_told() {
             wait: Duration::from_secs(60),
             level: 3,
         }],
+        limits: vec![RememberedLimit {
+            host: host("https://shop.test"),
+            quota: Some(Quota {
+                window: Duration::from_secs(60),
+                uses: 30,
+            }),
+            rate: Some(12.5),
+            age: Duration::ZERO,
+        }],
     };
     run(&path, memory.clone(), now());
     let mut told = recall(&path, &list, now());
@@ -141,6 +153,11 @@ fn what_a_run_has_learned_the_next_is_told() {
         "{rest:?}"
     );
     assert_eq!(told.hosts[0].host, host("https://shop.test"));
+    let limit = RememberedLimit {
+        age: Duration::ZERO,
+        ..told.limits[0].clone()
+    };
+    assert_eq!(limit, memory.limits[0]);
 
     // Lifted, and over by itself.
     let lifted = RememberedPair {
@@ -161,6 +178,24 @@ fn what_a_run_has_learned_the_next_is_told() {
 }
 
 #[test]
+fn a_file_of_the_first_version_is_brought_up_to_this_one_with_all_it_knows() {
+    let (_folder, path) = folder();
+    let memory = Memory {
+        proxies: vec![of(plain(1), 7)],
+        ..Memory::default()
+    };
+    run(&path, memory, now());
+    let file = Connection::open(&path).expect("opens");
+    let back = "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
+    file.execute_batch(back).expect("made old");
+    drop(file);
+    let told = recall(&path, &[plain(1)], now());
+    assert_eq!(told.proxies[0].health.ok, 7);
+    assert_eq!(told.proxies[0].health.rests, None);
+    run(&path, told, now());
+}
+
+#[test]
 fn no_byte_of_the_file_tells_a_user_or_a_password() {
     let (_folder, path) = folder();
     let memory = Memory {
@@ -169,6 +204,7 @@ fn no_byte_of_the_file_tells_a_user_or_a_password() {
             .map(|n| refused(secret(n), "https://shop.test"))
             .collect(),
         hosts: Vec::new(),
+        limits: Vec::new(),
     };
     run(&path, memory, now());
     let folder = path.parent().expect("a folder");
@@ -336,6 +372,7 @@ fn an_export_fills_an_empty_state_and_what_can_be_told_of_another() {
             refused(secret(1), "http://a.test"),
         ],
         hosts: Vec::new(),
+        limits: Vec::new(),
     };
     run(&from, memory, now());
     let mut lines = Vec::new();
@@ -400,6 +437,7 @@ fn what_is_named_is_forgotten_and_nothing_else() {
             .flat_map(|name| [1, 2].map(|n| refused(plain(n), name)))
             .collect(),
         hosts: Vec::new(),
+        limits: Vec::new(),
     };
     run(&path, memory, now());
     let mut state = State::open_existing(&path).expect("opens");

@@ -11,7 +11,7 @@ use rusqlite::{Result as Sql, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Salt;
-use super::rows::{HostRow, Id, PairRow, ProxyRow, RunRow};
+use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow};
 use super::save::{self, Rows};
 use super::{State, schema};
 use crate::error::{Error, Problem};
@@ -27,6 +27,7 @@ enum Line {
     Proxy(ProxyRow),
     Pair(PairRow),
     Host(HostRow),
+    Limit(LimitRow),
     Run(RunRow),
 }
 
@@ -84,6 +85,7 @@ impl State {
             for row in rows {
                 lines.push(row?);
             }
+            lines.extend(self.limits(None)?.into_iter().map(Line::Limit));
             let mut runs = self.runs(None)?;
             runs.reverse();
             lines.extend(runs.into_iter().map(Line::Run));
@@ -188,6 +190,7 @@ impl State {
                         note(rows.pair(&row)?);
                     }
                     Line::Host(row) => note(rows.host(&row)?),
+                    Line::Limit(row) => note(rows.limit(&row)?),
                     Line::Run(row) => {
                         let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE started = ?1)";
                         let known: bool =

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bad_input_rows;
+mod blocked_host;
 mod canary;
 mod canary_scene;
 mod check;
@@ -18,8 +19,10 @@ mod check_kill;
 mod check_settings;
 mod demo;
 mod example;
+mod explain;
 mod extract;
 mod help;
+mod hostile;
 mod interrupt;
 mod interrupt_output;
 mod judge;
@@ -27,6 +30,7 @@ mod lab;
 mod leak;
 mod mmdb;
 mod readme;
+mod record;
 mod reload;
 mod reload_remote;
 mod resume;

@@ -184,6 +184,15 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// Highest memory so far, in kB.
+    pub(crate) fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|text| text.trim().strip_suffix(" kB"));
+        peak.and_then(|text| text.trim().parse().ok())
+            .expect("VmHWM in kB")
+    }
+
     /// Waits for its end and for its last word.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();

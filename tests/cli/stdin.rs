@@ -125,13 +125,10 @@ fn peak(rig: &Rig, count: usize) -> u64 {
     });
     until("all rows", || lines(rig) == count);
     let pipe = feeder.join().expect("no panic");
-    let status = fs::read_to_string(format!("/proc/{}/status", running.id())).expect("status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|text| text.trim().strip_suffix(" kB"));
-    let peak = peak.and_then(|text| text.trim().parse().ok());
+    let peak = running.peak();
     drop(pipe);
     running.wait();
-    peak.expect("VmHWM in kB")
+    peak
 }
 
 #[test]

@@ -25,6 +25,12 @@ const OWN_ANSWERS: [&str; 5] = [
     "/status/401",
 ];
 
+/// A site's word before its pages; what the row says has to be in its body.
+const WALLS: [(&str, &str); 2] = [
+    ("/members/", "type=\"password\""),
+    ("/consent/", "Before you continue"),
+];
+
 struct Given(std::vec::IntoIter<Job>);
 
 impl Stream for Given {
@@ -51,7 +57,8 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
         builder = builder.host(&host, plan);
         hosts.push(host);
     }
-    let stack = Stack::start(builder);
+    // Down for the first thousand rows: proxies report it as their own failure, in turn all of them.
+    let stack = Stack::start(builder.host("outage.test", HostPlan::down()));
     let client = stack.client(stack.settings());
     let url = |n: u64| {
         let host = &hosts[(n % 6) as usize];
@@ -60,6 +67,8 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
                 "http://plain.test{}?n={n}",
                 OWN_ANSWERS[(n / 25 % 5) as usize]
             ),
+            23 => format!("http://plain.test{}{n}", WALLS[(n / 25 % 2) as usize].0),
+            22 => format!("http://outage.test/page/{n}?size=700"),
             _ => format!("http://{host}/page/{n}?size=700"),
         }
     };
@@ -69,13 +78,28 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
         .run(Given(jobs.collect::<Vec<_>>().into_iter()))
         .unwrap();
     let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
-    let mut rows = 0;
+    let (mut rows, mut down) = (0, 0);
     while let Some(done) = run.next().await {
         rows += 1;
+        if rows == 1_000 {
+            stack.lab.set_host("outage.test", HostPlan::default());
+        }
         let record = &done.record;
         *outcomes.entry(record.outcome.to_string()).or_default() += 1;
         let url = record.url.as_deref().unwrap();
-        if url.contains("plain.test") {
+        if let Some((_, word)) = WALLS.iter().find(|(path, _)| url.contains(path)) {
+            assert_eq!(record.outcome, Outcome::Ok, "{url}: {}", tell(&done));
+            let body = String::from_utf8_lossy(&done.body);
+            assert!(body.contains(word), "{url}: {body}");
+            assert_eq!(record.attempts, 1, "{url}: {}", tell(&done));
+        } else if url.contains("outage.test") {
+            down += record.attempt_log.len() - 1;
+            let charged = record
+                .attempt_log
+                .iter()
+                .find(|attempt| attempt.blame == Blame::Pair);
+            assert!(charged.is_none(), "{url}: {}", tell(&done));
+        } else if url.contains("plain.test") {
             assert_eq!(record.outcome, Outcome::HttpError, "{url}: {}", tell(&done));
             let charged = record
                 .attempt_log
@@ -101,6 +125,7 @@ async fn no_block_of_six_kinds_is_a_page_and_nobody_is_charged_for_a_sites_own_a
         }
     }
     assert_eq!(rows, URLS);
+    assert!(down > 0, "nobody has found the host down");
     // Five in six exits serve each site: nearly every page is fetched in the end.
     assert!(outcomes["ok"] > URLS * 24 / 25 * 98 / 100, "{outcomes:?}");
 }

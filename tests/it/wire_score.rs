@@ -125,6 +125,7 @@ impl Bench {
             filter: None,
             pinned: Some(self.members[at]),
             endgame: false,
+            second: false,
         };
         let lease = self
             .pool

@@ -186,6 +186,7 @@ async fn a_run_without_work_sleeps() {
         retry: setup.retry,
         engine: setup.engine,
         keeping: None,
+        events: None,
     };
     let source = Quiet {
         first: jobs(["http://h.test/".to_owned()]).pop(),

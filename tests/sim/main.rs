@@ -1,11 +1,13 @@
 //! Tests without sockets and without waiting: the engine on a paused clock, the pool on a clock that is a number. Every
 //! failure of a random run names its seed.
 
+mod answers;
 mod engine;
 mod hedging;
 mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod scale;
 mod scenarios;
 mod world;

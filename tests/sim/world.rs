@@ -363,6 +363,7 @@ pub(crate) async fn run_stream(
         retry: setup.retry,
         engine: setup.engine,
         keeping: None,
+        events: None,
     };
     let (out, mut records) = mpsc::channel(64);
     let (control, commands) = mpsc::channel(4);

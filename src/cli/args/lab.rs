@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Progress;
-use super::words::{PROGRESS, words};
+use super::words::{PROGRESS, STRATEGIES, words};
+use crate::pool::Strategy;
 
 /// Arguments of `lab`.
 #[derive(Args)]
@@ -34,6 +35,15 @@ pub enum LabCommand {
     ///
     /// Example: proxywheel lab serve tests/scenarios/w1.toml > proxies.txt
     Serve(ScenarioArgs),
+    /// Play a recorded run with other strategies, in a model of what it has seen
+    ///
+    /// The record is what fetch --record has written. Of each proxy and each site that it tells of, a model is made, and the program
+    /// plays the URLs of the run through it on a clock of its own, which takes seconds. Prints time, attempts and waste (attempts
+    /// that brought no page) beside those of the run. What no proxy was asked for is not known, and the output says how much of
+    /// the list that is.
+    ///
+    /// Example: proxywheel lab replay run.jsonl --rotate random --rotate round-robin
+    Replay(LabReplayArgs),
 }
 
 /// Which scenario, and which of its worlds.
@@ -46,6 +56,30 @@ pub struct ScenarioArgs {
     pub scenario: PathBuf,
 
     /// Seed of the world: which proxy is what, and when
+    ///
+    /// A whole number.
+    ///
+    /// Example: --seed 7
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `lab replay`.
+#[derive(Args)]
+pub struct LabReplayArgs {
+    /// Record of a run
+    #[arg(value_name = "RECORD")]
+    pub record: PathBuf,
+
+    /// Strategies to play it with, as --rotate of fetch; may be repeated
+    ///
+    /// The recorded one is always played as well: it shows how near the model is to the run.
+    ///
+    /// Example: --rotate random
+    #[arg(long, value_name = "HOW", value_parser = words(&STRATEGIES))]
+    pub rotate: Vec<Strategy>,
+
+    /// Seed of the model and of every choice
     ///
     /// A whole number.
     ///

@@ -13,6 +13,7 @@
 mod catalog;
 mod check;
 mod demo;
+mod explain;
 mod extract;
 mod input;
 mod judge;
@@ -30,13 +31,14 @@ mod words;
 pub use catalog::catalog_of;
 pub use check::{CheckArgs, CheckFormat, Sort};
 pub use demo::DemoArgs;
+pub use explain::ExplainArgs;
 pub use extract::{
     ExtractArgs, ExtractCommand, ExtractCommandArgs, ExtractShowArgs, ExtractTestArgs,
 };
 pub use input::InputArgs;
 pub use judge::JudgeArgs;
 pub use judging::{BanArgs, RetryArgs};
-pub use lab::{LabArgs, LabCommand, LabRunArgs, ScenarioArgs};
+pub use lab::{LabArgs, LabCommand, LabReplayArgs, LabRunArgs, ScenarioArgs};
 pub use limits::{LimitArgs, RotationArgs};
 pub use output::OutputArgs;
 pub use proxies::{ListArgs, ProxyArgs};
@@ -160,6 +162,14 @@ pub enum Command {
     Judge(JudgeArgs),
     /// Show the settings in effect and where each was made
     Config(ConfigArgs),
+    /// Tell what was decided about a URL, a proxy or a host, and why
+    ///
+    /// A URL: each attempt, through which proxy, what came back, who was charged, why it ended. A proxy: its standing, the evidence
+    /// for it, which hosts refuse it until when. A host: until when it is left alone, what it was found to bear, which proxies it
+    /// refuses. From the results of a fetch (--from) and from what is remembered (--state).
+    ///
+    /// Example: proxywheel explain https://shop.example/7 --from out.jsonl
+    Explain(ExplainArgs),
     /// See and manage what is remembered about proxies
     ///
     /// What fetches have learned about proxies is kept in a file: see --state of fetch.
@@ -277,6 +287,22 @@ pub struct RunArgs {
     /// Example: --stats run.json
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+
+    /// Say why: a line on standard error for each decision to ask about
+    ///
+    /// Attempts that failed and by which rule, whether they are made again, proxies that are kept from a site or set aside, sites that
+    /// are slowed down or left alone, and until when. Off by default.
+    #[arg(long)]
+    pub why: bool,
+
+    /// Record the decisions of the run and what came of them, as JSONL
+    ///
+    /// A line for each attempt and probe; no URLs, no credentials. `proxywheel lab replay` plays it with another --rotate. An
+    /// existing file is replaced. No default.
+    ///
+    /// Example: --record run.jsonl
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 
     /// Keep what is learned about proxies in this file
     ///

@@ -75,6 +75,7 @@ pub fn resolve(
             on_no_proxy: args.rotation.on_no_proxy,
             proxy_concurrency: args.limits.proxy_concurrency.get(),
             connect_timeout: args.request.connect_timeout.0,
+            without: None,
         },
         ban: args.bans.settings(),
         egress: egress::Settings {
@@ -107,6 +108,8 @@ pub fn resolve(
         },
         max_fail: args.run.max_fail,
         stats: args.run.stats.clone(),
+        why: args.run.why,
+        record: args.run.record.clone(),
         state: args.run.state.clone(),
     })
 }

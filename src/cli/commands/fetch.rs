@@ -1,9 +1,11 @@
 //! `fetch`: the main job.
 
 pub(super) mod keeping;
+mod steering;
+mod telling;
+mod why;
 
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,16 +13,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::Instant;
 
+use self::steering::{Asked, Refresh, Reloader, Steering};
+use self::telling::Teller;
 use super::{Failure, gathered, read, rule_files};
 use crate::cli::Environment;
 use crate::cli::args::{FetchArgs, Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
-use crate::cli::printer::{Printer, error_text};
+use crate::cli::printer::Printer;
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
@@ -28,7 +32,7 @@ use crate::cli::stats;
 use crate::cli::summary::{self, Intake, render};
 use crate::client::Client;
 use crate::config::{Lists, Resolved, state_file};
-use crate::engine::Control;
+use crate::engine::system_seed;
 use crate::error::{Error, Problem};
 use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::output::Written;
@@ -84,6 +88,10 @@ pub(super) fn execute_told(
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
+    telling::check(&resolved)?;
+    if resolved.record.is_some() {
+        resolved.engine.seed.get_or_insert_with(system_seed);
+    }
     // One thread: the work is waiting, and waking other threads costs more than it brings (benches/README.md).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -118,7 +126,12 @@ async fn drive(
         failure,
         stuck: _,
         keeper,
+        teller,
     } = ended?;
+    let told = match teller {
+        Some(teller) => teller.end(&summary).await,
+        None => Ok(()),
+    };
     let report = summary::Report {
         summary: &summary,
         exit: Exit::of_summary(&summary, resolved.max_fail),
@@ -136,6 +149,7 @@ async fn drive(
     };
     printer.report(&render(&report), hint(&report).as_deref(), counters);
     written?;
+    told?;
     let exit = report.exit;
     Ok((exit, summary))
 }
@@ -150,6 +164,8 @@ struct Ended {
     stuck: bool,
     /// Writes what was learned.
     keeper: Option<Keeper>,
+    /// Tells what was decided.
+    teller: Option<Teller>,
 }
 
 impl Ended {
@@ -178,6 +194,7 @@ impl Ended {
             failure,
             stuck,
             keeper: None,
+            teller: None,
         }
     }
 
@@ -196,6 +213,7 @@ impl Ended {
             failure: None,
             stuck: false,
             keeper: None,
+            teller: None,
         }
     }
 }
@@ -208,6 +226,7 @@ struct Ready {
     jobs: input::Prepared,
     opened: output::Opened,
     keeper: Option<Keeper>,
+    teller: Option<Teller>,
 }
 
 /// Reads the proxy lists, opens inputs and output. Blocks: a list or the header of a table may come from a slow pipe.
@@ -236,6 +255,10 @@ async fn prepare(resolved: &Resolved, printer: &Printer) -> Result<Ready, Error>
     }
     let state = resolved.state.as_deref();
     let (client, keeper) = keeping::begin(client, state, &list.proxies, printer);
+    let (client, teller) = match telling::begin(resolved, list.proxies.len(), printer)? {
+        Some((events, teller)) => (client.telling(events), Some(teller)),
+        None => (client, None),
+    };
     Ok(Ready {
         lists,
         intake,
@@ -243,6 +266,7 @@ async fn prepare(resolved: &Resolved, printer: &Printer) -> Result<Ready, Error>
         jobs,
         opened,
         keeper,
+        teller,
     })
 }
 
@@ -278,6 +302,7 @@ async fn run_fetch(
         jobs,
         opened,
         keeper,
+        teller,
     } = ready;
     let source = jobs.start(opened.done)?;
     let skipped = source.skipped();
@@ -337,6 +362,7 @@ async fn run_fetch(
         None => Ended::stuck(progress.borrow().clone(), intake),
     };
     ended.keeper = keeper;
+    ended.teller = teller;
     if let (Some(code), true) = (patience.code, ended.stuck) {
         ended.summary.reason = reason_of(code);
         printer.warn(
@@ -424,169 +450,10 @@ pub(super) fn announce(list: &ProxyList, printer: &Printer) -> Intake {
 /// Rejected entries shown one by one; the rest is counted.
 const REJECTS_SHOWN: usize = 10;
 
-/// Acts on signals while the run goes on.
-struct Steering {
-    reloader: Reloader,
-    control: mpsc::Sender<Control>,
-    printer: Printer,
-    /// The state, when there is one that is written.
-    state: Option<PathBuf>,
-}
-
-impl Steering {
-    async fn obey(&mut self, signal: Signal) {
-        match signal {
-            Signal::Drain(code) => {
-                self.printer
-                    .note("finishing what is in flight; once more stops now");
-                self.send(Control::Drain(reason_of(code))).await;
-            }
-            Signal::Stop(code) => self.send(Control::Stop(reason_of(code))).await,
-            Signal::Reload => {
-                if !self.reloader.start(Asked::BySignal) {
-                    self.printer.warn(
-                        &Problem::new("there is no proxy list that could be read again")
-                            .hint("only lists of --proxy-file FILE or URL are"),
-                    );
-                }
-            }
-        }
-    }
-
-    /// Takes a list that was read while the run went on, or keeps the old one.
-    async fn swap(&mut self, list: Result<ProxyList, Error>, asked: Asked) {
-        let list = match list {
-            Ok(list) => list,
-            Err(error) => {
-                let why = error_text(&error);
-                let problem = Problem::new(format!("the proxy list stays as it was: {why}"));
-                self.printer.warn(&match error.hint() {
-                    Some(hint) => problem.hint(hint),
-                    None => problem,
-                });
-                return;
-            }
-        };
-        let count = |number: u64, one: &str, more: &str| match number {
-            1 => format!("1 {one}"),
-            _ => format!("{number} {more}"),
-        };
-        let proxies = list.proxies.len() as u64;
-        let mut text = format!(
-            "proxy list read again: {}",
-            count(proxies, "proxy", "proxies")
-        );
-        if list.report.rejected > 0 {
-            let rejected = count(list.report.rejected, "entry", "entries");
-            text.push_str(&format!(", {rejected} rejected"));
-        }
-        match asked {
-            Asked::BySignal => self.printer.note(&text),
-            Asked::ByClock => self.printer.detail(&text),
-        }
-        let memory = keeping::again(self.state.as_deref(), &list.proxies).await;
-        self.send(Control::Replace(list.proxies)).await;
-        if let Some(memory) = memory {
-            self.send(Control::Recall(memory)).await;
-        }
-    }
-
-    async fn send(&self, control: Control) {
-        // A run that has ended needs no steering.
-        let _ = self.control.send(control).await;
-    }
-}
-
-/// Who wanted the lists to be read again.
-#[derive(Debug, Clone, Copy)]
-enum Asked {
-    BySignal,
-    ByClock,
-}
-
-/// Reads the lists again beside the run: a server that does not answer, or a million lines, hold up neither requests nor
-/// signals.
-struct Reloader {
-    /// Away while they are read.
-    lists: Option<Lists>,
-    reading: Option<(Reading, Asked)>,
-    /// Asked for while a reading went on, which may have missed the change.
-    again: Option<Asked>,
-}
-
-type Reading = JoinHandle<(Lists, Result<ProxyList, Error>)>;
-
-impl Reloader {
-    fn new(lists: Lists) -> Self {
-        Reloader {
-            lists: Some(lists),
-            reading: None,
-            again: None,
-        }
-    }
-
-    /// Starts to read; false when there is nothing that can have changed.
-    fn start(&mut self, asked: Asked) -> bool {
-        let Some(mut lists) = self.lists.take() else {
-            self.again = Some(asked);
-            return true;
-        };
-        if !lists.can_change() {
-            self.lists = Some(lists);
-            return false;
-        }
-        let runtime = Handle::current();
-        let reading = spawn_blocking(move || {
-            let list = runtime.block_on(lists.read());
-            (lists, list)
-        });
-        self.reading = Some((reading, asked));
-        true
-    }
-
-    /// The lists that were asked for, once they are read.
-    async fn read(&mut self) -> (Result<ProxyList, Error>, Asked) {
-        let Some((reading, asked)) = &mut self.reading else {
-            return std::future::pending().await;
-        };
-        let asked = *asked;
-        let (lists, list) = joined(reading.await);
-        self.reading = None;
-        self.lists = Some(lists);
-        if let Some(asked) = self.again.take() {
-            self.start(asked);
-        }
-        (list, asked)
-    }
-}
-
 fn reason_of(code: u8) -> FinishReason {
     if code == 143 {
         FinishReason::Terminated
     } else {
         FinishReason::Interrupted
-    }
-}
-
-/// The beat of `--proxy-refresh`.
-struct Refresh(Option<Interval>);
-
-impl Refresh {
-    fn every(period: Option<Duration>) -> Self {
-        Refresh(period.map(|period| {
-            let mut beat = interval_at(Instant::now() + period, period);
-            // A machine that slept has missed beats; one reading makes up for all of them.
-            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            beat
-        }))
-    }
-
-    async fn due(&mut self) {
-        match &mut self.0 {
-            Some(interval) => {
-                interval.tick().await;
-            }
-            None => std::future::pending().await,
-        }
     }
 }

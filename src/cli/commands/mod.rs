@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod demo;
+mod explain;
 mod extract;
 mod fetch;
 mod judge;
@@ -43,6 +44,7 @@ pub(super) fn run(
         "demo" => demo::run(line, environment, early),
         "judge" => judge::run(line, environment, early),
         command if command.starts_with("lab ") => lab::run(environment, early),
+        "explain" => explain::run(line, environment).map_err(|error| (early.clone(), error)),
         "config show" => config::show(line, environment).map_err(|error| (early.clone(), error)),
         command if command.starts_with("state ") => {
             state::run(line, environment).map_err(|error| (early.clone(), error))

@@ -56,7 +56,7 @@ pub(super) fn run(line: &CommandLine, environment: &Environment) -> Result<Exit,
 }
 
 /// The file that `fetch` would use, unless one is named.
-fn path(
+pub(super) fn path(
     file: &StateFileArgs,
     line: &CommandLine,
     environment: &Environment,

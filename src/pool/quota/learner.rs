@@ -207,6 +207,33 @@ impl Learner {
         distinct.len() >= CONFIRMED
     }
 
+    /// What holds for all exits of the host, if that is known: a window, and the uses within it that are served.
+    pub(super) fn learned(&self) -> Option<(usize, u16)> {
+        let window = self.active.filter(|_| self.is_confirmed)?;
+        Some((window, self.quota[window]))
+    }
+
+    /// Begins with what an earlier run has learned, as if as many unrelated exits had just been banned as it takes to believe it:
+    /// what the host shows now soon weighs more.
+    pub(super) fn recall(&mut self, window: usize, uses: u16) {
+        // With one use the windows cannot be told apart.
+        if uses < 2 || self.active.is_some() {
+            return;
+        }
+        let mut counts = [1; WINDOWS];
+        counts[window] = uses.saturating_add(1);
+        for stranger in 0..CONFIRMED as u64 {
+            let kin = Kin {
+                subnet: u64::MAX - stranger,
+                account: None,
+            };
+            self.bans.push_back(Ban { counts, kin });
+        }
+        // Nobody has been seen to bear more, and not less either.
+        self.survivors = Survivors([[(u32::MAX, uses); 3]; WINDOWS]);
+        self.learn();
+    }
+
     /// True when a window is believed.
     pub(super) fn has_learned(&self) -> bool {
         self.active.is_some()

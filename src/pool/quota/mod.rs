@@ -18,6 +18,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::clock::{Micros, SECOND};
 use super::hash::Mixing;
+use super::memory::Quota;
 use super::pair::{Gate, PairKey};
 pub(super) use learner::Kin;
 use learner::{Learner, Survivors};
@@ -53,6 +54,8 @@ struct Host {
     /// It limits all of us together.
     is_wide: bool,
     used: Micros,
+    /// What was last told of it: window and uses.
+    told: Option<(usize, u16)>,
 }
 
 /// One use of a pair, as it was counted when it began.
@@ -99,6 +102,11 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
+    /// Pairs whose uses are counted.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// A request leaves on this pair.
     #[inline]
     pub(super) fn begin(&mut self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Use {
@@ -224,6 +232,32 @@ impl Quotas {
     /// How long to leave a pair alone that was banned for its uses.
     pub(super) fn wait(&self, host: u32) -> Option<Micros> {
         Some(self.learner(host)?.wait())
+    }
+
+    /// What has been learned of hosts since it was last told.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (u32, Quota)> {
+        self.hosts.iter_mut().filter_map(|(number, host)| {
+            let learned = host.learner.as_ref()?.learned()?;
+            let told = host.told.replace(learned);
+            let (window, uses) = learned;
+            let window = window::length(window);
+            (told != Some(learned)).then_some((*number, Quota { window, uses }))
+        })
+    }
+
+    /// Begins with what an earlier run has learned of a host.
+    pub(super) fn recall(&mut self, number: u32, quota: Quota, now: Micros) {
+        let Some(window) = window::of_length(quota.window) else {
+            return;
+        };
+        self.watch(number, now);
+        if let Some(host) = self.hosts.get_mut(&number)
+            && let Some(learner) = &mut host.learner
+        {
+            learner.recall(window, quota.uses);
+            // That it was remembered is no news: else it would never grow old.
+            host.told = learner.learned();
+        }
     }
 
     fn learner(&self, host: u32) -> Option<&Learner> {

@@ -99,6 +99,41 @@ fn a_quota_is_learned_whatever_its_window_and_few_are_banned_for_it() {
 }
 
 #[test]
+fn what_one_run_has_learned_the_next_keeps_to_and_learns_anew_when_the_host_has_changed() {
+    for (most, window) in [(10, 10), (30, 60), (100, 600)] {
+        let mut first = Quotas::default();
+        let pace = (40 * most as u64 / window).max(1);
+        let seconds = 3 * window.max(120);
+        let mut rule = Rule::new(most, window * SECOND);
+        let (_, banned) = use_up(&mut first, &mut rule, 20, pace, seconds);
+        let (host, quota) = first.news().next().expect("it has learned");
+        assert_eq!((host, quota.window.as_secs()), (HOST, window));
+        assert!(first.news().next().is_none(), "told twice");
+
+        let mut second = Quotas::default();
+        second.recall(HOST, quota, SECOND);
+        assert!(second.news().next().is_none(), "a memory is no news");
+        let mut rule = Rule::new(most, window * SECOND);
+        let (served, again) = use_up(&mut second, &mut rule, 20, pace, seconds);
+        // Those that try more, one at a time, are left.
+        assert!(
+            again < banned && again <= 4,
+            "{again} banned after {banned}"
+        );
+        assert!(served > 0);
+
+        let mut third = Quotas::default();
+        third.recall(HOST, quota, SECOND);
+        let mut tighter = Rule::new(most / 2, window * SECOND);
+        let (_, banned) = use_up(&mut third, &mut tighter, 20, pace, seconds);
+        assert!(
+            banned <= 30,
+            "{banned} banned at half of what was remembered"
+        );
+    }
+}
+
+#[test]
 fn refusals_that_do_not_depend_on_use_teach_no_quota() {
     let mut quotas = Quotas::default();
     let mut refused = 0;

@@ -4,12 +4,24 @@
 //! too high by a fifteenth at most. With parts of a sixteenth the running part would be missing at the other end, and a limit
 //! learned from such counts is above the host's.
 
-use super::super::clock::{Micros, SECOND};
+use std::time::Duration;
+
+use super::super::clock::{Micros, SECOND, micros};
 
 /// Windows that are tried as the host's.
 pub(super) const WINDOWS: usize = 4;
 /// Their lengths.
 const LENGTHS: [Micros; WINDOWS] = [10 * SECOND, 60 * SECOND, 600 * SECOND, 3600 * SECOND];
+/// The window of this length, if there is one.
+pub(super) fn of_length(length: Duration) -> Option<usize> {
+    LENGTHS.iter().position(|known| *known == micros(length))
+}
+
+/// How long a window is.
+pub(super) fn length(window: usize) -> Duration {
+    Duration::from_micros(LENGTHS[window])
+}
+
 /// The longest of them.
 pub(super) const LONGEST: Micros = LENGTHS[WINDOWS - 1];
 /// The window of a minute.

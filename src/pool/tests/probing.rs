@@ -30,7 +30,7 @@ fn fill(bench: &mut Bench, slots: u32) -> Vec<ProbeLease> {
 }
 
 #[test]
-fn a_starving_run_fills_the_lane_and_a_served_one_explores_a_tenth() {
+fn a_starving_run_fills_the_lane_and_a_served_one_explores_a_fifth() {
     let mut bench = Bench::untried(list((0..400).map(proxy)), Settings::default());
     let first = fill(&mut bench, 100);
     assert_eq!(first.len(), 50, "the lane's limit");
@@ -44,7 +44,7 @@ fn a_starving_run_fills_the_lane_and_a_served_one_explores_a_tenth() {
         50,
         "50 READY of one request are less than 100 slots"
     );
-    assert_eq!(fill(&mut bench, 30).len(), 3);
+    assert_eq!(fill(&mut bench, 30).len(), 6);
     let idle = Demand {
         waiting: false,
         work_left: None,
@@ -58,7 +58,7 @@ fn a_starving_run_fills_the_lane_and_a_served_one_explores_a_tenth() {
         "a failed choice makes it hurry"
     );
     bench.wait(1.0);
-    assert_eq!(fill(&mut bench, 30).len(), 3, "not for long");
+    assert_eq!(fill(&mut bench, 30).len(), 6, "not for long");
 }
 
 #[test]

@@ -150,6 +150,10 @@ fn who_was_bad_is_left_alone_unless_there_is_nobody_else() {
         bench.settle(lease, &report);
     }
     let memory = bench.snapshot();
+    for one in &memory.proxies {
+        let good = one.proxy.id() == proxy(0).id();
+        assert_eq!(one.health.rests.is_none(), good, "{:?}", one.health);
+    }
     let mut later = Bench::later(&memory, 3, HOUR);
     let order = later.probe_order(HUNGRY);
     assert_eq!(order, [Arc::new(proxy(0))], "the good one, alone");

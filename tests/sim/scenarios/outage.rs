@@ -9,7 +9,7 @@ use proxywheel::pool::Memory;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::measure::run::{go, runtime};
+use super::measure::run::{How, go, runtime};
 
 /// Nothing ever goes wrong but one host, for 40 seconds.
 const OUTAGE: &str = "
@@ -72,6 +72,10 @@ fn memories(scenario: &Scenario, seed: u64) -> Vec<(Duration, Memory)> {
             memories
         };
         let longest = Duration::from_secs(10_000);
-        tokio::join!(go(scenario, seed, longest, Some(keeping)), watch).1
+        let how = How {
+            keeping: Some(keeping),
+            ..How::default()
+        };
+        tokio::join!(go(scenario, seed, longest, how), watch).1
     })
 }

@@ -224,5 +224,7 @@ fn health(finding: &Finding, before: Health) -> Health {
         } else {
             before.served_ago
         },
+        // Nobody but a run sets anybody aside.
+        rests: None,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `lab run` is [`fetch::execute`] against the scenario, as `demo` is against its own lab; `lab serve` is the lab alone.
 
+mod replay;
 mod report;
 
 use std::ffi::OsString;
@@ -41,6 +42,7 @@ pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Fa
             .into()),
         LabCommand::Run(run) => rehearse(run, environment, &printer),
         LabCommand::Serve(scenario) => serve(scenario, &printer),
+        LabCommand::Replay(record) => replay::run(record, &printer),
     };
     done.map_err(|error| (printer, error))
 }

@@ -1,14 +1,12 @@
 //! A scenario measured: the engine's run of it, the oracle's, and the expectations it misses. Tests and benches share it.
 
 mod egress;
-mod reached;
 pub(crate) mod run;
 
 use std::ops::RangeInclusive;
 
 use proxywheel::lab::scenario::{Metric, Scenario};
 
-use self::reached::bound;
 pub(crate) use self::run::{HEADING, Measured, line, median};
 
 /// The scenario of this name in `tests/scenarios`.
@@ -26,14 +24,14 @@ pub(crate) fn seeds(text: &str) -> RangeInclusive<u64> {
     number(first)..=number(last)
 }
 
-/// Compares the medians with what the scenario expects, or with what has been reached of it so far.
-pub(crate) fn misses(name: &str, scenario: &Scenario, runs: &[&Measured]) -> Vec<String> {
+/// Compares the medians with what the scenario expects.
+pub(crate) fn misses(scenario: &Scenario, runs: &[&Measured]) -> Vec<String> {
     let mut wrong = Vec::new();
     for metric in Metric::ALL {
         let Some(value) = median(runs, metric) else {
             continue;
         };
-        let range = bound(name, metric, scenario.expect.of(metric));
+        let range = scenario.expect.of(metric);
         if !range.holds(value) {
             wrong.push(format!("{metric} is {value:.3}, not {range}"));
         }

@@ -11,6 +11,7 @@ use proxywheel::input::JobSource;
 use proxywheel::job::{Job, RequestSpec};
 use proxywheel::lab::scenario::{Figures, Metric, Scenario, World, oracle};
 use proxywheel::metrics::{FinishReason, Snapshot};
+use proxywheel::pool::Mechanism;
 use proxywheel::{limit, pool, retry};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -30,8 +31,14 @@ pub(crate) struct Measured {
 impl Measured {
     /// Runs both; ours is cut after so many times the oracle's time, and what it has not fetched by then is lost.
     pub(crate) fn of(scenario: &Scenario, seed: u64, longest: u32) -> Measured {
+        Measured::with(scenario, seed, longest, How::default())
+    }
+
+    /// The same with ours as `how` says.
+    pub(crate) fn with(scenario: &Scenario, seed: u64, longest: u32, how: How<'_>) -> Measured {
         let oracle = oracle(scenario, seed);
-        let ours = ours(scenario, seed, oracle.makespan * longest);
+        let longest = oracle.makespan * longest;
+        let ours = runtime().block_on(go(scenario, seed, longest, how));
         Measured { seed, oracle, ours }
     }
 
@@ -53,13 +60,15 @@ pub(crate) fn median(runs: &[&Measured], metric: Metric) -> Option<f64> {
     })
 }
 
-/// The program's own run of a scenario, with its own settings but for what the scenario says. It is interrupted after
-/// `longest`.
-///
-/// # Panics
-/// A URL has no row or two, or a row is `ok` with a body that `--must-match` knows to be false.
-pub(crate) fn ours(scenario: &Scenario, seed: u64, longest: Duration) -> Figures {
-    runtime().block_on(go(scenario, seed, longest, None))
+/// What is not as usual in a run of ours.
+#[derive(Default)]
+pub(crate) struct How<'a> {
+    /// What it begins with, and who is told what is learned.
+    pub(crate) keeping: Option<Keeping>,
+    /// What is left out.
+    pub(crate) without: Option<Mechanism>,
+    /// Called after every row with the number of rows.
+    pub(crate) on_row: Option<&'a mut dyn FnMut(u32)>,
 }
 
 /// A runtime whose clock goes on when everybody waits.
@@ -71,13 +80,12 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-/// The same on a runtime that is there, with somebody to tell what is learned.
-pub(crate) async fn go(
-    scenario: &Scenario,
-    seed: u64,
-    longest: Duration,
-    keeping: Option<Keeping>,
-) -> Figures {
+/// The program's own run of a scenario, with its own settings but for what the scenario says. It is interrupted after
+/// `longest`.
+///
+/// # Panics
+/// A URL has no row or two, or a row is `ok` with a body that `--must-match` knows to be false.
+pub(crate) async fn go(scenario: &Scenario, seed: u64, longest: Duration, how: How<'_>) -> Figures {
     let (egress, proxies) = Simulated::new(World::new(scenario, seed));
     let tally = egress.tally();
     let judge = ban::Settings {
@@ -102,12 +110,14 @@ pub(crate) async fn go(
         judge: Arc::new(Judge::new(&judge).expect("the rules compile")),
         pool: pool::Settings {
             proxy_concurrency: scenario.proxy_concurrency.get(),
+            without: how.without,
             ..pool::Settings::default()
         },
         limits,
         retry: retry::Settings::default(),
         engine,
-        keeping,
+        keeping: how.keeping,
+        events: None,
     };
     let began = Instant::now();
     let (out, records) = mpsc::channel(1024);
@@ -120,7 +130,7 @@ pub(crate) async fn go(
         request: Arc::default(),
     };
     let engine = engine::run(plan, source, out, commands, publish);
-    let rows = collect(scenario, began, records);
+    let rows = collect(scenario, began, records, how.on_row);
     let interrupt = async {
         tokio::time::sleep(longest).await;
         // A run that has ended does not listen any more.
@@ -147,6 +157,7 @@ async fn collect(
     scenario: &Scenario,
     began: Instant,
     mut records: mpsc::Receiver<proxywheel::outcome::Finished>,
+    mut on_row: Option<&mut dyn FnMut(u32)>,
 ) -> (Figures, Vec<bool>) {
     let mut figures = Figures::default();
     let mut seen = vec![false; scenario.urls.get() as usize];
@@ -162,6 +173,9 @@ async fn collect(
             "two rows of {seq}"
         );
         figures.makespan = began.elapsed();
+        if let Some(on_row) = &mut on_row {
+            on_row(figures.successes + figures.lost + 1);
+        }
         if !done.record.ok {
             figures.lost += 1;
             continue;

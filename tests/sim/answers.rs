@@ -1,0 +1,50 @@
+//! What answers say together, through the whole engine.
+
+use proxywheel::outcome::{Blame, Outcome};
+
+use crate::world::{Reply, Setup, World, jobs, run};
+
+fn urls(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("http://h0.test/{n}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_refusal_that_another_exit_does_not_meet_is_charged_to_the_pair() {
+    let world = World::new(|_, proxy, _| Reply::status(if proxy < 3 { 403 } else { 200 }));
+    let ended = run(Setup::new(world, 12).concurrency(4), jobs(urls(200))).await;
+    // The first refusal of an exit may go uncontradicted, where the second opinion is another one's.
+    let bad = ended.rows.iter().filter(|row| !row.record.ok).count();
+    let refused = ended.hits.iter().filter(|hit| hit.proxy < 3).count();
+    assert!(bad <= 2 && refused <= 8, "{bad} rows, {refused} requests");
+    let mut differing = 0;
+    for row in ended.rows.iter().filter(|row| row.record.ok) {
+        for attempt in &row.record.attempt_log {
+            let rule = attempt.rule.as_deref();
+            assert_eq!(attempt.outcome != Outcome::Ok, rule == Some("host.differs"));
+            assert_eq!(attempt.blame == Blame::Pair, rule.is_some());
+            differing += usize::from(rule.is_some());
+        }
+    }
+    assert!(differing > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_refused_to_everybody_costs_nobody_anything() {
+    let world = World::new(|outgoing, _, _| {
+        let private = outgoing.url.path().ends_with('7');
+        Reply::status(if private { 403 } else { 200 })
+    });
+    let ended = run(Setup::new(world, 12).concurrency(4), jobs(urls(200))).await;
+    for row in &ended.rows {
+        let private = row.record.input.ends_with('7');
+        assert_eq!(row.record.ok, !private, "{}", row.record.input);
+        let charged = |blame: Blame| !matches!(blame, Blame::Target | Blame::Nobody);
+        assert!(
+            !row.record
+                .attempt_log
+                .iter()
+                .any(|attempt| charged(attempt.blame))
+        );
+    }
+    assert_eq!(ended.summary.totals.pool.cooling_pairs, 0);
+}
