@@ -94,6 +94,20 @@ fn each_match_has_a_row_and_resuming_adds_none() {
         "one body for an answer"
     );
     assert_eq!(rows[0]["id"], rows[1]["id"]);
+    let mut explain = proxywheel();
+    explain.current_dir(rig.directory.path());
+    let told = explain.args([
+        "explain",
+        "-i",
+        "out.jsonl",
+        rows[0]["id"].as_str().expect("an id"),
+    ]);
+    let told = shown(&told.output().expect("runs"));
+    assert_eq!(
+        told.matches("(row 0): ok 200").count(),
+        1,
+        "one answer: {told}"
+    );
     let before = read(&rig, "out.jsonl");
     // All but the last line of the second input: its first row stays whole.
     let at = before.match_indices('\n').nth(2).expect("rows").0 + 1;

@@ -65,6 +65,7 @@ impl Reader {
             seq,
             input: format!("row {seq}"),
             url: None,
+            row: None,
             outcome,
             status: None,
             proxies_tried: 1,

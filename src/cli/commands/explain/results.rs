@@ -32,6 +32,9 @@ pub(super) struct Row {
     pub(super) timing: Timing,
     pub(super) started_at: Option<UnixMillis>,
     pub(super) finished_at: UnixMillis,
+    /// Which row of its answer it is, with `--rows`.
+    #[serde(default)]
+    pub(super) row: Option<u32>,
     /// Of a record, which has no URLs.
     #[serde(skip)]
     pub(super) recorded_host: Option<String>,
@@ -118,7 +121,9 @@ impl<'a> Results<'a> {
                 }
                 continue;
             }
-            match serde_json::from_slice(&line) {
+            match serde_json::from_slice::<Row>(&line) {
+                // The rows of one answer tell of the same attempts.
+                Ok(row) if row.row.is_some_and(|row| row > 1) => {}
                 Ok(row) => with(row),
                 Err(_) if !line.ends_with(b"\n") => break,
                 Err(error) => return Err(self.bad(number, &error)),
