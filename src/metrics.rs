@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ban::BLOCKS_CLIENT;
 use crate::job::HostKey;
-use crate::outcome::{Blame, Charge, FaultKind, Outcome, Phase, Record};
+use crate::outcome::{Blame, Charge, FaultKind, Finished, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
 use foldhash::fast::RandomState;
 
@@ -29,6 +29,10 @@ pub struct Snapshot {
     pub attempts: u64,
     /// Attempts after the first of their job.
     pub retries: u64,
+    /// Answers that fields were extracted from.
+    pub looked_at: u64,
+    /// In how many of them each field was found, in any row; 0 is there, too.
+    pub fields: BTreeMap<Box<str>, u64>,
     /// Attempts made beside another one of their job that took too long.
     pub hedges: u64,
     /// Retries by the outcome that caused them.
@@ -302,6 +306,26 @@ impl Tally {
                 host.failures[at] += 1;
                 let rule = record.ban.as_ref().map(|ban| &*ban.rule);
                 host.stats.not_asked += u64::from(rule == Some(BLOCKS_CLIENT));
+            }
+        }
+    }
+
+    /// The same job's fields, if any were extracted.
+    pub(crate) fn extracted(&mut self, done: &Finished) {
+        let Some(first) = &done.record.fields else {
+            return;
+        };
+        self.snapshot.looked_at += 1;
+        for (name, value) in first {
+            let in_row = |row: &serde_json::Map<String, serde_json::Value>| {
+                row.get(name).is_some_and(|value| !value.is_null())
+            };
+            let found = u64::from(!value.is_null() || done.more.iter().any(in_row));
+            match self.snapshot.fields.get_mut(name.as_str()) {
+                Some(count) => *count += found,
+                None => {
+                    self.snapshot.fields.insert(name.as_str().into(), found);
+                }
             }
         }
     }

@@ -67,6 +67,11 @@ pub fn stats(report: &Report<'_>) -> Map<String, Value> {
         let fault = fault.replace(' ', "_");
         put(format!("proxy/fault/{fault}"), (*count).into());
     }
+    for (name, found) in &totals.fields {
+        put(format!("field/{name}/found"), (*found).into());
+        let missing = totals.looked_at - found;
+        put(format!("field/{name}/missing"), missing.into());
+    }
     for (at, name) in ["p50", "p95", "p99"].into_iter().enumerate() {
         let value = totals.latency_ms.map(|latency| latency[at]);
         put(format!("latency_ms/{name}"), value.into());

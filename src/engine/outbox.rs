@@ -15,6 +15,7 @@ impl<E: Egress> Dispatcher<E> {
         let host =
             host.and_then(|number| self.frontier.key(number).map(|key| Host { number, key }));
         self.tally.finished(host, &done.record, waited);
+        self.tally.extracted(&done);
         if !self.outbox.is_empty() {
             self.outbox.push_back(done);
             return;

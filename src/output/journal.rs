@@ -296,7 +296,7 @@ impl Scan<'_> {
         if header != wanted {
             return Err(Trouble::Refused(
                 Problem::new("the file has other columns than this run would write").hint(
-                    "use the --fields, --body and tag columns of the earlier run, or another -o",
+                    "use the --fields, --body, --select and tag columns of the earlier run, or another -o",
                 ),
             ));
         }

@@ -157,6 +157,31 @@ fn csv_has_a_column_for_each_field() {
 }
 
 #[test]
+fn a_field_that_no_answer_has_is_told() {
+    let rig = Rig::new(
+        Lab::builder().proxies(2, ProxySpec::new(Scheme::Http)),
+        &urls(5, "/page/"),
+    );
+    let words =
+        "-i urls.txt -o out.jsonl --select title=title --select price=.price --stats stats.json";
+    let (code, said) = rig.run(words);
+    assert_eq!(code, Some(0), "an empty cell is no failure: {said}");
+    assert!(
+        said.contains("warning: none of 5 answers had price\n"),
+        "{said}"
+    );
+    let stats: Value = serde_json::from_str(&read(&rig, "stats.json")).expect("JSON");
+    let counts = [
+        "title/found",
+        "title/missing",
+        "price/found",
+        "price/missing",
+    ];
+    let counts = counts.map(|key| stats[format!("field/{key}")].as_u64());
+    assert_eq!(counts, [Some(5), Some(0), Some(0), Some(5)]);
+}
+
+#[test]
 fn bad_expressions_are_told_before_anything_is_fetched() {
     let told = |words: &[&str]| {
         let all = [&["-x", "direct", "http://127.0.0.1:1/"], words].concat();

@@ -13,6 +13,7 @@ use crate::error::{Error, Problem};
 use crate::extract::{
     Extractor, FieldTrace, RowsTrace, Settings, Step, Trace, built_in, built_in_names,
 };
+use crate::metrics::Snapshot;
 
 /// Runs the command below `extract` that the line names.
 pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
@@ -24,6 +25,26 @@ pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Fa
         ExtractCommand::Show(args) => show(args, &printer),
     };
     done.map(|()| Exit::DONE).map_err(|error| (printer, error))
+}
+
+/// Fewer answers than this without a field may all be such that have none.
+const ENOUGH: u64 = 5;
+
+/// Warns of fields that no answer of a run had: a site that has changed must not look like empty cells.
+pub(super) fn warn_of_blind(totals: &Snapshot, printer: &Printer) {
+    let fields = totals.fields.iter().filter(|(_, found)| **found == 0);
+    let names: Vec<&str> = fields.map(|(name, _)| &**name).collect();
+    if totals.looked_at < ENOUGH || names.is_empty() {
+        return;
+    }
+    printer.warn(
+        &Problem::new(format!(
+            "none of {} answers had {}",
+            totals.looked_at,
+            names.join(", ")
+        ))
+        .hint("save some with --body file --save-dir pages: proxywheel extract test tells why"),
+    );
 }
 
 fn show(args: &ExtractShowArgs, printer: &Printer) -> Result<(), Error> {

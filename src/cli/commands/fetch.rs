@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use self::steering::{Asked, Refresh, Reloader, Steering};
 use self::telling::Teller;
+use super::extract::warn_of_blind;
 use super::{Failure, gathered, read, rule_files};
 use crate::cli::Environment;
 use crate::cli::args::{FetchArgs, Progress, resolve};
@@ -142,6 +143,7 @@ async fn drive(
     if let Some(failure) = failure {
         printer.error(&failure);
     }
+    warn_of_blind(&summary.totals, printer);
     let counters = stats::stats(&report);
     let written = match &resolved.stats {
         Some(path) => stats::write(path, &counters),
