@@ -1,11 +1,13 @@
 //! Fields out of bodies: in records, in columns, and tried on saved pages.
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
 use proxywheel::lab::{Lab, ProxySpec};
 use proxywheel::proxy::Scheme;
 use serde_json::{Value, json};
 
-use crate::running::{Rig, urls};
+use crate::running::{Rig, Running, until, urls};
 use crate::{fetch, proxywheel, shown};
 
 fn rig() -> Rig {
@@ -121,6 +123,53 @@ fn each_match_has_a_row_and_resuming_adds_none() {
         .map(|row| (row["seq"].clone(), row["row"].clone(), row["rows"].clone()))
         .collect();
     assert_eq!(places_again, places);
+}
+
+#[test]
+fn kills_of_a_run_with_rows_leave_each_input_whole_or_out() {
+    let slow =
+        ProxySpec::new(Scheme::Http).latency(Duration::from_millis(5), Duration::from_millis(40));
+    // Rows of several pages of memory make for writes that a kill can tear.
+    let wanted: Vec<String> = urls(100, "/page/")
+        .into_iter()
+        .map(|url| format!("{url}?size=9000"))
+        .collect();
+    let rig = Rig::new(Lab::builder().proxies(6, slow), &wanted);
+    let run = |mode: &str| {
+        let words = "-i urls.txt -o out.jsonl -j 8 --rows *:is(html,head,title,body,p) --select html=::html";
+        Running::start(&mut rig.fetch(&format!("{words} {mode}")))
+    };
+    let mut mode = "--overwrite";
+    for kill in 0..10 {
+        let mut running = run(mode);
+        // Once it has added something, at another moment each time.
+        let before = std::fs::metadata(rig.path("out.jsonl")).map_or(0, |file| file.len());
+        until("rows", || {
+            let now = std::fs::metadata(rig.path("out.jsonl")).map_or(0, |file| file.len());
+            now > before || !running.is_running()
+        });
+        std::thread::sleep(Duration::from_millis(3 * kill));
+        if !running.kill() {
+            break;
+        }
+        mode = "--resume";
+    }
+    let mut last = run("--resume");
+    assert_eq!(last.wait().code(), Some(0), "{}", last.said());
+    let places: Vec<_> = records(&rig)
+        .iter()
+        .map(|row| {
+            (
+                row["seq"].as_u64(),
+                row["row"].as_u64(),
+                row["rows"].as_u64(),
+            )
+        })
+        .collect();
+    let all: Vec<_> = (0..100)
+        .flat_map(|seq| (1..=5).map(move |row| (Some(seq), Some(row), Some(5))))
+        .collect();
+    assert_eq!(places, all);
 }
 
 #[test]
