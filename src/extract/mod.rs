@@ -52,6 +52,18 @@ impl Settings {
 }
 
 /// Compiled settings.
+///
+/// ```
+/// use proxywheel::extract::{Extractor, Settings};
+///
+/// let extractor = Extractor::new(&Settings {
+///     select: vec!["price=.price::text|number".into()],
+///     ..Settings::default()
+/// })?;
+/// let found = extractor.extract(Some("text/html"), b"<b class=price>$1,299.50</b>", None);
+/// assert_eq!(found.rows[0]["price"], 1299.5);
+/// # Ok::<(), proxywheel::error::Problem>(())
+/// ```
 #[derive(Debug)]
 pub struct Extractor {
     settings: Settings,
