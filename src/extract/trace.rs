@@ -1,7 +1,4 @@
 //! What every selector finds in a page, and why one finds nothing: for people who write selectors.
-//!
-//! The parser does not tell where an element stood. So the lines are written into the start tags of a copy of the page, and the same
-//! selectors are asked of it: what is the third element here is the third there.
 
 use scraper::ElementRef;
 use serde_json::Value;
@@ -9,14 +6,12 @@ use url::Url;
 
 use super::expression::Field;
 use super::filter::plain;
+use super::lines::{LINE, marked};
 use super::page::Page;
 use super::serp::State;
 use super::source::{Css, Row, Source, Take};
 use super::split::steps;
 use super::{Extractor, filter};
-
-/// The attribute that carries line and column.
-const LINE: &str = "proxywheel-line";
 
 /// What an extractor finds in one page.
 #[derive(Debug, Clone, PartialEq)]
@@ -310,63 +305,8 @@ fn shown(text: &str) -> String {
     format!("{cut:?}")
 }
 
-/// Elements whose content is not markup.
-const RAW: [&str; 7] = [
-    "script", "style", "textarea", "title", "xmp", "iframe", "noframes",
-];
-
-/// The page with the line and column of each start tag in it.
-fn marked(page: &str) -> String {
-    let bytes = page.as_bytes();
-    let mut out = String::with_capacity(page.len() * 2);
-    let (mut copied, mut at, mut line, mut begin, mut counted) = (0, 0, 1, 0, 0);
-    while let Some(found) = memchr::memchr(b'<', &bytes[at..]) {
-        let tag = at + found;
-        if bytes[tag..].starts_with(b"<!--") {
-            let end = memchr::memmem::find(&bytes[tag + 4..], b"-->");
-            at = end.map_or(bytes.len(), |end| tag + 4 + end);
-            continue;
-        }
-        let name = tag + 1;
-        let length = bytes[name..]
-            .iter()
-            .take_while(|byte| {
-                !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' | b'/' | b'>')
-            })
-            .count();
-        at = name + length;
-        if !bytes.get(name).is_some_and(u8::is_ascii_alphabetic) {
-            continue;
-        }
-        for feed in memchr::memchr_iter(b'\n', &bytes[counted..tag]) {
-            line += 1;
-            begin = counted + feed + 1;
-        }
-        counted = tag;
-        let column = tag - begin + 1;
-        out.push_str(&page[copied..at]);
-        out.push_str(&format!(" {LINE}=\"{line}:{column}\""));
-        copied = at;
-        let element = page[name..at].to_ascii_lowercase();
-        if RAW.contains(&element.as_str()) {
-            let close = format!("</{element}");
-            let rest = &bytes[at..];
-            let end = memchr::memmem::find_iter(rest, b"</").find(|end| {
-                rest[*end..]
-                    .get(..close.len())
-                    .is_some_and(|tag| tag.eq_ignore_ascii_case(close.as_bytes()))
-            });
-            at += end.unwrap_or(rest.len());
-        }
-    }
-    out.push_str(&page[copied..]);
-    out
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::extract::Settings;
 
@@ -450,14 +390,5 @@ mod tests {
             trace.fields[0].why.as_deref(),
             Some("there are no rows to look in")
         );
-    }
-
-    proptest! {
-        #[test]
-        fn any_page_can_be_marked(page in "(<|</|>|<!--|-->|script|p|a b|\n| |é|\"){0,30}") {
-            let with_lines = marked(&page);
-            let mark = regex::Regex::new(" proxywheel-line=\"[0-9:]+\"").expect("a pattern");
-            prop_assert_eq!(mark.replace_all(&with_lines, ""), page);
-        }
     }
 }
