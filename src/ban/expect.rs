@@ -94,6 +94,10 @@ impl Expectations {
             }
         }
         if !self.selectors.is_empty() {
+            if text::is_too_deep(&body) {
+                let why = "the page nests too deep to be parsed";
+                return fired("expect_selector", why.to_owned());
+            }
             let page = Html::parse_document(&body);
             let mut selectors = self.selectors.iter();
             let missing = selectors.find(|(_, selector)| page.select(selector).next().is_none());
@@ -124,6 +128,16 @@ mod tests {
     use super::*;
     use crate::ban::tests::{ask, exchange, judge};
     use crate::outcome::{Blame, Outcome};
+
+    #[test]
+    fn a_page_that_would_hold_the_parser_is_a_soft_block_and_is_not_parsed() {
+        let judge = judge(|s| s.expect_selector = vec!["#list".into()]);
+        let page = format!("{}<ul id=list>", "<div>".repeat(20_000));
+        let page = exchange(200, &["content-type: text/html"], &page, true);
+        let ban = ask(&judge, "https://a.example/", false, &page).ban;
+        let ban = ban.expect("a rule");
+        assert!(ban.evidence.contains("too deep"), "{}", ban.evidence);
+    }
 
     #[test]
     fn a_success_without_what_is_expected_is_a_soft_block_of_the_pair() {

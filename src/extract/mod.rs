@@ -5,10 +5,9 @@
 //! field that finds nothing is `null`, never missing.
 //!
 //! What is where: `expression` a field, `source` where it looks, `filter` (with `number` and `date`) what is done with the finding,
-//! `page` the body taken apart (`depth`: if it is not made to be slow), `profile` the TOML form, `serp` the three states of a page of results, `trace` what `extract test` tells, `lines` where that stands.
+//! `page` the body taken apart, `profile` the TOML form, `serp` the three states of a page of results, `trace` what `extract test` tells, `lines` where that stands.
 
 mod date;
-mod depth;
 mod expression;
 mod fault;
 mod filter;

@@ -7,7 +7,6 @@ use scraper::{ElementRef, Html, Node, Selector};
 use serde_json::Value;
 use url::Url;
 
-use super::depth::is_too_deep;
 use crate::text;
 
 /// A body that is looked at.
@@ -40,10 +39,11 @@ impl<'a> Page<'a> {
 
     /// The parsed page, empty for one that is made to be slow; this is most of the work, and it is done once however many selectors there are.
     pub(super) fn html(&self) -> &Html {
-        self.html.get_or_init(|| match is_too_deep(&self.text) {
-            true => Html::new_document(),
-            false => Html::parse_document(&self.text),
-        })
+        self.html
+            .get_or_init(|| match text::is_too_deep(&self.text) {
+                true => Html::new_document(),
+                false => Html::parse_document(&self.text),
+            })
     }
 
     /// The body as JSON, if it is.

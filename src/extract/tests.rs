@@ -361,7 +361,10 @@ fn no_refusal_is_ever_a_page_without_results() {
         let file = label["file"].as_str().expect("a file");
         let body = std::fs::read(corpus.join("pages").join(file)).expect("a page");
         let text = String::from_utf8_lossy(&body);
-        assert!(!depth::is_too_deep(&text), "{file} is an ordinary page");
+        assert!(
+            !crate::text::is_too_deep(&text),
+            "{file} is an ordinary page"
+        );
         if label["kind"] == "ok" {
             continue;
         }

@@ -20,7 +20,7 @@ const SHALLOW: [&[u8]; 27] = [
 ];
 
 /// True when the page would take the parser too long.
-pub(super) fn is_too_deep(page: &str) -> bool {
+pub(crate) fn is_too_deep(page: &str) -> bool {
     let bytes = page.as_bytes();
     // By name, because an end tag of something that is not open closes nothing.
     let mut open: HashMap<Vec<u8>, u32, RandomState> = HashMap::default();
