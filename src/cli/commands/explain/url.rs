@@ -56,8 +56,11 @@ pub(super) fn told(row: &Row) -> String {
 fn log(row: &Row) -> String {
     let mut text = String::new();
     let all = row.attempt_log.len();
-    // The log says how long each took and waited; when, follows from the first.
-    let mut clock = row.started_at.map(|at| at.0 as f64);
+    // The log says how long each took and waited; when, follows from the first, but not where two were out at once: the one
+    // that was answered comes first there, whenever it left.
+    let in_turn = |log: &[Attempt]| log.iter().all(|one| one.outcome != Outcome::Cancelled);
+    let began = row.started_at.filter(|_| in_turn(&row.attempt_log));
+    let mut clock = began.map(|at| at.0 as f64);
     for (number, attempt) in row.attempt_log.iter().enumerate() {
         let waited = if number == 0 { 0.0 } else { attempt.wait_ms };
         let began = clock.map(|at| at + waited);
