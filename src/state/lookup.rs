@@ -52,11 +52,13 @@ impl State {
     /// # Errors
     /// The file cannot be read.
     pub fn pairs_of(&self, proxy: Id, now: SystemTime) -> Result<Vec<PairRow>, Error> {
-        let sql = "SELECT proxy, host, level, until, expires, observed FROM pairs
-            WHERE proxy = ?1 AND expires > ?2 ORDER BY until DESC";
+        let sql = format!(
+            "SELECT {} FROM pairs WHERE proxy = ?1 AND expires > ?2 ORDER BY until DESC",
+            PairRow::COLUMNS
+        );
         let read = || -> Result<Vec<PairRow>> {
-            let mut select = self.connection.prepare(sql)?;
-            let rows = select.query_map(params![proxy.0, millis(now)], pair)?;
+            let mut select = self.connection.prepare(&sql)?;
+            let rows = select.query_map(params![proxy.0, millis(now)], PairRow::read)?;
             rows.collect()
         };
         read().map_err(self.failed("read"))
@@ -82,17 +84,11 @@ impl State {
     fn hosts_like(&self, what: &str, now: i64) -> Result<BTreeMap<String, KnownHost>> {
         let mut known: BTreeMap<String, KnownHost> = BTreeMap::new();
         let sql = format!(
-            "SELECT host, level, until, observed FROM hosts WHERE ({IS_HOST}) AND until > ?2"
+            "SELECT {} FROM hosts WHERE ({IS_HOST}) AND until > ?2",
+            HostRow::COLUMNS
         );
         let mut select = self.connection.prepare(&sql)?;
-        let rows = select.query_map(params![what, now], |row| {
-            Ok(HostRow {
-                host: row.get(0)?,
-                level: row.get(1)?,
-                until: row.get(2)?,
-                observed: row.get(3)?,
-            })
-        })?;
+        let rows = select.query_map(params![what, now], HostRow::read)?;
         for row in rows {
             let row = row?;
             let host = row.host.clone();
@@ -103,14 +99,14 @@ impl State {
             known.entry(host).or_default().limit = Some(row);
         }
         let sql = format!(
-            "SELECT proxy, host, level, until, expires, observed FROM pairs
-            WHERE ({IS_HOST}) AND expires > ?2 ORDER BY until DESC"
+            "SELECT {} FROM pairs WHERE ({IS_HOST}) AND expires > ?2 ORDER BY until DESC",
+            PairRow::COLUMNS
         );
         let mut label = self
             .connection
             .prepare("SELECT label FROM proxies WHERE id = ?1")?;
         let mut select = self.connection.prepare(&sql)?;
-        for row in select.query_map(params![what, now], pair)? {
+        for row in select.query_map(params![what, now], PairRow::read)? {
             let row = row?;
             let name: Option<String> = label
                 .query_row([row.proxy.0], |found| found.get(0))
@@ -125,31 +121,13 @@ impl State {
     /// What hosts bear; all of them, or those of one name.
     pub(super) fn limits(&self, what: Option<&str>) -> Result<Vec<LimitRow>> {
         let sql = format!(
-            "SELECT host, window, uses, rate, observed FROM limits WHERE ?1 IS NULL OR {IS_HOST}"
+            "SELECT {} FROM limits WHERE ?1 IS NULL OR {IS_HOST}",
+            LimitRow::COLUMNS
         );
         let mut select = self.connection.prepare(&sql)?;
-        let rows = select.query_map([what], |row| {
-            Ok(LimitRow {
-                host: row.get(0)?,
-                window: row.get(1)?,
-                uses: row.get(2)?,
-                rate: row.get(3)?,
-                observed: row.get(4)?,
-            })
-        })?;
+        let rows = select.query_map([what], LimitRow::read)?;
         rows.collect()
     }
-}
-
-fn pair(row: &rusqlite::Row<'_>) -> Result<PairRow> {
-    Ok(PairRow {
-        proxy: Id(row.get(0)?),
-        host: row.get(1)?,
-        level: row.get(2)?,
-        until: row.get(3)?,
-        expires: row.get(4)?,
-        observed: row.get(5)?,
-    })
 }
 
 /// True when `what` is this label, with or without what follows `#`, its `host:port`, or what follows `#`.

@@ -225,3 +225,48 @@ impl ProxyRow {
         self.health().faded(gap(self.observed, now)).score()
     }
 }
+
+impl PairRow {
+    /// The columns, in the order [`PairRow::read`] takes them.
+    pub(super) const COLUMNS: &str = "proxy, host, level, until, expires, observed";
+
+    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(PairRow {
+            proxy: Id(row.get(0)?),
+            host: row.get(1)?,
+            level: row.get(2)?,
+            until: row.get(3)?,
+            expires: row.get(4)?,
+            observed: row.get(5)?,
+        })
+    }
+}
+
+impl HostRow {
+    /// The columns, in the order [`HostRow::read`] takes them.
+    pub(super) const COLUMNS: &str = "host, level, until, observed";
+
+    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(HostRow {
+            host: row.get(0)?,
+            level: row.get(1)?,
+            until: row.get(2)?,
+            observed: row.get(3)?,
+        })
+    }
+}
+
+impl LimitRow {
+    /// The columns, in the order [`LimitRow::read`] takes them.
+    pub(super) const COLUMNS: &str = "host, window, uses, rate, observed";
+
+    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(LimitRow {
+            host: row.get(0)?,
+            window: row.get(1)?,
+            uses: row.get(2)?,
+            rate: row.get(3)?,
+            observed: row.get(4)?,
+        })
+    }
+}

@@ -57,33 +57,15 @@ impl State {
                 lines.push(Line::Proxy(row));
                 Ok(())
             })?;
-            let pairs = "SELECT proxy, host, level, until, expires, observed FROM pairs";
-            let mut select = self.connection.prepare(pairs)?;
-            let rows = select.query_map([], |row| {
-                Ok(Line::Pair(PairRow {
-                    proxy: Id(row.get(0)?),
-                    host: row.get(1)?,
-                    level: row.get(2)?,
-                    until: row.get(3)?,
-                    expires: row.get(4)?,
-                    observed: row.get(5)?,
-                }))
-            })?;
-            for row in rows {
-                lines.push(row?);
+            let pairs = format!("SELECT {} FROM pairs", PairRow::COLUMNS);
+            let mut select = self.connection.prepare(&pairs)?;
+            for row in select.query_map([], PairRow::read)? {
+                lines.push(Line::Pair(row?));
             }
-            let hosts = "SELECT host, level, until, observed FROM hosts";
-            let mut select = self.connection.prepare(hosts)?;
-            let rows = select.query_map([], |row| {
-                Ok(Line::Host(HostRow {
-                    host: row.get(0)?,
-                    level: row.get(1)?,
-                    until: row.get(2)?,
-                    observed: row.get(3)?,
-                }))
-            })?;
-            for row in rows {
-                lines.push(row?);
+            let hosts = format!("SELECT {} FROM hosts", HostRow::COLUMNS);
+            let mut select = self.connection.prepare(&hosts)?;
+            for row in select.query_map([], HostRow::read)? {
+                lines.push(Line::Host(row?));
             }
             lines.extend(self.limits(None)?.into_iter().map(Line::Limit));
             let mut runs = self.runs(None)?;
