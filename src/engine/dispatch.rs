@@ -27,7 +27,7 @@ use crate::egress::{Egress, ProbeReport};
 use crate::job::{HostKey, Job};
 use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Tally};
-use crate::outcome::{ErrorInfo, Finished, Outcome, Verdict};
+use crate::outcome::{ErrorInfo, Finished, Outcome, Record, Verdict};
 use crate::pool::{HostIdx, Lease, Pool, ProbeLease, Refusal, RefusalReason};
 use crate::retry;
 
@@ -390,48 +390,54 @@ impl<E: Egress> Dispatcher<E> {
     /// Finishes the first job of the host in front, of which nothing more is asked: with how its last attempt ended, or with
     /// the verdict on the host when there was none.
     fn leave_first(&mut self, verdict: Verdict, now: Instant) {
-        let Some(mut job) = self.frontier.take_first() else {
+        let Some(job) = self.frontier.take_first() else {
             return;
         };
-        let number = job.host;
-        self.frontier.landed(number);
-        job.waited += now.saturating_duration_since(job.waiting_since);
-        let (waited, attempted) = (job.waited, job.last.is_some());
-        let mut done = finish::record(job, self.style, now);
-        if !attempted {
-            done.record.outcome = verdict.outcome;
-            done.record.ban = verdict.ban;
-        }
-        self.emit(done, Some(number), waited);
+        self.frontier.landed(job.host);
+        self.tell_given_up(&job, verdict.outcome, "the host challenges every exit", now);
+        self.leave(job, now, |record| {
+            record.outcome = verdict.outcome;
+            record.ban = verdict.ban;
+        });
     }
 
     /// Finishes a job: with how its last attempt ended, or with `outcome` when there was none.
     pub(super) fn give_up(
         &mut self,
-        mut job: Box<Pending>,
+        job: Box<Pending>,
         outcome: Outcome,
         why: &'static str,
         now: Instant,
     ) {
-        job.waited += now.saturating_duration_since(job.waiting_since);
         self.tell_given_up(&job, outcome, why, now);
-        let number = job.host;
-        let waited = job.waited;
-        let attempted = job.last.is_some();
-        let mut done = finish::record(job, self.style, now);
-        if !attempted {
-            done.record.outcome = outcome;
+        self.leave(job, now, |record| {
+            record.outcome = outcome;
             let kind = if outcome == Outcome::ProxyError || outcome == Outcome::Skipped {
                 "no_usable_proxy"
             } else {
                 "cooling"
             };
-            done.record.error = Some(ErrorInfo {
+            record.error = Some(ErrorInfo {
                 kind,
                 phase: None,
                 message: why.into(),
                 curl_code: None,
             });
+        });
+    }
+
+    /// Finishes a waiting job: with how its last attempt ended, or as `unattempted` says when there was none.
+    fn leave(
+        &mut self,
+        mut job: Box<Pending>,
+        now: Instant,
+        unattempted: impl FnOnce(&mut Record),
+    ) {
+        job.waited += now.saturating_duration_since(job.waiting_since);
+        let (number, waited, attempted) = (job.host, job.waited, job.last.is_some());
+        let mut done = finish::record(job, self.style, now);
+        if !attempted {
+            unattempted(&mut done.record);
         }
         self.emit(done, Some(number), waited);
     }

@@ -245,10 +245,7 @@ impl<E: Egress> Dispatcher<E> {
             proxy: end.proxy.clone(),
             outcome: end.verdict.outcome,
             blame: end.verdict.blame,
-            status: end
-                .answer
-                .as_ref()
-                .map(|answer| answer.response.status.as_u16()),
+            status: end.status(),
             ban: end.verdict.ban.clone(),
             error: end.fault.as_ref().map(ErrorInfo::from),
             took,

@@ -235,10 +235,7 @@ pub(super) fn log_line(n: u32, end: &End, took: Duration, waited: Duration) -> A
         proxy: end.proxy.clone(),
         outcome: end.verdict.outcome,
         blame: end.verdict.blame,
-        status: end
-            .answer
-            .as_ref()
-            .map(|answer| answer.response.status.as_u16()),
+        status: end.status(),
         connect_status: end.connect_status,
         rule: end.verdict.ban.as_ref().map(|ban| ban.rule.clone()),
         error: error_info(end.fault.as_ref(), &end.verdict),

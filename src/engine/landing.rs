@@ -231,10 +231,7 @@ impl<E: Egress> Dispatcher<E> {
         let ended = Ended {
             outcome: verdict.outcome,
             blame: verdict.blame,
-            status: end
-                .answer
-                .as_ref()
-                .map(|answer| answer.response.status.as_u16()),
+            status: end.status(),
             sent: end.sent,
             idempotent: job.job.request.is_idempotent(),
             stranger,

@@ -98,6 +98,12 @@ pub(super) struct End {
 }
 
 impl End {
+    /// Status of the target, if it answered.
+    pub(super) fn status(&self) -> Option<u16> {
+        let answer = self.answer.as_ref()?;
+        Some(answer.response.status.as_u16())
+    }
+
     /// What the proxy did wrong, if it was charged. Its own answer to a forwarded request is as good as its refusal of a
     /// tunnel, though no fault of the transport.
     pub(super) fn proxy_fault(&self) -> Option<(Phase, FaultKind)> {
@@ -107,8 +113,7 @@ impl End {
         if let Some(fault) = &self.fault {
             return Some((fault.phase, fault.kind));
         }
-        let status = self.answer.as_ref()?.response.status.as_u16();
-        Some((Phase::Headers, FaultKind::Rejected(status)))
+        Some((Phase::Headers, FaultKind::Rejected(self.status()?)))
     }
 }
 

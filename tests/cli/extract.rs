@@ -154,6 +154,7 @@ fn kills_of_a_run_with_rows_leave_each_input_whole_or_out() {
         }
         mode = "--resume";
     }
+    assert_eq!(mode, "--resume", "the run ends before it can be killed");
     let mut last = run("--resume");
     assert_eq!(last.wait().code(), Some(0), "{}", last.said());
     let places: Vec<_> = records(&rig)
