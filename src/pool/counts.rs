@@ -127,9 +127,9 @@ impl Pool {
         room(Shelf::Fresh) || room(Shelf::Free)
     }
 
-    /// True when waiting is not worth while: all members are retired; this machine has had no network for five minutes; or nobody is READY, unknown, probed or in use, each
-    /// was probed at least twice, and nobody has been READY for 5 s, or for 60 s if some ever were. Where no request was
-    /// ever answered, the 60 s begin with the first READY member. Constant time.
+    /// True when waiting is not worth while: all members are retired; this machine has had no network for five minutes; or nobody
+    /// is READY, unknown, probed or in use, each was probed at least twice, and nobody has been READY for 5 s, or for 60 s if
+    /// some ever were. Where no request was ever answered, the 60 s begin with the first READY member. Constant time.
     pub fn is_exhausted(&self, now: Instant) -> bool {
         let tally = &self.roster.tally;
         if tally.retired == tally.total() || self.is_cut_off(now) {

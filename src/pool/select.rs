@@ -65,10 +65,6 @@ impl Pool {
     }
 
     fn bind(&mut self, at: u32, ask: &Ask<'_>, now: Instant, sent: Micros) -> Lease {
-        // Three cache lines of a large list, the proxy's own last because a lease counts itself there: asked for before the first
-        // is needed, they come at once.
-        let slot = self.roster.slot(at);
-        std::hint::black_box((slot.used, slot.filed.capacity, slot.proxy.port()));
         self.turn += 1;
         self.roster.touch(at, self.turn);
         self.roster.tally.in_flight += 1;

@@ -97,10 +97,9 @@ impl Pool {
                 self.fruitless = self.fruitless.saturating_add(1);
                 if self.without(Mechanism::Attribution) {
                     self.failed(at, 1.0, t);
-                    self.roster.refile(at);
-                    return None;
+                } else {
+                    self.doubted(at, lease.host, report.kind, t);
                 }
-                self.doubted(at, lease.host, report.kind, t);
             }
             Blame::Proxy(charge) => {
                 self.fruitless = self.fruitless.saturating_add(1);
