@@ -15,6 +15,8 @@ pub mod progress;
 mod recording;
 pub mod settings;
 pub mod signals;
+#[doc(hidden)]
+pub mod simulated;
 pub mod stats;
 pub mod summary;
 mod usage;

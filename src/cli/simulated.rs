@@ -1,4 +1,6 @@
 //! A world as the path out of the engine, on tokio's clock: what sockets would have brought.
+//!
+//! `lab replay` plays a model of a run with it, and the project's own tests and benchmarks play scenarios.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +17,14 @@ use crate::lab::scenario::{End, Fate, Patience, Tally, World};
 use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::{Proxy, ProxyId, Scheme};
 
-/// What every page has in it, for `--must-match`.
-pub(super) const MARK: &str = "<!-- all of it -->";
+/// What every page has in it, and the fakes that nobody can tell: for `--must-match`.
+pub const MARK: &str = "<!-- all of it -->";
+
+/// What only fakes have.
+pub const FAKE: &str = "buy this";
 
 /// A world behind a lock, and the connections that probes have left open.
-pub(super) struct Simulated {
+pub struct Simulated {
     state: Arc<Mutex<State>>,
     numbers: HashMap<ProxyId, usize>,
     began: Instant,
@@ -45,7 +50,7 @@ impl Drop for UnderWay<'_> {
 
 impl Simulated {
     /// The clock of the world begins now.
-    pub(super) fn new(world: World) -> (Self, Vec<Arc<Proxy>>) {
+    pub fn new(world: World) -> (Self, Vec<Arc<Proxy>>) {
         let count = world.scenario().proxies.get();
         let list: Vec<_> = (0..count).map(member).collect();
         let numbers = list.iter().map(|proxy| proxy.id()).zip(0..);
@@ -61,7 +66,7 @@ impl Simulated {
     }
 
     /// What has been asked of the world, to be read when the run is over.
-    pub(super) fn tally(&self) -> impl Fn() -> Tally + use<> {
+    pub fn tally(&self) -> impl Fn() -> Tally + use<> {
         let state = self.state.clone();
         move || lock(&state).world.tally()
     }
@@ -121,7 +126,7 @@ impl Egress for Simulated {
 }
 
 /// Name of a host of the world.
-pub(super) fn host_name(number: usize) -> String {
+pub fn host_name(number: usize) -> String {
     format!("h{number}.test")
 }
 
@@ -129,15 +134,10 @@ fn host_of(name: &str) -> Option<usize> {
     name.strip_prefix('h')?.strip_suffix(".test")?.parse().ok()
 }
 
-/// Proxy `number` of the list, each in a /24 of its own.
+/// Proxy `number` of the list, each in a /24 of its own as on public lists.
 fn member(number: u32) -> Arc<Proxy> {
-    let [a, b, c, d] = number.to_be_bytes();
-    let host = format!("{}.{b}.{c}.{d}", 10 + u16::from(a));
-    let host = if number < 1 << 16 {
-        format!("10.{c}.{d}.1")
-    } else {
-        host
-    };
+    let [_, a, b, c] = number.to_be_bytes();
+    let host = format!("{}.{b}.{c}.1", 10 + u16::from(a));
     Arc::new(Proxy::new(Scheme::Http, &host, 8080, None))
 }
 
@@ -185,7 +185,8 @@ fn exchange(fate: &Fate) -> Exchange {
             }
             Ok(answer)
         }
-        End::Fake { .. } => Ok(page(StatusCode::OK, "buy this".into())),
+        End::Fake { noticed: true } => Ok(page(StatusCode::OK, FAKE.into())),
+        End::Fake { noticed: false } => Ok(page(StatusCode::OK, format!("{FAKE} {MARK}"))),
         End::Good => Ok(page(StatusCode::OK, format!("<p>a page</p>{MARK}"))),
         // Those without a connection are dealt with above.
         End::Reset | End::Refused | End::ConnectTimeout => {

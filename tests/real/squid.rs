@@ -59,13 +59,7 @@ impl Squid {
                 ("ACCESS", access(site)),
             ];
             site.write_config("squid.conf", include_str!("conf/squid.conf"), &values);
-            let config = site.dir().join("squid.conf").display().to_string();
-            let service = service_name(site.port(0));
-            let args = ["-N", "-n", &service, "-f", &config];
-            Launch {
-                args: args.map(str::to_owned).into(),
-                own_names: false,
-            }
+            launch(site)
         });
         Squid { server, authority }
     }
@@ -139,8 +133,19 @@ fn only_known(site: &Site) -> String {
     .join("\n")
 }
 
+/// How squid is started with the configuration `squid.conf` of its site.
+pub(crate) fn launch(site: &Site) -> Launch {
+    let config = site.dir().join("squid.conf").display().to_string();
+    let service = service_name(site.port(0));
+    let args = ["-N", "-n", &service, "-f", &config];
+    Launch {
+        args: args.map(str::to_owned).into(),
+        own_names: false,
+    }
+}
+
 /// Tells this squid's shared memory from that of every other on the machine; two of one name do not start side by side.
-pub(crate) fn service_name(port: u16) -> String {
+fn service_name(port: u16) -> String {
     format!("proxywheel{port}")
 }
 

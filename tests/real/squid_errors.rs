@@ -17,9 +17,9 @@
 //! The pages of these are judged as squid would print them (`squid_pages.rs`).
 
 use crate::odd::Odd;
-use crate::rig::{ClosedPort, Launch, Server};
+use crate::rig::{ClosedPort, Server};
 use crate::run::Fetch;
-use crate::squid::{SQUID, service_name};
+use crate::squid::{SQUID, launch};
 use crate::told;
 
 /// Error, path by the name of a host of its own, then what the row tells over http and over https. The ports are those of [`Odd`]
@@ -82,13 +82,7 @@ impl Failing {
             ];
             let template = include_str!("conf/squid-errors.conf");
             site.write_config("squid.conf", template, &values);
-            let config = site.dir().join("squid.conf").display().to_string();
-            let service = service_name(site.port(0));
-            let args = ["-N", "-n", &service, "-f", &config];
-            Launch {
-                args: args.map(str::to_owned).into(),
-                own_names: false,
-            }
+            launch(site)
         });
         Failing { server, odd, dead }
     }

@@ -1,6 +1,5 @@
 //! A scenario measured: the engine's run of it, the oracle's, and the expectations it misses. Tests and benches share it.
 
-mod egress;
 pub(crate) mod run;
 
 use std::ops::RangeInclusive;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxywheel::ban::{self, Judge};
+use proxywheel::cli::simulated::{FAKE, MARK, Simulated, host_name};
 use proxywheel::engine::{self, Control, Keeping, Plan};
 use proxywheel::error::Error;
 use proxywheel::input::JobSource;
@@ -15,8 +16,6 @@ use proxywheel::pool::Mechanism;
 use proxywheel::{limit, pool, retry};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-
-use super::egress::{MARK, Simulated, host_name, is_fake};
 
 /// Jobs handed over at a time.
 const BATCH: u32 = 64;
@@ -246,3 +245,9 @@ pub(crate) fn line(name: &str, run: &Measured, wall: Duration) -> String {
 
 /// What stands above [`line`]s.
 pub(crate) const HEADING: &str = "world seed oracle-s    ratio attempts   probes  blocked    fakes   others     lost makespan  100th  to-dead wall-s";
+
+/// True for the body of a fake, and whether `--must-match` knows it.
+fn is_fake(body: &[u8]) -> Option<bool> {
+    let text = String::from_utf8_lossy(body);
+    text.contains(FAKE).then(|| !text.contains(MARK))
+}

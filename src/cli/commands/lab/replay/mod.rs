@@ -1,6 +1,5 @@
 //! `lab replay`: a recorded run, played again with other strategies in a model of the world it has seen.
 
-mod egress;
 mod host;
 mod model;
 mod play;

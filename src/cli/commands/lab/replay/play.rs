@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::egress::{MARK, Simulated, host_name};
 use super::model::Model;
 use super::recorded::{Recorded, Totals};
 use crate::ban::{self, Judge};
+use crate::cli::simulated::{MARK, Simulated, host_name};
 use crate::engine::{self, Control, Plan};
 use crate::error::Error;
 use crate::input::JobSource;
