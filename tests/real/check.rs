@@ -83,7 +83,6 @@ deny CONNECT                 | http://{no_tunnel}       | alive http forwards no
 deny all but CONNECT         | http://{no_forward}      | alive http no-forwards tunnels from 127.0.0.9
 https_port                   | https://{over_tls}       | alive https forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 no password                  | http://{shut}            | auth auth http
-wrong password               | http://{WRONG}{shut}     | auth auth http
 right password               | http://{RIGHT}{shut}     | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 a password nobody asks for   | http://{RIGHT}{silent}   | alive http forwards tunnels from 127.0.0.9 elite answer +x-cache +x-cache-lookup
 https_port, listed wrong     | http://{over_tls}        | dead closed no-forwards no-tunnels
@@ -100,6 +99,11 @@ no password                  | socks4://{shut}          | auth auth http
 right password               | socks4://{RIGHT}{shut}   | alive http forwards tunnels from 127.0.0.9 transparent [X-Forwarded-For: 127.0.0.1] answer +via +x-cache +x-cache-lookup
 "
         ),
+    );
+    // By itself: squid keeps one entry for a user, and lets some wrong passwords in while the right one is being looked up.
+    scene.verify(
+        false,
+        &format!("wrong password | http://{WRONG}{shut} | auth auth http"),
     );
 }
 
