@@ -73,6 +73,7 @@
 //! |---|---|
 //! | [`error`], [`secret`], [`text`] | errors with hints, strings that cannot be printed, text out of bytes |
 //! | [`proxy`], [`job`], [`exchange`], [`outcome`] | the vocabulary: proxies and lists, jobs, raw answers, verdicts and records |
+//! | [`observation`] | what a tracking job saw of each thing it watches |
 //! | [`echo`] | what a judge tells a client of its own request, signed |
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
 //! | [`extract`] | fields out of a body |
@@ -81,6 +82,7 @@
 //! | [`metrics`], [`engine`] | counters, and the run itself |
 //! | [`check`] | verdicts on a list of proxies |
 //! | [`lab`] | the simulated network |
+//! | [`track`] | rank and change monitoring |
 //! | [`client`], [`config`] | the library's door; settings from files, variables and flags |
 //! | [`cli`] | the program |
 
@@ -89,6 +91,7 @@ pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod job;
+pub mod observation;
 pub mod outcome;
 pub mod proxy;
 pub mod secret;
@@ -114,6 +117,7 @@ pub mod metrics;
 
 // Layer 4: attachments. Layers 0-3 never name them.
 pub mod lab;
+pub mod track;
 
 // Layer 5: assembly.
 pub mod client;

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("proxy", 0),
     ("job", 0),
     ("exchange", 0),
+    ("observation", 0),
     ("outcome", 0),
     ("text", 0),
     ("echo", 0),
@@ -27,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("engine", 4),
     ("check", 4),
     ("lab", 5),
+    ("track", 5),
     ("client", 6),
     ("config", 7),
     ("cli", 8),
@@ -56,7 +58,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["src/cli"]),
     ("anyhow", &["src/cli", "src/main.rs"]),
     ("rusqlite", &["src/state"]),
-    ("toml", &["src/config", "src/ban", "src/extract", "src/lab"]),
+    (
+        "toml",
+        &[
+            "src/config",
+            "src/ban",
+            "src/extract",
+            "src/lab",
+            "src/track",
+        ],
+    ),
 ];
 
 /// Longest file, tests included (docs/architecture.md).
