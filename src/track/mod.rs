@@ -2,4 +2,5 @@
 //!
 //! Pure: pages come in as extracted rows, observations go out. The command line runs the job and keeps what it finds.
 
+pub mod change;
 pub mod walk;
