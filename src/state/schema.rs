@@ -130,9 +130,12 @@ CREATE TABLE visits (
     elapsed  INTEGER NOT NULL,
     country  TEXT,
     proxy    TEXT,                -- without credentials
+    etag     TEXT,                -- validators of the last page
+    modified TEXT,
     UNIQUE (query, run)
 ) STRICT;
 CREATE INDEX visits_of_run ON visits (run);
+CREATE INDEX visits_of_query ON visits (query);
 ";
 
 /// From each earlier version, the first first, to the one after it.

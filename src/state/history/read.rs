@@ -115,13 +115,29 @@ impl History {
         })
     }
 
+    /// `ETag` and `Last-Modified` of the page that was last read for a query.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn validators(
+        &self,
+        query: SeriesId,
+    ) -> Result<(Option<Box<str>>, Option<Box<str>>), Error> {
+        let sql = "SELECT etag, modified FROM visits WHERE query = ?1 ORDER BY seq DESC LIMIT 1";
+        self.connection
+            .query_row(sql, [number(query)], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map(Option::unwrap_or_default)
+            .map_err(self.failed("read"))
+    }
+
     /// What the queries of a job took at `since` or later, in milliseconds since 1970, in the order it was written in.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn visits(&self, job: &str, since: i64) -> Result<Vec<KeptVisit>, Error> {
         let sql = "SELECT v.query, r.id, v.at, v.host, v.pages, v.attempts, v.blocked, v.bytes, v.cost, v.elapsed, v.country,
-                v.proxy
+                v.proxy, v.etag, v.modified
             FROM visits v JOIN track_runs r ON r.seq = v.run
             WHERE r.job = ?1 AND v.at >= ?2 ORDER BY v.seq";
         self.all(sql, params![job, since], |row| {
@@ -140,6 +156,8 @@ impl History {
                     elapsed: count(9)?,
                     country: row.get(10)?,
                     proxy: row.get(11)?,
+                    etag: row.get(12)?,
+                    modified: row.get(13)?,
                 },
             })
         })
