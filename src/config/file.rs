@@ -11,6 +11,7 @@ use super::catalog::{Catalog, Kind, Setting, find_in};
 use super::environment::Variables;
 use super::layer::{Entry, Layer, Origin, RawValue};
 use crate::error::Problem;
+use crate::text;
 
 /// The user's own file: `$XDG_CONFIG_HOME/proxywheel/config.toml`, else below `$HOME/.config`.
 pub fn user_file(variables: &Variables) -> Option<PathBuf> {
@@ -90,8 +91,7 @@ struct File<'a> {
 
 impl File<'_> {
     fn line(&self, offset: usize) -> usize {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        1 + memchr::memchr_iter(b'\n', before).count()
+        text::position(self.text, offset).0
     }
 
     fn place(&self, offset: usize) -> String {
