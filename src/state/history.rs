@@ -7,6 +7,7 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::HashSet;
 use std::fmt;

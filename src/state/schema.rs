@@ -136,6 +136,10 @@ CREATE TABLE visits (
 ) STRICT;
 CREATE INDEX visits_of_run ON visits (run);
 CREATE INDEX visits_of_query ON visits (query);
+CREATE TABLE told (
+    job TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL          -- observations up to this one have been judged and alerted of
+) STRICT, WITHOUT ROWID;
 ";
 
 /// From each earlier version, the first first, to the one after it.

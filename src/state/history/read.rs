@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::observation::{Observation, Series, SeriesId, State, Visit};
 
 /// The columns that [`observation`] reads, first to last.
-const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title, o.value, o.number, o.results,
+pub(super) const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title, o.value, o.number, o.results,
     o.pages_read, o.pages_asked, o.why";
 
 impl History {
@@ -178,7 +178,7 @@ impl History {
             .map_err(self.failed("read"))
     }
 
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         values: impl Params,
@@ -204,7 +204,7 @@ fn good() -> String {
 }
 
 /// The columns of [`OBSERVATION`], from `first` on.
-fn observation(row: &Row<'_>, first: usize) -> Sql<Observation> {
+pub(super) fn observation(row: &Row<'_>, first: usize) -> Sql<Observation> {
     let state: String = row.get(first + 1)?;
     let state = State::parse(&state).ok_or_else(|| {
         let why = format!("no state of an observation: {state:?}");
