@@ -84,9 +84,9 @@ pub fn from_file(path: &Path, text: &str, catalog: &Catalog) -> Result<Layer, Pr
     Ok(layer)
 }
 
-struct File<'a> {
-    path: &'a Path,
-    text: &'a str,
+pub(super) struct File<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
 }
 
 impl File<'_> {
@@ -94,11 +94,15 @@ impl File<'_> {
         text::position(self.text, offset).0
     }
 
-    fn place(&self, offset: usize) -> String {
+    pub(super) fn place(&self, offset: usize) -> String {
         format!("{}:{}", self.path.display(), self.line(offset))
     }
 
-    fn unknown(&self, key: &Spanned<std::borrow::Cow<'_, str>>, catalog: &Catalog) -> Problem {
+    pub(super) fn unknown(
+        &self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        catalog: &Catalog,
+    ) -> Problem {
         let name: &str = key.get_ref();
         let problem =
             Problem::new(format!("unknown setting {name:?}")).at(self.place(key.span().start));
@@ -116,7 +120,7 @@ impl File<'_> {
         }
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         setting: &Setting,
         key: &Spanned<std::borrow::Cow<'_, str>>,

@@ -9,11 +9,13 @@
 //!
 //! The result is [`Resolved`]: the mechanisms' own settings sections, checked as a whole.
 //!
-//! Not done here: parsing of proxy lists, of regexes and of job files. Their own modules do that and name their own places.
+//! Not done here: parsing of proxy lists, of regexes and of job files but for their table of settings. Their own modules do that and
+//! name their own places.
 
 mod catalog;
 mod environment;
 mod file;
+mod job_file;
 mod layer;
 mod lists;
 mod redact;
@@ -26,6 +28,7 @@ pub use crate::units::{Size, Span};
 pub use catalog::{Catalog, Kind, Setting};
 pub use environment::{PREFIX, Variables, from_environment};
 pub use file::{from_file, state_file, user_file};
+pub use job_file::from_job_file;
 pub use layer::{Entry, Layer, Merged, Origin, RawValue};
 pub use lists::Lists;
 pub use redact::redact;

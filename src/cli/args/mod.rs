@@ -26,6 +26,7 @@ mod request;
 mod resolve;
 mod rules;
 mod state;
+mod track;
 mod words;
 
 pub use catalog::catalog_of;
@@ -52,6 +53,8 @@ pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
 };
+
+pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackValidateArgs};
 
 use std::path::PathBuf;
 
@@ -182,6 +185,10 @@ pub enum Command {
     ///
     /// Judges saved answers offline, so that rules are tuned before they cost proxies. Reads no configuration.
     Rules(RulesArgs),
+    /// Watch places among results, prices and pages, from job files
+    ///
+    /// A job file says what is asked where and how often, and who is told what of the changes: see docs/track.md.
+    Track(TrackArgs),
 }
 
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].
