@@ -39,6 +39,8 @@ mod running;
 mod settings;
 mod state;
 mod stdin;
+mod track_days;
+mod track_engine;
 
 use std::process::{Command, Output};
 

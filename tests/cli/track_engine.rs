@@ -58,7 +58,10 @@ impl Scene {
                 }
                 let country = asked.parameter("cc")?;
                 let page = asked.parameter("page")?.parse().ok()?;
-                Some(Shown::html(200, results(&query, page, truth(number, &country, day), day)))
+                Some(Shown::html(
+                    200,
+                    results(&query, page, truth(number, &country, day), day),
+                ))
             }),
         );
         let folder = tempfile::tempdir().expect("a folder");
@@ -109,7 +112,10 @@ fn results(query: &str, page: u32, place: Option<u32>, day: u32) -> String {
             let (host, path) = match place == Some(at) {
                 true => (TARGET.to_owned(), "page".to_owned()),
                 // Others come and go.
-                false => (format!("other{at}.test"), format!("{}/{day}", query.replace(' ', "-"))),
+                false => (
+                    format!("other{at}.test"),
+                    format!("{}/{day}", query.replace(' ', "-")),
+                ),
             };
             format!("<li><a href=\"https://www.{host}/{path}\"><h3>{query} at {at}</h3></a></li>\n")
         })

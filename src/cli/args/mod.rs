@@ -54,7 +54,7 @@ pub use state::{
     StateTopArgs,
 };
 
-pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackValidateArgs};
+pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackRunArgs, TrackValidateArgs};
 
 use std::path::PathBuf;
 
