@@ -3,4 +3,7 @@
 //! Pure: pages come in as extracted rows, observations go out. The command line runs the job and keeps what it finds.
 
 pub mod change;
+pub mod compare;
+pub mod name;
+pub mod report;
 pub mod walk;
