@@ -26,6 +26,8 @@ mod request;
 mod resolve;
 mod rules;
 mod state;
+mod track;
+mod track_history;
 mod words;
 
 pub use catalog::catalog_of;
@@ -51,6 +53,10 @@ pub use rules::{
 pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
+};
+pub use track::{TrackArgs, TrackCommand};
+pub use track_history::{
+    HistoryFormat, KeptJobArgs, SeriesArgs, TrackDiffArgs, TrackHistoryArgs, TrackReportArgs,
 };
 
 use std::path::PathBuf;
@@ -182,6 +188,10 @@ pub enum Command {
     ///
     /// Judges saved answers offline, so that rules are tuned before they cost proxies. Reads no configuration.
     Rules(RulesArgs),
+    /// Watch ranks and pages: what was found, how it changed, a page to look at
+    ///
+    /// What runs of tracking jobs observe is kept in the state, see --state of fetch.
+    Track(TrackArgs),
 }
 
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].
