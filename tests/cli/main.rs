@@ -41,6 +41,7 @@ mod state;
 mod stdin;
 mod track_days;
 mod track_engine;
+mod track_history;
 
 use std::process::{Command, Output};
 

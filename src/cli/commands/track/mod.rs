@@ -1,6 +1,10 @@
 //! `track`: rank and change monitoring from job files.
 
+mod diff;
+mod history;
+mod kept;
 mod plan;
+mod report;
 mod run;
 mod validate;
 
@@ -27,6 +31,9 @@ pub(super) fn run(
         TrackCommand::Validate(args) => validate::run(args, environment, &printer),
         TrackCommand::Plan(args) => plan::run(args, environment, &printer),
         TrackCommand::Run(args) => run::run(args, line, environment, &printer),
+        TrackCommand::History(args) => history::run(args, line, environment, &printer),
+        TrackCommand::Diff(args) => diff::run(args, line, environment, &printer),
+        TrackCommand::Report(args) => report::run(args, line, environment, &printer),
     };
     done.map_err(|error| (printer, error))
 }
