@@ -67,6 +67,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/ban",
             "src/extract",
             "src/lab",
+            "src/proxy/presets",
             "src/track",
         ],
     ),
