@@ -78,7 +78,11 @@ pub fn parse_proxy_url(
 /// # Errors
 /// As [`parse_proxy_url`].
 pub fn parse_proxy(text: &str, options: &Options<'_>) -> Result<Vec<Proxy>, Problem> {
-    let hint = "write [scheme://][user:password@]host:port";
+    let hint = if presets::is_line(text.trim_start_matches(is_blank)) {
+        "write provider=NAME user=... pass=... and what is asked of it; docs/providers.md has what each takes"
+    } else {
+        "write [scheme://][user:password@]host:port"
+    };
     let complain = |flaw: Flaw| {
         let what = format!(
             "not a proxy at column {}: {}",

@@ -39,6 +39,7 @@ mod running;
 mod settings;
 mod state;
 mod stdin;
+mod track_bad_jobs;
 
 use std::process::{Command, Output};
 
