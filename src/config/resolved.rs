@@ -105,6 +105,8 @@ pub struct ProxySources {
     pub lines: Vec<Secret>,
     /// `--proxy-file`.
     pub lists: Vec<ListSource>,
+    /// `--presets`.
+    pub presets: Vec<PathBuf>,
     /// Scheme of entries that name none; `None` means http.
     pub scheme: Option<Scheme>,
     /// Lists are read again this often.

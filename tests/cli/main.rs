@@ -42,6 +42,7 @@ mod stdin;
 mod track_days;
 mod track_engine;
 mod track_history;
+mod track_bad_jobs;
 
 use std::process::{Command, Output};
 

@@ -38,6 +38,7 @@ pub fn resolve(
                 .iter()
                 .map(|text| ListSource::of(text))
                 .collect(),
+            presets: args.proxies.list.presets.clone(),
             scheme: args.proxies.list.proxy_scheme,
             refresh: seconds(args.proxies.proxy_refresh),
             strict: args.proxies.list.strict,
