@@ -315,6 +315,7 @@ impl Judges {
                 connect_timeout: self.patience,
                 deadline: began + self.patience,
                 clearance: None,
+                traffic: None,
             })
             .await
     }

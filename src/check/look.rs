@@ -253,6 +253,7 @@ impl<E: Egress> Context<E> {
                 connect_timeout: self.settings.connect_timeout,
                 deadline: began + self.settings.max_time,
                 clearance: None,
+                traffic: None,
             })
             .await
     }

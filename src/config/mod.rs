@@ -33,4 +33,4 @@ pub use redact::redact;
 pub use request::{Data, DataKind, RequestParts};
 pub use resolved::{Least, ListSource, MaxFail, ProxySources, Resolved, Streams};
 pub use show::shown;
-pub use units::{Size, Span};
+pub use units::{Money, Size, Span};

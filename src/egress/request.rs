@@ -231,6 +231,7 @@ mod tests {
                 connect_timeout: Duration::from_secs(1),
                 deadline: tokio::time::Instant::now(),
                 clearance: None,
+                traffic: None,
             }
         }
     }

@@ -11,9 +11,10 @@ use url::Url;
 
 use super::Settings;
 use super::pending::{Answer, End};
+use super::purse::Allowance;
 use super::slots::Stop;
 use crate::ban::{Hosts, Judge, Page, Seen};
-use crate::egress::{Clearance, Egress, Outgoing};
+use crate::egress::{Clearance, Egress, Outgoing, Traffic};
 use crate::exchange::{Exchange, Phases, Response};
 use crate::job::{HostKey, Job, RequestSpec};
 use crate::limit::Limiter;
@@ -31,6 +32,8 @@ pub(super) struct Context<E> {
     /// What the answers of each host say together. Never held over an await.
     pub(super) hosts: Mutex<Hosts>,
     pub(super) settings: Settings,
+    /// Requests that may still be sent.
+    pub(super) allowance: Allowance,
 }
 
 impl<E> Context<E> {
@@ -65,6 +68,10 @@ pub(super) struct Landed {
     /// The part of it in which redirect hops waited for the limits.
     pub(super) paced: Duration,
     pub(super) started: Instant,
+    /// What it has used of its proxy.
+    pub(super) traffic: Traffic,
+    /// Places in the allowance that it has taken.
+    pub(super) taken: u64,
 }
 
 /// Sends a job through the proxy of its lease and judges what comes back.
@@ -77,14 +84,15 @@ pub(super) async fn attempt<E: Egress>(
     let stranger = errand.lease.patience_with_stranger;
     let longest = context.settings.max_time;
     let deadline = started + stranger.map_or(longest, |patience| patience.min(longest));
-    let mut paced = Duration::ZERO;
+    let traffic = Traffic::default();
+    let (mut paced, mut taken) = (Duration::ZERO, 1);
     let given_up = context.hosts().gives_up(errand.host);
     let end = match (&errand.job.target, given_up) {
         // Nothing is sent, and the record says why.
         (Ok(_), Some(verdict)) => Some(unasked(&errand.lease, verdict)),
         (Ok(url), None) => tokio::select! {
             biased;
-            end = follow(&context, &errand, url, deadline, &mut paced) => Some(end),
+            end = follow(&context, &errand, url, deadline, &traffic, (&mut paced, &mut taken)) => end,
             () = stop.told() => None,
         },
         (Err(why), _) => {
@@ -103,6 +111,8 @@ pub(super) async fn attempt<E: Egress>(
         took,
         paced,
         started: started.into_std(),
+        traffic,
+        taken,
     }
 }
 
@@ -178,13 +188,15 @@ fn clearance<E: Egress>(context: &Arc<Context<E>>, host: u32, proxy: u32) -> Opt
     }))
 }
 
+/// `None` when the next hop is one request more than the run may send.
 async fn follow<E: Egress>(
     context: &Arc<Context<E>>,
     errand: &Errand,
     first: &Url,
     deadline: TokioInstant,
-    paced: &mut Duration,
-) -> End {
+    traffic: &Traffic,
+    (paced, taken): (&mut Duration, &mut u64),
+) -> Option<End> {
     let lease = &errand.lease;
     let mut request = Cow::Borrowed(&*errand.job.request);
     let mut url = Cow::Borrowed(first);
@@ -204,6 +216,7 @@ async fn follow<E: Egress>(
                 connect_timeout: lease.connect_timeout,
                 deadline,
                 clearance: clearance(context, host, lease.idx.number()),
+                traffic: Some(traffic),
             })
             .await;
         let target = match &exchange.result {
@@ -233,10 +246,14 @@ async fn follow<E: Egress>(
         };
         let response = match result {
             Ok(response) => response,
-            Err(fault) => return unanswered(lease, verdict, fault, rest, redirects),
+            Err(fault) => {
+                return Some(unanswered(lease, verdict, fault, rest, redirects));
+            }
         };
         let Some(target) = target else {
-            return answered(context, lease, verdict, &url, response, rest, redirects);
+            return Some(answered(
+                context, lease, verdict, &url, response, rest, redirects,
+            ));
         };
         redirects.push(RedirectHop {
             status: response.status.as_u16(),
@@ -255,11 +272,15 @@ async fn follow<E: Egress>(
             Ok(next) => next,
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::HttpError, Blame::Target);
-                return unanswered(lease, verdict, fault, rest, redirects);
+                return Some(unanswered(lease, verdict, fault, rest, redirects));
             }
         };
         turn(&mut request, response.status, &url, &next);
         url = Cow::Owned(next);
+        if !context.allowance.take() {
+            return None;
+        }
+        *taken += 1;
         let waits = TokioInstant::now();
         let admitted = pace(context, lease, &url, deadline).await;
         *paced += waits.elapsed();
@@ -267,7 +288,7 @@ async fn follow<E: Egress>(
             Ok(number) => host = number.unwrap_or(host),
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
-                return unanswered(lease, verdict, fault, rest, redirects);
+                return Some(unanswered(lease, verdict, fault, rest, redirects));
             }
         }
     }

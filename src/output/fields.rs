@@ -59,6 +59,7 @@ pub(super) enum Field {
     SizeWire,
     SizeBody,
     Truncated,
+    Cost,
     BodySha256,
     Title,
     Fields,
@@ -73,7 +74,7 @@ pub(super) enum Field {
 
 impl Field {
     /// All of them, in the order of the row.
-    pub(super) const ALL: [Field; 40] = [
+    pub(super) const ALL: [Field; 41] = [
         Field::V,
         Field::Id,
         Field::Seq,
@@ -104,6 +105,7 @@ impl Field {
         Field::SizeWire,
         Field::SizeBody,
         Field::Truncated,
+        Field::Cost,
         Field::BodySha256,
         Field::Title,
         Field::Fields,
@@ -155,6 +157,7 @@ impl Field {
             Field::SizeWire => ",\"size_wire\":",
             Field::SizeBody => ",\"size_body\":",
             Field::Truncated => ",\"truncated\":",
+            Field::Cost => ",\"cost\":",
             Field::BodySha256 => ",\"body_sha256\":",
             Field::Title => ",\"title\":",
             Field::Fields => ",\"fields\":",
@@ -208,6 +211,7 @@ impl Field {
             Field::SizeWire => Value::uint(record.size_wire),
             Field::SizeBody => Value::uint(record.size_body),
             Field::Truncated => Value::some(record.truncated, Value::Truncation),
+            Field::Cost => Value::some(record.cost, Value::Float),
             Field::BodySha256 => Value::some(record.body_sha256, Value::Digest),
             Field::Title => Value::text(record.title.as_deref()),
             Field::Fields => Value::some(record.fields.as_ref(), Value::Map),

@@ -144,6 +144,7 @@ impl Bench {
                 connect_timeout: Duration::from_secs(5),
                 deadline: tokio::time::Instant::now() + self.patience,
                 clearance: None,
+                traffic: None,
                 elsewhere: false,
             })
             .await;

@@ -198,6 +198,7 @@ impl Ask {
             connect_timeout: self.connect_timeout,
             deadline: self.deadline,
             clearance: None,
+            traffic: None,
         }
     }
 }
