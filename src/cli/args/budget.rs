@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::words::{some_size, some_time};
-use crate::config::{Money, Size, Span};
 use crate::engine::Caps;
 use crate::proxy::PriceRule;
+use crate::units::{Money, Size, Span};
 
 /// `--deadline --max-requests --max-bytes --max-cost --price`.
 ///

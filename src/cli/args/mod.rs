@@ -27,6 +27,7 @@ mod request;
 mod resolve;
 mod rules;
 mod state;
+mod track;
 mod words;
 
 pub use budget::BudgetArgs;
@@ -54,6 +55,8 @@ pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
 };
+
+pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackValidateArgs};
 
 use std::path::PathBuf;
 
@@ -184,6 +187,10 @@ pub enum Command {
     ///
     /// Judges saved answers offline, so that rules are tuned before they cost proxies. Reads no configuration.
     Rules(RulesArgs),
+    /// Watch places among results, prices and pages, from job files
+    ///
+    /// A job file says what is asked where and how often, and who is told what of the changes: see docs/track.md.
+    Track(TrackArgs),
 }
 
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].

@@ -191,8 +191,8 @@ pub(super) fn some(text: &str) -> Result<NonZeroU32, Problem> {
 }
 
 /// Reads a size above zero.
-pub(super) fn some_size(text: &str) -> Result<crate::config::Size, Problem> {
-    let size: crate::config::Size = text.parse()?;
+pub(super) fn some_size(text: &str) -> Result<crate::units::Size, Problem> {
+    let size: crate::units::Size = text.parse()?;
     if size.0 == 0 {
         return Err(Problem::new(format!(
             "invalid size {text:?}: it has to be above 0"

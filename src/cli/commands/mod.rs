@@ -10,6 +10,7 @@ mod judge;
 mod lab;
 mod rules;
 mod state;
+mod track;
 
 use std::io::Read as _;
 use std::panic::resume_unwind;
@@ -51,6 +52,7 @@ pub(super) fn run(
         }
         command if command.starts_with("extract ") => extract::run(environment, early),
         command if command.starts_with("rules ") => rules::run(environment, early),
+        command if command.starts_with("track ") => track::run(environment, early),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
             Err((early.clone(), error))
