@@ -12,7 +12,7 @@ use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::{Host, Spend, Use};
 use crate::outcome::{Blame, Outcome};
-use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Mechanism, ProxyIdx, Settlement};
 use crate::proxy::Price;
 use crate::retry::{self, Decision, Ended};
 
@@ -176,7 +176,7 @@ impl<E: Egress> Dispatcher<E> {
         } = arrival;
         let (served, sent) = (*served, *sent);
         let verdict = &end.verdict;
-        let proxy = lease.idx.number();
+        let (proxy_at, proxy) = (lease.idx, lease.idx.number());
         if let Some(key) = self.frontier.key(host) {
             let number = host;
             self.tally
@@ -212,6 +212,9 @@ impl<E: Egress> Dispatcher<E> {
             }
             _ => {}
         }
+        if self.pool.has_tiers() && wide.is_none() {
+            self.weigh_tier(host, proxy_at, end, now);
+        }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
             Some(HostWide { goodput }) => {
@@ -220,6 +223,19 @@ impl<E: Egress> Dispatcher<E> {
                 limiter.throttled(host, goodput, asked, sent, now);
             }
         }
+    }
+
+    /// Only what the host makes of an exit says something about its tier.
+    fn weigh_tier(&mut self, host: u32, exit: ProxyIdx, end: &End, now: Instant) {
+        let served = match (end.verdict.outcome, end.verdict.blame) {
+            (Outcome::Ok, _) => true,
+            (Outcome::Banned, Blame::Pair) => false,
+            _ => return,
+        };
+        let tier = end.proxy.labels().tier;
+        self.pool.judge_tier(HostIdx(host), exit, tier, served, now);
+        let spared = !self.pool.is_walled(HostIdx(host), now);
+        self.context.hosts().spare(host, spared);
     }
 
     /// The host's ledger: refusals by distinct proxies move its clock.
@@ -290,6 +306,18 @@ impl<E: Egress> Dispatcher<E> {
         {
             // The host is out for everybody: no URL of it pays for that.
             (job.spent, free) = (spent, true);
+            decision = Decision::Retry {
+                after: Duration::ZERO,
+            };
+        }
+        if (verdict.outcome, verdict.blame) == (Outcome::Banned, Blame::Pair)
+            && self.pool.has_tiers()
+            && end.proxy.labels().tier < self.pool.tier(HostIdx(number))
+            && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
+        {
+            // Its host has risen above this tier meanwhile: what was banned there says nothing about the next.
+            (job.spent, free) = (spent, true);
+            job.spent.proxies = 0;
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };

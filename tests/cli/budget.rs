@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use proxywheel::lab::{Errors, HostPlan, Lab};
+use proxywheel::lab::{BanStyle, Errors, HostPlan, Lab};
 use serde_json::Value;
 
 use crate::running::{Rig, Row};
@@ -110,4 +110,46 @@ fn a_deadline_and_a_cap_on_requests_end_with_seven() {
     let (code, said) = rig.run(&format!("{words} --host-rate 2/s --deadline 1s"));
     assert_eq!(code, Some(7), "{said}");
     assert!(said.contains("exit     7 deadline"), "{said}");
+}
+
+/// Fetches from three sites, one of which bans most of the cheap exits; what the lab's own count of bytes costs.
+fn spent(words: &str, cheap: f64, dear: f64) -> (f64, String) {
+    const CHEAP: u32 = 30;
+    let wall = HostPlan {
+        banned_percent: 70,
+        banned_style: BanStyle::Captcha,
+        ..HostPlan::default()
+    };
+    let builder = Lab::builder().seed(11).perfect(2 * CHEAP);
+    let pages: Vec<String> = (0..600)
+        .map(|n| format!("http://s{}.test/page/{n}?size=8000", n % 3))
+        .collect();
+    let rig = Rig::new(builder.host("s1.test", wall), &pages);
+    let list = rig.lab.proxy_list();
+    let tiered =
+        |(n, line): (usize, &str)| format!("{line} tier={}\n", u8::from(n >= CHEAP as usize));
+    let lines = list.lines().enumerate().map(tiered);
+    let lines: Vec<String> = lines.collect();
+    rig.write("all.txt", &lines.concat());
+    rig.write("dear.txt", &lines[CHEAP as usize..].concat());
+    let (code, said) = rig.run(&format!(
+        "-i urls.txt -o out.jsonl -j 16 --price tier:0={cheap}/GB --price tier:1={dear}/GB --stats stats.json {words}"
+    ));
+    assert_eq!(code, Some(0), "{said}");
+    let proxies = rig.lab.stats().proxies;
+    let bytes = |from: usize, to: usize| {
+        let carried = proxies[from..to].iter().map(|proxy| proxy.bytes_wire);
+        carried.sum::<u64>() as f64 * 1e-9
+    };
+    let money = bytes(0, 30) * cheap + bytes(30, 60) * dear;
+    let told = stats(&rig)["cost/total"].as_f64().expect("money");
+    assert_near(told, money, 0.01, "the ledger");
+    (money, said)
+}
+
+#[test]
+fn tiers_finish_the_job_for_a_part_of_what_the_expensive_one_takes() {
+    let (tiered, said) = spent("--proxy-file all.txt --no-state", 0.5, 8.0);
+    let (dear, _) = spent("--proxy-file dear.txt --no-state", 0.5, 8.0);
+    assert!(tiered <= 0.6 * dear, "{tiered} of {dear}: {said}");
 }

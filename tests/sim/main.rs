@@ -11,4 +11,5 @@ mod pool_run;
 mod pool_world;
 mod scale;
 mod scenarios;
+mod tiers;
 mod world;
