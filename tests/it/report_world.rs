@@ -179,6 +179,8 @@ fn visit(query: &str, run: &TrackRun, blocked: bool, chance: &mut StdRng) -> Kep
             elapsed: 4_000,
             country: Some("de".into()),
             proxy: None,
+            etag: None,
+            modified: None,
         },
     }
 }

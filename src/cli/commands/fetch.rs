@@ -43,6 +43,7 @@ use crate::input::JobSource;
 use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::outcome::Finished;
 use crate::output::Written;
+use crate::proxy::Proxy;
 use crate::proxy::list::{ProxyList, Report};
 use crate::state::Keeper;
 
@@ -344,6 +345,7 @@ async fn prepare<W: Work>(
 ) -> Result<Ready<W>, Error> {
     let mut lists = Lists::open(resolved.proxies.clone())?;
     let list = lists.read().await?;
+    check_prices(resolved, &list)?;
     let client = Client::builder()
         .proxies(list.proxies.iter().cloned())
         .settings(resolved.client_settings())
@@ -368,6 +370,17 @@ async fn prepare<W: Work>(
         keeper,
         teller,
     })
+}
+
+/// A cap on money that nothing can ever reach is a mistake.
+fn check_prices(resolved: &Resolved, list: &ProxyList) -> Result<(), Problem> {
+    let priced = |proxy: &Arc<Proxy>| proxy.labels().cost.is_some();
+    if resolved.engine.caps.cost.is_none() || list.proxies.iter().any(priced) {
+        return Ok(());
+    }
+    Err(Problem::new("no proxy of the list has a price")
+        .at("--max-cost")
+        .hint("give one with --price 3.5/GB, or to single proxies with cost=3.5/GB in the list"))
 }
 
 /// Fetches. `signals` steer the run; the progress display ends when `snapshots` is dropped.
