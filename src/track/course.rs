@@ -237,6 +237,7 @@ impl Active {
             .filter(|attempt| matches!(attempt.outcome, Outcome::Banned | Outcome::RateLimited));
         visit.blocked += u32::try_from(blocked.count()).unwrap_or(u32::MAX);
         visit.bytes += record.size_wire.unwrap_or(0);
+        visit.cost += record.cost.map_or(0, |cost| (cost * 1e6).round() as u64);
         if let Some(proxy) = &record.proxy {
             visit.proxy = Some(proxy.label().to_string().into());
             visit.country.clone_from(&proxy.labels().country);

@@ -1,6 +1,7 @@
 //! How somebody is told: a program with JSON on its standard input, or an address that it is sent to.
 
 use std::io::Write as _;
+use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -11,8 +12,11 @@ use ring::hmac;
 use serde_json::Value;
 use url::Url;
 
+use crate::cli::printer::Printer;
 use crate::egress::post;
+use crate::error::Problem;
 use crate::secret::Secret;
+use crate::track::job::Hook;
 
 /// Header with the signature, in the form that GitHub made usual: `sha256=` and hexadecimal digits.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-proxywheel-signature");
@@ -25,6 +29,17 @@ const WAITS: [Duration; 3] = [
 /// A program that has not ended by then is left behind.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
+
+/// Tells a hook. One that fails is complained of and changes nothing: the run is what it is.
+pub(super) fn call(hook: &Hook, report: &Value, printer: &Printer) {
+    let called = match hook {
+        Hook::Command(words) => run_program(words, report),
+        Hook::Url(url) => send(url, None, report),
+    };
+    if let Err(why) = called {
+        printer.warn(&Problem::new(format!("a hook failed: {why}")));
+    }
+}
 
 /// Runs a program with `body` on its standard input; what it prints goes where our own messages go.
 ///
@@ -82,11 +97,7 @@ pub(super) fn send(url: &Secret, secret: Option<&Secret>, body: &Value) -> Resul
         .map(|secret| (SIGNATURE, signature(secret, &bytes)))
         .into_iter()
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    runtime.block_on(async {
+    let post = async {
         let mut failed = String::new();
         for wait in WAITS {
             tokio::time::sleep(wait).await;
@@ -96,7 +107,18 @@ pub(super) fn send(url: &Secret, secret: Option<&Secret>, body: &Value) -> Resul
             }
         }
         Err(format!("{host}: {failed}"))
-    })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    // On a thread of its own: whoever calls may be within a runtime already.
+    thread::scope(
+        |scope| match scope.spawn(|| runtime.block_on(post)).join() {
+            Ok(sent) => sent,
+            Err(panic) => resume_unwind(panic),
+        },
+    )
 }
 
 /// HMAC-SHA256 of what is sent.
