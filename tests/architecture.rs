@@ -52,6 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aho_corasick", &["src/ban"]),
     ("scraper", &["src/ban/expect.rs", "src/extract"]),
     ("serde_json_path", &["src/extract"]),
+    ("similar", &["src/track"]),
     ("flate2", &["src/input/saved"]),
     ("rcgen", &["src/lab"]),
     ("clap", &["src/cli", "src/config"]),

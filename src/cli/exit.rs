@@ -39,6 +39,8 @@ pub struct Exit {
 impl Exit {
     /// Success.
     pub const DONE: Exit = Exit::new(0, "done");
+    /// Something that somebody wants to hear of has changed.
+    pub const CHANGED: Exit = Exit::new(10, "changed");
     /// The caller's settings are wrong.
     pub const USAGE: Exit = Exit::new(2, "usage");
 

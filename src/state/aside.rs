@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::Problem;
+
 /// Why a file was set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -24,6 +26,21 @@ pub struct Aside {
     pub why: Why,
     /// Its new name.
     pub to: PathBuf,
+}
+
+impl Aside {
+    /// What happened, and what is missing from now on.
+    pub fn problem(&self) -> Problem {
+        let why = match self.why {
+            Why::Damaged => "the state is damaged",
+            Why::Newer => "a later version of this program has written the state",
+        };
+        let what = "what was known of proxies and the history of tracking jobs went with it";
+        Problem::new(format!(
+            "{why}; it was set aside and a new one begun: {what}"
+        ))
+        .at(self.to.display().to_string())
+    }
 }
 
 /// Files that belong to a database, by what is added to its name.

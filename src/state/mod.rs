@@ -1,4 +1,4 @@
-//! What was learned about proxies, kept between runs: one SQLite file, embedded.
+//! What was learned about proxies and what tracking jobs saw ([`History`]), kept between runs: one SQLite file, embedded.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -32,6 +32,7 @@
 //! What evidence is worth after a while is the pool's business ([`crate::pool::Health`]); here it is kept with its time.
 
 mod aside;
+mod history;
 mod identity;
 mod lookup;
 mod open;
@@ -55,6 +56,7 @@ use crate::error::Error;
 use identity::Salt;
 
 pub use aside::{Aside, Why};
+pub use history::{History, KeptVisit, OpenRun, OpenedHistory, RunId, TrackRun};
 pub use lookup::{KnownHost, is_named};
 pub use open::Opened;
 pub use recall::Recalled;

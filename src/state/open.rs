@@ -115,7 +115,7 @@ fn attach(path: &Path) -> Result<State, Trouble> {
         .map_err(other)?;
     match kind {
         Kind::Ours => {}
-        Kind::Older => schema::upgrade(&mut connection).map_err(other)?,
+        Kind::Older(_) => schema::upgrade(&mut connection).map_err(other)?,
         Kind::Empty => {
             let salt = Salt::random().ok_or_else(|| {
                 let why = io::Error::other("the system has no random numbers");

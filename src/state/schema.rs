@@ -9,9 +9,7 @@ use super::identity::Salt;
 /// `PRAGMA application_id` of the file: "pxyw".
 pub(super) const APPLICATION: i64 = 0x7078_7977;
 /// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
-pub(super) const VERSION: i64 = 2;
-/// Files of this version lack what `UPGRADE` adds.
-const FIRST: i64 = 1;
+pub(super) const VERSION: i64 = 3;
 
 /// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
 const TABLES: &str = "
@@ -78,8 +76,75 @@ CREATE TABLE runs (
 ) STRICT;
 ";
 
-/// From the first version to this one.
-const UPGRADE: &str = "
+/// What tracking jobs saw ([`super::history`]). `seq` is the order in which rows were written, which the clock may not be.
+const HISTORY: &str = "
+CREATE TABLE series (
+    id     INTEGER PRIMARY KEY, -- SeriesId
+    job    TEXT    NOT NULL,
+    axes   TEXT    NOT NULL,    -- JSON object
+    target TEXT,
+    query  INTEGER NOT NULL     -- SeriesId of the same place without a target
+) STRICT;
+CREATE INDEX series_of_job ON series (job);
+CREATE TABLE track_runs (
+    seq      INTEGER PRIMARY KEY,
+    id       TEXT    NOT NULL UNIQUE,
+    job      TEXT    NOT NULL,
+    started  INTEGER NOT NULL,
+    ended    INTEGER,
+    complete INTEGER            -- none while it runs or when it was killed, 0 given up, 1 ended
+) STRICT;
+CREATE INDEX track_runs_of_job ON track_runs (job);
+CREATE TABLE observations (
+    seq         INTEGER PRIMARY KEY,
+    series      INTEGER NOT NULL,
+    run         INTEGER NOT NULL, -- `seq` of the run
+    at          INTEGER NOT NULL,
+    state       TEXT    NOT NULL,
+    position    INTEGER,          -- from 1
+    lower_bound INTEGER NOT NULL,
+    absolute    INTEGER,
+    url         TEXT,
+    title       TEXT,
+    value       TEXT,
+    number      REAL,
+    results     INTEGER,
+    pages_read  INTEGER NOT NULL,
+    pages_asked INTEGER NOT NULL,
+    why         TEXT,
+    UNIQUE (series, run)
+) STRICT;
+CREATE INDEX observations_of_series ON observations (series);
+CREATE INDEX observations_of_run ON observations (run);
+CREATE TABLE visits (
+    seq      INTEGER PRIMARY KEY,
+    query    INTEGER NOT NULL,    -- SeriesId without a target
+    run      INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    host     TEXT    NOT NULL,
+    pages    INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    blocked  INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    cost     INTEGER NOT NULL,    -- millionths of the unit of money
+    elapsed  INTEGER NOT NULL,
+    country  TEXT,
+    proxy    TEXT,                -- without credentials
+    etag     TEXT,                -- validators of the last page
+    modified TEXT,
+    UNIQUE (query, run)
+) STRICT;
+CREATE INDEX visits_of_run ON visits (run);
+CREATE INDEX visits_of_query ON visits (query);
+CREATE TABLE told (
+    job TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL          -- observations up to this one have been judged and alerted of
+) STRICT, WITHOUT ROWID;
+";
+
+/// From each earlier version, the first first, to the one after it.
+const UPGRADES: [&str; VERSION as usize - 1] = [
+    "
 ALTER TABLE proxies ADD COLUMN rests INTEGER;
 CREATE TABLE limits (
     host     TEXT PRIMARY KEY,
@@ -88,7 +153,9 @@ CREATE TABLE limits (
     rate     REAL,
     observed INTEGER NOT NULL
 ) STRICT;
-";
+",
+    HISTORY,
+];
 
 /// What a file turns out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +164,8 @@ pub(super) enum Kind {
     Empty,
     /// Ours, of this version.
     Ours,
-    /// Ours, of an earlier one.
-    Older,
+    /// Ours, and this many versions have come since the first.
+    Older(usize),
     /// Ours, written by a later version of the program.
     Newer,
     /// A database of some other program.
@@ -114,7 +181,7 @@ pub(super) fn kind(connection: &Transaction<'_>) -> Result<Kind> {
     Ok(match (application, version) {
         (0, 0) if tables == 0 => Kind::Empty,
         (APPLICATION, VERSION) => Kind::Ours,
-        (APPLICATION, FIRST) => Kind::Older,
+        (APPLICATION, version @ 1..VERSION) => Kind::Older(version as usize - 1),
         (APPLICATION, version) if version > VERSION => Kind::Newer,
         _ => Kind::Foreign,
     })
@@ -125,6 +192,7 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if kind(&transaction)? == Kind::Empty {
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(HISTORY)?;
         set_salt(&transaction, salt)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -135,8 +203,10 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
 /// Brings an older file up to this version unless another process has just done so.
 pub(super) fn upgrade(connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if kind(&transaction)? == Kind::Older {
-        transaction.execute_batch(UPGRADE)?;
+    if let Kind::Older(first) = kind(&transaction)? {
+        for step in &UPGRADES[first..] {
+            transaction.execute_batch(step)?;
+        }
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()
@@ -159,7 +229,18 @@ pub(super) fn set_salt(connection: &Connection, salt: &Salt) -> Result<()> {
 
 /// Looks at every page of every table, for a file that was cut or overwritten.
 pub(super) fn inspect(connection: &Connection) -> Result<()> {
-    for table in ["meta", "proxies", "pairs", "hosts", "limits", "runs"] {
+    for table in [
+        "meta",
+        "proxies",
+        "pairs",
+        "hosts",
+        "limits",
+        "runs",
+        "series",
+        "track_runs",
+        "observations",
+        "visits",
+    ] {
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
     }

@@ -2,5 +2,17 @@
 //!
 //! Pure: pages come in as extracted rows, observations go out. The command line runs the job and keeps what it finds. The one thing
 //! that is read here is the [`job`] file, with the files it names.
+//!
+//! What is where: `job` the file, `course` a run of it, `walk` the pages of one query, `target` whose a result is, `change` and `clean` values
+//! that are watched, `alert` what is worth telling.
 
+pub mod alert;
+pub mod change;
+mod clean;
+pub mod compare;
+pub mod course;
 pub mod job;
+pub mod name;
+pub mod report;
+mod target;
+pub mod walk;

@@ -40,6 +40,9 @@ mod settings;
 mod state;
 mod stdin;
 mod track_bad_jobs;
+mod track_days;
+mod track_engine;
+mod track_history;
 
 use std::process::{Command, Output};
 

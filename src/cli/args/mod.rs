@@ -27,6 +27,7 @@ mod resolve;
 mod rules;
 mod state;
 mod track;
+mod track_history;
 mod words;
 
 pub use catalog::catalog_of;
@@ -53,8 +54,11 @@ pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
 };
+pub use track_history::{
+    HistoryFormat, KeptJobArgs, SeriesArgs, TrackDiffArgs, TrackHistoryArgs, TrackReportArgs,
+};
 
-pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackValidateArgs};
+pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackRunArgs, TrackValidateArgs};
 
 use std::path::PathBuf;
 

@@ -16,7 +16,7 @@ use crate::metrics::Summary;
 use crate::outcome::Outcome;
 use crate::pool::Memory;
 use crate::proxy::Proxy;
-use crate::state::{Aside, Keeper, RunEnd, State, Why};
+use crate::state::{Keeper, RunEnd, State};
 
 /// Gives the client what is remembered of its proxies, and the writer that keeps what it learns. Without `path`, and when the
 /// file cannot be used, it goes without.
@@ -45,15 +45,8 @@ pub(in crate::cli::commands) fn open(
     printer: &Printer,
 ) -> Result<(Keeping, Keeper), Error> {
     let opened = State::open(path)?;
-    if let Some(Aside { why, to }) = opened.aside {
-        let why = match why {
-            Why::Damaged => "the state is damaged",
-            Why::Newer => "a later version of this program has written the state",
-        };
-        printer.warn(
-            &Problem::new(format!("{why}; it was set aside and a new one begun"))
-                .at(to.display().to_string()),
-        );
+    if let Some(aside) = opened.aside {
+        printer.warn(&aside.problem());
     }
     let now = SystemTime::now();
     let recalled = opened.state.recall(list, now)?;
