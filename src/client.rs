@@ -357,11 +357,10 @@ struct Single {
 
 impl Single {
     fn start(client: &Client) -> Result<Self, Error> {
-        let (jobs, mut input) = mpsc::channel::<Job>(CHANNEL);
+        let (jobs, input) = mpsc::channel::<Job>(CHANNEL);
         let (out, mut records) = mpsc::channel::<Finished>(CHANNEL);
         let waiting = Waiting::default();
-        let source = StreamSource::new(PollFn(move |cx: &mut Context<'_>| input.poll_recv(cx)));
-        let running = client.start(source, out)?;
+        let running = client.start(StreamSource::of(input), out)?;
         let control = running.control.clone();
         let replies = waiting.clone();
         tokio::spawn(async move {
@@ -408,17 +407,6 @@ impl Drop for Asked<'_> {
 
 fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Finished>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A stream from a poll function.
-struct PollFn<F>(F);
-
-impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Job>> + Unpin> Stream for PollFn<F> {
-    type Item = Job;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Job>> {
-        (self.0)(cx)
-    }
 }
 
 #[cfg(test)]

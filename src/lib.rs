@@ -72,6 +72,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`error`], [`secret`], [`text`] | errors with hints, strings that cannot be printed, text out of bytes |
+//! | [`nearest`], [`units`] | did you mean; durations and sizes as people write them |
 //! | [`proxy`], [`job`], [`exchange`], [`outcome`] | the vocabulary: proxies and lists, jobs, raw answers, verdicts and records |
 //! | [`observation`] | what a tracking job saw of each thing it watches |
 //! | [`echo`] | what a judge tells a client of its own request, signed |
@@ -91,11 +92,13 @@ pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod job;
+pub mod nearest;
 pub mod observation;
 pub mod outcome;
 pub mod proxy;
 pub mod secret;
 pub mod text;
+pub mod units;
 
 // Layer 1: policy. Pure decisions; `now` and rng are parameters.
 pub mod ban;

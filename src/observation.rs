@@ -205,6 +205,10 @@ pub struct Visit {
     pub country: Option<Box<str>>,
     /// The proxy that served the last page, without credentials.
     pub proxy: Option<Box<str>>,
+    /// `ETag` of the last page, when it was good.
+    pub etag: Option<Box<str>>,
+    /// Its `Last-Modified`.
+    pub modified: Option<Box<str>>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Text out of bytes: charset detection, decoding to UTF-8, the title of a page, and the digest of a body.
 
 mod depth;
+mod position;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fmt;
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 pub(crate) use depth::is_too_deep;
+pub(crate) use position::position;
 
 /// Bytes searched for `<meta charset>` (the HTML standard's prescan) and for `<title>`.
 const META_WINDOW: usize = 1024;

@@ -14,6 +14,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("observation", 0),
     ("outcome", 0),
     ("text", 0),
+    ("nearest", 0),
+    ("units", 0),
     ("echo", 0),
     ("ban", 1),
     ("extract", 1),

@@ -14,12 +14,14 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 
 use super::Environment;
-use super::args::{self, GlobalArgs, catalog_of, root};
+use super::args::{self, FetchArgs, GlobalArgs, catalog_of, root};
 use super::usage::problem_of;
 use crate::config::{
-    Catalog, Entry, Kind, Layer, Merged, Origin, RawValue, from_environment, from_file, user_file,
+    Catalog, Entry, Kind, Layer, Merged, Origin, RawValue, from_environment, from_file,
+    from_job_file, user_file,
 };
 use crate::error::{Error, Problem};
+use crate::track::job::TrackJob;
 
 /// The command line taken apart, values unread.
 pub struct CommandLine {
@@ -158,6 +160,26 @@ pub fn gather<A: FromArgMatches>(
             .for_each(|layer| layer.forget("proxy-file"));
     }
     layers.push(layer_of_flags(line, &catalog));
+    parsed(command, catalog, layers, words_alone)
+}
+
+/// The settings of `fetch` that a job file makes, parsed like a command line.
+///
+/// # Errors
+/// An unknown name, one that a job makes elsewhere, or a value that its flag refuses: the first, with its line.
+pub fn settings_of_job(job: &TrackJob) -> Result<Gathered<FetchArgs>, Error> {
+    let catalog = catalog_of("fetch");
+    let layer = from_job_file(&job.path, &job.text, &catalog)?;
+    parsed("fetch", catalog, vec![layer], Vec::new())
+}
+
+/// The layers put together, parsed once. `words_alone` are the words of the line that belong to no flag.
+fn parsed<A: FromArgMatches>(
+    command: &str,
+    catalog: Catalog,
+    layers: Vec<Layer>,
+    words_alone: Vec<OsString>,
+) -> Result<Gathered<A>, Error> {
     let merged = Merged::of(layers);
 
     let mut words: Vec<OsString> = vec!["proxywheel".into(), command.into()];

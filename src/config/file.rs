@@ -11,6 +11,7 @@ use super::catalog::{Catalog, Kind, Setting, find_in};
 use super::environment::Variables;
 use super::layer::{Entry, Layer, Origin, RawValue};
 use crate::error::Problem;
+use crate::text;
 
 /// The user's own file: `$XDG_CONFIG_HOME/proxywheel/config.toml`, else below `$HOME/.config`.
 pub fn user_file(variables: &Variables) -> Option<PathBuf> {
@@ -83,22 +84,25 @@ pub fn from_file(path: &Path, text: &str, catalog: &Catalog) -> Result<Layer, Pr
     Ok(layer)
 }
 
-struct File<'a> {
-    path: &'a Path,
-    text: &'a str,
+pub(super) struct File<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: &'a str,
 }
 
 impl File<'_> {
     fn line(&self, offset: usize) -> usize {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        1 + memchr::memchr_iter(b'\n', before).count()
+        text::position(self.text, offset).0
     }
 
-    fn place(&self, offset: usize) -> String {
+    pub(super) fn place(&self, offset: usize) -> String {
         format!("{}:{}", self.path.display(), self.line(offset))
     }
 
-    fn unknown(&self, key: &Spanned<std::borrow::Cow<'_, str>>, catalog: &Catalog) -> Problem {
+    pub(super) fn unknown(
+        &self,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        catalog: &Catalog,
+    ) -> Problem {
         let name: &str = key.get_ref();
         let problem =
             Problem::new(format!("unknown setting {name:?}")).at(self.place(key.span().start));
@@ -116,7 +120,7 @@ impl File<'_> {
         }
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         setting: &Setting,
         key: &Spanned<std::borrow::Cow<'_, str>>,

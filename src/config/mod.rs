@@ -9,28 +9,29 @@
 //!
 //! The result is [`Resolved`]: the mechanisms' own settings sections, checked as a whole.
 //!
-//! Not done here: parsing of proxy lists, of regexes and of job files. Their own modules do that and name their own places.
+//! Not done here: parsing of proxy lists, of regexes and of job files but for their table of settings. Their own modules do that and
+//! name their own places.
 
 mod catalog;
 mod environment;
 mod file;
+mod job_file;
 mod layer;
 mod lists;
-mod nearest;
 mod redact;
 mod request;
 mod resolved;
 mod show;
-mod units;
 
+pub use crate::nearest::nearest;
+pub use crate::units::{Size, Span};
 pub use catalog::{Catalog, Kind, Setting};
 pub use environment::{PREFIX, Variables, from_environment};
 pub use file::{from_file, state_file, user_file};
+pub use job_file::from_job_file;
 pub use layer::{Entry, Layer, Merged, Origin, RawValue};
 pub use lists::Lists;
-pub use nearest::nearest;
 pub use redact::redact;
 pub use request::{Data, DataKind, RequestParts};
 pub use resolved::{Least, ListSource, MaxFail, ProxySources, Resolved, Streams};
 pub use show::shown;
-pub use units::{Size, Span};

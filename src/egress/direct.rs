@@ -1,4 +1,4 @@
-//! Direct traffic that is not to a target: proxy lists from a URL.
+//! Direct traffic that is not to a target: proxy lists from a URL, and what somebody wants to be told of a run.
 //!
 //! The one place where reqwest is used, and the one place beside the pool member `direct` where the client's own address is
 //! seen. Proxies of the environment are ignored. URLs of lists hold tokens, so errors name only the host.
@@ -7,7 +7,9 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::header::{
+    CONTENT_TYPE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
@@ -18,6 +20,8 @@ use crate::error::Error;
 const LIST_MAX: usize = 64 * 1024 * 1024;
 /// Whole transfer. Vendors assemble long lists while they send.
 const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Whole delivery of something that somebody is told.
+const POST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Reaching the list's server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,15 +65,39 @@ pub async fn fetch_list(url: &Url, cached: &Validators) -> Result<Fetched, Error
     })
 }
 
-async fn fetch(url: &Url, cached: &Validators) -> Result<Fetched, String> {
-    let config = tls::builtin().map_err(|error| error.to_string())?;
-    let client = Client::builder()
-        .tls_backend_preconfigured(config)
-        .no_proxy()
-        .timeout(LIST_TIMEOUT)
-        .connect_timeout(CONNECT_TIMEOUT)
+/// Sends JSON to `url` with these headers more. Redirects are not followed: who was named is told, and nobody else.
+///
+/// # Errors
+/// Why it did not arrive, without the address, which often holds a token: no connection, no answer within 15 s, or one that is not
+/// success.
+pub async fn post(url: &Url, body: Bytes, headers: &[(HeaderName, String)]) -> Result<(), String> {
+    let client = builder(POST_TIMEOUT)?
+        .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(described)?;
+    let mut request = client.post(url.clone()).body(body);
+    request = request.header(CONTENT_TYPE, "application/json");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    match request.send().await.map_err(described)?.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("the server answered {status}")),
+    }
+}
+
+/// A client that takes no proxy of the environment.
+fn builder(timeout: Duration) -> Result<reqwest::ClientBuilder, String> {
+    let config = tls::builtin().map_err(|error| error.to_string())?;
+    Ok(Client::builder()
+        .tls_backend_preconfigured(config)
+        .no_proxy()
+        .timeout(timeout)
+        .connect_timeout(CONNECT_TIMEOUT))
+}
+
+async fn fetch(url: &Url, cached: &Validators) -> Result<Fetched, String> {
+    let client = builder(LIST_TIMEOUT)?.build().map_err(described)?;
     let mut request = client.get(url.clone());
     if let Some(etag) = &cached.etag {
         request = request.header(IF_NONE_MATCH, etag);

@@ -7,7 +7,7 @@
 //! - `trace` (with `collect`, `decode`): what is known of it so far, whatever cuts it short;
 //! - `cookies`: jars, apart by proxy identity and session;
 //! - `fault`: foreign errors as [`Fault`]s.
-//! - [`fetch_list`]: direct traffic that is not to a target.
+//! - [`fetch_list`], [`post`]: direct traffic that is not to a target.
 //!
 //! Redirects, retries and verdicts are not decided here.
 
@@ -34,7 +34,7 @@ mod tls;
 mod trace;
 
 pub use cookies::CookieSource;
-pub use direct::{Fetched, Validators, fetch_list};
+pub use direct::{Fetched, Validators, fetch_list, post};
 pub use lookups::Lookups;
 pub use socket_egress::SocketEgress;
 

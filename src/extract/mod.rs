@@ -51,6 +51,24 @@ impl Settings {
     }
 }
 
+/// The text of a page as a reader would have it, a line for each block; other text as it is, and of what is no text nothing.
+pub fn readable(content_type: Option<&str>, body: &[u8]) -> String {
+    let page = Page::new(content_type, body, None);
+    let is_html = match content_type {
+        Some(kind) => kind.to_ascii_lowercase().contains("html"),
+        None => page.text().trim_start().starts_with('<'),
+    };
+    if !is_html {
+        return page.text().to_owned();
+    }
+    let html = page.html();
+    let body = html
+        .root_element()
+        .child_elements()
+        .find(|element| element.value().name() == "body");
+    page::text_with(body.unwrap_or_else(|| html.root_element()), '\n')
+}
+
 /// Compiled settings.
 ///
 /// ```

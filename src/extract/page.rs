@@ -131,15 +131,23 @@ const UNSEEN: [&str; 4] = ["script", "style", "template", "noscript"];
 
 /// The text of an element as a reader would have it: white space folded, a blank between blocks, no scripts.
 pub(super) fn text_of(element: ElementRef<'_>) -> String {
+    text_with(element, ' ')
+}
+
+/// The same with this between blocks.
+pub(super) fn text_with(element: ElementRef<'_>, between: char) -> String {
     let root = *element;
-    let mut text = Folded::default();
+    let mut text = Folded {
+        between,
+        ..Folded::default()
+    };
     let mut node = root;
     loop {
         let mut goes_in = true;
         match node.value() {
             Node::Text(piece) => text.push(piece),
             Node::Element(element) => {
-                text.gap |= !INLINE.contains(&element.name());
+                text.ends |= !INLINE.contains(&element.name());
                 goes_in = node.id() == root.id() || !UNSEEN.contains(&element.name());
             }
             _ => {}
@@ -150,7 +158,7 @@ pub(super) fn text_of(element: ElementRef<'_>) -> String {
         }
         loop {
             if let Node::Element(element) = node.value() {
-                text.gap |= !INLINE.contains(&element.name());
+                text.ends |= !INLINE.contains(&element.name());
             }
             if node.id() == root.id() {
                 return text.out;
@@ -170,19 +178,27 @@ pub(super) fn text_of(element: ElementRef<'_>) -> String {
 #[derive(Default)]
 struct Folded {
     out: String,
+    /// What comes between blocks.
+    between: char,
     /// A blank is due before the next word.
     gap: bool,
+    /// A block has begun or ended since the last word.
+    ends: bool,
 }
 
 impl Folded {
     fn push(&mut self, piece: &str) {
         self.gap |= piece.starts_with(char::is_whitespace);
         for word in piece.split_whitespace() {
-            if self.gap && !self.out.is_empty() {
-                self.out.push(' ');
+            if !self.out.is_empty() {
+                match (self.ends, self.gap) {
+                    (true, _) => self.out.push(self.between),
+                    (false, true) => self.out.push(' '),
+                    (false, false) => {}
+                }
             }
             self.out.push_str(word);
-            self.gap = true;
+            (self.gap, self.ends) = (true, false);
         }
         if !piece.is_empty() {
             self.gap = piece.ends_with(char::is_whitespace);
@@ -202,6 +218,10 @@ mod tests {
         let selector = Selector::parse("#x").expect("a selector");
         let element = html.select(&selector).next().expect("an element");
         assert_eq!(text_of(element), "onetwo three four five six seven");
+        assert_eq!(
+            text_with(element, '\n'),
+            "onetwo three\nfour\nfive\nsix seven"
+        );
         let script = Selector::parse("script").expect("a selector");
         let script = html.select(&script).next().expect("an element");
         assert_eq!(text_of(script), "no()", "asked for by name");

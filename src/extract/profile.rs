@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::serp::Serp;
 use super::source::Source;
 use crate::error::Problem;
+use crate::text;
 
 /// A profile as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,8 +192,7 @@ impl ProfileFile {
 
     /// `NAME:LINE` of a byte.
     fn place(&self, at: usize) -> String {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = memchr::memchr_iter(b'\n', before).count() + 1;
+        let (line, _) = text::position(&self.text, at);
         format!("{}:{line}", self.name)
     }
 }

@@ -25,7 +25,7 @@ mod stream;
 mod text;
 
 pub use source::{Prepared, ReaderSource};
-pub use stream::StreamSource;
+pub use stream::{Channel, StreamSource};
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -4,9 +4,10 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use tokio::sync::mpsc;
 
 use crate::error::Error;
 use crate::job::{DoneSet, Job};
@@ -19,6 +20,24 @@ pub struct StreamSource<S> {
     stream: Option<Pin<Box<S>>>,
     done: DoneSet,
     skipped: Arc<AtomicU64>,
+}
+
+/// The jobs that come out of a channel, as a stream.
+pub struct Channel(mpsc::Receiver<Job>);
+
+impl Stream for Channel {
+    type Item = Job;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Job>> {
+        self.0.poll_recv(context)
+    }
+}
+
+impl StreamSource<Channel> {
+    /// The jobs of a channel, until its senders are gone.
+    pub fn of(jobs: mpsc::Receiver<Job>) -> Self {
+        StreamSource::new(Channel(jobs))
+    }
 }
 
 impl<S: Stream<Item = Job> + Send + 'static> StreamSource<S> {

@@ -33,6 +33,7 @@ mod proxy_http;
 mod proxy_socks;
 mod rehearsal;
 pub mod scenario;
+mod script;
 mod serve;
 mod stats;
 mod stream;
@@ -48,6 +49,7 @@ pub use judge_server::{JudgeCounts, JudgeLimits, JudgeServer, JudgeSettings, Jud
 pub use mix::Mix;
 pub use origin::Origin;
 pub use plan::{BanRule, BanStyle, Errors, Flapping, HostPlan, Quota};
+pub use script::{Asked, Script, Shown};
 pub use stats::{Hit, HostStats, ProxyStats, Stats, busiest_window};
 
 use std::io;
@@ -265,6 +267,11 @@ impl Lab {
     /// Changes how a host behaves from its next request on.
     pub fn set_host(&self, name: &str, plan: HostPlan) {
         self.world.origin.set_plan(name, plan);
+    }
+
+    /// From now on a host shows what a script says.
+    pub fn set_site(&self, name: &str, script: Script) {
+        self.world.origin.set_script(name, script);
     }
 
     /// Ends all tasks and waits for them.

@@ -17,6 +17,7 @@ use super::answer::{Answer, Body};
 use super::judge::{Judge, below_judge};
 use super::pages;
 use super::plan::{BanStyle, HostPlan};
+use super::script::{Asked, Script};
 use super::stats::{Hit, HitLog, HostCounters, HostStats, Window, dice};
 use crate::echo::Key;
 
@@ -42,6 +43,7 @@ pub struct Origin {
 pub(super) struct Host {
     name: Arc<str>,
     plan: RwLock<Arc<HostPlan>>,
+    script: RwLock<Option<Script>>,
     counters: HostCounters,
     window: Mutex<Window>,
 }
@@ -170,6 +172,11 @@ impl Origin {
         *host.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
     }
 
+    pub(super) fn set_script(&self, name: &str, script: Script) {
+        let host = self.host(&name.to_ascii_lowercase());
+        *host.script.write().unwrap_or_else(PoisonError::into_inner) = Some(script);
+    }
+
     pub(super) fn stats(&self) -> BTreeMap<String, HostStats> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         let named = hosts
@@ -192,6 +199,7 @@ impl Origin {
             Arc::new(Host {
                 name: name.into(),
                 plan: RwLock::new(Arc::new(self.default_plan.clone())),
+                script: RwLock::default(),
                 counters: HostCounters::default(),
                 window: Mutex::default(),
             })
@@ -220,12 +228,15 @@ impl Origin {
     pub(super) async fn answer(&self, host: &Host, request: &Request<'_>) -> io::Result<Answer> {
         let count = host.counters.requests.bump();
         self.hits.record(|| hit(request));
-        match self.policy(host, request, count) {
-            Some(refusal) => Ok(refusal),
-            None => match below_judge(request.path) {
-                Some(path) => Ok(self.judge.answer(request, path)),
-                None => pages::answer(request).await,
-            },
+        if let Some(refusal) = self.policy(host, request, count) {
+            return Ok(refusal);
+        }
+        if let Some(shown) = host.scripted(request) {
+            return Ok(shown);
+        }
+        match below_judge(request.path) {
+            Some(path) => Ok(self.judge.answer(request, path)),
+            None => pages::answer(request).await,
         }
     }
 
@@ -303,6 +314,16 @@ impl Origin {
 }
 
 impl Host {
+    /// What the script of this host shows.
+    fn scripted(&self, request: &Request<'_>) -> Option<Answer> {
+        let script = self
+            .script
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
+        Some(script.ask(&Asked::of(request))?.answer())
+    }
+
     fn plan(&self) -> Arc<HostPlan> {
         self.plan
             .read()

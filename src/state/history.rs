@@ -7,6 +7,7 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -271,8 +272,9 @@ fn append(
     if let Some(visit) = visit {
         let at = seen.first().map_or(started, |(_, one)| one.at);
         rows += transaction.execute(
-            "INSERT INTO visits (query, run, at, host, pages, attempts, blocked, bytes, cost, elapsed, country, proxy)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            "INSERT INTO visits (query, run, at, host, pages, attempts, blocked, bytes, cost, elapsed, country, proxy,
+                etag, modified)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
             ON CONFLICT (query, run) DO NOTHING",
             params![
                 number(query),
@@ -287,6 +289,8 @@ fn append(
                 whole(visit.elapsed),
                 visit.country,
                 visit.proxy,
+                visit.etag,
+                visit.modified,
             ],
         )?;
     }

@@ -130,9 +130,16 @@ CREATE TABLE visits (
     elapsed  INTEGER NOT NULL,
     country  TEXT,
     proxy    TEXT,                -- without credentials
+    etag     TEXT,                -- validators of the last page
+    modified TEXT,
     UNIQUE (query, run)
 ) STRICT;
 CREATE INDEX visits_of_run ON visits (run);
+CREATE INDEX visits_of_query ON visits (query);
+CREATE TABLE told (
+    job TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL          -- observations up to this one have been judged and alerted of
+) STRICT, WITHOUT ROWID;
 ";
 
 /// From each earlier version, the first first, to the one after it.

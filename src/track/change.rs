@@ -2,16 +2,8 @@
 
 use similar::{ChangeTag, TextDiff};
 
+use super::job::Threshold;
 use crate::observation::{Observation, State};
-
-/// What a difference between numbers has to be, at least, to count.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Threshold {
-    /// In parts of the old value: 0.05 is 5 %.
-    Share(f64),
-    /// In the value's own unit.
-    Amount(f64),
-}
 
 /// When a new value counts as a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,7 +71,7 @@ impl Steadiness {
         match threshold {
             Threshold::Amount(least) => step < least,
             // From nothing every step is a change.
-            Threshold::Share(least) => before != 0.0 && step / before.abs() < least,
+            Threshold::Ratio(least) => before != 0.0 && step / before.abs() < least,
         }
     }
 }
@@ -168,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_price_that_creeps_is_told_of_when_it_has_come_far_enough() {
-        let five = Some(Threshold::Share(0.05));
+        let five = Some(Threshold::Ratio(0.05));
         assert_eq!(told(&["100", "103"], 1, five), None);
         assert_eq!(
             told(&["100", "103", "106"], 1, five).as_deref(),

@@ -2,19 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::job::Depth;
 use crate::observation::{Observation, State};
-
-/// How the pages of a query are gone through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Depth {
-    /// The pages that the targets were on last and those beside them, then from the first; until all are found.
-    #[default]
-    Smart,
-    /// From the first, until all targets are found.
-    Stop,
-    /// All pages, at once.
-    All,
-}
 
 /// One result of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]

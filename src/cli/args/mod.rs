@@ -54,7 +54,7 @@ pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
 };
-pub use track::{TrackArgs, TrackCommand};
+pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackValidateArgs};
 pub use track_history::{
     HistoryFormat, KeptJobArgs, SeriesArgs, TrackDiffArgs, TrackHistoryArgs, TrackReportArgs,
 };
@@ -188,9 +188,9 @@ pub enum Command {
     ///
     /// Judges saved answers offline, so that rules are tuned before they cost proxies. Reads no configuration.
     Rules(RulesArgs),
-    /// Watch ranks and pages: what was found, how it changed, a page to look at
+    /// Watch places among results, prices and pages, from job files
     ///
-    /// What runs of tracking jobs observe is kept in the state, see --state of fetch.
+    /// A job file says what is asked where and how often, and who is told what of the changes: see docs/track.md.
     Track(TrackArgs),
 }
 

@@ -145,7 +145,7 @@ pub enum Form {
     Jsonl,
 }
 
-const FORMS: [Word<Form>; 2] = [
+pub(super) const FORMS: [Word<Form>; 2] = [
     ("text", "for people", Form::Text),
     ("jsonl", "one JSON object a line", Form::Jsonl),
 ];

@@ -1,6 +1,7 @@
 //! `fetch`: the main job.
 
 pub(super) mod keeping;
+mod rows;
 mod steering;
 mod telling;
 mod why;
@@ -8,7 +9,7 @@ mod why;
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 
+use self::rows::Rows;
 use self::steering::{Asked, Refresh, Reloader, Steering};
 use self::telling::Teller;
 use super::extract::warn_of_blind;
@@ -35,11 +37,12 @@ use crate::client::Client;
 use crate::config::{Lists, Resolved, state_file};
 use crate::engine::system_seed;
 use crate::error::{Error, Problem};
+use crate::input::JobSource;
 use crate::metrics::{FinishReason, Snapshot, Summary};
+use crate::outcome::Finished;
 use crate::output::Written;
 use crate::proxy::list::{ProxyList, Report};
 use crate::state::Keeper;
-use crate::{input, output};
 
 /// Gathers and checks the settings, then runs.
 pub(super) fn run(
@@ -48,7 +51,7 @@ pub(super) fn run(
     early: &Printer,
 ) -> Result<Exit, Failure> {
     if line.has("list_fields") {
-        let fields: Vec<&str> = output::field_names().collect();
+        let fields: Vec<&str> = crate::output::field_names().collect();
         let listed = early.data(&format!("{}\n", fields.join("\n")));
         return listed
             .map(|()| Exit::DONE)
@@ -81,11 +84,83 @@ pub(super) fn execute(
 
 /// The same, for who has more to say about it.
 pub(super) fn execute_told(
-    mut resolved: Resolved,
+    resolved: Resolved,
     progress: Progress,
     environment: &Environment,
     printer: &Printer,
 ) -> Result<(Exit, Summary), Error> {
+    let driven = execute_work(resolved, Rows::default(), progress, environment, printer)?;
+    let Driven {
+        summary,
+        intake,
+        resolved,
+        told,
+        exit,
+    } = driven;
+    let report = summary::Report {
+        summary: &summary,
+        exit,
+        intake,
+        resolved: &resolved,
+    };
+    let counters = stats::stats(&report);
+    let written = match &resolved.stats {
+        Some(path) => stats::write(path, &counters),
+        None => Ok(()),
+    };
+    printer.report(&render(&report), hint(&report).as_deref(), counters);
+    written?;
+    told?;
+    Ok((exit, summary))
+}
+
+/// What is fetched and what becomes of it.
+pub(super) trait Work: Send + 'static {
+    /// Where the jobs come from.
+    type Source: JobSource;
+
+    /// Opens inputs and outputs. Blocks: the header of a table may come from a slow pipe.
+    fn open(&mut self, resolved: &Resolved) -> Result<(), Error>;
+
+    /// What there is to say once nothing can keep the run from starting.
+    fn said(&self) -> Option<String> {
+        None
+    }
+
+    /// Begins.
+    fn start(self) -> Result<Started<Self::Source>, Error>;
+}
+
+/// Work under way.
+pub(super) struct Started<S> {
+    /// Where the jobs come from.
+    pub(super) source: S,
+    /// Where the records go.
+    pub(super) rows: mpsc::Sender<Finished>,
+    /// Waits until they are kept; returns after the last sender is gone.
+    pub(super) join: Box<dyn FnOnce() -> Result<Written, Error> + Send>,
+    /// Jobs left out because their rows are there already; counts on.
+    pub(super) skipped: Arc<AtomicU64>,
+}
+
+/// How a run went, before anybody is told.
+pub(super) struct Driven {
+    pub(super) summary: Summary,
+    pub(super) intake: Intake,
+    pub(super) resolved: Arc<Resolved>,
+    /// What became of the record of the run.
+    pub(super) told: Result<(), Error>,
+    pub(super) exit: Exit,
+}
+
+/// Does some work through the proxies that the settings name.
+pub(super) fn execute_work<W: Work>(
+    mut resolved: Resolved,
+    work: W,
+    progress: Progress,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Driven, Error> {
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
@@ -100,22 +175,23 @@ pub(super) fn execute_told(
         .map_err(|error| Error::Internal(format!("cannot start the runtime: {error}")))?;
     let to_stdout = resolved.output.path.is_none();
     let shown = progress::choose(progress, environment.streams, to_stdout, printer);
-    let ended = runtime.block_on(drive(Arc::new(resolved), printer, shown));
+    let ended = runtime.block_on(drive(Arc::new(resolved), work, printer, shown));
     // Everything is flushed; what still blocks (a read from a terminal) must not hold the process.
     runtime.shutdown_background();
     ended
 }
 
-/// The run with everything around it: signals in, progress out, summary at the end.
-async fn drive(
+/// The run with everything around it: signals in, progress out.
+async fn drive<W: Work>(
     resolved: Arc<Resolved>,
+    work: W,
     printer: &Printer,
     shown: Shown,
-) -> Result<(Exit, Summary), Error> {
+) -> Result<Driven, Error> {
     let (control, _listener) = signals::listen()?;
     let (snapshots, seen) = watch::channel(Snapshot::default());
     let display = tokio::spawn(progress::show(seen, printer.clone(), shown));
-    let ended = run_fetch(Arc::clone(&resolved), printer, control, snapshots).await;
+    let ended = run_work(Arc::clone(&resolved), work, printer, control, snapshots).await;
     if let Err(failed) = display.await
         && failed.is_panic()
     {
@@ -133,27 +209,19 @@ async fn drive(
         Some(teller) => teller.end(&summary).await,
         None => Ok(()),
     };
-    let report = summary::Report {
-        summary: &summary,
-        exit: Exit::of_summary(&summary, resolved.max_fail),
-        intake,
-        resolved: &resolved,
-    };
-    keeping::end(keeper, &summary, report.exit, printer).await;
+    let exit = Exit::of_summary(&summary, resolved.max_fail);
+    keeping::end(keeper, &summary, exit, printer).await;
     if let Some(failure) = failure {
         printer.error(&failure);
     }
     warn_of_blind(&summary.totals, printer);
-    let counters = stats::stats(&report);
-    let written = match &resolved.stats {
-        Some(path) => stats::write(path, &counters),
-        None => Ok(()),
-    };
-    printer.report(&render(&report), hint(&report).as_deref(), counters);
-    written?;
-    told?;
-    let exit = report.exit;
-    Ok((exit, summary))
+    Ok(Driven {
+        summary,
+        intake,
+        resolved,
+        told,
+        exit,
+    })
 }
 
 /// What a run leaves behind.
@@ -221,39 +289,32 @@ impl Ended {
 }
 
 /// A run that can start: everything is read, checked and locked.
-struct Ready {
+struct Ready<W> {
     lists: Lists,
     intake: Intake,
     client: Client,
-    jobs: input::Prepared,
-    opened: output::Opened,
+    work: W,
     keeper: Option<Keeper>,
     teller: Option<Teller>,
 }
 
 /// Reads the proxy lists, opens inputs and output. Blocks: a list or the header of a table may come from a slow pipe.
-async fn prepare(resolved: &Resolved, printer: &Printer) -> Result<Ready, Error> {
+async fn prepare<W: Work>(
+    resolved: &Resolved,
+    mut work: W,
+    printer: &Printer,
+) -> Result<Ready<W>, Error> {
     let mut lists = Lists::open(resolved.proxies.clone())?;
     let list = lists.read().await?;
     let client = Client::builder()
         .proxies(list.proxies.iter().cloned())
         .settings(resolved.client_settings())
         .build()?;
-    let jobs = input::prepare(input::Settings {
-        request: Arc::new(resolved.request.clone()),
-        ..resolved.input.clone()
-    })?;
-    let opened = output::open(output::Settings {
-        tag_columns: jobs.tag_columns(),
-        ..resolved.output.clone()
-    })?;
+    work.open(resolved)?;
     // Nothing is said about a run that does not start.
     let intake = announce(&list, printer);
-    if opened.repaired.cut_bytes > 0 {
-        let cut = opened.repaired.cut_bytes;
-        printer.note(&format!(
-            "the last row of the output was torn; {cut} bytes were cut"
-        ));
+    if let Some(said) = work.said() {
+        printer.note(&said);
     }
     let state = resolved.state.as_deref();
     let (client, keeper) = keeping::begin(client, state, &list.proxies, printer);
@@ -265,16 +326,16 @@ async fn prepare(resolved: &Resolved, printer: &Printer) -> Result<Ready, Error>
         lists,
         intake,
         client,
-        jobs,
-        opened,
+        work,
         keeper,
         teller,
     })
 }
 
 /// Fetches. `signals` steer the run; the progress display ends when `snapshots` is dropped.
-async fn run_fetch(
+async fn run_work<W: Work>(
     resolved: Arc<Resolved>,
+    work: W,
     printer: &Printer,
     mut signals: mpsc::Receiver<Signal>,
     snapshots: watch::Sender<Snapshot>,
@@ -282,7 +343,7 @@ async fn run_fetch(
     let mut preparing = {
         let (resolved, printer) = (Arc::clone(&resolved), printer.clone());
         let runtime = Handle::current();
-        spawn_blocking(move || runtime.block_on(prepare(&resolved, &printer)))
+        spawn_blocking(move || runtime.block_on(prepare(&resolved, work, &printer)))
     };
     let mut reload = false;
     let ready = loop {
@@ -301,15 +362,17 @@ async fn run_fetch(
         lists,
         intake,
         client,
-        jobs,
-        opened,
+        work,
         keeper,
         teller,
     } = ready;
-    let source = jobs.start(opened.done)?;
-    let skipped = source.skipped();
-    let writer = opened.writer.start()?;
-    let running = client.start(source, writer.sender.clone())?;
+    let Started {
+        source,
+        rows,
+        join,
+        skipped,
+    } = work.start()?;
+    let running = client.start(source, rows)?;
     let mut progress = running.progress.clone();
     let mut steering = Steering {
         reloader: Reloader::new(lists),
@@ -348,7 +411,7 @@ async fn run_fetch(
     };
     let mut ended = match done {
         Some((summary, read)) => {
-            let mut writing = spawn_blocking(move || writer.join());
+            let mut writing = spawn_blocking(join);
             let written = loop {
                 tokio::select! {
                     written = &mut writing => break Some(joined(written)),

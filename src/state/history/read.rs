@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::observation::{Observation, Series, SeriesId, State, Visit};
 
 /// The columns that [`observation`] reads, first to last.
-const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title, o.value, o.number, o.results,
+pub(super) const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title, o.value, o.number, o.results,
     o.pages_read, o.pages_asked, o.why";
 
 impl History {
@@ -130,13 +130,29 @@ impl History {
         })
     }
 
+    /// `ETag` and `Last-Modified` of the page that was last read for a query.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn validators(
+        &self,
+        query: SeriesId,
+    ) -> Result<(Option<Box<str>>, Option<Box<str>>), Error> {
+        let sql = "SELECT etag, modified FROM visits WHERE query = ?1 ORDER BY seq DESC LIMIT 1";
+        self.connection
+            .query_row(sql, [number(query)], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map(Option::unwrap_or_default)
+            .map_err(self.failed("read"))
+    }
+
     /// What the queries of a job took at `since` or later, in milliseconds since 1970, in the order it was written in.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn visits(&self, job: &str, since: i64) -> Result<Vec<KeptVisit>, Error> {
         let sql = "SELECT v.query, r.id, v.at, v.host, v.pages, v.attempts, v.blocked, v.bytes, v.cost, v.elapsed, v.country,
-                v.proxy
+                v.proxy, v.etag, v.modified
             FROM visits v JOIN track_runs r ON r.seq = v.run
             WHERE r.job = ?1 AND v.at >= ?2 ORDER BY v.seq";
         self.all(sql, params![job, since], |row| {
@@ -155,6 +171,8 @@ impl History {
                     elapsed: count(9)?,
                     country: row.get(10)?,
                     proxy: row.get(11)?,
+                    etag: row.get(12)?,
+                    modified: row.get(13)?,
                 },
             })
         })
@@ -175,7 +193,7 @@ impl History {
             .map_err(self.failed("read"))
     }
 
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         values: impl Params,
@@ -201,7 +219,7 @@ fn good() -> String {
 }
 
 /// The columns of [`OBSERVATION`], from `first` on.
-fn observation(row: &Row<'_>, first: usize) -> Sql<Observation> {
+pub(super) fn observation(row: &Row<'_>, first: usize) -> Sql<Observation> {
     let state: String = row.get(first + 1)?;
     let state = State::parse(&state).ok_or_else(|| {
         let why = format!("no state of an observation: {state:?}");

@@ -69,6 +69,8 @@ fn what_a_run_has_of_a_series_is_never_counted_twice() {
         elapsed: 2_000,
         country: Some("de".into()),
         proxy: None,
+        etag: Some("\"v1\"".into()),
+        modified: None,
     };
     let run = {
         let mut history = open(&path);
@@ -168,9 +170,35 @@ fn a_run_that_was_given_up_is_not_gone_on_with_and_what_it_saw_stays() {
 }
 
 #[test]
+fn what_was_told_of_is_not_told_again() {
+    let (_folder, path) = folder();
+    let (me, you) = (series("shoes", "me"), series("shoes", "you"));
+    let mut history = open(&path);
+    day(&mut history, &me, ranked(DAY, 2));
+    day(&mut history, &me, ranked(DAY + 1, 3));
+    let untold = history.untold("serp").expect("read");
+    assert_eq!(untold.len(), 2);
+    history.tell("serp", untold[0].0).expect("written");
+    day(&mut history, &you, ranked(DAY + 2, 9));
+    let ids: Vec<_> = history
+        .untold("serp")
+        .expect("read")
+        .into_iter()
+        .map(|(_, id)| id)
+        .collect();
+    assert_eq!(ids, [me.id(), you.id()]);
+    let until = |seq| history.until(me.id(), seq, 10).expect("read");
+    let places = |seen: Vec<Observation>| seen.iter().map(|one| one.position).collect::<Vec<_>>();
+    assert_eq!(places(until(untold[0].0)), [Some(2)]);
+    assert_eq!(places(until(untold[1].0)), [Some(2), Some(3)]);
+    history.tell("serp", i64::MAX).expect("written");
+    assert!(history.untold("serp").expect("read").is_empty());
+}
+
+#[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
     const SECOND: &str =
-        "DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
+        "DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
         PRAGMA user_version = 2;";
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";

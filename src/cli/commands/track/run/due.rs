@@ -1,0 +1,142 @@
+//! Which queries a run asks.
+
+use rand::seq::SliceRandom as _;
+
+use crate::error::Error;
+use crate::job::RequestSpec;
+use crate::observation::{Observation, Series, State};
+use crate::state::{History, RunId};
+use crate::track::course::Due;
+use crate::track::job::{Order, Query, TrackJob};
+
+/// What a run has to do.
+pub(super) struct Choice {
+    /// The run that is gone on with, or a new one; none when nothing is due and nothing was left open.
+    pub(super) run: Option<RunId>,
+    pub(super) due: Vec<Due>,
+    /// Queries that were left out because they were observed well a short time ago.
+    pub(super) fresh: u64,
+    /// The run was begun by a process that did not see it to its end.
+    pub(super) continued: bool,
+}
+
+/// Chooses at `now`, in milliseconds since 1970. A run that was not ended is gone on with when it is young enough; what it has observed
+/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or ever, are asked.
+pub(super) fn choose(
+    job: &TrackJob,
+    history: &History,
+    request: &RequestSpec,
+    retry_failed: bool,
+    now: i64,
+) -> Result<Choice, Error> {
+    let within = i64::try_from(job.schedule.resume_within.as_millis()).unwrap_or(i64::MAX);
+    let open = match history.unfinished(&job.name)? {
+        // A clock that was set back must not make a new run of it.
+        Some(open) if (now - open.began).abs() < within => Some(open),
+        Some(open) => {
+            history.abandon(&open.id)?;
+            None
+        }
+        None => None,
+    };
+    let min_age = i64::try_from(job.schedule.min_age.as_millis()).unwrap_or(i64::MAX);
+    let mut due = Vec::new();
+    let mut fresh = 0;
+    for query in job.expand(request) {
+        let series = series_of(job, &query);
+        let is_done = |series: &Series| {
+            let observed = open.as_ref().map(|open| &open.observed);
+            observed.is_some_and(|observed| observed.contains(&series.id()))
+        };
+        if series.iter().all(is_done) {
+            continue;
+        }
+        let mut last = Vec::with_capacity(series.len());
+        for one in &series {
+            last.push(history.last_good(one.id())?);
+        }
+        let is_fresh = min_age > 0
+            && last.iter().all(|last| {
+                let age = last.as_ref().map(|last| now - last.at);
+                // From after now it is when the clock was set back.
+                age.is_some_and(|age| age.abs() < min_age)
+            });
+        if is_fresh {
+            fresh += 1;
+            continue;
+        }
+        if retry_failed {
+            let mut failed = false;
+            for one in &series {
+                let last = history.last(one.id())?;
+                failed |= last.is_none_or(|last| last.state == State::Unknown);
+            }
+            if !failed {
+                continue;
+            }
+        }
+        due.push(one_due(job, history, query, &series, last)?);
+    }
+    if job.schedule.order == Order::Shuffle {
+        due.shuffle(&mut rand::rng());
+    }
+    let continued = open.is_some();
+    let run = match open {
+        Some(open) => Some(open.id),
+        None if due.is_empty() => None,
+        None => Some(history.begin(&job.name, now)?),
+    };
+    Ok(Choice {
+        run,
+        due,
+        fresh,
+        continued,
+    })
+}
+
+fn one_due(
+    job: &TrackJob,
+    history: &History,
+    query: Query,
+    series: &[Series],
+    last: Vec<Option<Observation>>,
+) -> Result<Due, Error> {
+    if !job.targets().is_empty() {
+        return Ok(Due {
+            query,
+            last: last
+                .into_iter()
+                .map(|last| last.and_then(|last| last.position))
+                .collect(),
+            value: None,
+            validators: (None, None),
+        });
+    }
+    // A page is only asked for by its version while that is what was read last: after a page without the value it is read again.
+    let id = series[0].id();
+    let newest = history.last(id)?;
+    let value = newest.filter(|newest| newest.state == State::Seen);
+    let validators = match &value {
+        Some(_) => history.validators(id)?,
+        None => (None, None),
+    };
+    Ok(Due {
+        query,
+        last: Vec::new(),
+        value,
+        validators,
+    })
+}
+
+/// The series of a query: one for each target, or itself.
+fn series_of(job: &TrackJob, query: &Query) -> Vec<Series> {
+    let targets = job.targets();
+    if targets.is_empty() {
+        return vec![query.series.clone()];
+    }
+    let of = |name: &Box<str>| Series {
+        target: Some(name.clone()),
+        ..query.series.clone()
+    };
+    targets.iter().map(|target| of(&target.name)).collect()
+}
