@@ -43,6 +43,8 @@ pub(super) enum Field {
     HttpVersion,
     ContentType,
     Charset,
+    Etag,
+    LastModified,
     Proxy,
     ProxyConnectStatus,
     ExitIp,
@@ -73,7 +75,7 @@ pub(super) enum Field {
 
 impl Field {
     /// All of them, in the order of the row.
-    pub(super) const ALL: [Field; 40] = [
+    pub(super) const ALL: [Field; 42] = [
         Field::V,
         Field::Id,
         Field::Seq,
@@ -88,6 +90,8 @@ impl Field {
         Field::HttpVersion,
         Field::ContentType,
         Field::Charset,
+        Field::Etag,
+        Field::LastModified,
         Field::Proxy,
         Field::ProxyConnectStatus,
         Field::ExitIp,
@@ -139,6 +143,8 @@ impl Field {
             Field::HttpVersion => ",\"http_version\":",
             Field::ContentType => ",\"content_type\":",
             Field::Charset => ",\"charset\":",
+            Field::Etag => ",\"etag\":",
+            Field::LastModified => ",\"last_modified\":",
             Field::Proxy => ",\"proxy\":",
             Field::ProxyConnectStatus => ",\"proxy_connect_status\":",
             Field::ExitIp => ",\"exit_ip\":",
@@ -192,6 +198,8 @@ impl Field {
             Field::HttpVersion => Value::text(record.http_version),
             Field::ContentType => Value::text(record.content_type.as_deref()),
             Field::Charset => Value::text(record.charset),
+            Field::Etag => Value::text(record.etag.as_deref()),
+            Field::LastModified => Value::text(record.last_modified.as_deref()),
             Field::Proxy => Value::some(record.proxy.as_deref(), Value::Proxy),
             Field::ProxyConnectStatus => Value::uint(record.proxy_connect_status),
             Field::ExitIp => Value::text(record.exit_ip.as_deref()),

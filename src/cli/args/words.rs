@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::check::{CheckFormat, Sort};
+use super::input::Robots;
 use super::track_history::HistoryFormat;
 use super::{Color, LogFormat, Progress};
 use crate::check::Anonymity;
@@ -34,6 +35,11 @@ pub(super) fn words<T: Copy + Send + Sync + 'static>(
             .ok_or_else(|| Problem::new(format!("unknown word {given:?}")))
     })
 }
+
+pub(super) const ROBOTS: [Word<Robots>; 2] = [
+    ("obey", "for every URL", Robots::Obey),
+    ("ignore", "for none", Robots::Ignore),
+];
 
 pub(super) const LOG_FORMATS: [Word<LogFormat>; 2] = [
     ("text", "lines for people", LogFormat::Text),

@@ -5,6 +5,7 @@ mod history;
 mod kept;
 mod plan;
 mod report;
+mod run;
 mod validate;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub(super) fn run(
     let done = match &args.command {
         TrackCommand::Validate(args) => validate::run(args, environment, &printer),
         TrackCommand::Plan(args) => plan::run(args, environment, &printer),
+        TrackCommand::Run(args) => run::run(args, line, environment, &printer),
         TrackCommand::History(args) => history::run(args, line, environment, &printer),
         TrackCommand::Diff(args) => diff::run(args, line, environment, &printer),
         TrackCommand::Report(args) => report::run(args, line, environment, &printer),
