@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderName;
 use ring::hmac;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use url::Url;
 
@@ -28,7 +30,6 @@ const WAITS: [Duration; 3] = [
 ];
 /// A program that has not ended by then is left behind.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
 
 /// Tells a hook. One that fails is complained of and changes nothing: the run is what it is.
 pub(super) fn call(hook: &Hook, report: &Value, printer: &Printer) {
@@ -63,21 +64,17 @@ pub(super) fn run_program(words: &[Box<str>], body: &Value) -> Result<(), String
             let _ = stdin.write_all(text.as_bytes());
         });
     }
-    let mut waited = Duration::ZERO;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(format!("{program} ended with {status}")),
-            Ok(None) if waited >= PROGRAM_TIMEOUT => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("{program} did not end within a minute"));
-            }
-            Ok(None) => {
-                thread::sleep(POLL);
-                waited += POLL;
-            }
-            Err(error) => return Err(format!("{program}: {error}")),
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    // Nobody listens to one that is killed for its slowness.
+    thread::spawn(move || ended.send(child.wait()));
+    match end.recv_timeout(PROGRAM_TIMEOUT) {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(format!("{program} ended with {status}")),
+        Ok(Err(error)) => Err(format!("{program}: {error}")),
+        Err(_) => {
+            let _ = kill_process(pid, Signal::KILL);
+            Err(format!("{program} did not end within a minute"))
         }
     }
 }

@@ -167,8 +167,6 @@ fn settings(
         .extend(container.map(str::to_owned));
     let whole = matches!(&job.kind, Kind::Change(watch) if watch.field.is_none());
     resolved.engine.bodies = whole || job.output.pages != Keep::Never;
-    // The validators of a page that is watched.
-    resolved.engine.headers = matches!(job.kind, Kind::Change(_));
     if let Some(state) = &args.state {
         resolved.state = Some(state.clone());
     }

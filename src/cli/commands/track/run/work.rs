@@ -161,7 +161,7 @@ impl Tracking {
             if let Some(sender) = &jobs {
                 // Never blocks: the channel has a place for each of them. The run may have ended already.
                 while course.in_flight() < WINDOW
-                    && let Some(job) = course.next()
+                    && let Some(job) = course.next_job()
                 {
                     if sender.blocking_send(job).is_err() {
                         break;
