@@ -28,10 +28,12 @@ pub enum Error {
     #[error(transparent)]
     NoProxy(Problem),
     /// Another run holds the lock on the same output. Exit code 75.
-    #[error("{path} is in use by another run")]
+    #[error("{path} is in use by another run{}", process(*.holder))]
     Locked {
         /// The contested file.
         path: PathBuf,
+        /// The process that has it, where the file says so.
+        holder: Option<u32>,
     },
     /// A promise this program makes to itself was broken. Exit code 1.
     #[error("internal error: {0}")]
@@ -59,6 +61,10 @@ impl Error {
             Error::Internal(_) => None,
         }
     }
+}
+
+fn process(holder: Option<u32>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" (process {holder})"))
 }
 
 /// What helps against the failures that people cause.

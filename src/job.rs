@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{self, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
@@ -33,6 +33,29 @@ pub struct Job {
     pub session: Option<Arc<str>>,
     /// Which proxies may serve it.
     pub filter: Option<Arc<LabelFilter>>,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// What a job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// The user named its URL.
+    #[default]
+    Named,
+    /// A sitemap lists its URL.
+    Listed,
+    /// It brings a sitemap: its answer goes back to the input, and only a failure has a row.
+    Sitemap,
+    /// It brings the robots.txt of its host, and has no row.
+    Robots,
+}
+
+impl Role {
+    /// True for what the program asks on its own account, to find out what it may fetch.
+    pub fn is_errand(self) -> bool {
+        matches!(self, Role::Sitemap | Role::Robots)
+    }
 }
 
 impl Job {
@@ -50,6 +73,7 @@ impl Job {
             tag: None,
             session: None,
             filter: None,
+            role: Role::Named,
         }
     }
 
@@ -222,6 +246,28 @@ impl Default for RequestSpec {
 }
 
 impl RequestSpec {
+    /// The headers that say who asks and how; without those that are for one page alone: credentials, cookies, conditions, what
+    /// describes a body. For what the program asks on its own account.
+    pub fn asking_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        for name in [
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::CONTENT_LENGTH,
+            header::RANGE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
+            header::IF_RANGE,
+        ] {
+            headers.remove(name);
+        }
+        headers
+    }
+
     /// True when sending it twice does no harm (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(

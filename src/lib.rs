@@ -62,8 +62,8 @@
 //!
 //! # What it does not do
 //!
-//! No browser, no JavaScript, no solving of challenges, no HTTP/3. It does not crawl: links are not followed, `robots.txt` is
-//! not read. What is learned about proxies is kept after the run only if asked ([`state`]). It needs a tokio runtime.
+//! No browser, no JavaScript, no solving of challenges, no HTTP/3. It does not crawl: links are not followed. `robots.txt` is
+//! obeyed for what sitemaps list, and else only if asked. What is learned about proxies is kept after the run only if asked ([`state`]). It needs a tokio runtime.
 //!
 //! # Modules, lowest first
 //!
@@ -78,6 +78,7 @@
 //! | [`echo`] | what a judge tells a client of its own request, signed |
 //! | [`ban`], [`limit`], [`retry`], [`pool`] | decisions without I/O or clock |
 //! | [`extract`] | fields out of a body |
+//! | [`robots`] | what a robots.txt allows |
 //! | [`egress`], [`input`], [`output`] | the only I/O: the wire, jobs in, records out |
 //! | [`state`] | what is kept between runs |
 //! | [`metrics`], [`engine`] | counters, and the run itself |
@@ -106,6 +107,7 @@ pub mod extract;
 pub mod limit;
 pub mod pool;
 pub mod retry;
+pub mod robots;
 
 // Layer 2: edges. The only I/O.
 pub mod egress;

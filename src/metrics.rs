@@ -19,6 +19,8 @@ pub use ledger::{Ledger, Spend, rounded};
 pub struct Snapshot {
     /// Since the run began.
     pub elapsed: Duration,
+    /// How long until it begins, while it waits for that.
+    pub starts_in: Option<Duration>,
     /// Jobs read from the input.
     pub read: u64,
     /// True when the input has ended, so that `read` is the total.

@@ -169,6 +169,19 @@ impl Judge {
         }
     }
 
+    /// The same for what is no page: a robots.txt or a sitemap. What the user says of pages does not count, but for bans.
+    pub fn classify_errand(&self, request: &Seen<'_>, exchange: &Exchange) -> Verdict {
+        match &exchange.result {
+            Ok(response) => self.any_answer(request, response, exchange, |status, view| {
+                if !(200..=299).contains(&status) {
+                    return status::refused(view);
+                }
+                cut_short(response).unwrap_or_else(|| good(view))
+            }),
+            Err(_) => self.classify(request, exchange),
+        }
+    }
+
     /// Judges a probe that failed, as [`Judge::classify`] judges an exchange that did.
     pub fn classify_probe(&self, report: (&Fault, Option<&ProxyReply>)) -> Verdict {
         self.failure(None, report.0, report.1)
@@ -197,6 +210,22 @@ impl Judge {
     }
 
     fn answer(&self, request: &Seen<'_>, response: &Response, exchange: &Exchange) -> Verdict {
+        self.any_answer(request, response, exchange, |status, view| {
+            if !self.user.accept.contains(status) {
+                return status::refused(view);
+            }
+            self.accepted(request, response, view)
+        })
+    }
+
+    /// `unblocked` judges what is no block, by its status and the rest of it.
+    fn any_answer(
+        &self,
+        request: &Seen<'_>,
+        response: &Response,
+        exchange: &Exchange,
+        unblocked: impl FnOnce(u16, &View<'_>) -> Verdict,
+    ) -> Verdict {
         let verified = exchange.verified;
         let view = View::of_response(request, response, verified, exchange.forwarded);
         let signals = self.table.signals(&view);
@@ -220,10 +249,7 @@ impl Judge {
         if let Some(score) = self.blocked_by_score(&view, &signals, writes) {
             return by_score(&score, &view);
         }
-        if !self.user.accept.contains(view.status) {
-            return status::refused(&view);
-        }
-        self.accepted(request, response, &view)
+        unblocked(view.status, &view)
     }
 
     /// Weak evidence, where it is enough. A plain 429 is what its status says, whatever words it says it with.
@@ -235,11 +261,8 @@ impl Judge {
 
     /// An accepted status: is the body whole, and is it what the user expects?
     fn accepted(&self, request: &Seen<'_>, response: &Response, view: &View<'_>) -> Verdict {
-        match response.body.truncated {
-            Some(Truncation::Length) => return Verdict::new(Outcome::TooLarge, Blame::Target),
-            Some(Truncation::Time) => return Verdict::new(Outcome::Timeout, Blame::Unknown),
-            Some(Truncation::Disconnect) => return Verdict::new(Outcome::Corrupt, Blame::Unknown),
-            None => {}
+        if let Some(verdict) = cut_short(response) {
+            return verdict;
         }
         let bodiless = *request.method == Method::HEAD || matches!(view.status, 204 | 205 | 304);
         if self.user.reads_accepted_bodies()
@@ -369,4 +392,13 @@ fn by_user(fired: Fired, outcome: Outcome, blame: Blame, view: &View<'_>) -> Ver
         })),
         retry_after: retry_after::wait(view.status, view.headers),
     }
+}
+
+/// The verdict on a body that is not whole.
+fn cut_short(response: &Response) -> Option<Verdict> {
+    Some(match response.body.truncated? {
+        Truncation::Length => Verdict::new(Outcome::TooLarge, Blame::Target),
+        Truncation::Time => Verdict::new(Outcome::Timeout, Blame::Unknown),
+        Truncation::Disconnect => Verdict::new(Outcome::Corrupt, Blame::Unknown),
+    })
 }

@@ -314,6 +314,7 @@ impl Judges {
                 session: Some(&session),
                 connect_timeout: self.patience,
                 deadline: began + self.patience,
+                least_filesize: 0,
                 clearance: None,
                 traffic: None,
             })

@@ -252,6 +252,7 @@ impl<E: Egress> Context<E> {
                 session: Some(&session),
                 connect_timeout: self.settings.connect_timeout,
                 deadline: began + self.settings.max_time,
+                least_filesize: 0,
                 clearance: None,
                 traffic: None,
             })

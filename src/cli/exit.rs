@@ -3,6 +3,7 @@
 //! | code | word | meaning |
 //! |---|---|---|
 //! | 0 | `done` | every URL has its record, failures within `--max-fail` |
+//! | 0 | `locked` | another run has the lock, and `--lock skip` says to leave it at that |
 //! | 0 | `reader_gone` | whoever read the output (`| head`) has had enough |
 //! | 1 | `internal` | a promise of the program was broken |
 //! | 2 | `usage` | flags, configuration or input are wrong; nothing was done |
@@ -16,7 +17,7 @@
 //! | 7 | `deadline`, `max_requests`, `max_bytes`, `max_cost` | stopped by a cap after a clean flush; `--resume` goes on |
 //! | 8 | `blocked` | most failures are bans or rate limits: slowing down may help, trying again will not |
 //! | 10 | `changed` | `check --exit-on-change` found a change |
-//! | 75 | `locked` | another run writes the same output |
+//! | 75 | `locked` | another run writes the same output, or has the lock |
 //! | 130, 143 | `interrupted`, `terminated` | stopped by SIGINT or SIGTERM after a clean flush; `--resume` goes on |
 //!
 //! 8 goes before 5 and 4, because it says what to do.
@@ -40,6 +41,10 @@ pub struct Exit {
 impl Exit {
     /// Success.
     pub const DONE: Exit = Exit::new(0, "done");
+    /// Another run does the work.
+    pub const SKIPPED: Exit = Exit::new(0, "locked");
+    /// Something that somebody wants to hear of has changed.
+    pub const CHANGED: Exit = Exit::new(10, "changed");
     /// The caller's settings are wrong.
     pub const USAGE: Exit = Exit::new(2, "usage");
 

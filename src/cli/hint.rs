@@ -160,6 +160,10 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
             "most failures are large bodies: raise --max-filesize (now {})",
             Size(settings.egress.max_filesize)
         ),
+        Outcome::Robots => {
+            "robots.txt keeps most URLs from being fetched: the rows quote the lines; --robots ignore is for sites of your own"
+                .into()
+        }
         Outcome::InvalidUrl => {
             "most lines are not URLs: check the input, --input-format and --url-column".into()
         }
@@ -233,6 +237,7 @@ mod tests {
             (Outcome::ProxyError, "fresher list"),
             (Outcome::TlsError, "--cacert"),
             (Outcome::TooLarge, "--max-filesize (now 10M)"),
+            (Outcome::Robots, "--robots ignore"),
             (Outcome::InvalidUrl, "--url-column"),
             (Outcome::HttpError, "--accept 200..=299,404"),
         ] {

@@ -10,6 +10,7 @@ mod descriptors;
 pub mod exit;
 mod figures;
 pub mod hint;
+pub mod lock;
 pub mod printer;
 pub mod progress;
 mod recording;

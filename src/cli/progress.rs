@@ -146,6 +146,9 @@ impl Pace {
 
 /// What is done: done/total, rate, results, time left.
 fn work(now: &Snapshot, per_second: f64) -> String {
+    if let Some(left) = now.starts_in {
+        return format!("starts in {} s", left.as_secs_f64().ceil());
+    }
     let total = if now.input_ended {
         now.read.to_string()
     } else {
@@ -227,6 +230,11 @@ mod tests {
             ..now
         };
         assert!(work(&open, 50.0).starts_with("300/? 50.0/s"));
+        let waiting = Snapshot {
+            starts_in: Some(Duration::from_millis(11_200)),
+            ..Snapshot::default()
+        };
+        assert_eq!(work(&waiting, 0.0), "starts in 12 s");
         assert!(!work(&open, 50.0).contains("ETA"), "no total, no end");
         assert!(!pool(&open).contains("limit"));
     }

@@ -173,6 +173,38 @@ pub fn settings_of_job(job: &TrackJob) -> Result<Gathered<FetchArgs>, Error> {
     parsed("fetch", catalog, vec![layer], Vec::new())
 }
 
+/// The settings of `fetch` for a run of a job: of the configuration and the variables, of the job, and of `words`, which are flags of
+/// `fetch`; the later wins. `line` says which configuration counts.
+///
+/// # Errors
+/// As for [`gather`] and [`settings_of_job`].
+pub fn settings_of_run(
+    job: &TrackJob,
+    words: &[OsString],
+    line: &CommandLine,
+    environment: &Environment,
+) -> Result<Gathered<FetchArgs>, Error> {
+    let catalog = catalog_of("fetch");
+    let mut layers = Vec::new();
+    for file in files(line, environment)? {
+        layers.push(from_file(&file.path, &file.text, &catalog)?);
+    }
+    layers.push(from_environment(&environment.variables, &catalog)?);
+    layers.push(from_job_file(&job.path, &job.text, &catalog)?);
+    let fetch = ["proxywheel".into(), "fetch".into()].into_iter();
+    let matches = unread(root())
+        .try_get_matches_from(fetch.chain(words.iter().cloned()))
+        .map_err(|error| problem_of(&error, None))?;
+    let matches = matches.subcommand_matches("fetch").cloned();
+    let matches = matches.ok_or_else(|| Error::Internal("there is no fetch".into()))?;
+    let flags = CommandLine {
+        command: "fetch".into(),
+        matches,
+    };
+    layers.push(layer_of_flags(&flags, &catalog));
+    parsed("fetch", catalog, layers, Vec::new())
+}
+
 /// The layers put together, parsed once. `words_alone` are the words of the line that belong to no flag.
 fn parsed<A: FromArgMatches>(
     command: &str,

@@ -119,6 +119,14 @@ pub fn write(path: &Path, stats: &Map<String, Value>) -> Result<(), Error> {
     let mut text = serde_json::to_string_pretty(stats)
         .map_err(|error| Error::Internal(format!("cannot write the counters: {error}")))?;
     text.push('\n');
+    replace(path, &text)
+}
+
+/// Writes a file so that whoever reads it finds the old text or the new one, whole.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |source| Error::io("write", path, source);
     // A pipe or device cannot be replaced, only written to.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {

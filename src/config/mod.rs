@@ -22,6 +22,7 @@ mod redact;
 mod request;
 mod resolved;
 mod show;
+mod start;
 
 pub use crate::nearest::nearest;
 pub use crate::units::{Size, Span};
@@ -35,3 +36,4 @@ pub use redact::redact;
 pub use request::{Data, DataKind, RequestParts};
 pub use resolved::{Least, ListSource, MaxFail, ProxySources, Resolved, Streams};
 pub use show::shown;
+pub use start::{LockSettings, Start, WhenHeld};

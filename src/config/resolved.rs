@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::Start;
 use crate::error::Problem;
 use crate::input::{self, Source};
 use crate::job::RequestSpec;
@@ -46,6 +47,8 @@ pub struct Resolved {
     pub record: Option<PathBuf>,
     /// Where what is learned about proxies is kept; `None` keeps nothing.
     pub state: Option<PathBuf>,
+    /// What is waited for before the run begins.
+    pub start: Start,
     /// True when a piece of the request was read from standard input.
     pub request_from_stdin: bool,
 }
@@ -105,6 +108,8 @@ pub struct ProxySources {
     pub lines: Vec<Secret>,
     /// `--proxy-file`.
     pub lists: Vec<ListSource>,
+    /// `--presets`.
+    pub presets: Vec<PathBuf>,
     /// Scheme of entries that name none; `None` means http.
     pub scheme: Option<Scheme>,
     /// Lists are read again this often.
@@ -362,6 +367,7 @@ mod tests {
             why: false,
             record: None,
             state: None,
+            start: Start::default(),
             request_from_stdin: false,
         }
     }

@@ -94,6 +94,8 @@ pub struct Outgoing<'a> {
     pub connect_timeout: Duration,
     /// When the exchange has to be over, body included.
     pub deadline: Instant,
+    /// Bytes of body that are read whatever [`Settings::max_filesize`] says; 0 for no more than that.
+    pub least_filesize: u64,
     /// Asked, when there is one, right before the request is written: on a connection that is open.
     pub clearance: Option<Clearance>,
     /// Where the use of the proxy is counted, if anybody wants to know, however the exchange ends.

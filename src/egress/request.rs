@@ -230,6 +230,7 @@ mod tests {
                 session: None,
                 connect_timeout: Duration::from_secs(1),
                 deadline: tokio::time::Instant::now(),
+                least_filesize: 0,
                 clearance: None,
                 traffic: None,
             }

@@ -148,7 +148,9 @@ impl SocketEgress {
         let cookie = self
             .cookies
             .header(key.proxy, session, outgoing.url, own, elsewhere);
-        let decode = self.limits.decode;
+        let mut limits = self.limits;
+        limits.max_filesize = limits.max_filesize.max(outgoing.least_filesize);
+        let decode = limits.decode;
         let kept = match conn {
             Conn::H1(stream) => {
                 let form = match key.route {
@@ -158,16 +160,14 @@ impl SocketEgress {
                 let message = request::http1(outgoing, form, decode, cookie)?;
                 cleared(outgoing, trace).await;
                 let mut wire = http1::Wire::new(stream, message, &self.buffers);
-                http1::exchange(&mut wire, self.limits, trace)
+                http1::exchange(&mut wire, limits, trace)
                     .await?
                     .then(|| Conn::H1(wire.into_stream()))
             }
             Conn::H2(h2) => {
                 let request = request::http2(outgoing, decode, cookie)?;
                 cleared(outgoing, trace).await;
-                h2.exchange(request, self.limits, trace)
-                    .await?
-                    .map(Conn::H2)
+                h2.exchange(request, limits, trace).await?.map(Conn::H2)
             }
             Conn::Tunnel(_) => None,
         };

@@ -12,11 +12,12 @@ use url::Url;
 use super::Settings;
 use super::pending::{Answer, End};
 use super::purse::Allowance;
+use super::robots::{Files, MOST_HOPS};
 use super::slots::Stop;
 use crate::ban::{Hosts, Judge, Page, Seen};
 use crate::egress::{Clearance, Egress, Outgoing, Traffic};
 use crate::exchange::{Exchange, Phases, Response};
-use crate::job::{HostKey, Job, RequestSpec};
+use crate::job::{HostKey, Job, RequestSpec, Role};
 use crate::limit::Limiter;
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Lease;
@@ -31,6 +32,8 @@ pub(super) struct Context<E> {
     pub(super) limiter: Mutex<Limiter>,
     /// What the answers of each host say together. Never held over an await.
     pub(super) hosts: Mutex<Hosts>,
+    /// What the robots.txt of each host says. Never held over an await.
+    pub(super) robots: Mutex<Files>,
     pub(super) settings: Settings,
     /// Requests that may still be sent.
     pub(super) allowance: Allowance,
@@ -40,6 +43,11 @@ impl<E> Context<E> {
     pub(super) fn hosts(&self) -> std::sync::MutexGuard<'_, Hosts> {
         // As with the limiter: nothing is left half done by a panic.
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn robots(&self) -> std::sync::MutexGuard<'_, Files> {
+        // As with the limiter: nothing is left half done by a panic.
+        self.robots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
@@ -141,7 +149,10 @@ fn unasked(lease: &Lease, verdict: Verdict) -> End {
 
 /// The same with what the answers of its host say together.
 fn weighed<E>(context: &Context<E>, errand: &Errand, mut end: End) -> End {
-    if let Some(answer) = end.answer.as_ref().filter(|_| end.redirects.is_empty()) {
+    // Errands are no pages of the host, and nothing changed is no page at all.
+    let is_page = !errand.job.role.is_errand() && end.status() != Some(304);
+    let alone = is_page && end.redirects.is_empty();
+    if let Some(answer) = end.answer.as_ref().filter(|_| alone) {
         let mut body = [0; 8];
         body.copy_from_slice(&answer.sha256.0[..8]);
         let page = Page {
@@ -202,6 +213,12 @@ async fn follow<E: Egress>(
     let mut url = Cow::Borrowed(first);
     let mut redirects = Vec::new();
     let mut host = errand.host;
+    let role = errand.job.role;
+    let follows = context.settings.follow || role.is_errand();
+    let most_hops = match role {
+        Role::Robots => MOST_HOPS,
+        _ => context.settings.max_redirs,
+    };
     loop {
         let exchange = context
             .egress
@@ -215,12 +232,13 @@ async fn follow<E: Egress>(
                 session: errand.session.as_ref(),
                 connect_timeout: lease.connect_timeout,
                 deadline,
+                least_filesize: least_filesize(role),
                 clearance: clearance(context, host, lease.idx.number()),
                 traffic: Some(traffic),
             })
             .await;
         let target = match &exchange.result {
-            Ok(response) if context.settings.follow => redirect_target(&url, response),
+            Ok(response) if follows => redirect_target(&url, response),
             _ => None,
         };
         let seen = Seen {
@@ -229,7 +247,12 @@ async fn follow<E: Egress>(
             https: url.scheme() == "https",
             follows: target.is_some(),
         };
-        let verdict = context.judge.classify(&seen, &exchange);
+        let verdict = if role.is_errand() {
+            context.judge.classify_errand(&seen, &exchange)
+        } else {
+            context.judge.classify(&seen, &exchange)
+        };
+        let verdict = with_condition(verdict, &request, &exchange);
         let verdict = without_proxy(verdict, &lease.proxy);
         let target = target.filter(|_| verdict.outcome == Outcome::Ok);
         let Exchange {
@@ -252,18 +275,18 @@ async fn follow<E: Egress>(
         };
         let Some(target) = target else {
             return Some(answered(
-                context, lease, verdict, &url, response, rest, redirects,
+                context, errand, verdict, &url, response, rest, redirects,
             ));
         };
         redirects.push(RedirectHop {
             status: response.status.as_u16(),
             url: url.as_str().into(),
         });
-        let next = if redirects.len() > context.settings.max_redirs as usize {
+        let next = if redirects.len() > most_hops as usize {
             Err(Fault::new(
                 Phase::Headers,
                 FaultKind::Redirects,
-                format!("more than {} redirects", context.settings.max_redirs),
+                format!("more than {most_hops} redirects"),
             ))
         } else {
             target
@@ -275,6 +298,10 @@ async fn follow<E: Egress>(
                 return Some(unanswered(lease, verdict, fault, rest, redirects));
             }
         };
+        if let Some(why) = forbidden(context, role, &next) {
+            let verdict = Verdict::new(Outcome::Robots, Blame::Nobody);
+            return Some(unanswered(lease, verdict, why, rest, redirects));
+        }
         turn(&mut request, response.status, &url, &next);
         url = Cow::Owned(next);
         if !context.allowance.take() {
@@ -296,7 +323,7 @@ async fn follow<E: Egress>(
 
 fn answered<E>(
     context: &Context<E>,
-    lease: &Lease,
+    errand: &Errand,
     verdict: Verdict,
     url: &Url,
     response: Response,
@@ -308,9 +335,11 @@ fn answered<E>(
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok());
     let title = text::title(content_type, &response.body.bytes).map(String::into_boxed_str);
+    let Errand { job, lease, .. } = errand;
+    let is_errand = job.role.is_errand();
     let extractor = context.settings.extract.as_ref();
     let extracted = extractor
-        .filter(|_| verdict.outcome == Outcome::Ok)
+        .filter(|_| verdict.outcome == Outcome::Ok && !is_errand)
         .map(|extractor| extractor.extract(content_type, &response.body.bytes, Some(url)));
     let mut answer = Answer {
         final_url: (!redirects.is_empty()).then(|| url.as_str().into()),
@@ -321,7 +350,7 @@ fn answered<E>(
         response,
     };
     let edge = context.judge.edge(&answer.response.headers);
-    if !context.settings.bodies {
+    if !context.settings.bodies && !is_errand {
         // Here and not with the record: the next answer finds room that is still in the caches.
         answer.response.body.bytes = Bytes::new();
     }
@@ -336,6 +365,46 @@ fn answered<E>(
         sent: rest.sent,
         edge,
     }
+}
+
+/// A 304 is the answer that a conditional request hopes for. To any other request it is nonsense, and stays what it was.
+fn with_condition(verdict: Verdict, request: &RequestSpec, exchange: &Exchange) -> Verdict {
+    let unchanged = exchange.result.as_ref().is_ok_and(|response| {
+        let headers = &request.headers;
+        response.status == StatusCode::NOT_MODIFIED
+            && (headers.contains_key(header::IF_NONE_MATCH)
+                || headers.contains_key(header::IF_MODIFIED_SINCE))
+    });
+    if !unchanged || (verdict.outcome, verdict.blame) != (Outcome::HttpError, Blame::Target) {
+        return verdict;
+    }
+    Verdict {
+        outcome: Outcome::Ok,
+        blame: Blame::Nobody,
+        ..verdict
+    }
+}
+
+/// Bytes of an answer that are read at least: a sitemap may have 50 MB by its protocol, and a robots.txt is cut soon enough.
+fn least_filesize(role: Role) -> u64 {
+    match role {
+        Role::Named | Role::Listed => 0,
+        Role::Robots => crate::robots::MOST_BYTES as u64,
+        // And one octet more, so that what is too long is seen to be.
+        Role::Sitemap => crate::input::MOST_SITEMAP_BYTES + 1,
+    }
+}
+
+/// Why a redirect to `url` is not followed: the robots.txt of its host, as far as it has been read.
+fn forbidden<E>(context: &Context<E>, role: Role, url: &Url) -> Option<Fault> {
+    let obedience = context.settings.robots.as_ref();
+    if !obedience.is_some_and(|obedience| obedience.covers(role)) {
+        return None;
+    }
+    let number = context.limiter().number(&HostKey::of(url)?);
+    let line = context.robots().forbid(number, url)?;
+    let message = format!("redirect to {url}: {line}");
+    Some(Fault::new(Phase::Headers, FaultKind::Redirects, message))
 }
 
 /// With the member `direct` nobody stands between: what would be a proxy's fault is the target's.

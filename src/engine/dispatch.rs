@@ -68,6 +68,8 @@ pub(super) struct Dispatcher<E> {
     pub(super) out: mpsc::Sender<Finished>,
     /// Records that did not fit into the channel; while there are any, nothing is dispatched.
     pub(super) outbox: VecDeque<Finished>,
+    /// What the input has sent for, on its way back to it.
+    pub(super) brought: Vec<Finished>,
     pub(super) limits: limit::Settings,
     pub(super) retry: retry::Settings,
     pub(super) rng: StdRng,
@@ -93,7 +95,9 @@ pub(super) struct Dispatcher<E> {
 impl<E: Egress> Dispatcher<E> {
     /// Files a job, or answers it at once when its URL is invalid.
     pub(super) fn intake(&mut self, mut job: Job, now: Instant) {
-        self.tally.counters().read += 1;
+        if !job.role.is_errand() {
+            self.tally.counters().read += 1;
+        }
         job.take_credentials();
         let key = match &job.target {
             Ok(url) => HostKey::of(url),
@@ -126,8 +130,7 @@ impl<E: Egress> Dispatcher<E> {
         let number = self.context.limiter().number(&key);
         self.frontier.meet(number, &key);
         let session = self.session_of(&job, &key);
-        self.frontier
-            .push(Box::new(Pending::new(job, number, session, now)));
+        self.file(Box::new(Pending::new(job, number, session, now)), now);
     }
 
     fn session_of(&self, job: &Job, key: &HostKey) -> Option<Arc<str>> {
@@ -146,9 +149,13 @@ impl<E: Egress> Dispatcher<E> {
 
     /// Answers a job without attempting it.
     pub(super) fn skip(&mut self, mut job: Job, error: ErrorInfo) {
-        self.tally.counters().read += 1;
+        let is_errand = job.role.is_errand();
         job.take_credentials();
         let done = finish::unattempted(job, Outcome::Skipped, error, self.style);
+        if is_errand {
+            return self.brought.push(done);
+        }
+        self.tally.counters().read += 1;
         self.emit(done, None, Duration::ZERO);
     }
 
@@ -457,7 +464,7 @@ impl<E: Egress> Dispatcher<E> {
     }
 
     /// Finishes a waiting job: with how its last attempt ended, or as `unattempted` says when there was none.
-    fn leave(
+    pub(super) fn leave(
         &mut self,
         mut job: Box<Pending>,
         now: Instant,
@@ -465,11 +472,12 @@ impl<E: Egress> Dispatcher<E> {
     ) {
         job.waited += now.saturating_duration_since(job.waiting_since);
         let (number, waited, attempted) = (job.host, job.waited, job.last.is_some());
+        let role = job.job.role;
         let mut done = finish::record(job, self.style, now);
         if !attempted {
             unattempted(&mut done.record);
         }
-        self.emit(done, Some(number), waited);
+        self.deliver(role, done, number, waited, now);
     }
 
     /// Earliest time after `now` at which something changes without anybody telling us. What was due by `now` has been
@@ -490,8 +498,14 @@ impl<E: Egress> Dispatcher<E> {
     /// Bounds what is remembered of hosts that are done.
     pub(super) fn sweep_hosts(&mut self, now: Instant) {
         let mut limiter = self.context.limiter();
-        self.frontier
-            .sweep(|number, key| limiter.forget_host(number, key, now));
+        let mut robots = self.context.robots();
+        self.frontier.sweep(|number, key| {
+            let gone = limiter.forget_host(number, key, now);
+            if gone {
+                robots.forget(number);
+            }
+            gone
+        });
         // Hosts that only redirects led to are known to the limiter alone.
         limiter.forget_others(|number| self.frontier.key(number).is_some(), now);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 
 use super::pending::{End, Pending};
 use crate::exchange::Phases;
@@ -56,6 +56,19 @@ pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> F
     }
 }
 
+/// Why the jobs that are left are skipped.
+pub(super) const NO_USABLE_PROXY: &str = "no usable proxy is left in the pool";
+
+/// The same as the error of a record.
+pub(super) fn no_usable_proxy() -> ErrorInfo {
+    ErrorInfo {
+        kind: "no_usable_proxy",
+        phase: None,
+        message: NO_USABLE_PROXY.into(),
+        curl_code: None,
+    }
+}
+
 /// The record of a job that was never attempted.
 pub(super) fn unattempted(
     mut job: Job,
@@ -89,6 +102,8 @@ fn empty(job: &mut Job, style: Style) -> Box<Record> {
         http_version: None,
         content_type: None,
         charset: None,
+        etag: None,
+        last_modified: None,
         proxy: None,
         proxy_connect_status: None,
         exit_ip: None,
@@ -143,7 +158,9 @@ fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
         Version::HTTP_2 => Some("2"),
         _ => None,
     };
-    record.content_type = content_type(&response.headers);
+    record.content_type = value_of(&response.headers, header::CONTENT_TYPE);
+    record.etag = value_of(&response.headers, header::ETAG);
+    record.last_modified = value_of(&response.headers, header::LAST_MODIFIED);
     record.edge = end.edge;
     record.size_wire = Some(response.body.size_wire);
     record.size_body = Some(answer.size_body);
@@ -170,8 +187,8 @@ fn fill_fields(record: &mut Record, extracted: Option<Extracted>) -> Vec<Fields>
     rows.collect()
 }
 
-fn content_type(headers: &HeaderMap) -> Option<Box<str>> {
-    let value = headers.get(header::CONTENT_TYPE)?;
+fn value_of(headers: &HeaderMap, name: HeaderName) -> Option<Box<str>> {
+    let value = headers.get(name)?;
     Some(match value.to_str() {
         Ok(text) => text.into(),
         Err(_) => String::from_utf8_lossy(value.as_bytes()).into(),

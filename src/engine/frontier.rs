@@ -38,6 +38,8 @@ enum Place {
 struct Host {
     key: HostKey,
     jobs: VecDeque<Box<Pending>>,
+    /// Jobs that may not go before something is known of the host.
+    held: VecDeque<Box<Pending>>,
     in_flight: u32,
     place: Place,
     /// It stands in the line of blocked hosts, perhaps since an earlier time at which it was blocked.
@@ -128,6 +130,7 @@ impl Frontier {
         self.hosts.entry(number).or_insert_with(|| Host {
             key: key.clone(),
             jobs: VecDeque::new(),
+            held: VecDeque::new(),
             in_flight: 0,
             place: Place::Idle,
             in_line: false,
@@ -152,6 +155,25 @@ impl Frontier {
         self.queued += 1;
         self.bytes += job.bytes;
         self.later.push(Later { at, job });
+    }
+
+    /// Files a job that may not go before its host's are let go with [`Frontier::release`].
+    pub(super) fn hold(&mut self, job: Box<Pending>) {
+        if let Some(host) = self.hosts.get_mut(&job.host) {
+            self.queued += 1;
+            self.bytes += job.bytes;
+            host.held.push_back(job);
+        }
+    }
+
+    /// Takes out what is held for `host`, in the order it came.
+    pub(super) fn release(&mut self, number: u32) -> VecDeque<Box<Pending>> {
+        let host = self.hosts.get_mut(&number);
+        let held = host.map(|host| std::mem::take(&mut host.held));
+        let held = held.unwrap_or_default();
+        self.queued -= held.len();
+        self.bytes -= held.iter().map(|job| job.bytes).sum::<usize>();
+        held
     }
 
     fn enqueue(&mut self, job: Box<Pending>, front: bool) {
@@ -411,6 +433,7 @@ impl Frontier {
             host.place = Place::Idle;
             (host.in_line, host.wake) = (false, None);
             jobs.extend(host.jobs.drain(..));
+            jobs.extend(host.held.drain(..));
         }
         jobs
     }
@@ -426,6 +449,7 @@ impl Frontier {
             host.place != Place::Idle
                 || host.in_flight > 0
                 || !host.jobs.is_empty()
+                || !host.held.is_empty()
                 || waiting.contains(number)
                 || !may_go(*number, &host.key)
         });

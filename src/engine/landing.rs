@@ -346,9 +346,9 @@ impl<E: Egress> Dispatcher<E> {
                 if let Some(twin) = twin {
                     self.stop(twin, &mut job, now);
                 }
-                let waited = job.waited;
+                let (waited, role) = (job.waited, job.job.role);
                 let done = finish::record(job, self.style, now);
-                self.emit(done, Some(number), waited);
+                self.deliver(role, done, number, waited, now);
             }
             (Decision::Retry { after }, None) if after.is_zero() => self.frontier.push(job),
             (Decision::Retry { after }, None) => self.frontier.push_later(job, now + after),

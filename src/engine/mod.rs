@@ -20,6 +20,7 @@ mod outbox;
 mod pending;
 mod probing;
 mod purse;
+mod robots;
 mod sessions;
 mod slots;
 
@@ -38,7 +39,7 @@ use tokio::time::{Instant as TokioInstant, Interval, Sleep, sleep_until};
 use self::attempt::{Context, Landed};
 use self::dispatch::{Dispatcher, now};
 use self::event::Listener;
-use self::finish::Style;
+use self::finish::{NO_USABLE_PROXY, Style, no_usable_proxy};
 use self::flights::Flights;
 use self::frontier::Frontier;
 use self::hedging::Budget;
@@ -47,6 +48,7 @@ pub use self::keeping::Keeping;
 use self::keeping::{Beat, recall};
 pub use self::purse::Caps;
 use self::purse::{Allowance, Purse};
+pub use self::robots::Obedience;
 use self::sessions::Sessions;
 use self::slots::Slots;
 use crate::ban::Judge;
@@ -57,7 +59,7 @@ use crate::input::JobSource;
 use crate::job::Job;
 use crate::limit::{self, Limiter};
 use crate::metrics::{Binding, FinishReason, Snapshot, Summary, Tally};
-use crate::outcome::{ErrorInfo, Finished, Outcome};
+use crate::outcome::{Finished, Outcome};
 use crate::pool::{self, Memory, OnNoProxy, Pool, ProbeLease};
 use crate::proxy::Proxy;
 use crate::retry;
@@ -89,6 +91,8 @@ pub struct Settings {
     pub headers: bool,
     /// Hand the body out with the record. Without it a body is hashed, judged and dropped, and waiting records stay small.
     pub bodies: bool,
+    /// Whose robots.txt is obeyed; `None` for nobody's.
+    pub robots: Option<Arc<Obedience>>,
     /// What is taken out of accepted answers; the fields of the record.
     pub extract: Option<Arc<Extractor>>,
     /// Sockets of the probe lane, beside `-j`.
@@ -114,6 +118,7 @@ impl Default for Settings {
             sticky: Sticky::None,
             headers: false,
             bodies: true,
+            robots: None,
             extract: None,
             probe_concurrency: 128,
             hedge: true,
@@ -204,6 +209,7 @@ pub async fn run<E: Egress, S: JobSource>(
         judge: plan.judge,
         limiter: Mutex::new(limiter),
         hosts: Mutex::default(),
+        robots: Mutex::default(),
         allowance: Allowance::new(caps.requests),
         settings: plan.engine,
     });
@@ -220,6 +226,7 @@ pub async fn run<E: Egress, S: JobSource>(
             tally: Tally::new(),
             out,
             outbox: VecDeque::new(),
+            brought: Vec::new(),
             limits: plan.limits,
             retry: plan.retry,
             rng,
@@ -341,6 +348,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             }
             let event = self.wait(alarm.as_mut(), &mut publish).await;
             self.handle(event);
+            self.dispatcher.hand_back(&mut self.source);
         };
         self.end(reason).await
     }
@@ -558,17 +566,6 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         dispatcher
             .tally
             .snapshot(at.saturating_duration_since(self.began), with_hosts)
-    }
-}
-
-const NO_USABLE_PROXY: &str = "no usable proxy is left in the pool";
-
-fn no_usable_proxy() -> ErrorInfo {
-    ErrorInfo {
-        kind: "no_usable_proxy",
-        phase: None,
-        message: NO_USABLE_PROXY.into(),
-        curl_code: None,
     }
 }
 

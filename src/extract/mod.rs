@@ -178,6 +178,14 @@ impl Extractor {
             .chain(self.fields.iter().map(|field| field.name.as_str()))
     }
 
+    /// The CSS selector of something that every page of results has and no other page, where the profile names one.
+    pub fn container(&self) -> Option<&str> {
+        match self.serp.as_ref()?.container.as_ref()? {
+            Source::Css(css) => Some(&css.text),
+            _ => None,
+        }
+    }
+
     /// True when a body may have several rows.
     pub fn has_rows(&self) -> bool {
         self.rows.is_some()

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::job::{Job, RequestSpec};
+use crate::job::{Job, RequestSpec, Role};
 
 use super::csv::Columns;
-use super::{jsonl, text};
+use super::{invalid, jsonl, text};
 
 /// What the rows of a block are.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,10 @@ pub(super) enum Format {
     Jsonl,
     /// Rows below a header.
     Csv(Arc<Columns>),
+    /// URLs that a sitemap lists.
+    Listed,
+    /// What is wrong with a sitemap: its name, and why.
+    Broken,
 }
 
 /// Rows of one input, as they were cut and not yet looked at, in few pieces of memory. A line is a row of one cell.
@@ -98,6 +102,18 @@ impl Block {
             Format::Csv(columns) => {
                 let row = (first..end).map(|at| self.cell(at));
                 Some(columns.job(row, seq, request))
+            }
+            Format::Listed => {
+                let url = String::from_utf8_lossy(self.cell(first));
+                Some(Job {
+                    role: Role::Listed,
+                    ..Job::new(seq, &url, request.clone())
+                })
+            }
+            Format::Broken => {
+                let name = String::from_utf8_lossy(self.cell(first));
+                let why = String::from_utf8_lossy(self.cell(first + 1));
+                Some(invalid(seq, &name, &name, &*why, request))
             }
         }
     }

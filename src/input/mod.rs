@@ -20,10 +20,12 @@ mod jsonl;
 mod outlook;
 mod reader;
 pub mod saved;
+mod sitemap;
 mod source;
 mod stream;
 mod text;
 
+pub use sitemap::Since;
 pub use source::{Prepared, ReaderSource};
 pub use stream::{Channel, StreamSource};
 
@@ -34,11 +36,17 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::error::{Error, Problem};
-use crate::job::{DoneSet, InvalidUrl, Job, JobId, RequestSpec};
+use crate::job::{DoneSet, InvalidUrl, Job, JobId, RequestSpec, Role, parse_target};
+use crate::outcome::Finished;
 
 /// Jobs in one batch at most. Large enough that a round of the run costs little per job, small enough not to hold it up.
 pub const BATCH: usize = 64;
+
+/// Bytes of a sitemap that are read, unpacked: twice what its protocol allows.
+pub const MOST_SITEMAP_BYTES: u64 = 100 * 1024 * 1024;
 
 /// Bytes asked of the system at a time.
 const BUFFER: usize = 64 * 1024;
@@ -47,6 +55,11 @@ const BUFFER: usize = 64 * 1024;
 pub trait JobSource: Send + 'static {
     /// The next jobs, `None` at the end. Cancel-safe: a dropped call loses nothing.
     fn next(&mut self) -> impl Future<Output = Option<Result<Vec<Job>, Error>>> + Send;
+
+    /// What became of a job that was given out to bring something ([`Role::Sitemap`]). Gives it back when it is to have a row.
+    fn answered(&mut self, done: Finished) -> Option<Finished> {
+        Some(done)
+    }
 
     /// About how many jobs are still to come; `None` when nobody can know, as of a pipe.
     fn remaining(&self) -> Option<u64> {
@@ -65,6 +78,8 @@ pub struct Settings {
     pub format: Option<InputFormat>,
     /// CSV column that holds the URL; `None` finds it by its name.
     pub url_column: Option<String>,
+    /// Pages that a sitemap says have not changed since are left out.
+    pub sitemap_since: Option<Since>,
     /// Method, headers and body of every job that does not say otherwise.
     pub request: Arc<RequestSpec>,
 }
@@ -76,13 +91,46 @@ pub enum Source {
     File(PathBuf),
     /// Standard input, at most once.
     Stdin,
+    /// A sitemap in a file.
+    Sitemap(PathBuf),
+    /// A sitemap, or a robots.txt that names some, to be fetched through the pool.
+    SitemapAt(Url),
 }
 
 impl Source {
+    /// What `-i` names: `-`, a file, or `sitemap:` with a file or an address.
+    ///
+    /// # Errors
+    /// An address that is not one of http or https.
+    pub fn of(text: &str) -> Result<Self, Problem> {
+        let Some(place) = text.strip_prefix("sitemap:") else {
+            return Ok(match text {
+                "-" => Source::Stdin,
+                path => Source::File(path.into()),
+            });
+        };
+        if place.is_empty() || place == "-" {
+            return Err(Problem::new("sitemap: needs a file or an address")
+                .at(format!("-i {text}"))
+                .hint("name one, as in -i sitemap:https://example.com/sitemap.xml"));
+        }
+        if !place.contains("://") {
+            return Ok(Source::Sitemap(place.into()));
+        }
+        parse_target(place).map(Source::SitemapAt).map_err(|why| {
+            Problem::new(format!("a sitemap cannot be fetched: {why}")).at(format!("-i {text}"))
+        })
+    }
+
+    /// True for a sitemap.
+    pub fn is_sitemap(&self) -> bool {
+        matches!(self, Source::Sitemap(_) | Source::SitemapAt(_))
+    }
+
     /// Bytes to be read from it; `None` when only its end will tell.
     fn size(&self) -> Option<u64> {
         match self {
-            Source::Stdin => None,
+            Source::Stdin | Source::Sitemap(_) | Source::SitemapAt(_) => None,
             Source::File(path) => {
                 let metadata = std::fs::metadata(path).ok()?;
                 metadata.is_file().then_some(metadata.len())
@@ -93,7 +141,7 @@ impl Source {
     fn format(&self) -> InputFormat {
         let suffix = match self {
             Source::File(path) => path.extension().and_then(OsStr::to_str).unwrap_or(""),
-            Source::Stdin => "",
+            Source::Stdin | Source::Sitemap(_) | Source::SitemapAt(_) => "",
         };
         suffix.parse().unwrap_or(InputFormat::Text)
     }
@@ -102,7 +150,8 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::File(path) => path.display().fmt(f),
+            Source::File(path) | Source::Sitemap(path) => path.display().fmt(f),
+            Source::SitemapAt(url) => url.fmt(f),
             Source::Stdin => f.write_str("<stdin>"),
         }
     }
@@ -174,5 +223,6 @@ fn invalid(
         tag: None,
         session: None,
         filter: None,
+        role: Role::Named,
     }
 }

@@ -18,13 +18,20 @@ use crate::error::{Error, Problem};
 
 use super::block::{Block, Format};
 use super::csv::{self, Columns, Table};
-use super::{BUFFER, InputFormat, Source, jsonl, text};
+use super::sitemap::{Errand, Sitemap};
+use super::{BUFFER, InputFormat, Settings, Source, jsonl, text};
 
 /// Blocks that may wait: a few thousand URLs, and 2 MiB when every row is as long as it may be.
 pub(super) const LOOK_AHEAD: usize = 2;
 
-/// What the thread sends: nothing after an error.
-pub(super) type Parcel = Result<Block, Error>;
+/// What the thread sends.
+pub(super) enum Parcel {
+    Rows(Block),
+    /// Nothing comes before it is answered.
+    Errand(Errand),
+    /// Nothing comes after it.
+    Failed(Error),
+}
 
 /// One open file.
 pub(super) struct Input {
@@ -36,21 +43,35 @@ enum Body {
     /// Lines, of which so many bytes are kept at most.
     Lines(BufReader<Tap>, usize),
     Csv(Box<Table<Tap>>),
+    Sitemap(Box<Sitemap>),
 }
 
 impl Input {
     /// Opens `source`, and reads the header of a CSV.
     pub(super) fn open(
         source: &Source,
-        format: InputFormat,
-        url_column: Option<&str>,
+        settings: &Settings,
         sender: Sender<Parcel>,
     ) -> Result<Self, Error> {
-        let reader = match source {
-            Source::Stdin => Box::new(io::stdin()),
-            Source::File(path) => open_file(path)?,
+        let place = source.to_string();
+        let since = settings.sitemap_since;
+        let sitemap = match source {
+            Source::Sitemap(path) => {
+                Sitemap::of_file(open_file(path)?, place.clone(), since, sender)
+            }
+            Source::SitemapAt(url) => Sitemap::at(url.clone(), since, sender),
+            Source::Stdin | Source::File(_) => {
+                let reader = match source {
+                    Source::File(path) => open_file(path)?,
+                    _ => Box::new(io::stdin()),
+                };
+                let format = settings.format.unwrap_or_else(|| source.format());
+                let wanted = settings.url_column.as_deref();
+                return Input::new(reader, place, format, wanted, sender);
+            }
         };
-        Input::new(reader, source.to_string(), format, url_column, sender)
+        let body = Body::Sitemap(Box::new(sitemap));
+        Ok(Input { place, body })
     }
 
     /// As [`Input::open`], of what is open already.
@@ -86,7 +107,7 @@ impl Input {
     pub(super) fn columns(&self) -> Option<&Columns> {
         match &self.body {
             Body::Csv(table) => Some(table.columns()),
-            Body::Lines(..) => None,
+            Body::Lines(..) | Body::Sitemap(_) => None,
         }
     }
 
@@ -95,13 +116,24 @@ impl Input {
             Body::Lines(reader, limit) => read_lines(reader, *limit)
                 .map_err(|error| Error::io("read", self.place.as_str(), error)),
             Body::Csv(table) => read_table(table, &self.place),
+            Body::Sitemap(sitemap) => sitemap.read(),
         }
     }
 
-    fn tap(&mut self) -> &mut Tap {
+    /// Sends what was cut and not yet sent; fails when nobody listens any more.
+    fn flush(&mut self) -> io::Result<()> {
         match &mut self.body {
-            Body::Lines(reader, _) => reader.get_mut(),
-            Body::Csv(table) => table.input_mut(),
+            Body::Lines(reader, _) => reader.get_mut().flush(),
+            Body::Csv(table) => table.input_mut().flush(),
+            Body::Sitemap(_) => Ok(()),
+        }
+    }
+
+    fn sender(&mut self) -> &Sender<Parcel> {
+        match &mut self.body {
+            Body::Lines(reader, _) => &reader.get_mut().sender,
+            Body::Csv(table) => &table.input_mut().sender,
+            Body::Sitemap(sitemap) => sitemap.sender(),
         }
     }
 }
@@ -110,14 +142,13 @@ impl Input {
 pub(super) fn read_all(inputs: Vec<Input>) {
     for mut input in inputs {
         let read = input.read();
-        let tap = input.tap();
         // What was read before a failure is still good.
-        if tap.flush().is_err() {
+        if input.flush().is_err() {
             return;
         }
         if let Err(error) = read {
             // Nobody listening any more is no failure.
-            let _ = tap.sender.blocking_send(Err(error));
+            let _ = input.sender().blocking_send(Parcel::Failed(error));
             return;
         }
     }
@@ -185,7 +216,7 @@ impl Tap {
             return Ok(());
         }
         let block = self.block.take();
-        let sent = self.sender.blocking_send(Ok(block));
+        let sent = self.sender.blocking_send(Parcel::Rows(block));
         sent.map_err(|_| ErrorKind::BrokenPipe.into())
     }
 }

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
+use bytes::Bytes;
+use http::Method;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::yield_now;
+use url::Url;
 
 use crate::error::{Error, Problem};
-use crate::job::{DoneSet, Job, RequestSpec};
+use crate::job::{DoneSet, Job, JobId, RequestSpec, Role};
+use crate::outcome::{Finished, Outcome};
 
 use super::block::{Block, Format};
 use super::outlook::Outlook;
 use super::reader::{Input, LOOK_AHEAD, Parcel, read_all};
+use super::sitemap::{Errand, Fetched};
 use super::{BATCH, JobSource, Settings, Source};
 
 /// Inputs that are open and understood, not yet read; see [`super::prepare`].
@@ -45,9 +50,7 @@ impl Prepared {
         let outlook = Outlook::new(sizes.sum());
         let mut inputs = Vec::with_capacity(settings.files.len());
         for source in &settings.files {
-            let format = settings.format.unwrap_or_else(|| source.format());
-            let wanted = settings.url_column.as_deref();
-            inputs.push(Input::open(source, format, wanted, sender.clone())?);
+            inputs.push(Input::open(source, &settings, sender.clone())?);
         }
         Ok(Prepared {
             urls: settings.urls,
@@ -99,6 +102,7 @@ impl Prepared {
             at: 0,
             receiver,
             thread,
+            errand: None,
             request,
             done,
             skipped: Arc::default(),
@@ -117,6 +121,8 @@ pub struct ReaderSource {
     receiver: Receiver<Parcel>,
     /// `None` when there is nothing to read, and when it has ended.
     thread: Option<JoinHandle<()>>,
+    /// What the thread waits for, and whether there is a row that says that it could not be had.
+    errand: Option<(Errand, bool)>,
     request: Arc<RequestSpec>,
     done: DoneSet,
     skipped: Arc<AtomicU64>,
@@ -129,6 +135,27 @@ impl ReaderSource {
     /// Jobs left out because they are done; counts on while the source is in use elsewhere.
     pub fn skipped(&self) -> Arc<AtomicU64> {
         self.skipped.clone()
+    }
+
+    /// The job that brings a sitemap.
+    fn send_for(&self, url: &Url) -> Job {
+        // Asked for as the pages are, but for what is sent to them.
+        let request = RequestSpec {
+            method: Method::GET,
+            body: Bytes::new(),
+            headers: self.request.asking_headers(),
+        };
+        Job {
+            seq: self.seq,
+            id: JobId::of(&Method::GET, url.as_str(), b""),
+            input: url.as_str().into(),
+            target: Ok(url.clone()),
+            request: Arc::new(request),
+            tag: None,
+            session: None,
+            filter: None,
+            role: Role::Sitemap,
+        }
     }
 
     /// The jobs of the next rows of the block, [`BATCH`] rows at most.
@@ -158,8 +185,14 @@ impl JobSource for ReaderSource {
         loop {
             if self.at == self.block.len() {
                 match self.receiver.recv().await {
-                    Some(Ok(block)) => (self.block, self.at) = (block, 0),
-                    Some(Err(error)) => return Some(Err(error)),
+                    Some(Parcel::Rows(block)) => (self.block, self.at) = (block, 0),
+                    Some(Parcel::Failed(error)) => return Some(Err(error)),
+                    Some(Parcel::Errand(errand)) => {
+                        let job = self.send_for(&errand.url);
+                        // Sitemaps are read in every run: what they list changes. Only a failure has a row.
+                        self.errand = Some((errand, self.done.take(job.id)));
+                        return Some(Ok(vec![job]));
+                    }
                     None => {
                         // The senders are gone, so the thread is at its end; a panic there must not pass for the end of
                         // the input.
@@ -179,6 +212,27 @@ impl JobSource for ReaderSource {
             // A long stretch of comments or of jobs that are done must not hold up the task.
             yield_now().await;
         }
+    }
+
+    fn answered(&mut self, mut done: Finished) -> Option<Finished> {
+        let (errand, has_row) = self.errand.take()?;
+        if done.record.outcome == Outcome::Ok {
+            let at = done.record.final_url.as_deref();
+            let fetched = Fetched {
+                body: done.body,
+                at: at.and_then(|url| Url::parse(url).ok()),
+            };
+            // The thread may be at its end because something else has failed.
+            let _ = errand.reply.send(fetched);
+            return None;
+        }
+        if has_row {
+            return None;
+        }
+        done.record.seq = self.seq;
+        done.body = Bytes::new();
+        self.seq += 1;
+        Some(done)
     }
 
     fn remaining(&self) -> Option<u64> {

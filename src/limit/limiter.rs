@@ -78,6 +78,8 @@ impl Lane {
 struct Host {
     lane: Lane,
     delayed_until: Option<Instant>,
+    /// What the host wants between two requests, beside `--delay`.
+    spacing: Duration,
     clock: HostClock,
     /// Handshakes of probes, which reach the host as requests do, at the host's own pace.
     handshakes: Cell,
@@ -161,6 +163,8 @@ impl Limiter {
         if let Some(rate) = rate {
             self.global.charge(now, rate.interval());
         }
+        let asked = self.hosts.get(&host).map(|host| host.spacing);
+        let delay = delay.max(&asked.unwrap_or_default()).to_owned();
         if host_rate.is_some() || !delay.is_zero() {
             let entry = self.hosts.entry(host).or_default();
             if let Some(rate) = host_rate {
@@ -182,6 +186,13 @@ impl Limiter {
             self.proxies
                 .retain(|_, lane| !lane.is_idle(proxy_rate, now));
         }
+    }
+
+    /// From now on `host` has requests at least `spacing` apart; the last one is taken to have been made `now`.
+    pub fn space_out(&mut self, host: u32, spacing: Duration, now: Instant) {
+        let entry = self.hosts.entry(host).or_default();
+        entry.spacing = spacing;
+        entry.delayed_until = entry.delayed_until.max(Some(now + spacing));
     }
 
     /// Checks all four limits and charges them if they admit: for redirect hops, which have their proxy already.
@@ -256,7 +267,7 @@ impl Limiter {
             delay,
             ..
         } = &self.settings;
-        let asks = |host: &Host| host.clock.blocked_until(now).is_some();
+        let asks = |host: &Host| !host.spacing.is_zero() || host.clock.blocked_until(now).is_some();
         host_rate.is_some()
             || host_concurrency.is_some()
             || !delay.is_zero()
@@ -281,7 +292,8 @@ impl Limiter {
         wait.answer()?;
         entry.shaking += 1;
         let rate = self.settings.host_rate.map(Quota::interval);
-        let interval = rate.unwrap_or_default().max(self.settings.delay);
+        let delay = self.settings.delay.max(entry.spacing);
+        let interval = rate.unwrap_or_default().max(delay);
         if !interval.is_zero() {
             entry.handshakes.charge(now, interval);
         }

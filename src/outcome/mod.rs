@@ -42,6 +42,8 @@ pub enum Outcome {
     Corrupt,
     /// The body is larger than `--max-filesize`.
     TooLarge,
+    /// The robots.txt of its host keeps it from being fetched.
+    Robots,
     /// The input is not a URL that can be fetched.
     InvalidUrl,
     /// Never attempted: the run stopped first. `--resume` takes it up again.
@@ -52,7 +54,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of the summary.
-    pub const ALL: [Outcome; 13] = [
+    pub const ALL: [Outcome; 14] = [
         Outcome::Ok,
         Outcome::HttpError,
         Outcome::RateLimited,
@@ -63,6 +65,7 @@ impl Outcome {
         Outcome::TlsError,
         Outcome::Corrupt,
         Outcome::TooLarge,
+        Outcome::Robots,
         Outcome::InvalidUrl,
         Outcome::Skipped,
         Outcome::Cancelled,
@@ -81,6 +84,7 @@ impl Outcome {
             Outcome::TlsError => "tls_error",
             Outcome::Corrupt => "corrupt",
             Outcome::TooLarge => "too_large",
+            Outcome::Robots => "robots",
             Outcome::InvalidUrl => "invalid_url",
             Outcome::Skipped => "skipped",
             Outcome::Cancelled => "cancelled",

@@ -51,6 +51,10 @@ pub struct Record {
     pub content_type: Option<Box<str>>,
     /// Charset the text was decoded from, lower case.
     pub charset: Option<&'static str>,
+    /// `etag` of the answer, as the target sent it: for `if-none-match`.
+    pub etag: Option<Box<str>>,
+    /// `last-modified` of the answer, as the target sent it: for `if-modified-since`.
+    pub last_modified: Option<Box<str>>,
     /// The proxy of the last attempt, as a redacted label.
     #[serde(serialize_with = "label")]
     pub proxy: Option<Arc<Proxy>>,

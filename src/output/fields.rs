@@ -43,6 +43,8 @@ pub(super) enum Field {
     HttpVersion,
     ContentType,
     Charset,
+    Etag,
+    LastModified,
     Proxy,
     ProxyConnectStatus,
     ExitIp,
@@ -74,7 +76,7 @@ pub(super) enum Field {
 
 impl Field {
     /// All of them, in the order of the row.
-    pub(super) const ALL: [Field; 41] = [
+    pub(super) const ALL: [Field; 43] = [
         Field::V,
         Field::Id,
         Field::Seq,
@@ -89,6 +91,8 @@ impl Field {
         Field::HttpVersion,
         Field::ContentType,
         Field::Charset,
+        Field::Etag,
+        Field::LastModified,
         Field::Proxy,
         Field::ProxyConnectStatus,
         Field::ExitIp,
@@ -141,6 +145,8 @@ impl Field {
             Field::HttpVersion => ",\"http_version\":",
             Field::ContentType => ",\"content_type\":",
             Field::Charset => ",\"charset\":",
+            Field::Etag => ",\"etag\":",
+            Field::LastModified => ",\"last_modified\":",
             Field::Proxy => ",\"proxy\":",
             Field::ProxyConnectStatus => ",\"proxy_connect_status\":",
             Field::ExitIp => ",\"exit_ip\":",
@@ -195,6 +201,8 @@ impl Field {
             Field::HttpVersion => Value::text(record.http_version),
             Field::ContentType => Value::text(record.content_type.as_deref()),
             Field::Charset => Value::text(record.charset),
+            Field::Etag => Value::text(record.etag.as_deref()),
+            Field::LastModified => Value::text(record.last_modified.as_deref()),
             Field::Proxy => Value::some(record.proxy.as_deref(), Value::Proxy),
             Field::ProxyConnectStatus => Value::uint(record.proxy_connect_status),
             Field::ExitIp => Value::text(record.exit_ip.as_deref()),

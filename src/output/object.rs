@@ -60,6 +60,8 @@ impl Line<'_> {
         self.field(Field::HttpVersion);
         self.field(Field::ContentType);
         self.field(Field::Charset);
+        self.field(Field::Etag);
+        self.field(Field::LastModified);
         self.field(Field::Proxy);
         self.field(Field::ProxyConnectStatus);
         self.field(Field::ExitIp);

@@ -31,6 +31,7 @@ pub fn open_locked(path: &Path) -> Result<File, Error> {
     // Somebody replaces it over and over.
     Err(Error::Locked {
         path: path.to_owned(),
+        holder: None,
     })
 }
 
@@ -60,6 +61,7 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::Locked {
             path: path.to_owned(),
+            holder: None,
         }),
         Err(TryLockError::Error(error)) => Err(Error::io("lock", path, error)),
     }

@@ -88,6 +88,11 @@ impl<'a> Marks<'a> {
         Ok(())
     }
 
+    /// `rotation=`, where it is given.
+    pub(super) fn rotation(&self) -> Option<Rotation> {
+        self.rotation_given.then_some(self.labels.rotation)
+    }
+
     /// Sets the country from a word of a published list, unless a label has set it: a claim, not a setting.
     pub(super) fn claim_country(&mut self, code: &'static str) {
         if self.country.is_none() {

@@ -12,6 +12,7 @@ mod json;
 mod labels;
 pub mod list;
 pub mod parse;
+pub mod presets;
 mod price;
 pub mod reject;
 mod table;
@@ -455,6 +456,7 @@ mod tests {
                 default_scheme: Scheme::Http,
                 env: &|_| None,
                 remote: false,
+                presets: None,
             };
             let read = list::ProxyList::read("list", line.expose().as_bytes(), &options);
             proptest::prop_assert_eq!(read.proxies.len(), 1, "{}", line.expose());

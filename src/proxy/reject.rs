@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::presets::Misuse;
+
 /// One entry of a list that is not a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
@@ -121,6 +123,8 @@ pub enum Reason {
     NoAddress,
     /// Not a CSV row.
     BadCsv,
+    /// A `provider=` line that asks for what the provider does not give.
+    Preset(Misuse),
 }
 
 impl fmt::Display for Reason {
@@ -211,6 +215,7 @@ impl fmt::Display for Reason {
                 "no address, expected a string, or an object with host and port or with proxy"
             }
             Reason::BadCsv => "broken CSV row",
+            Reason::Preset(misuse) => return misuse.fmt(f),
         })
     }
 }

@@ -142,7 +142,13 @@ fn wanted(
 ) -> Option<Duration> {
     let at_once = Some(Duration::ZERO);
     match ended.blame {
-        _ if matches!(ended.outcome, Outcome::Ok | Outcome::Cancelled) => None,
+        _ if matches!(
+            ended.outcome,
+            Outcome::Ok | Outcome::Robots | Outcome::Cancelled
+        ) =>
+        {
+            None
+        }
         Blame::Nobody => None,
         Blame::Local => {
             spent.local += 1;

@@ -9,7 +9,10 @@
 pub mod alert;
 pub mod change;
 mod clean;
+pub mod compare;
 pub mod course;
 pub mod job;
+pub mod name;
+pub mod report;
 mod target;
 pub mod walk;

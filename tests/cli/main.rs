@@ -18,6 +18,7 @@ mod check_geo;
 mod check_judge;
 mod check_kill;
 mod check_settings;
+mod cron;
 mod demo;
 mod example;
 mod explain;
@@ -35,11 +36,16 @@ mod record;
 mod reload;
 mod reload_remote;
 mod resume;
+mod robots;
 mod rules;
 mod running;
 mod settings;
 mod state;
 mod stdin;
+mod track_bad_jobs;
+mod track_days;
+mod track_engine;
+mod track_history;
 
 use std::process::{Command, Output};
 

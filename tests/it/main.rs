@@ -19,6 +19,8 @@ mod output;
 mod output_resume;
 mod output_rows;
 mod rehearsal;
+mod report;
+mod report_world;
 mod wire;
 mod wire_score;
 mod wire_stack;

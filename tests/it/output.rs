@@ -36,6 +36,8 @@ pub(crate) fn finished(seq: u64, outcome: Outcome, title: &str, body: &'static s
         http_version: Some("1.1"),
         content_type: Some("text/html".into()),
         charset: None,
+        etag: None,
+        last_modified: None,
         proxy: None,
         proxy_connect_status: None,
         exit_ip: None,
@@ -117,7 +119,7 @@ fn a_second_run_on_the_same_output_is_locked_out() {
     for mode in [Mode::New, Mode::Append, Mode::Overwrite, Mode::Resume] {
         let error = output::open(settings(&path, mode)).unwrap_err();
         assert!(
-            matches!(&error, Error::Locked { path: p } if *p == path),
+            matches!(&error, Error::Locked { path: p, .. } if *p == path),
             "{error:?}"
         );
     }

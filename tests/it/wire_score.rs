@@ -143,6 +143,7 @@ impl Bench {
                 session: None,
                 connect_timeout: Duration::from_secs(5),
                 deadline: tokio::time::Instant::now() + self.patience,
+                least_filesize: 0,
                 clearance: None,
                 traffic: None,
                 elsewhere: false,

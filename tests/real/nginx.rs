@@ -237,3 +237,62 @@ fn every_page_is_asked_for_exactly_once() {
     assert_eq!(origin.hits(PAGES).len(), PAGES);
     assert_eq!(uris.len(), PAGES);
 }
+
+#[test]
+fn an_unchanged_page_costs_one_304_and_no_body() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let urls = [origin.https("/page/1"), origin.http("/page/1")];
+    for url in &urls {
+        let fetch = || Fetch::new(std::slice::from_ref(url), &[proxy.url()]).trusting(&origin);
+        let first = fetch().run();
+        let row = first.row(url);
+        row.assert_page();
+        for (header, field) in [
+            ("If-None-Match", "etag"),
+            ("If-Modified-Since", "last_modified"),
+        ] {
+            let condition = format!("{header}: {}", row.text(field));
+            let again = fetch().args(["-H", &condition, "--min-bytes", "100"]).run();
+            assert_eq!(again.code, 0, "{again}");
+            let row = again.row(url);
+            assert_eq!((row.outcome(), row.status()), ("ok", Some(304)), "{row}");
+            assert_eq!(row.value("size_body"), &0, "{row}");
+            assert_eq!(row.attempts().len(), 1, "{row}");
+            assert_eq!(
+                row.attempts()[0].blame(),
+                "nobody",
+                "the proxy is credited: {row}"
+            );
+        }
+        // What has changed meanwhile comes whole.
+        let stale = fetch().args(["-H", "If-None-Match: \"another\""]).run();
+        stale.row(url).assert_page();
+    }
+    let unchanged = origin.hits(8).into_iter().filter(|hit| hit.status == 304);
+    assert_eq!(unchanged.count(), 4);
+}
+
+#[test]
+fn robots_txt_comes_through_the_proxy_before_the_pages_of_its_host() {
+    let (origin, proxy) = (Origin::start(), Microsocks::open());
+    let urls: Vec<_> = (1..5)
+        .map(|n| origin.https(&format!("/page/{n}")))
+        .collect();
+    let fetch = Fetch::new(&urls, &[proxy.url()]).trusting(&origin);
+    let run = fetch.args(["--robots", "obey"]).run();
+    assert_eq!(run.code, 4, "{run}");
+    for (n, url) in (1..).zip(&urls) {
+        let row = run.row(url);
+        if n == 3 {
+            assert_eq!(row.outcome(), "robots", "{row}");
+            assert_eq!(row.error_kind(), Some("robots_disallowed"), "{row}");
+        } else {
+            row.assert_page();
+        }
+    }
+    let hits = origin.hits(4);
+    let uris: Vec<_> = hits.iter().map(|hit| &*hit.uri).collect();
+    assert_eq!(uris[0], "/robots.txt", "{uris:?}");
+    assert_eq!(uris.len(), 4, "{uris:?}");
+    assert!(!uris.contains(&"/page/3"), "{uris:?}");
+}

@@ -28,6 +28,7 @@ mod resolve;
 mod rules;
 mod state;
 mod track;
+mod track_history;
 mod words;
 
 pub use budget::BudgetArgs;
@@ -55,8 +56,11 @@ pub use state::{
     StateArgs, StateCommand, StateFileArgs, StateForgetArgs, StateImportArgs, StateShowArgs,
     StateTopArgs,
 };
+pub use track_history::{
+    HistoryFormat, KeptJobArgs, SeriesArgs, TrackDiffArgs, TrackHistoryArgs, TrackReportArgs,
+};
 
-pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackValidateArgs};
+pub use track::{TrackArgs, TrackCommand, TrackPlanArgs, TrackRunArgs, TrackValidateArgs};
 
 use std::path::PathBuf;
 
@@ -196,7 +200,7 @@ pub enum Command {
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].
 const EXIT_CODES: &str = "\
 Exit codes: 0 done within --max-fail, 1 internal error, 2 usage or configuration, 3 input or output failed, 4 some URLs failed, \
-5 every URL failed, 6 no usable proxy, 7 a cap was reached, 8 targets block or rate-limit, 75 output in use by another run, 130/143 interrupted.";
+5 every URL failed, 6 no usable proxy, 7 a cap was reached, 8 targets block or rate-limit, 75 another run is at it, 130/143 interrupted.";
 
 /// The same on the page.
 const EXIT_CODES_AT_LENGTH: &str = "\
@@ -210,7 +214,7 @@ Exit codes:
     6  no usable proxy
     7  stopped by --deadline or a --max- cap; --resume goes on
     8  most failures are bans or rate limits: slow down
-   75  another run writes the same output
+   75  another run writes the same output, or has the --lock
   130  interrupted by Ctrl-C, 143 by SIGTERM, after a clean flush; --resume goes on";
 
 /// The table in the help of `check`.
@@ -316,6 +320,25 @@ pub struct RunArgs {
     /// Example: --record run.jsonl
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Keep runs apart by a lock file, and what to do when it is taken
+    ///
+    /// A path names the lock file; without one it is the --output with .lock appended, else the --state. skip ends quietly with
+    /// exit code 0 when another run has it, wait=TIME waits so long, fail (the default) ends with 75 and names the process, as
+    /// wait does in the end. Repeat the flag for a path and a word. The lock ends with the process, however that ends. Off by
+    /// default; two runs never write one output all the same.
+    ///
+    /// Example: --lock prices.lock --lock skip
+    #[arg(long, value_name = "FILE|WHAT")]
+    pub lock: Vec<String>,
+
+    /// Wait a random time, up to this, before anything is opened
+    ///
+    /// So that jobs of many machines do not all begin at the full minute. The lock is taken after it. Off by default.
+    ///
+    /// Example: --start-jitter 5m
+    #[arg(long, value_name = "TIME")]
+    pub start_jitter: Option<crate::config::Span>,
 
     /// Keep what is learned about proxies in this file
     ///

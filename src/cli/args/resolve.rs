@@ -7,12 +7,20 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 
+use http::header::USER_AGENT;
+
 use super::FetchArgs;
-use crate::config::{Data, DataKind, ListSource, ProxySources, RequestParts, Resolved};
+use super::input::Robots;
+use crate::config::{
+    Data, DataKind, ListSource, LockSettings, ProxySources, RequestParts, Resolved, Start,
+};
 use crate::egress::HttpVersions;
+use crate::engine::Obedience;
 use crate::error::{Error, Problem};
 use crate::extract::{self, Extractor, ProfileFile};
+use crate::job::RequestSpec;
 use crate::output::{self, Format, Mode};
+use crate::robots::product_token;
 use crate::{egress, engine, input, limit, pool, retry};
 
 /// Sorts the flags into sections. `matches` tells the order of flags that make up one body; `read` returns the bytes of a
@@ -25,7 +33,10 @@ pub fn resolve(
     matches: &ArgMatches,
     read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Error>,
 ) -> Result<Resolved, Error> {
-    let request = request_parts(args, matches);
+    let parts = request_parts(args, matches);
+    let request_from_stdin = parts.reads_stdin();
+    let request = parts.build(read)?;
+    let files = sources(&args.input.input)?;
     let extractor = extractor(args, read)?;
     let seconds = |span: Option<crate::config::Span>| span.map(|span| span.0);
     Ok(Resolved {
@@ -38,6 +49,7 @@ pub fn resolve(
                 .iter()
                 .map(|text| ListSource::of(text))
                 .collect(),
+            presets: args.proxies.list.presets.clone(),
             scheme: args.proxies.list.proxy_scheme,
             refresh: seconds(args.proxies.proxy_refresh),
             strict: args.proxies.list.strict,
@@ -45,14 +57,14 @@ pub fn resolve(
         },
         input: input::Settings {
             urls: args.input.urls.clone(),
-            files: args.input.input.iter().map(|text| source(text)).collect(),
+            files: files.clone(),
             format: args.input.input_format,
             url_column: args.input.url_column.clone(),
+            sitemap_since: args.input.sitemap_since,
             request: Arc::default(),
         },
         output: output(args, extractor.as_deref()),
-        request_from_stdin: request.reads_stdin(),
-        request: request.build(read)?,
+        request_from_stdin,
         limit: limit::Settings {
             concurrency: args.limits.concurrency,
             rate: args.limits.rate,
@@ -101,6 +113,7 @@ pub fn resolve(
             headers: args.output.headers,
             bodies: args.output.body != output::BodyMode::None,
             resumed: args.output.resume,
+            robots: obedience(args.input.robots, &files, &request),
             extract: extractor,
             seed: args.run.seed,
             hedge: !args.retry.no_hedge,
@@ -113,15 +126,45 @@ pub fn resolve(
         why: args.run.why,
         record: args.run.record.clone(),
         state: args.run.state.clone(),
+        start: start(args)?,
+        request,
     })
 }
 
-fn source(text: &str) -> input::Source {
-    if text == "-" {
-        input::Source::Stdin
-    } else {
-        input::Source::File(text.into())
-    }
+fn sources(texts: &[String]) -> Result<Vec<input::Source>, Problem> {
+    texts.iter().map(|text| input::Source::of(text)).collect()
+}
+
+/// What is waited for first.
+fn start(args: &FetchArgs) -> Result<Start, Problem> {
+    let output = args.output.output.as_deref();
+    let output = output.filter(|path| path.as_os_str() != "-");
+    let beside = output.or(args.run.state.as_deref());
+    Ok(Start {
+        jitter: args.run.start_jitter.map(|span| span.0).unwrap_or_default(),
+        lock: LockSettings::of(&args.run.lock, beside)?,
+    })
+}
+
+/// Whose robots.txt is obeyed: everybody's or nobody's, as told, else that of sites whose sitemaps are read.
+fn obedience(
+    asked: Option<Robots>,
+    files: &[input::Source],
+    request: &RequestSpec,
+) -> Option<Arc<Obedience>> {
+    let named = match asked {
+        Some(Robots::Ignore) => return None,
+        Some(Robots::Obey) => true,
+        None if files.iter().any(input::Source::is_sitemap) => false,
+        None => return None,
+    };
+    let user_agent = request.headers.get(USER_AGENT);
+    let user_agent = user_agent.and_then(|value| value.to_str().ok());
+    Some(Arc::new(Obedience {
+        named,
+        token: product_token(user_agent).into(),
+        headers: request.asking_headers(),
+    }))
 }
 
 /// What is to be extracted, compiled; `None` for nothing.

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::check::{CheckFormat, Sort};
+use super::input::Robots;
+use super::track_history::HistoryFormat;
 use super::{Color, LogFormat, Progress};
 use crate::check::Anonymity;
 use crate::engine::Sticky;
@@ -13,6 +15,7 @@ use crate::input::InputFormat;
 use crate::output::{Attempts, BodyMode, Format};
 use crate::pool::{OnNoProxy, Strategy};
 use crate::proxy::Scheme;
+use crate::track::compare::Against;
 
 /// A word, what it means for people, what it means for the program.
 pub(super) type Word<T> = (&'static str, &'static str, T);
@@ -32,6 +35,11 @@ pub(super) fn words<T: Copy + Send + Sync + 'static>(
             .ok_or_else(|| Problem::new(format!("unknown word {given:?}")))
     })
 }
+
+pub(super) const ROBOTS: [Word<Robots>; 2] = [
+    ("obey", "for every URL", Robots::Obey),
+    ("ignore", "for none", Robots::Ignore),
+];
 
 pub(super) const LOG_FORMATS: [Word<LogFormat>; 2] = [
     ("text", "lines for people", LogFormat::Text),
@@ -107,6 +115,35 @@ pub(super) const FORMATS: [Word<Format>; 3] = [
     ("jsonl", "one JSON object a line", Format::Jsonl),
     ("csv", "a fixed header, one row a record", Format::Csv),
     ("json", "one JSON array", Format::Json),
+];
+
+pub(super) const HISTORY_FORMATS: [Word<HistoryFormat>; 3] = [
+    ("table", "for people", HistoryFormat::Table),
+    ("jsonl", "one JSON object a line", HistoryFormat::Jsonl),
+    (
+        "csv",
+        "a fixed header, one row an observation",
+        HistoryFormat::Csv,
+    ),
+];
+
+pub(super) const DIFF_FORMATS: [Word<HistoryFormat>; 2] = [
+    ("table", "for people", HistoryFormat::Table),
+    ("jsonl", "one JSON object a line", HistoryFormat::Jsonl),
+];
+
+pub(super) const AGAINST: [Word<Against>; 3] = [
+    ("last", "the last good observation before it", Against::Last),
+    (
+        "7d",
+        "the last good one at least 7 days older",
+        Against::Days(7),
+    ),
+    (
+        "30d",
+        "the last good one at least 30 days older",
+        Against::Days(30),
+    ),
 ];
 
 pub(super) const BODIES: [Word<BodyMode>; 4] = [

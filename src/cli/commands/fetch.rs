@@ -2,6 +2,7 @@
 
 pub(super) mod keeping;
 mod rows;
+mod starting;
 mod steering;
 mod telling;
 mod why;
@@ -18,6 +19,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 
 use self::rows::Rows;
+use self::starting::Begun;
 use self::steering::{Asked, Refresh, Reloader, Steering};
 use self::telling::Teller;
 use super::extract::warn_of_blind;
@@ -98,6 +100,10 @@ pub(super) fn execute_told(
         told,
         exit,
     } = driven;
+    if exit == Exit::SKIPPED {
+        // From cron every word is a mail.
+        return Ok((exit, summary));
+    }
     let report = summary::Report {
         summary: &summary,
         exit,
@@ -189,10 +195,42 @@ async fn drive<W: Work>(
     printer: &Printer,
     shown: Shown,
 ) -> Result<Driven, Error> {
-    let (control, _listener) = signals::listen()?;
+    let (mut control, _listener) = signals::listen()?;
     let (snapshots, seen) = watch::channel(Snapshot::default());
     let display = tokio::spawn(progress::show(seen, printer.clone(), shown));
-    let ended = run_work(Arc::clone(&resolved), work, printer, control, snapshots).await;
+    let seed = resolved.engine.seed.unwrap_or_else(system_seed);
+    let begun = starting::begin(&resolved.start, seed, &mut control, &snapshots).await;
+    // Held to the very end: what the run leaves behind is written by then.
+    let mut _lock = None;
+    let ended = match begun {
+        Ok(Begun::Now(lock)) => {
+            _lock = lock;
+            run_work(Arc::clone(&resolved), work, printer, control, snapshots).await
+        }
+        Ok(Begun::Ended(code)) => {
+            drop(snapshots);
+            let reason = reason_of(code);
+            Ok(Ended::early(reason, Snapshot::default(), Intake::default()))
+        }
+        Ok(Begun::Skipped) => {
+            tracing::info!("another run has the lock: nothing to do");
+            let totals = Snapshot::default();
+            return Ok(Driven {
+                summary: Summary {
+                    reason: FinishReason::Done,
+                    totals,
+                },
+                intake: Intake::default(),
+                resolved,
+                told: Ok(()),
+                exit: Exit::SKIPPED,
+            });
+        }
+        Err(error) => {
+            drop(snapshots);
+            Err(error)
+        }
+    };
     if let Err(failed) = display.await
         && failed.is_panic()
     {

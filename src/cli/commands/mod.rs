@@ -52,7 +52,7 @@ pub(super) fn run(
         }
         command if command.starts_with("extract ") => extract::run(environment, early),
         command if command.starts_with("rules ") => rules::run(environment, early),
-        command if command.starts_with("track ") => track::run(environment, early),
+        command if command.starts_with("track ") => track::run(line, environment, early),
         other => {
             let error = Error::Internal(format!("the command {other:?} has no code"));
             Err((early.clone(), error))

@@ -262,6 +262,8 @@ fn record() -> impl Strategy<Value = Record> {
             (attempt_log, ban, error),
             (redirects, timing, started_at, finished_at),
         ) = tried;
+        // Any text will do for both.
+        let tagged = title.clone();
         Record {
             v,
             id: JobId::of(&method, &input, b""),
@@ -277,6 +279,8 @@ fn record() -> impl Strategy<Value = Record> {
             http_version,
             content_type,
             charset,
+            etag: tagged.clone(),
+            last_modified: tagged,
             proxy,
             proxy_connect_status,
             exit_ip,

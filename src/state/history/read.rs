@@ -83,6 +83,21 @@ impl History {
         })
     }
 
+    /// The last `most` good observations of a series ([`State::is_good`]), the latest first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn recent_good(&self, series: SeriesId, most: usize) -> Result<Vec<Observation>, Error> {
+        let sql = format!(
+            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 {} ORDER BY seq DESC LIMIT ?2",
+            good()
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.all(&sql, params![number(series), most], |row| {
+            observation(row, 0)
+        })
+    }
+
     /// All observations of a job whose time is `at` or later, in milliseconds since 1970, in the order they were written in.
     ///
     /// # Errors

@@ -197,6 +197,7 @@ impl Ask {
             session: self.session.as_ref(),
             connect_timeout: self.connect_timeout,
             deadline: self.deadline,
+            least_filesize: 0,
             clearance: None,
             traffic: None,
         }

@@ -292,9 +292,7 @@ impl Check<'_> {
             _ if !output.min_alive.is_met(alive, ended.progress.all) => {
                 Exit::new(6, "too_few_alive")
             }
-            _ if output.exit_on_change && news.is_some_and(News::is_any) => {
-                Exit::new(10, "changed")
-            }
+            _ if output.exit_on_change && news.is_some_and(News::is_any) => Exit::CHANGED,
             _ => Exit::DONE,
         }
     }

@@ -88,6 +88,7 @@ pub(super) fn sources(args: &CheckArgs) -> ProxySources {
     ProxySources {
         lines: args.proxies.proxy.clone(),
         lists: named.map(|text| ListSource::of(text)).collect(),
+        presets: args.proxies.presets.clone(),
         scheme: args.proxies.proxy_scheme,
         refresh: None,
         strict: args.proxies.strict,

@@ -1,6 +1,11 @@
 //! `track`: rank and change monitoring from job files.
 
+mod diff;
+mod history;
+mod kept;
 mod plan;
+mod report;
+mod run;
 mod validate;
 
 use std::path::Path;
@@ -10,17 +15,25 @@ use crate::cli::Environment;
 use crate::cli::args::{TrackArgs, TrackCommand};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::settings_of_job;
+use crate::cli::settings::{CommandLine, settings_of_job};
 use crate::error::Error;
 use crate::track::job::TrackJob;
 
 /// Runs the command below `track` that the line names.
-pub(super) fn run(environment: &Environment, early: &Printer) -> Result<Exit, Failure> {
+pub(super) fn run(
+    line: &CommandLine,
+    environment: &Environment,
+    early: &Printer,
+) -> Result<Exit, Failure> {
     let (args, global) = flags::<TrackArgs>(environment).map_err(|error| (early.clone(), error))?;
     let printer = Printer::new(&global, environment);
     let done = match &args.command {
         TrackCommand::Validate(args) => validate::run(args, environment, &printer),
         TrackCommand::Plan(args) => plan::run(args, environment, &printer),
+        TrackCommand::Run(args) => run::run(args, line, environment, &printer),
+        TrackCommand::History(args) => history::run(args, line, environment, &printer),
+        TrackCommand::Diff(args) => diff::run(args, line, environment, &printer),
+        TrackCommand::Report(args) => report::run(args, line, environment, &printer),
     };
     done.map_err(|error| (printer, error))
 }

@@ -122,7 +122,12 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_is_named_and_one_that_reads_nothing_is_no_failure() {
-        let words = |words: &[&str]| words.iter().map(|&word| word.into()).collect::<Vec<Box<str>>>();
+        let words = |words: &[&str]| {
+            words
+                .iter()
+                .map(|&word| word.into())
+                .collect::<Vec<Box<str>>>()
+        };
         let body = Value::from("x".repeat(1 << 20));
         assert_eq!(run_program(&words(&["true"]), &body), Ok(()));
         let failed = run_program(&words(&["sh", "-c", "exit 3"]), &body).expect_err("3");

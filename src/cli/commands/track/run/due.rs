@@ -1,7 +1,10 @@
 //! Which queries a run asks.
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
+use crate::engine::system_seed;
 use crate::error::Error;
 use crate::job::RequestSpec;
 use crate::observation::{Observation, Series, State};
@@ -78,7 +81,7 @@ pub(super) fn choose(
         due.push(one_due(job, history, query, &series, last)?);
     }
     if job.schedule.order == Order::Shuffle {
-        due.shuffle(&mut rand::rng());
+        due.shuffle(&mut StdRng::seed_from_u64(system_seed()));
     }
     let continued = open.is_some();
     let run = match open {

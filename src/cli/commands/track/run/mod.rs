@@ -22,8 +22,8 @@ use crate::cli::Environment;
 use crate::cli::args::{TrackRunArgs, resolve};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
-use crate::cli::settings::settings_of_run;
-use crate::config::{Resolved, state_file};
+use crate::cli::settings::{CommandLine, settings_of_run};
+use crate::config::{MaxFail, Resolved, state_file};
 use crate::error::{Error, Problem};
 use crate::observation::State;
 use crate::state::{History, RunId};
@@ -33,11 +33,12 @@ use crate::track::job::{Hook, Keep, Kind, TrackJob};
 /// Runs a job.
 pub(super) fn run(
     args: &TrackRunArgs,
+    line: &CommandLine,
     environment: &Environment,
     printer: &Printer,
 ) -> Result<Exit, Error> {
     let job = Arc::new(job(&args.job, environment)?);
-    let resolved = settings(&job, args, environment)?;
+    let resolved = settings(&job, args, line, environment)?;
     let Some(state) = resolved.state.clone() else {
         return Err(Problem::new("there is no place to keep what is observed")
             .at("--state")
@@ -102,6 +103,7 @@ fn observe(
     let asked = due.len();
     let tally = Arc::new(Mutex::new(Tally::default()));
     let mut exit = Exit::DONE;
+    let max_fail = resolved.max_fail;
     let mut alive = None;
     if let Some(run) = &run
         && !due.is_empty()
@@ -121,9 +123,11 @@ fn observe(
         } = execute_work(resolved, work, args.progress, environment, printer)?;
         told?;
         exit = of_run;
+
         alive = Some(u64::from(summary.totals.pool.ready));
     }
     let tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    exit = of_queries(exit, &tally, max_fail);
     let history = History::open_existing(&path)?;
     // A run that was stopped before it could ask is left open, too.
     if let Some(run) = &run
@@ -135,7 +139,6 @@ fn observe(
     if let Some(alive) = alive {
         alerts.due.extend(alert::of_run(job, &tally.hosts, alive));
     }
-    telling::export(job, &history)?;
     let arrived = tell(job, &alerts.due, printer)?;
     if arrived && let Some(seq) = alerts.last {
         history.tell(&job.name, seq)?;
@@ -149,17 +152,43 @@ fn observe(
     Ok(Ended { exit, report })
 }
 
+/// The exit of a run by what its queries came to: that a page failed does not count when all that was asked of it is known.
+fn of_queries(exit: Exit, tally: &Tally, max_fail: MaxFail) -> Exit {
+    if !matches!(exit.code, 0 | 4 | 5 | 8) {
+        return exit;
+    }
+    let failed = tally.count(State::Unknown) + tally.count(State::Missing);
+    let all = tally.states.iter().sum();
+    match exit.code {
+        _ if max_fail.admits(failed, all) => Exit::DONE,
+        0 if failed == all => Exit::new(5, "all_failed"),
+        0 => Exit::new(4, "some_failed"),
+        _ => exit,
+    }
+}
+
 /// The settings of a job: those of `[fetch]` and of the flags after `--`, with what the job itself asks for.
 fn settings(
     job: &TrackJob,
     args: &TrackRunArgs,
+    line: &CommandLine,
     environment: &Environment,
 ) -> Result<Resolved, Error> {
-    let gathered = settings_of_run(job, &args.fetch, environment)?;
+    let gathered = settings_of_run(job, &args.fetch, line, environment)?;
     let placed = |error| gathered.placed(error);
     let mut resolved = resolve(&gathered.args, &gathered.matches, &mut read).map_err(placed)?;
     resolved.ban.rules = rule_files(&gathered.args.bans.rules).map_err(placed)?;
     resolved.engine.extract.clone_from(&job.extract.extractor);
+    // A page that is none of results (a consent wall, a shell that wants scripts) is worth another exit.
+    let container = job
+        .extract
+        .extractor
+        .as_ref()
+        .and_then(|extractor| extractor.container());
+    resolved
+        .ban
+        .expect_selector
+        .extend(container.map(str::to_owned));
     let whole = matches!(&job.kind, Kind::Change(watch) if watch.field.is_none());
     resolved.engine.bodies = whole || job.output.pages != Keep::Never;
     // The validators of a page that is watched.
