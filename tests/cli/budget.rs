@@ -6,6 +6,7 @@ use std::fs;
 use proxywheel::lab::{BanStyle, Errors, HostPlan, Lab};
 use serde_json::Value;
 
+use crate::proxywheel;
 use crate::running::{Rig, Row};
 
 /// In money for a byte.
@@ -112,44 +113,77 @@ fn a_deadline_and_a_cap_on_requests_end_with_seven() {
     assert!(said.contains("exit     7 deadline"), "{said}");
 }
 
-/// Fetches from three sites, one of which bans most of the cheap exits; what the lab's own count of bytes costs.
-fn spent(words: &str, cheap: f64, dear: f64) -> (f64, String) {
-    const CHEAP: u32 = 30;
+/// Proxies of the lower tier; there are as many of the other.
+const CHEAP: usize = 30;
+
+/// 600 pages of three sites, one of which bans so many percent of the cheap exits; `all.txt` has both tiers, `dear.txt` one.
+fn two_tiers(percent: u8) -> Rig {
     let wall = HostPlan {
-        banned_percent: 70,
+        banned_percent: percent,
+        banned_below: Some(CHEAP as u32),
         banned_style: BanStyle::Captcha,
         ..HostPlan::default()
     };
-    let builder = Lab::builder().seed(11).perfect(2 * CHEAP);
+    let builder = Lab::builder().seed(11).perfect(2 * CHEAP as u32);
     let pages: Vec<String> = (0..600)
         .map(|n| format!("http://s{}.test/page/{n}?size=8000", n % 3))
         .collect();
     let rig = Rig::new(builder.host("s1.test", wall), &pages);
     let list = rig.lab.proxy_list();
-    let tiered =
-        |(n, line): (usize, &str)| format!("{line} tier={}\n", u8::from(n >= CHEAP as usize));
-    let lines = list.lines().enumerate().map(tiered);
-    let lines: Vec<String> = lines.collect();
+    let lines = list.lines().enumerate();
+    let tiered = lines.map(|(n, line)| format!("{line} tier={}\n", u8::from(n >= CHEAP)));
+    let lines: Vec<String> = tiered.collect();
     rig.write("all.txt", &lines.concat());
-    rig.write("dear.txt", &lines[CHEAP as usize..].concat());
+    rig.write("dear.txt", &lines[CHEAP..].concat());
+    rig
+}
+
+/// Fetches all, and gives what the lab's own count of bytes costs.
+fn spent(rig: &Rig, words: &str) -> f64 {
+    let (cheap, dear) = (0.5e-9, 8e-9);
+    let before = rig.lab.stats();
     let (code, said) = rig.run(&format!(
-        "-i urls.txt -o out.jsonl -j 16 --price tier:0={cheap}/GB --price tier:1={dear}/GB --stats stats.json {words}"
+        "-i urls.txt -o out.jsonl --overwrite -j 16 --price tier:0=0.5/GB --price tier:1=8/GB --stats stats.json {words}"
     ));
     assert_eq!(code, Some(0), "{said}");
-    let proxies = rig.lab.stats().proxies;
-    let bytes = |from: usize, to: usize| {
-        let carried = proxies[from..to].iter().map(|proxy| proxy.bytes_wire);
-        carried.sum::<u64>() as f64 * 1e-9
-    };
-    let money = bytes(0, 30) * cheap + bytes(30, 60) * dear;
-    let told = stats(&rig)["cost/total"].as_f64().expect("money");
+    let after = rig.lab.stats();
+    let carried = |n: usize| after.proxies[n].bytes_wire - before.proxies[n].bytes_wire;
+    let price = |n: usize| if n < CHEAP { cheap } else { dear };
+    let money: f64 = (0..2 * CHEAP).map(|n| carried(n) as f64 * price(n)).sum();
+    let told = stats(rig)["cost/total"].as_f64().expect("money");
     assert_near(told, money, 0.01, "the ledger");
-    (money, said)
+    money
 }
 
 #[test]
 fn tiers_finish_the_job_for_a_part_of_what_the_expensive_one_takes() {
-    let (tiered, said) = spent("--proxy-file all.txt --no-state", 0.5, 8.0);
-    let (dear, _) = spent("--proxy-file dear.txt --no-state", 0.5, 8.0);
-    assert!(tiered <= 0.6 * dear, "{tiered} of {dear}: {said}");
+    for percent in [70, 100] {
+        let rig = two_tiers(percent);
+        let tiered = spent(&rig, "--proxy-file all.txt --no-state");
+        let dear = spent(&rig, "--proxy-file dear.txt --no-state");
+        assert!(tiered <= 0.6 * dear, "{percent} %: {tiered} of {dear}");
+    }
+}
+
+#[test]
+fn what_bans_have_shown_of_a_host_is_remembered_and_told() {
+    let rig = two_tiers(100);
+    let banned = || rig.lab.stats().hosts["s1.test"].banned;
+    spent(&rig, "--proxy-file all.txt --state state.db");
+    let first = banned();
+    assert!(first >= 4, "{first} bans have shown it");
+    spent(&rig, "--proxy-file all.txt --state state.db");
+    let second = banned() - first;
+    assert!(second <= 2, "{second} bans again");
+
+    let mut explain = proxywheel();
+    explain.current_dir(rig.directory.path());
+    let told = explain.args(["explain", "host", "s1.test", "--state", "state.db"]);
+    let told = told.output().expect("runs");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("tier      1 "), "{told}");
+    assert!(
+        told.contains("in a row of the tier below had been banned"),
+        "{told}"
+    );
 }
