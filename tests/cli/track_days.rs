@@ -81,7 +81,7 @@ fn truth(query: u32, country: &str, day: u32) -> Option<u32> {
             _ => {}
         }
     }
-    let gone = dice(series, 0, 4) % 10 == 0 && (3..6).contains(&day);
+    let gone = dice(series, 0, 4).is_multiple_of(10) && (3..6).contains(&day);
     (!gone).then_some(place)
 }
 
@@ -98,7 +98,7 @@ fn obstacle(asked: &Asked, query: u32, day: u32, before: u32) -> Option<Shown> {
         ));
     }
     let is_stuck = (query, day) == (STUCK, STUCK_DAY);
-    if !is_stuck && (roll % 5 != 0 || before > 1) {
+    if !is_stuck && (!roll.is_multiple_of(5) || before > 1) {
         return None;
     }
     Some(match (roll / 5) % 4 {
