@@ -121,7 +121,9 @@ impl Lists {
                 }
             });
         }
-        Ok(merge(parts).checked(self.sources.strict)?)
+        let mut list = merge(parts).checked(self.sources.strict)?;
+        list.set_prices(&self.sources.prices);
+        Ok(list)
     }
 
     /// True when there is something to read again.

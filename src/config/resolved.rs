@@ -10,7 +10,7 @@ use crate::error::Problem;
 use crate::input::{self, Source};
 use crate::job::RequestSpec;
 use crate::output::{self, BodyMode, Mode};
-use crate::proxy::Scheme;
+use crate::proxy::{PriceRule, Scheme};
 use crate::secret::Secret;
 use crate::{ban, client, egress, engine, limit, pool, retry};
 
@@ -116,6 +116,8 @@ pub struct ProxySources {
     pub refresh: Option<Duration>,
     /// A rejected line is fatal.
     pub strict: bool,
+    /// What proxies cost whose entries do not say it.
+    pub prices: Vec<PriceRule>,
 }
 
 /// A place to read a proxy list from.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::entry::Style;
 use super::reject::{Flaw, Reason, Reject};
-use super::{Proxy, ProxyId, Scheme, header, json, parse, table};
+use super::{PriceRule, Proxy, ProxyId, Scheme, header, json, parse, price_by, table};
 use crate::error::Problem;
 use crate::text;
 
@@ -88,6 +88,19 @@ impl ProxyList {
             sink.take(proxy);
         }
         sink.list
+    }
+
+    /// Gives a price to the proxies whose entries have none, see [`price_by`].
+    pub fn set_prices(&mut self, rules: &[PriceRule]) {
+        if rules.is_empty() {
+            return;
+        }
+        for proxy in &mut self.proxies {
+            let price = price_by(rules, proxy.labels());
+            if price != proxy.labels().cost {
+                Arc::make_mut(proxy).labels.cost = price;
+            }
+        }
     }
 
     /// The list, if it can be used.
@@ -327,7 +340,7 @@ mod tests {
     fn the_example_list_is_read_whole() {
         let list = read(include_str!("../../proxies.example.txt"));
         assert_eq!(rejects(&list), []);
-        assert_eq!((list.report.lines, list.report.proxies), (33, 38));
+        assert_eq!((list.report.lines, list.report.proxies), (34, 39));
         assert_eq!(list.report.duplicates, 0);
         let gate = list.proxies.iter().find(|p| p.port() == 8001).unwrap();
         assert_eq!(gate.credentials().unwrap().password.expose(), "h:un@ter");

@@ -85,8 +85,10 @@ pub enum Reason {
     BadCountry,
     /// `tag=` without a tag.
     BadTag,
-    /// `cost=` that is not a number from 0.
+    /// `cost=` that is not a price.
     BadCost,
+    /// `tier=` out of range.
+    BadTier,
     /// `weight=` that is not a number above 0.
     BadWeight,
     /// `rotation=` that is neither of its two values.
@@ -169,12 +171,15 @@ impl fmt::Display for Reason {
                 "a printed label, which leaves the credentials out; expected the entry of the original list"
             }
             Reason::UnknownLabel => {
-                "unknown label, expected country=, tag=, cost=, weight=, rotation= or sessions="
+                "unknown label, expected country=, tag=, cost=, tier=, weight=, rotation= or sessions="
             }
-            Reason::RepeatedLabel => "the same label twice, expected one (only tag= repeats)",
+            Reason::RepeatedLabel => "the same label twice, expected one (only tag= repeats, and cost= for another unit)",
             Reason::BadCountry => "not a country, expected two letters such as country=us",
             Reason::BadTag => "empty tag, expected tag=name",
-            Reason::BadCost => "not a cost, expected a number from 0 such as cost=0.4",
+            Reason::BadCost => {
+                "not a cost, expected a price such as cost=3.5/GB or cost=0.002/request"
+            }
+            Reason::BadTier => "not a tier, expected 0, 1 or 2",
             Reason::BadWeight => "not a weight, expected a number above 0 such as weight=2",
             Reason::BadRotation => "not a rotation, expected fixed or per_connection",
             Reason::BadSessions => {

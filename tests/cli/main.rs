@@ -8,6 +8,7 @@
 mod bad_input;
 mod bad_input_rows;
 mod blocked_host;
+mod budget;
 mod canary;
 mod canary_scene;
 mod check;

@@ -53,6 +53,7 @@ pub fn resolve(
             scheme: args.proxies.list.proxy_scheme,
             refresh: seconds(args.proxies.proxy_refresh),
             strict: args.proxies.list.strict,
+            prices: args.budget.price.clone(),
         },
         input: input::Settings {
             urls: args.input.urls.clone(),
@@ -116,6 +117,7 @@ pub fn resolve(
             extract: extractor,
             seed: args.run.seed,
             hedge: !args.retry.no_hedge,
+            caps: args.budget.caps(),
             probe_concurrency: args.limits.probe_concurrency.get() as usize,
             ..engine::Settings::default()
         },

@@ -111,10 +111,13 @@ fn each_preset_is_the_line_its_vendor_documents() {
 #[test]
 fn labels_say_where_the_exit_is_and_whether_it_stays() {
     let first = |line: &str| read(line, None).proxies[0].labels().clone();
-    let rotating = first("provider=decodo user=u pass=p country=US tag=resi cost=3");
+    let rotating = first("provider=decodo user=u pass=p country=US tag=resi cost=3/GB");
     assert_eq!(rotating.country.as_deref(), Some("us"));
     assert_eq!(
-        (rotating.rotation, rotating.cost),
+        (
+            rotating.rotation,
+            rotating.cost.map(|price| price.of(0, 1_000_000_000))
+        ),
         (Rotation::PerConnection, Some(3.0))
     );
     assert_eq!(rotating.tags, [Box::from("resi")]);

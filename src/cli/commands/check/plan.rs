@@ -92,6 +92,7 @@ pub(super) fn sources(args: &CheckArgs) -> ProxySources {
         scheme: args.proxies.proxy_scheme,
         refresh: None,
         strict: args.proxies.strict,
+        prices: Vec::new(),
     }
 }
 
