@@ -146,7 +146,10 @@ fn every_flag_the_pages_name_exists() {
     let mut root = root();
     root.build();
     let mut known = BTreeSet::new();
-    for command in root.get_subcommands() {
+    let below = root
+        .get_subcommands()
+        .flat_map(|command| command.get_subcommands());
+    for command in root.get_subcommands().chain(below) {
         for arg in command.get_arguments() {
             known.extend(arg.get_long().map(|long| format!("--{long}")));
             known.extend(arg.get_short().map(|short| format!("-{short}")));
