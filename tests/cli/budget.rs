@@ -178,7 +178,7 @@ fn what_bans_have_shown_of_a_host_is_remembered_and_told() {
 
     let mut explain = proxywheel();
     explain.current_dir(rig.directory.path());
-    let told = explain.args(["explain", "host", "s1.test", "--state", "state.db"]);
+    let told = explain.args(["explain", "s1.test", "--state", "state.db"]);
     let told = told.output().expect("runs");
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("tier      1 "), "{told}");

@@ -200,7 +200,7 @@ fn what_was_told_of_is_not_told_again() {
 #[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
     const SECOND: &str =
-        "DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
+        "DROP TABLE tiers; DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
         PRAGMA user_version = 2;";
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
