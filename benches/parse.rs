@@ -77,6 +77,7 @@ fn load(c: &mut Criterion) {
         default_scheme: Scheme::Http,
         env: &|_| None,
         remote: false,
+        presets: None,
     };
     let mut group = c.benchmark_group("load");
     group

@@ -1,5 +1,7 @@
 //! Counters of a run, published as a snapshot a few times a second and once at the end.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::time::Duration;
@@ -8,7 +10,9 @@ use crate::ban::BLOCKS_CLIENT;
 use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Finished, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
+use crate::proxy::Price;
 use foldhash::fast::RandomState;
+pub use ledger::{Ledger, Spend, rounded};
 
 /// What has happened so far. Cheap to clone but for the per-host part, which is bounded.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +61,10 @@ pub struct Snapshot {
     pub bytes_wire: u64,
     /// Body bytes decoded.
     pub bytes_body: u64,
+    /// What was used of the proxies, and what it cost.
+    pub ledger: Ledger,
+    /// Jobs without a record at the end, unread input included; `None` while the run goes on, and when nobody can know.
+    pub left: Option<u64>,
     /// p50, p95 and p99 of the time of successful attempts, milliseconds.
     pub latency_ms: Option<[f64; 3]>,
     /// Per host, at most [`MAX_HOSTS`]; further hosts are counted in the totals only.
@@ -129,6 +137,33 @@ pub enum Binding {
     Input,
     /// The output is slower than the fetching.
     Output,
+    /// What is under way may use up what a cap leaves.
+    Caps,
+}
+
+/// A cap of the run, set by the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cap {
+    /// `--deadline`.
+    Deadline,
+    /// `--max-requests`.
+    Requests,
+    /// `--max-bytes`.
+    Bytes,
+    /// `--max-cost`.
+    Cost,
+}
+
+impl Cap {
+    /// The flag.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Cap::Deadline => "--deadline",
+            Cap::Requests => "--max-requests",
+            Cap::Bytes => "--max-bytes",
+            Cap::Cost => "--max-cost",
+        }
+    }
 }
 
 impl Binding {
@@ -146,6 +181,7 @@ impl Binding {
             Binding::Backoff => "retry backoff",
             Binding::Input => "input",
             Binding::Output => "output",
+            Binding::Caps => "caps (--max-...)",
         }
     }
 }
@@ -167,6 +203,8 @@ pub enum FinishReason {
     InputFailed,
     /// The output is a pipe that nobody reads any more.
     ReaderGone,
+    /// A cap was reached; the rest of the input has no rows.
+    Capped(Cap),
 }
 
 impl FinishReason {
@@ -180,6 +218,10 @@ impl FinishReason {
             FinishReason::OutputFailed => "output_failed",
             FinishReason::InputFailed => "input_failed",
             FinishReason::ReaderGone => "reader_gone",
+            FinishReason::Capped(Cap::Deadline) => "deadline",
+            FinishReason::Capped(Cap::Requests) => "max_requests",
+            FinishReason::Capped(Cap::Bytes) => "max_bytes",
+            FinishReason::Capped(Cap::Cost) => "max_cost",
         }
     }
 }
@@ -215,6 +257,14 @@ pub(crate) struct Tally {
     hosts: HashMap<u32, HostTally, RandomState>,
 }
 
+/// What a proxy was used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Useful,
+    Retry,
+    Probe,
+}
+
 #[derive(Debug, Default)]
 struct HostTally {
     stats: HostStats,
@@ -240,6 +290,17 @@ impl Tally {
     /// Jobs that have their record.
     pub(crate) fn done(&self) -> u64 {
         self.snapshot.done
+    }
+
+    /// So much of a proxy was used by the probe lane, or by an attempt that was `useful` or not.
+    pub(crate) fn used(&mut self, what: Use, price: Option<Price>, used: Spend) {
+        let ledger = &mut self.snapshot.ledger;
+        ledger.is_priced |= price.is_some();
+        match what {
+            Use::Useful => ledger.useful.add(used),
+            Use::Retry => ledger.retry.add(used),
+            Use::Probe => ledger.probe.add(used),
+        }
     }
 
     /// A request was sent; `retry_of` names the outcome that made it necessary.

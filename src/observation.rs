@@ -184,6 +184,15 @@ impl Observation {
     }
 }
 
+/// What tells a version of a page from another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<Box<str>>,
+    /// `Last-Modified`.
+    pub modified: Option<Box<str>>,
+}
+
 /// What the pages of one query took in one run, whatever the number of its targets.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Visit {
@@ -205,10 +214,8 @@ pub struct Visit {
     pub country: Option<Box<str>>,
     /// The proxy that served the last page, without credentials.
     pub proxy: Option<Box<str>>,
-    /// `ETag` of the last page, when it was good.
-    pub etag: Option<Box<str>>,
-    /// Its `Last-Modified`.
-    pub modified: Option<Box<str>>,
+    /// The version of the last page, when it was good.
+    pub validators: Validators,
 }
 
 #[cfg(test)]

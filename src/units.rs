@@ -107,6 +107,30 @@ impl fmt::Display for Size {
     }
 }
 
+/// An amount of money above 0, in whatever currency: `1`, `1.00`, `0.05`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Money(pub f64);
+
+impl FromStr for Money {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let (number, unit) = split(text);
+        let number: Option<f64> = number.parse().ok().filter(|number| *number > 0.0);
+        match number.filter(|number| unit.is_empty() && number.is_finite()) {
+            Some(number) => Ok(Money(number)),
+            None => Err(Problem::new(format!("invalid amount {text:?}"))
+                .hint("write a number above 0 without a currency, such as 1.00")),
+        }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Number and unit. Only digits and one dot count as a number: no sign, no exponent, no `inf`.
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();

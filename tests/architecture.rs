@@ -69,6 +69,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "src/ban",
             "src/extract",
             "src/lab",
+            "src/proxy/presets",
             "src/track",
         ],
     ),

@@ -62,6 +62,8 @@ struct Host {
     challenged: Vec<u32>,
     others: usize,
     served: bool,
+    /// Other proxies may yet be served.
+    spared: bool,
 }
 
 /// The last page through a proxy, and what it has in common with those before it.
@@ -135,12 +137,17 @@ impl Hosts {
         }
     }
 
+    /// Whether a host is not given up although it challenges every exit, because there are others of another kind.
+    pub fn spare(&mut self, host: u32, spared: bool) {
+        self.host(host).spared = spared;
+    }
+
     /// Why nothing more should be asked of a host; `None` as a rule.
     pub fn gives_up(&self, host: u32) -> Option<Verdict> {
         let host = self.of.get(&host)?;
         let exits = host.challenged.len();
         let most = exits * 100 >= (exits + host.others) * CHALLENGED_PERCENT;
-        if host.served || exits < CHALLENGED || !most {
+        if host.served || host.spared || exits < CHALLENGED || !most {
             return None;
         }
         let evidence = format!("{exits} exits were challenged and none was served");

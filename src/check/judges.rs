@@ -316,6 +316,7 @@ impl Judges {
                 deadline: began + self.patience,
                 least_filesize: 0,
                 clearance: None,
+                traffic: None,
             })
             .await
     }

@@ -254,6 +254,7 @@ impl<E: Egress> Context<E> {
                 deadline: began + self.settings.max_time,
                 least_filesize: 0,
                 clearance: None,
+                traffic: None,
             })
             .await
     }

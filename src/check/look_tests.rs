@@ -64,6 +64,7 @@ impl Egress for Restarted {
             result: Ok(()),
             phases: Phases::default(),
             connect_reply: None,
+            bytes: 0,
         }
     }
 

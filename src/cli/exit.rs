@@ -14,6 +14,7 @@
 //! | 6 | `no_usable_proxy` | the pool had no usable proxy |
 //! | 6 | `no_judge`, `judge_down` | `check`: no judge answered, at all or before everybody was judged |
 //! | 6 | `too_few_alive` | `check`: fewer than `--min-alive` |
+//! | 7 | `deadline`, `max_requests`, `max_bytes`, `max_cost` | stopped by a cap after a clean flush; `--resume` goes on |
 //! | 8 | `blocked` | most failures are bans or rate limits: slowing down may help, trying again will not |
 //! | 10 | `changed` | `check --exit-on-change` found a change |
 //! | 75 | `locked` | another run writes the same output, or has the lock |
@@ -62,6 +63,7 @@ impl Exit {
             }
             reason @ FinishReason::NoProxy => Exit::new(6, reason.as_str()),
             reason @ FinishReason::ReaderGone => Exit::new(0, reason.as_str()),
+            reason @ FinishReason::Capped(_) => Exit::new(7, reason.as_str()),
             FinishReason::Done => {
                 let failed = totals.failed();
                 let blocked = totals.count(Outcome::Banned) + totals.count(Outcome::RateLimited);
@@ -99,7 +101,7 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Snapshot;
+    use crate::metrics::{Cap, Snapshot};
 
     fn exit(reason: FinishReason, counts: &[(Outcome, u64)], max_fail: &str) -> u8 {
         let mut totals = Snapshot::default();
@@ -131,6 +133,7 @@ mod tests {
             (Terminated, vec![(Ok, 9)], "0", 143),
             (OutputFailed, vec![(Ok, 9)], "0", 3),
             (InputFailed, vec![(Ok, 9)], "0", 3),
+            (Capped(Cap::Cost), vec![(Ok, 1), (HttpError, 1)], "0", 7),
             (ReaderGone, vec![(Ok, 1), (HttpError, 1)], "0", 0),
         ] {
             assert_eq!(

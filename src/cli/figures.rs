@@ -22,6 +22,17 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// `1.02`, `0.0035`: cents, and three digits of what is less than one.
+pub(super) fn money(amount: f64) -> String {
+    let small = amount.abs() < 0.995 && amount != 0.0;
+    let decimals = if small {
+        (2 - amount.abs().log10().floor() as i32).clamp(2, 9) as usize
+    } else {
+        2
+    };
+    format!("{amount:.decimals$}")
+}
+
 /// `12.3 s`, `4 min 05 s`, `2 h 10 min`.
 pub(super) fn time(length: Duration) -> String {
     let seconds = length.as_secs();

@@ -24,7 +24,9 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
         Mode::New => "the same command with --resume",
     };
     match report.summary.reason {
-        FinishReason::Interrupted | FinishReason::Terminated if to_file && totals.read > 0 => {
+        FinishReason::Interrupted | FinishReason::Terminated | FinishReason::Capped(_)
+            if to_file && totals.read > 0 =>
+        {
             return Some(format!("{resume} goes on where this run stopped"));
         }
         FinishReason::OutputFailed if to_file => {
@@ -34,6 +36,7 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
         }
         FinishReason::Interrupted
         | FinishReason::Terminated
+        | FinishReason::Capped(_)
         | FinishReason::OutputFailed
         | FinishReason::InputFailed
         | FinishReason::ReaderGone => return None,

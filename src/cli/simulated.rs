@@ -100,6 +100,7 @@ impl Egress for Simulated {
             result,
             phases: phases(&fate),
             connect_reply: None,
+            bytes: 0,
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::summary::Report;
 use crate::error::Error;
+use crate::metrics::rounded;
 use crate::outcome::Outcome;
 
 /// The object.
@@ -54,6 +55,24 @@ pub fn stats(report: &Report<'_>) -> Map<String, Value> {
     ] {
         put(key.into(), value.into());
     }
+    put("urls/left".into(), totals.left.into());
+    let ledger = &totals.ledger;
+    for (name, spend) in [
+        ("useful", ledger.useful),
+        ("retry", ledger.retry),
+        ("probe", ledger.probe),
+        ("total", ledger.total()),
+    ] {
+        put(format!("requests/{name}"), spend.requests.into());
+        put(format!("bytes/proxy/{name}"), spend.bytes.into());
+        let money = ledger.is_priced.then(|| rounded(spend.money));
+        put(format!("cost/{name}"), money.into());
+    }
+    let ok = totals.count(Outcome::Ok);
+    put(
+        "cost/per_row".into(),
+        ledger.per_row(ok).map(rounded).into(),
+    );
     for outcome in Outcome::ALL {
         put(format!("outcome/{outcome}"), totals.count(outcome).into());
     }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::exit::Exit;
 use super::figures;
 use crate::config::Resolved;
-use crate::metrics::{HostStats, Snapshot, Summary};
+use crate::engine::Caps;
+use crate::metrics::{FinishReason, HostStats, Snapshot, Summary};
 use crate::outcome::Outcome;
 
 /// What there is to tell.
@@ -73,6 +74,8 @@ pub fn render(report: &Report<'_>) -> String {
     );
     line("latency", latency(totals.latency_ms));
     line("bytes", bytes(totals));
+    line("cost", cost(totals, ok, &report.resolved.engine.caps));
+    line("cap", cap(report.summary));
     line("exit", format!("{} {}", report.exit.code, report.exit.word));
     text
 }
@@ -192,6 +195,55 @@ fn bytes(totals: &Snapshot) -> String {
     )
 }
 
+/// The ledger, when there is a price or a cap that makes it worth a look.
+fn cost(totals: &Snapshot, ok: u64, caps: &Caps) -> String {
+    let ledger = &totals.ledger;
+    let capped = caps.requests.is_some() || caps.bytes.is_some() || caps.cost.is_some();
+    if !ledger.is_priced && !capped {
+        return String::new();
+    }
+    let total = ledger.total();
+    let parts = [
+        ("useful", ledger.useful),
+        ("retry", ledger.retry),
+        ("probe", ledger.probe),
+    ];
+    if !ledger.is_priced {
+        let parts = parts.map(|(name, spend)| format!("{name} {}", figures::bytes(spend.bytes)));
+        return format!(
+            "{} requests, {} through proxies ({})",
+            total.requests,
+            figures::bytes(total.bytes),
+            parts.join(", ")
+        );
+    }
+    let parts = parts.map(|(name, spend)| format!("{name} {}", figures::money(spend.money)));
+    let mut text = format!("{} ({})", figures::money(total.money), parts.join(", "));
+    if let Some(each) = ledger.per_row(ok) {
+        let _ = write!(text, ", {} per good row", figures::money(each));
+    }
+    let _ = write!(
+        text,
+        "; {} requests, {} through proxies",
+        total.requests,
+        figures::bytes(total.bytes)
+    );
+    text
+}
+
+/// Which cap has ended the run, and what it has left undone.
+fn cap(summary: &Summary) -> String {
+    let FinishReason::Capped(cap) = summary.reason else {
+        return String::new();
+    };
+    let left = match summary.totals.left {
+        Some(1) => "1 URL is left".to_owned(),
+        Some(left) => format!("{left} URLs are left"),
+        None => "URLs are left, nobody knows how many".to_owned(),
+    };
+    format!("{} is reached; {left}, resume with --resume", cap.flag())
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::time::Duration;
@@ -200,7 +252,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::cli::args::{FetchArgs, resolve, root};
-    use crate::metrics::{FinishReason, PoolCounts};
+    use crate::metrics::PoolCounts;
 
     /// A run with a bit of everything.
     pub(in crate::cli) struct Sample {

@@ -58,9 +58,10 @@ const MAIN: &str = "fetch";
 /// state, the terminal. Wherever they are made for [`MAIN`] they are made for the others, so that all use one list and one state.
 /// What else two commands have by one name, such as `output`, is a matter of one run. `insecure` is, because a check cannot find out
 /// what it does not verify.
-const SHARED: [&str; 15] = [
+const SHARED: [&str; 16] = [
     "proxy",
     "proxy-file",
+    "presets",
     "proxy-scheme",
     "strict",
     "proxy-cacert",

@@ -39,8 +39,9 @@ const NOT_OF_JOBS: [(&str, &str); 18] = [
 ];
 
 /// Settings that name a file; in a job file it is relative to the folder of that.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "proxy-file",
+    "presets",
     "proxy-cacert",
     "cacert",
     "rules",

@@ -11,7 +11,8 @@ use super::resolved::{ListSource, ProxySources};
 use crate::egress::{Fetched, Validators, fetch_list};
 use crate::error::{Error, Problem};
 use crate::proxy::list::{Options, ProxyList, merge};
-use crate::proxy::parse::parse_proxy_url;
+use crate::proxy::parse::parse_proxy;
+use crate::proxy::presets::Presets;
 use crate::proxy::{Proxy, Scheme};
 
 /// The sources of a pool, and what is needed to read them again.
@@ -23,6 +24,8 @@ pub struct Lists {
     /// Standard input can be read only once; its list is kept.
     piped: Option<Vec<u8>>,
     remote: Vec<Remote>,
+    /// Read once: a run keeps the presets it began with.
+    presets: Presets,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -37,10 +40,21 @@ impl Lists {
     /// # Errors
     /// An entry of `-x` is not a proxy, or standard input cannot be read.
     pub fn open(sources: ProxySources) -> Result<Self, Error> {
-        let scheme = sources.scheme.unwrap_or(Scheme::Http);
+        let mut presets = Presets::default();
+        for path in &sources.presets {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+            presets.add(&path.to_string_lossy(), &text)?;
+        }
+        let options = Options {
+            default_scheme: sources.scheme.unwrap_or(Scheme::Http),
+            env: &variable,
+            remote: false,
+            presets: Some(&presets),
+        };
         let mut single = Vec::new();
         for line in &sources.lines {
-            let parsed = parse_proxy_url(line.expose(), scheme, &variable);
+            let parsed = parse_proxy(line.expose(), &options);
             single.extend(parsed.map_err(|problem| problem.at("--proxy"))?);
         }
         let piped = if sources.lists.contains(&ListSource::Stdin) {
@@ -57,6 +71,7 @@ impl Lists {
             single,
             piped,
             remote,
+            presets,
         })
     }
 
@@ -75,6 +90,7 @@ impl Lists {
                 default_scheme: scheme,
                 env: &variable,
                 remote,
+                presets: Some(&self.presets),
             };
             parts.push(match source {
                 ListSource::Stdin => {
@@ -105,7 +121,9 @@ impl Lists {
                 }
             });
         }
-        Ok(merge(parts).checked(self.sources.strict)?)
+        let mut list = merge(parts).checked(self.sources.strict)?;
+        list.set_prices(&self.sources.prices);
+        Ok(list)
     }
 
     /// True when there is something to read again.

@@ -10,7 +10,7 @@ use crate::error::Problem;
 use crate::input::{self, Source};
 use crate::job::RequestSpec;
 use crate::output::{self, BodyMode, Mode};
-use crate::proxy::Scheme;
+use crate::proxy::{PriceRule, Scheme};
 use crate::secret::Secret;
 use crate::{ban, client, egress, engine, limit, pool, retry};
 
@@ -108,12 +108,16 @@ pub struct ProxySources {
     pub lines: Vec<Secret>,
     /// `--proxy-file`.
     pub lists: Vec<ListSource>,
+    /// `--presets`.
+    pub presets: Vec<PathBuf>,
     /// Scheme of entries that name none; `None` means http.
     pub scheme: Option<Scheme>,
     /// Lists are read again this often.
     pub refresh: Option<Duration>,
     /// A rejected line is fatal.
     pub strict: bool,
+    /// What proxies cost whose entries do not say it.
+    pub prices: Vec<PriceRule>,
 }
 
 /// A place to read a proxy list from.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::{self, Refusal};
 use super::conns::Route;
 use super::lookups::Lookups;
+use super::meter::{Meter, Metered};
 use super::resolve::Resolver;
 use super::stream::{ProxyIo, Tunnel};
 use super::tls::Tls;
@@ -30,6 +31,8 @@ pub(super) struct Report {
     pub(super) phases: Phases,
     pub(super) connect_status: Option<u16>,
     pub(super) connect_reply: Option<Box<ProxyReply>>,
+    /// Of the connection in use, as soon as there is one.
+    pub(super) meter: Option<Meter>,
 }
 
 impl Default for Report {
@@ -39,6 +42,7 @@ impl Default for Report {
             phases: Phases::default(),
             connect_status: None,
             connect_reply: None,
+            meter: None,
         }
     }
 }
@@ -89,6 +93,8 @@ impl Dialer {
         let connected_at = Instant::now();
         report.phases.connect = Some(connected_at - started);
         let tcp = connected.unwrap_or_else(|_| Err(fault::timeout(report.phase, Some(limit))))?;
+        let tcp = Metered::new(tcp);
+        report.meter = Some(tcp.meter.clone());
 
         let makes_handshake = match proxy.scheme() {
             Scheme::Direct => false,
@@ -169,7 +175,7 @@ async fn handshake(
     tls: &Tls,
     proxy: &Proxy,
     route: &Route,
-    tcp: TcpStream,
+    tcp: Metered,
     report: &mut Report,
 ) -> Result<Tunnel, Fault> {
     let mut io = if proxy.scheme() == Scheme::Https {

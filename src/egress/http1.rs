@@ -36,7 +36,7 @@ const SHARED_MIN: usize = 4 * 1024;
 pub(super) async fn exchange(
     wire: &mut Wire<'_>,
     limits: Limits,
-    trace: &mut Trace,
+    trace: &mut Trace<'_>,
 ) -> Result<bool, Failure> {
     let started = Instant::now();
     let sent_before = std::mem::replace(&mut trace.sent, true);

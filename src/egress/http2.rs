@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::fault;
 use super::head::HEAD_MAX;
+use super::meter::Meter;
 use super::stream::Stream;
 use super::trace::{Answer, Failure, Limits, Reach, Trace, undecodable};
 use crate::outcome::{Fault, Phase};
@@ -25,11 +26,13 @@ pub(super) type Payload = Full<Bytes>;
 /// An HTTP/2 connection.
 pub(super) struct H2 {
     sender: http2::SendRequest<Payload>,
+    pub(super) meter: Meter,
 }
 
 impl H2 {
     /// HTTP/2 over `stream`; the preface is sent.
     pub(super) async fn open(stream: Stream) -> Result<Self, Fault> {
+        let meter = stream.meter().clone();
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(HEAD_MAX as u32)
             .handshake(TokioIo::new(stream))
@@ -39,7 +42,7 @@ impl H2 {
         tokio::spawn(async move {
             let _ = driver.await;
         });
-        Ok(H2 { sender })
+        Ok(H2 { sender, meter })
     }
 
     /// True when the connection can take a request.
@@ -52,7 +55,7 @@ impl H2 {
         mut self,
         request: Request<Payload>,
         limits: Limits,
-        trace: &mut Trace,
+        trace: &mut Trace<'_>,
     ) -> Result<Option<Self>, Failure> {
         let sent_before = trace.sent;
         let started = Instant::now();
@@ -82,7 +85,7 @@ impl H2 {
 fn failed(
     mut error: TrySendError<Request<Payload>>,
     sent_before: bool,
-    trace: &mut Trace,
+    trace: &mut Trace<'_>,
 ) -> Failure {
     let unsent = error.take_message().is_some();
     if unsent {

@@ -2,6 +2,7 @@
 //!
 //! - [`SocketEgress`]: the whole path over sockets. It uses, from the outside in:
 //! - `dial` (with `resolve`, `lookups`, `connect`, `socks`, `tls`, `stream`): the way to the far side of a proxy;
+//! - `meter`: bytes on the connection, which providers bill;
 //! - `conns`: idle connections, apart by proxy identity and session;
 //! - `http1` (with `request`, `head`, `framing`, `buffers`) and `http2`: one request and its answer;
 //! - `trace` (with `collect`, `decode`): what is known of it so far, whatever cuts it short;
@@ -25,6 +26,7 @@ mod head;
 mod http1;
 mod http2;
 mod lookups;
+mod meter;
 mod request;
 mod resolve;
 mod socket_egress;
@@ -36,6 +38,7 @@ mod trace;
 pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list, post};
 pub use lookups::Lookups;
+pub use meter::Traffic;
 pub use socket_egress::SocketEgress;
 
 use std::fmt;
@@ -95,6 +98,8 @@ pub struct Outgoing<'a> {
     pub least_filesize: u64,
     /// Asked, when there is one, right before the request is written: on a connection that is open.
     pub clearance: Option<Clearance>,
+    /// Where the use of the proxy is counted, if anybody wants to know, however the exchange ends.
+    pub traffic: Option<&'a Traffic>,
 }
 
 /// Says when a request may be written. Limits are charged at dispatch; a connection may have taken its time since.
@@ -135,6 +140,8 @@ pub struct ProbeReport {
     pub phases: Phases,
     /// The proxy's answer to CONNECT when it refused.
     pub connect_reply: Option<Box<ProxyReply>>,
+    /// Bytes to and from the proxy; 0 when it was only connected to.
+    pub bytes: u64,
 }
 
 /// HTTP versions offered to the target.

@@ -232,6 +232,7 @@ mod tests {
                 deadline: tokio::time::Instant::now(),
                 least_filesize: 0,
                 clearance: None,
+                traffic: None,
             }
         }
     }

@@ -10,6 +10,7 @@ use super::conns::{Conns, Key, Owner, Route};
 use super::cookies::Cookies;
 use super::dial::{Dialer, Report};
 use super::http2::H2;
+use super::meter::Meter;
 use super::request::{self, Form};
 use super::stream::{Stream, Tunnel};
 use super::tls::Tls;
@@ -55,7 +56,7 @@ impl SocketEgress {
         self.conns.len()
     }
 
-    async fn attempt(&self, outgoing: &Outgoing<'_>, trace: &mut Trace) -> Result<(), Fault> {
+    async fn attempt(&self, outgoing: &Outgoing<'_>, trace: &mut Trace<'_>) -> Result<(), Fault> {
         let proxy = outgoing.proxy;
         let route = if outgoing.url.scheme() == "http" && forwards(proxy) {
             Route::Forward
@@ -77,7 +78,10 @@ impl SocketEgress {
         loop {
             let is_kept = kept.is_some();
             let conn = match kept.take() {
-                Some(conn) => conn,
+                Some(conn) => {
+                    trace.watch(conn.meter());
+                    conn
+                }
                 None => {
                     // Boxed, as is TLS below: they are large, and most requests do not need them.
                     let tunnel = Box::pin(self.dialer.dial(
@@ -122,7 +126,7 @@ impl SocketEgress {
         conn: Conn,
         key: &Key,
         outgoing: &Outgoing<'_>,
-        trace: &mut Trace,
+        trace: &mut Trace<'_>,
     ) -> Result<(), Failure> {
         let https = matches!(&key.route, Route::Target(target) if target.https);
         trace.reused = !matches!(conn, Conn::Tunnel(_));
@@ -176,7 +180,12 @@ impl SocketEgress {
     }
 
     /// TLS with the target, and the HTTP version it agrees to.
-    async fn secure(&self, host: &str, tunnel: Tunnel, trace: &mut Trace) -> Result<Conn, Failure> {
+    async fn secure(
+        &self,
+        host: &str,
+        tunnel: Tunnel,
+        trace: &mut Trace<'_>,
+    ) -> Result<Conn, Failure> {
         let started = Instant::now();
         trace.report.phase = Phase::Tls;
         let shaken = self.tls.with_target(host, tunnel).await;
@@ -241,11 +250,12 @@ impl Egress for SocketEgress {
             result,
             phases: report.phases,
             connect_reply: report.connect_reply,
+            bytes: report.meter.map_or(0, |meter| meter.take()),
         }
     }
 
     async fn send(&self, outgoing: Outgoing<'_>) -> Exchange {
-        let mut trace = Trace::default();
+        let mut trace = Trace::new(outgoing.traffic);
         // Named, it would be kept twice: as it was made, and within the time limit.
         let ended = timeout_at(outgoing.deadline, self.attempt(&outgoing, &mut trace)).await;
         let result = ended.unwrap_or_else(|_| trace.time_out());
@@ -259,7 +269,7 @@ impl Egress for SocketEgress {
 }
 
 /// Waits until the limits let the request be written.
-async fn cleared(outgoing: &Outgoing<'_>, trace: &mut Trace) {
+async fn cleared(outgoing: &Outgoing<'_>, trace: &mut Trace<'_>) {
     if let Some(clearance) = &outgoing.clearance {
         trace.report.phase = Phase::Request;
         clearance.wait().await;
@@ -291,6 +301,14 @@ enum Conn {
 }
 
 impl Conn {
+    fn meter(&self) -> &Meter {
+        match self {
+            Conn::Tunnel(tunnel) => tunnel.meter(),
+            Conn::H1(stream) => stream.meter(),
+            Conn::H2(h2) => &h2.meter,
+        }
+    }
+
     fn is_alive(&mut self) -> bool {
         match self {
             Conn::Tunnel(tunnel) => tunnel.is_quiet(),

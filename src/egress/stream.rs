@@ -9,16 +9,26 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use super::meter::{Meter, Metered};
 
 /// The connection to the proxy (or, for `direct`, to the target).
 #[derive(Debug)]
 pub(super) enum ProxyIo {
     /// TCP.
-    Plain(TcpStream),
+    Plain(Metered),
     /// TLS to an `https` proxy. Boxed: the session is a hundred times the size of a socket.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Metered>>),
+}
+
+impl ProxyIo {
+    fn meter(&self) -> &Meter {
+        match self {
+            ProxyIo::Plain(io) => &io.meter,
+            ProxyIo::Tls(io) => &io.get_ref().0.meter,
+        }
+    }
 }
 
 /// A stream with bytes to be read before it.
@@ -54,6 +64,14 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Counts what travels on the connection.
+    pub(super) fn meter(&self) -> &Meter {
+        match self {
+            Stream::Clear(tunnel) => tunnel.meter(),
+            Stream::Tls(tls) => tls.get_ref().0.meter(),
+        }
+    }
+
     /// True when TLS with the target agreed on HTTP/2.
     pub(super) fn is_h2(&self) -> bool {
         match self {
@@ -72,14 +90,19 @@ impl Stream {
         match self {
             Stream::Clear(Prefixed {
                 prefix,
-                io: ProxyIo::Plain(tcp),
-            }) if prefix.is_empty() => tcp.poll_read_ready(cx),
+                io: ProxyIo::Plain(io),
+            }) if prefix.is_empty() => io.tcp.poll_read_ready(cx),
             _ => Poll::Ready(Ok(())),
         }
     }
 }
 
 impl Tunnel {
+    /// As [`Stream::meter`].
+    pub(super) fn meter(&self) -> &Meter {
+        self.io.meter()
+    }
+
     /// As [`Stream::is_quiet`]; bytes kept from the handshake are not a reason to drop it.
     pub(super) fn is_quiet(&mut self) -> bool {
         !self.prefix.is_empty() || is_quiet(self)

@@ -7,12 +7,16 @@ use super::collect::Collector;
 use super::decode::Broken;
 use super::dial::Report;
 use super::fault;
+use super::meter::{Meter, Traffic};
 use crate::exchange::{Exchange, Response, Truncation};
 use crate::outcome::{Fault, FaultKind, Phase};
 
 /// The story of an exchange so far.
-#[derive(Default)]
-pub(super) struct Trace {
+pub(super) struct Trace<'a> {
+    /// Where the bytes are counted when the story is over.
+    traffic: Option<&'a Traffic>,
+    /// Those of connections that were given up.
+    bytes: u64,
     pub(super) report: Report,
     pub(super) verified: bool,
     pub(super) forwarded: bool,
@@ -56,7 +60,35 @@ impl Answer {
     }
 }
 
-impl Trace {
+impl Drop for Trace<'_> {
+    /// Here and not where the exchange ends: an exchange that is dropped has used its proxy as well.
+    fn drop(&mut self) {
+        if let Some(traffic) = self.traffic {
+            let bytes = self.bytes + self.report.meter.as_ref().map_or(0, Meter::take);
+            traffic.add(bytes, self.sent);
+        }
+    }
+}
+
+impl<'a> Trace<'a> {
+    pub(super) fn new(traffic: Option<&'a Traffic>) -> Self {
+        Trace {
+            traffic,
+            bytes: 0,
+            report: Report::default(),
+            verified: false,
+            forwarded: false,
+            reused: false,
+            sent: false,
+            answer: None,
+        }
+    }
+
+    /// Counts what travels on this connection from now on.
+    pub(super) fn watch(&mut self, meter: &Meter) {
+        self.report.meter = Some(meter.clone());
+    }
+
     /// Headers of the answer, as soon as there is one.
     pub(super) fn headers(&self) -> Option<&HeaderMap> {
         self.answer.as_ref().map(|answer| &answer.headers)
@@ -64,10 +96,10 @@ impl Trace {
 
     /// Forgets a stale connection; what may have been sent stays sent.
     pub(super) fn restart(&mut self) {
-        *self = Trace {
-            sent: self.sent,
-            ..Trace::default()
-        };
+        let bytes = self.bytes + self.report.meter.as_ref().map_or(0, Meter::take);
+        let (traffic, sent) = (self.traffic.take(), self.sent);
+        *self = Trace::new(traffic);
+        (self.bytes, self.sent) = (bytes, sent);
     }
 
     /// The head of the answer has come; its body, if it has one, is `length` bytes long if that is known. The request was
@@ -130,7 +162,7 @@ impl Trace {
         {
             self.body_is_over(Instant::now());
         }
-        let answer = self.answer.map(|answer| Response {
+        let answer = self.answer.take().map(|answer| Response {
             status: answer.status,
             version: answer.version,
             headers: answer.headers,
@@ -144,7 +176,7 @@ impl Trace {
             }),
             phases: self.report.phases,
             connect_status: self.report.connect_status,
-            connect_reply: self.report.connect_reply,
+            connect_reply: self.report.connect_reply.take(),
             verified: self.verified,
             forwarded: self.forwarded,
             reused: self.reused,

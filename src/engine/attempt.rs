@@ -11,10 +11,11 @@ use url::Url;
 
 use super::Settings;
 use super::pending::{Answer, End};
+use super::purse::Allowance;
 use super::robots::{Files, MOST_HOPS};
 use super::slots::Stop;
 use crate::ban::{Hosts, Judge, Page, Seen};
-use crate::egress::{Clearance, Egress, Outgoing};
+use crate::egress::{Clearance, Egress, Outgoing, Traffic};
 use crate::exchange::{Exchange, Phases, Response};
 use crate::job::{HostKey, Job, RequestSpec, Role};
 use crate::limit::Limiter;
@@ -34,6 +35,8 @@ pub(super) struct Context<E> {
     /// What the robots.txt of each host says. Never held over an await.
     pub(super) robots: Mutex<Files>,
     pub(super) settings: Settings,
+    /// Requests that may still be sent.
+    pub(super) allowance: Allowance,
 }
 
 impl<E> Context<E> {
@@ -73,6 +76,10 @@ pub(super) struct Landed {
     /// The part of it in which redirect hops waited for the limits.
     pub(super) paced: Duration,
     pub(super) started: Instant,
+    /// What it has used of its proxy.
+    pub(super) traffic: Traffic,
+    /// Places in the allowance that it has taken.
+    pub(super) taken: u64,
 }
 
 /// Sends a job through the proxy of its lease and judges what comes back.
@@ -85,14 +92,15 @@ pub(super) async fn attempt<E: Egress>(
     let stranger = errand.lease.patience_with_stranger;
     let longest = context.settings.max_time;
     let deadline = started + stranger.map_or(longest, |patience| patience.min(longest));
-    let mut paced = Duration::ZERO;
+    let traffic = Traffic::default();
+    let (mut paced, mut taken) = (Duration::ZERO, 1);
     let given_up = context.hosts().gives_up(errand.host);
     let end = match (&errand.job.target, given_up) {
         // Nothing is sent, and the record says why.
         (Ok(_), Some(verdict)) => Some(unasked(&errand.lease, verdict)),
         (Ok(url), None) => tokio::select! {
             biased;
-            end = follow(&context, &errand, url, deadline, &mut paced) => Some(end),
+            end = follow(&context, &errand, url, deadline, &traffic, (&mut paced, &mut taken)) => end,
             () = stop.told() => None,
         },
         (Err(why), _) => {
@@ -111,6 +119,8 @@ pub(super) async fn attempt<E: Egress>(
         took,
         paced,
         started: started.into_std(),
+        traffic,
+        taken,
     }
 }
 
@@ -189,13 +199,15 @@ fn clearance<E: Egress>(context: &Arc<Context<E>>, host: u32, proxy: u32) -> Opt
     }))
 }
 
+/// `None` when the next hop is one request more than the run may send.
 async fn follow<E: Egress>(
     context: &Arc<Context<E>>,
     errand: &Errand,
     first: &Url,
     deadline: TokioInstant,
-    paced: &mut Duration,
-) -> End {
+    traffic: &Traffic,
+    (paced, taken): (&mut Duration, &mut u64),
+) -> Option<End> {
     let lease = &errand.lease;
     let mut request = Cow::Borrowed(&*errand.job.request);
     let mut url = Cow::Borrowed(first);
@@ -222,6 +234,7 @@ async fn follow<E: Egress>(
                 deadline,
                 least_filesize: least_filesize(role),
                 clearance: clearance(context, host, lease.idx.number()),
+                traffic: Some(traffic),
             })
             .await;
         let target = match &exchange.result {
@@ -256,10 +269,14 @@ async fn follow<E: Egress>(
         };
         let response = match result {
             Ok(response) => response,
-            Err(fault) => return unanswered(lease, verdict, fault, rest, redirects),
+            Err(fault) => {
+                return Some(unanswered(lease, verdict, fault, rest, redirects));
+            }
         };
         let Some(target) = target else {
-            return answered(context, errand, verdict, &url, response, rest, redirects);
+            return Some(answered(
+                context, errand, verdict, &url, response, rest, redirects,
+            ));
         };
         redirects.push(RedirectHop {
             status: response.status.as_u16(),
@@ -278,15 +295,19 @@ async fn follow<E: Egress>(
             Ok(next) => next,
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::HttpError, Blame::Target);
-                return unanswered(lease, verdict, fault, rest, redirects);
+                return Some(unanswered(lease, verdict, fault, rest, redirects));
             }
         };
         if let Some(why) = forbidden(context, role, &next) {
             let verdict = Verdict::new(Outcome::Robots, Blame::Nobody);
-            return unanswered(lease, verdict, why, rest, redirects);
+            return Some(unanswered(lease, verdict, why, rest, redirects));
         }
         turn(&mut request, response.status, &url, &next);
         url = Cow::Owned(next);
+        if !context.allowance.take() {
+            return None;
+        }
+        *taken += 1;
         let waits = TokioInstant::now();
         let admitted = pace(context, lease, &url, deadline).await;
         *paced += waits.elapsed();
@@ -294,7 +315,7 @@ async fn follow<E: Egress>(
             Ok(number) => host = number.unwrap_or(host),
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
-                return unanswered(lease, verdict, fault, rest, redirects);
+                return Some(unanswered(lease, verdict, fault, rest, redirects));
             }
         }
     }

@@ -21,6 +21,7 @@ use super::frontier::Frontier;
 use super::hedging::Budget;
 use super::held::{Held, Turn};
 use super::pending::Pending;
+use super::purse::{Purse, Room};
 use super::sessions::Sessions;
 use super::slots::Slots;
 use crate::egress::{Egress, ProbeReport};
@@ -61,6 +62,7 @@ pub(super) struct Dispatcher<E> {
     /// What is under way there.
     pub(super) flights: Flights,
     pub(super) budget: Budget,
+    pub(super) purse: Purse,
     pub(super) probes: JoinSet<(ProbeLease, ProbeReport)>,
     pub(super) tally: Tally,
     pub(super) out: mpsc::Sender<Finished>,
@@ -172,6 +174,14 @@ impl<E: Egress> Dispatcher<E> {
             let Some(host) = self.frontier.first_ready() else {
                 break;
             };
+            match self.purse.room(&self.context.allowance, None) {
+                Room::Free => {}
+                Room::Wait => return held.because(Binding::Caps),
+                Room::None(cap) => {
+                    self.purse.reached = Some(cap);
+                    return held.because(Binding::Caps);
+                }
+            }
             let admitted = self.context.limiter().check_host(host, now);
             if let Err(wait) = admitted {
                 match wait.limit {
@@ -254,6 +264,11 @@ impl<E: Egress> Dispatcher<E> {
             let refusal = match self.lease_for_first(host, now) {
                 Ok(lease) => {
                     self.last_pick_failed = false;
+                    if let Some(turn) = self.beyond_caps(&lease) {
+                        self.pool.cancel(lease, now);
+                        self.frontier.put_back(host, passed_over);
+                        return turn;
+                    }
                     self.context.limiter().charge(host, lease.idx.number(), now);
                     if let Some(job) = self.frontier.take_first() {
                         self.send(job, lease, now);
@@ -362,6 +377,21 @@ impl<E: Egress> Dispatcher<E> {
         let number = self.start(job.job.clone(), host, job.session.clone(), lease);
         self.flights
             .add(number, Some(job), host, proxy, patience, now);
+    }
+
+    /// Takes the place of a request through this lease from what the caps leave; what to do instead when there is none.
+    pub(super) fn beyond_caps(&mut self, lease: &Lease) -> Option<Turn> {
+        let price = lease.proxy.labels().cost;
+        match self.purse.room(&self.context.allowance, price) {
+            Room::Free => {
+                self.context.allowance.take();
+                self.purse.left(price);
+                return None;
+            }
+            Room::Wait => {}
+            Room::None(cap) => self.purse.reached = Some(cap),
+        }
+        Some(Turn::Stop(Binding::Caps, None))
     }
 
     /// Begins an attempt; gives its number.

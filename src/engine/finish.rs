@@ -10,6 +10,7 @@ use super::pending::{End, Pending};
 use crate::exchange::Phases;
 use crate::extract::Extracted;
 use crate::job::Job;
+use crate::metrics::rounded;
 use crate::outcome::{
     Attempt, Blame, BodyField, ErrorInfo, Fault, Finished, Outcome, Record, Timing, UnixMillis,
 };
@@ -25,10 +26,6 @@ pub(super) struct Style {
 }
 
 /// The record of a job whose last attempt ended in `pending.last`.
-#[expect(
-    clippy::boxed_local,
-    reason = "jobs live in boxes everywhere; unpacking would move each of them once more"
-)]
 pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> Finished {
     let last = pending.last.take();
     // Its own, but for the moment until a lost hedge has stopped.
@@ -44,6 +41,7 @@ pub(super) fn record(mut pending: Box<Pending>, style: Style, now: Instant) -> F
     record.timing.queue = Some(Timing::ms(queue));
     record.timing.wait = Some(Timing::ms(pending.waited));
     record.timing.total = Some(Timing::ms(now.saturating_duration_since(pending.read_at)));
+    record.cost = pending.cost.map(rounded);
     record.attempt_log = std::mem::take(&mut pending.log);
     match last {
         Some(end) => {
@@ -127,6 +125,7 @@ fn empty(job: &mut Job, style: Style) -> Box<Record> {
         fields: None,
         row: None,
         rows: None,
+        cost: None,
         headers: None,
         body: BodyField::None,
         resumed: style.resumed,

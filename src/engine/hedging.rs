@@ -4,7 +4,7 @@
 //! but fine would use up the whole budget. It goes ahead of new work, because a slot that waits for it is worth more than a new
 //! start, and costs one in twenty requests at most. Proxies that have never served are not in that account: whoever tries them
 //! out has to expect that they hang, and few are tried out. When the input has ended and slots are idle, duplicates of the oldest
-//! requests cost nothing that anybody waits for. Only requests that may be sent twice are, and only with a free choice of proxy.
+//! requests cost nothing that anybody waits for; where they cost money they are not made. Only requests that may be sent twice are, and only with a free choice of proxy.
 
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,8 @@ impl<E: Egress> Dispatcher<E> {
             || !self.frontier.is_empty()
             || self.attempts.is_empty()
             || self.slots_left() == 0
+            // Where requests have a price, duplicates that only save time are not worth it.
+            || self.tally.counters().ledger.is_priced
         {
             return None;
         }
@@ -192,6 +194,10 @@ impl<E: Egress> Dispatcher<E> {
         let lease = leased.ok()?;
         if job.avoid.has_tried(&lease.proxy) {
             // There is no other.
+            self.pool.cancel(lease, now);
+            return None;
+        }
+        if self.beyond_caps(&lease).is_some() {
             self.pool.cancel(lease, now);
             return None;
         }

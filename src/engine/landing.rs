@@ -10,13 +10,17 @@ use super::flights::Flight;
 use super::pending::{End, Pending};
 use crate::ban::{agreed, differing};
 use crate::egress::Egress;
-use crate::metrics::Host;
+use crate::metrics::{Host, Spend, Use};
 use crate::outcome::{Blame, Outcome};
-use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Mechanism, ProxyIdx, Settlement};
+use crate::proxy::Price;
 use crate::retry::{self, Decision, Ended};
 
 /// Requests to a host that is out whose slots are worth having back.
 const MANY: usize = 8;
+
+/// What an attempt has used, after the price it was used at.
+type Used = (Option<Price>, Spend);
 
 /// How an attempt came out.
 struct Arrival {
@@ -29,6 +33,7 @@ struct Arrival {
     sent: Instant,
     /// Beside another one.
     is_second: bool,
+    used: Used,
     /// What it has changed, for who listens.
     effects: Vec<Effect>,
 }
@@ -36,7 +41,9 @@ struct Arrival {
 impl<E: Egress> Dispatcher<E> {
     /// Attempt `number` came back.
     pub(super) fn landed(&mut self, number: usize, landed: Landed, now: Instant) {
+        let used = self.account(&landed);
         let Some(flight) = self.flights.take(number) else {
+            self.tally.used(Use::Retry, used.0, used.1);
             return self.pool.cancel(landed.lease, now);
         };
         let before = self.stands(&landed, flight.host, now);
@@ -46,13 +53,15 @@ impl<E: Egress> Dispatcher<E> {
             took,
             paced,
             started,
+            ..
         } = landed;
         // Waiting for our own limits is not the proxy's slowness.
         let served = took.saturating_sub(paced);
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
         let Some(mut end) = end else {
-            return self.stopped(flight, lease, served, now);
+            self.tally.used(Use::Retry, used.0, used.1);
+            return self.stopped(flight, lease, served, used, now);
         };
         if let Some(job) = &flight.job {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
@@ -71,6 +80,7 @@ impl<E: Egress> Dispatcher<E> {
             served,
             sent: started,
             is_second: flight.is_second,
+            used,
             effects: Vec::new(),
         };
         let proxy = lease.idx;
@@ -78,11 +88,31 @@ impl<E: Egress> Dispatcher<E> {
         arrival.effects = self.effects(before, proxy, flight.host, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, arrival, now);
+        } else {
+            self.tally.used(Use::Retry, used.0, used.1);
         }
     }
 
+    /// What an attempt has used, and at which price; its place in the caps is free again.
+    fn account(&mut self, landed: &Landed) -> Used {
+        let price = landed.lease.proxy.labels().cost;
+        let (requests, bytes) = (landed.traffic.requests(), landed.traffic.bytes());
+        let used = Spend::at(price, requests, bytes);
+        let unused = landed.taken.saturating_sub(requests);
+        self.context.allowance.give_back(unused);
+        self.purse.landed(price, used);
+        (price, used)
+    }
+
     /// An attempt has ended because it was told to.
-    fn stopped(&mut self, flight: Flight, lease: Lease, served: Duration, now: Instant) {
+    fn stopped(
+        &mut self,
+        flight: Flight,
+        lease: Lease,
+        served: Duration,
+        used: Used,
+        now: Instant,
+    ) {
         let began = flight.began;
         let Some((mut job, twin)) = self.job_of(flight) else {
             return self.pool.settle_stopped(lease, served, now);
@@ -96,11 +126,19 @@ impl<E: Egress> Dispatcher<E> {
             self.pool.settle_stopped(lease, served, now);
         }
         job.proxies_tried += 1;
+        job.pay(used.0, used.1);
         job.log.push(line);
         job.waiting_since = now;
         match twin {
             Some(twin) => self.leave_to(twin, job),
             None => self.frontier.push(job),
+        }
+    }
+
+    /// Stops whatever is under way.
+    pub(super) fn stop_all(&mut self) {
+        for number in 0..self.attempts.seats() {
+            self.attempts.stop(number);
         }
     }
 
@@ -138,7 +176,7 @@ impl<E: Egress> Dispatcher<E> {
         } = arrival;
         let (served, sent) = (*served, *sent);
         let verdict = &end.verdict;
-        let proxy = lease.idx.number();
+        let (proxy_at, proxy) = (lease.idx, lease.idx.number());
         if let Some(key) = self.frontier.key(host) {
             let number = host;
             self.tally
@@ -174,6 +212,9 @@ impl<E: Egress> Dispatcher<E> {
             }
             _ => {}
         }
+        if self.pool.has_tiers() && wide.is_none() {
+            self.weigh_tier(host, proxy_at, end, now);
+        }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
             Some(HostWide { goodput }) => {
@@ -182,6 +223,19 @@ impl<E: Egress> Dispatcher<E> {
                 limiter.throttled(host, goodput, asked, sent, now);
             }
         }
+    }
+
+    /// Only what the host makes of an exit says something about its tier.
+    fn weigh_tier(&mut self, host: u32, exit: ProxyIdx, end: &End, now: Instant) {
+        let served = match (end.verdict.outcome, end.verdict.blame) {
+            (Outcome::Ok, _) => true,
+            (Outcome::Banned, Blame::Pair) => false,
+            _ => return,
+        };
+        let tier = end.proxy.labels().tier;
+        self.pool.judge_tier(HostIdx(host), exit, tier, served, now);
+        let spared = !self.pool.is_walled(HostIdx(host), now);
+        self.context.hosts().spare(host, spared);
     }
 
     /// The host's ledger: refusals by distinct proxies move its clock.
@@ -214,6 +268,7 @@ impl<E: Egress> Dispatcher<E> {
             took,
             sent: started,
             is_second,
+            used,
             effects,
             ..
         } = arrival;
@@ -255,11 +310,27 @@ impl<E: Egress> Dispatcher<E> {
                 after: Duration::ZERO,
             };
         }
+        if (verdict.outcome, verdict.blame) == (Outcome::Banned, Blame::Pair)
+            && self.pool.has_tiers()
+            && end.proxy.labels().tier < self.pool.tier(HostIdx(number))
+            && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
+        {
+            // Its host has risen above this tier meanwhile: what was banned there says nothing about the next.
+            (job.spent, free) = (spent, true);
+            job.spent.proxies = 0;
+            decision = Decision::Retry {
+                after: Duration::ZERO,
+            };
+        }
         if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
             for refused in differing(&mut job.log) {
                 self.pool.refused_after_all(refused, HostIdx(number), now);
             }
         }
+        let is_useful = decision == Decision::Finish && verdict.outcome == Outcome::Ok;
+        let what = if is_useful { Use::Useful } else { Use::Retry };
+        self.tally.used(what, used.0, used.1);
+        job.pay(used.0, used.1);
         if !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
         }

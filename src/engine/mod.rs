@@ -6,6 +6,7 @@
 
 mod attempt;
 mod dispatch;
+mod ending;
 pub mod event;
 mod finish;
 mod flights;
@@ -18,6 +19,7 @@ mod leasing;
 mod outbox;
 mod pending;
 mod probing;
+mod purse;
 mod robots;
 mod sessions;
 mod slots;
@@ -44,6 +46,8 @@ use self::hedging::Budget;
 use self::held::Held;
 pub use self::keeping::Keeping;
 use self::keeping::{Beat, recall};
+pub use self::purse::Caps;
+use self::purse::{Allowance, Purse};
 pub use self::robots::Obedience;
 use self::sessions::Sessions;
 use self::slots::Slots;
@@ -97,6 +101,8 @@ pub struct Settings {
     pub hedge: bool,
     /// How long a drain waits for requests in flight.
     pub drain_grace: Duration,
+    /// What the run may use at most.
+    pub caps: Caps,
     /// Seed of every random choice; `None` takes one from the system.
     pub seed: Option<u64>,
     /// This run goes on from an earlier one; its records say so.
@@ -117,6 +123,7 @@ impl Default for Settings {
             probe_concurrency: 128,
             hedge: true,
             drain_grace: Duration::from_secs(10),
+            caps: Caps::default(),
             seed: None,
             resumed: false,
         }
@@ -195,12 +202,15 @@ pub async fn run<E: Egress, S: JobSource>(
     let on_no_proxy = plan.pool.on_no_proxy;
     let explores_all = plan.pool.strategy != pool::Strategy::Best;
     let pool = Pool::new(plan.proxies, plan.pool, began, &mut rng);
+    let caps = plan.engine.caps.clone();
+    let deadline = caps.deadline.map(|length| began + length);
     let context = Arc::new(Context {
         egress: plan.egress,
         judge: plan.judge,
         limiter: Mutex::new(limiter),
         hosts: Mutex::default(),
         robots: Mutex::default(),
+        allowance: Allowance::new(caps.requests),
         settings: plan.engine,
     });
     let mut run = Run {
@@ -211,6 +221,7 @@ pub async fn run<E: Egress, S: JobSource>(
             attempts: Slots::new(),
             flights: Flights::new(began),
             budget: Budget::new(),
+            purse: Purse::new(caps),
             probes: JoinSet::new(),
             tally: Tally::new(),
             out,
@@ -238,6 +249,7 @@ pub async fn run<E: Egress, S: JobSource>(
         on_no_proxy,
         phase: Phase::Running,
         input_error: None,
+        deadline,
         beat: None,
     };
     if let Some(Keeping { memory, saves }) = plan.keeping {
@@ -283,6 +295,8 @@ struct Run<E, S> {
     on_no_proxy: OnNoProxy,
     phase: Phase,
     input_error: Option<Error>,
+    /// When nothing more is started.
+    deadline: Option<Instant>,
     beat: Option<Beat>,
 }
 
@@ -303,6 +317,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                     beat.save(&mut self.dispatcher, at);
                 }
             }
+            self.keep_caps(at);
             let held = if self.phase == Phase::Running {
                 let held = self.dispatcher.pump(at);
                 self.dispatcher.probe(self.work_left(at), at);
@@ -310,6 +325,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             } else {
                 Held::default()
             };
+            self.keep_caps(at);
             // After the lane had its chance: a job that has just come may have made it look again.
             if checks {
                 self.check_exhausted(at);
@@ -520,7 +536,11 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             Phase::Running => self.dispatcher.next_wake(at),
             _ => None,
         };
-        let soonest = [held, draining, due].into_iter().flatten().min();
+        let deadline = match self.phase {
+            Phase::Running | Phase::Skipping => self.deadline,
+            _ => None,
+        };
+        let soonest = [held, draining, due, deadline].into_iter().flatten().min();
         // A time that has passed and changed nothing must not become a busy loop.
         let soonest = soonest.map_or(exhausted_check, |soonest| soonest.min(exhausted_check));
         soonest.max(at + SHORTEST_SLEEP)
@@ -546,30 +566,6 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         dispatcher
             .tally
             .snapshot(at.saturating_duration_since(self.began), with_hosts)
-    }
-
-    async fn end(mut self, reason: FinishReason) -> (Summary, Result<(), Error>) {
-        self.dispatcher.probes.abort_all();
-        // Ended tasks are joined, not detached; what had landed in the same instant still gets its record.
-        self.dispatcher.attempts.shutdown().await;
-        while let Some((number, landed)) = self.dispatcher.attempts.try_join_next() {
-            self.dispatcher.landed(number, landed, now());
-        }
-        while self.dispatcher.probes.join_next().await.is_some() {}
-        if let Some(beat) = self.beat.take() {
-            beat.end(&mut self.dispatcher, now()).await;
-        }
-        while let Some(done) = self.dispatcher.outbox.pop_front() {
-            if self.dispatcher.out.send(done).await.is_err() {
-                break;
-            }
-        }
-        let totals = self.snapshot(true);
-        let _ = self.progress.send(totals.clone());
-        (
-            Summary { reason, totals },
-            self.input_error.map_or(Ok(()), Err),
-        )
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::exchange::{Phases, Response};
 use crate::extract::Extracted;
 use crate::job::Job;
+use crate::metrics::Spend;
 use crate::outcome::{Attempt, Blame, Fault, FaultKind, Phase, RedirectHop, Verdict};
 use crate::pool::Avoid;
-use crate::proxy::Proxy;
+use crate::proxy::{Price, Proxy};
 use crate::retry::Spent;
 use crate::text::Sha256;
 
@@ -37,6 +38,8 @@ pub(super) struct Pending {
     pub(super) avoid: Avoid,
     /// Distinct proxies tried.
     pub(super) proxies_tried: u32,
+    /// What its attempts have cost so far; `None` while no proxy among them had a price.
+    pub(super) cost: Option<f64>,
     /// Budgets used.
     pub(super) spent: Spent,
     /// How the last attempt ended; the record is made of it when no further attempt is possible.
@@ -61,6 +64,7 @@ impl Pending {
             log: Vec::new(),
             avoid: Avoid::default(),
             proxies_tried: 0,
+            cost: None,
             spent: Spent::default(),
             last: None,
         }
@@ -72,6 +76,13 @@ impl Pending {
             .target
             .as_ref()
             .is_ok_and(|url| url.scheme() == "https")
+    }
+
+    /// Adds the cost of an attempt.
+    pub(super) fn pay(&mut self, price: Option<Price>, used: Spend) {
+        if price.is_some() {
+            self.cost = Some(self.cost.unwrap_or(0.0) + used.money);
+        }
     }
 
     /// Number of the next line of the log.

@@ -14,6 +14,7 @@ use super::attempt::Context;
 use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, now};
 use crate::egress::{Egress, ProbeReport};
 use crate::job::HostKey;
+use crate::metrics::{Spend, Use};
 use crate::outcome::Blame;
 use crate::pool::{Demand, HostIdx, ProbeLease, ProbeResult};
 
@@ -49,10 +50,17 @@ impl<E: Egress> Dispatcher<E> {
                 work_left,
                 last_pick_failed: self.last_pick_failed,
             };
+            if !self
+                .purse
+                .admits_probe(&self.context.allowance, self.probes.len())
+            {
+                return;
+            }
             let Some(mut lease) = self.pool.next_probe(demand, now, &mut self.rng) else {
                 return;
             };
             lease.host = Some(HostIdx(number));
+            self.context.allowance.take();
             self.tally.counters().probes += 1;
             let context = self.context.clone();
             self.probes.spawn(async move {
@@ -64,6 +72,11 @@ impl<E: Egress> Dispatcher<E> {
 
     /// A probe came back.
     pub(super) fn probed(&mut self, lease: ProbeLease, report: ProbeReport, now: Instant) {
+        let price = lease.proxy.labels().cost;
+        let used = Spend::at(price, u64::from(report.bytes > 0), report.bytes);
+        self.context.allowance.give_back(1 - used.requests);
+        self.purse.probed(used);
+        self.tally.used(Use::Probe, price, used);
         let result = match &report.result {
             Ok(()) => {
                 let connect = report.phases.connect.unwrap_or_default();
@@ -115,7 +128,8 @@ async fn look<E: Egress>(
     if connected.result.is_err() || !is_admitted(context, number).await {
         return connected;
     }
-    let report = probe(Some(target)).await;
+    let mut report = probe(Some(target)).await;
+    report.bytes += connected.bytes;
     context.limiter().end_handshake(number);
     report
 }

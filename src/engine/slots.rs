@@ -77,6 +77,11 @@ impl<A: Send + 'static, T: Send + 'static> Slots<A, T> {
         self.seats.len() - self.idle.len()
     }
 
+    /// Numbers of calls are below this.
+    pub(super) fn seats(&self) -> usize {
+        self.seats.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -14,7 +14,7 @@ use super::fault::{DRIP_BYTES, Fault};
 use super::origin::Via;
 use super::rehearsal::Absent;
 use super::serve::{self, Route};
-use super::stream::{self, Spoiled, Stream};
+use super::stream::{self, Spoiled};
 use super::tls::Show;
 use super::world::World;
 use super::{proxy_http, proxy_socks};
@@ -143,7 +143,7 @@ async fn connection(
     };
     let proxy = world.proxy(front);
     proxy.counters.connections.bump();
-    let mut stream: Stream = Box::new(tcp);
+    let mut stream = stream::counted(world.clone(), front, tcp);
     if Role::of(proxy.spec.scheme) != role {
         return Ok(());
     }

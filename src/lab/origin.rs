@@ -281,7 +281,8 @@ impl Origin {
         request: &Request<'_>,
     ) -> Option<(BanStyle, Duration)> {
         let proxy = request.via.proxy?;
-        if plan.banned_percent > 0 {
+        let concerned = plan.banned_below.is_none_or(|end| proxy < end);
+        if plan.banned_percent > 0 && concerned {
             let roll = dice(self.seed, text_number(&host.name), u64::from(proxy), 2) % 100;
             if roll < u64::from(plan.banned_percent) {
                 return Some((plan.banned_style, Duration::from_secs(3600)));

@@ -23,6 +23,8 @@ pub struct HostPlan {
     pub ban: Option<BanRule>,
     /// Share of proxies, 0..=100, that are banned from the start and for good; the seed says which.
     pub banned_percent: u8,
+    /// Proxies from this number on are none of that share: another tier of the list. Without it all are.
+    pub banned_below: Option<u32>,
     /// What a proxy of [`HostPlan::banned_percent`] gets.
     pub banned_style: BanStyle,
 }

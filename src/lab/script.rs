@@ -97,7 +97,9 @@ impl Shown {
 
 /// Decides what a host shows; `None` leaves it to the lab's own pages. It is asked after the host's plan, and must not block.
 #[derive(Clone)]
-pub struct Script(Arc<dyn Fn(&Asked) -> Option<Shown> + Send + Sync>);
+pub struct Script(Arc<Site>);
+
+type Site = dyn Fn(&Asked) -> Option<Shown> + Send + Sync;
 
 impl Script {
     /// A site of this function.

@@ -38,6 +38,7 @@ pub(super) struct ProxyCounters {
     pub(super) tunnels: Count,
     pub(super) auth_failures: Count,
     pub(super) bytes_sent: Count,
+    pub(super) bytes_wire: Count,
 }
 
 impl ProxyCounters {
@@ -48,6 +49,7 @@ impl ProxyCounters {
             tunnels: self.tunnels.read(),
             auth_failures: self.auth_failures.read(),
             bytes_sent: self.bytes_sent.read(),
+            bytes_wire: self.bytes_wire.read(),
         }
     }
 }
@@ -87,6 +89,8 @@ pub struct ProxyStats {
     pub auth_failures: u64,
     /// Bytes sent to clients outside of tunnels.
     pub bytes_sent: u64,
+    /// Bytes on the connections of clients, both ways: what a provider bills. Those of a gateway are counted at its first exit.
+    pub bytes_wire: u64,
 }
 
 /// What one host has done.
@@ -125,6 +129,7 @@ impl Stats {
             total.tunnels += each.tunnels;
             total.auth_failures += each.auth_failures;
             total.bytes_sent += each.bytes_sent;
+            total.bytes_wire += each.bytes_wire;
         }
         total
     }

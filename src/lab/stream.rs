@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+
+use super::world::World;
 
 /// Any connection of the lab. One type for all keeps the servers free of generics; the virtual call costs a nanosecond
 /// beside a system call.
@@ -29,6 +32,66 @@ impl Conduit for TcpStream {
 impl Conduit for tokio_rustls::server::TlsStream<Stream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0.tcp()
+    }
+}
+
+/// A client's connection, whose bytes the proxy counts as a provider would.
+struct Counted {
+    tcp: TcpStream,
+    world: Arc<World>,
+    proxy: u32,
+}
+
+impl Counted {
+    fn add(&self, bytes: usize) {
+        let counters = &self.world.proxy(self.proxy).counters;
+        counters.bytes_wire.add(bytes as u64);
+    }
+}
+
+/// The connection of a client with proxy number `proxy`.
+pub(super) fn counted(world: Arc<World>, proxy: u32, tcp: TcpStream) -> Stream {
+    Box::new(Counted { tcp, world, proxy })
+}
+
+impl Conduit for Counted {
+    fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.tcp).poll_read(cx, buf);
+        this.add(buf.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.tcp).poll_write(cx, buf))?;
+        this.add(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 

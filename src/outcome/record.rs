@@ -88,6 +88,8 @@ pub struct Record {
     pub size_body: Option<u64>,
     /// Why the body is not whole.
     pub truncated: Option<Truncation>,
+    /// What the attempts of this job have cost, in the currency of the prices; `null` when no proxy among them has a price.
+    pub cost: Option<f64>,
     /// SHA-256 of the decoded body.
     pub body_sha256: Option<Sha256>,
     /// `<title>` of an HTML page, folded, at most 300 characters.

@@ -61,6 +61,7 @@ pub(super) enum Field {
     SizeWire,
     SizeBody,
     Truncated,
+    Cost,
     BodySha256,
     Title,
     Fields,
@@ -75,7 +76,7 @@ pub(super) enum Field {
 
 impl Field {
     /// All of them, in the order of the row.
-    pub(super) const ALL: [Field; 42] = [
+    pub(super) const ALL: [Field; 43] = [
         Field::V,
         Field::Id,
         Field::Seq,
@@ -108,6 +109,7 @@ impl Field {
         Field::SizeWire,
         Field::SizeBody,
         Field::Truncated,
+        Field::Cost,
         Field::BodySha256,
         Field::Title,
         Field::Fields,
@@ -161,6 +163,7 @@ impl Field {
             Field::SizeWire => ",\"size_wire\":",
             Field::SizeBody => ",\"size_body\":",
             Field::Truncated => ",\"truncated\":",
+            Field::Cost => ",\"cost\":",
             Field::BodySha256 => ",\"body_sha256\":",
             Field::Title => ",\"title\":",
             Field::Fields => ",\"fields\":",
@@ -216,6 +219,7 @@ impl Field {
             Field::SizeWire => Value::uint(record.size_wire),
             Field::SizeBody => Value::uint(record.size_body),
             Field::Truncated => Value::some(record.truncated, Value::Truncation),
+            Field::Cost => Value::some(record.cost, Value::Float),
             Field::BodySha256 => Value::some(record.body_sha256, Value::Digest),
             Field::Title => Value::text(record.title.as_deref()),
             Field::Fields => Value::some(record.fields.as_ref(), Value::Map),

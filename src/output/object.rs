@@ -78,6 +78,7 @@ impl Line<'_> {
         self.field(Field::SizeWire);
         self.field(Field::SizeBody);
         self.field(Field::Truncated);
+        self.field(Field::Cost);
         self.field(Field::BodySha256);
         self.field(Field::Title);
         self.field(Field::Fields);

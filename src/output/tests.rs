@@ -106,6 +106,7 @@ pub(super) fn sample() -> Record {
         size_wire: Some(5),
         size_body: Some(9),
         truncated: Some(Truncation::Length),
+        cost: Some(0.000_35),
         body_sha256: Some(Sha256([0; 32])),
         title: Some("=cmd|' /C calc'!A0".into()),
         fields: json!({"price": 19.5, "name": "-x", "none": null})
@@ -148,6 +149,7 @@ fn bare() -> Record {
         size_wire: None,
         size_body: None,
         truncated: None,
+        cost: None,
         body_sha256: None,
         title: None,
         fields: None,

@@ -123,6 +123,19 @@ impl RememberedLimit {
     }
 }
 
+/// The tier that a host was served from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedTier {
+    /// The host.
+    pub host: HostKey,
+    /// The tier; 0 is where a host begins.
+    pub tier: u8,
+    /// Exits of the tier below that were banned in a row before.
+    pub exits: u8,
+    /// How long ago that was.
+    pub age: Duration,
+}
+
 /// A host's limit for one exit: requests within any window of this length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
@@ -144,6 +157,8 @@ pub struct Memory {
     pub hosts: Vec<RememberedHost>,
     /// Hosts of which it was found out what they bear.
     pub limits: Vec<RememberedLimit>,
+    /// Hosts that had to be served from another tier than the lowest, or have come back to it.
+    pub tiers: Vec<RememberedTier>,
 }
 
 impl Memory {
@@ -153,6 +168,7 @@ impl Memory {
             && self.pairs.is_empty()
             && self.hosts.is_empty()
             && self.limits.is_empty()
+            && self.tiers.is_empty()
     }
 }
 

@@ -16,6 +16,8 @@
 //! - [`Pool::recall`] / [`Pool::snapshot`]: begin with what earlier runs have learned, leave it to later ones (`recall`).
 //! - [`Pool::counts`], [`Pool::score`], [`Pool::is_exhausted`]: what people and the engine ask (`counts`).
 //!
+//! With proxies of several tiers a host is served from the cheapest that it does not ban (`tier`).
+//!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
 //! of each host (`host`), which only weighs ambiguous failures. Those are charged to nobody before it shows whose they were
 //! (`doubt`), so that no outage of a target costs a proxy its score, nor does one of our own uplink (`uplink`). The pool is a state machine without I/O, clock or lock; one
@@ -50,6 +52,7 @@ mod select;
 mod settle;
 mod slot;
 mod standing;
+mod tier;
 mod timers;
 mod uplink;
 mod weights;
@@ -64,7 +67,8 @@ pub use lease::{
 #[doc(hidden)]
 pub use mechanism::Mechanism;
 pub use memory::{
-    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair,
+    RememberedTier, Rest,
 };
 pub use probe::{Demand, ProbeLease, ProbeResult};
 pub use replace::Change;
@@ -93,6 +97,7 @@ use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
+use tier::Tiers;
 use timers::Timers;
 use uplink::Uplink;
 
@@ -180,6 +185,7 @@ pub struct Pool {
     hosts: Hosts,
     doubts: Doubts,
     filters: Filters,
+    tiers: Tiers,
     /// A provider's policy refuses the host to this account; final for the run.
     accounts: Accounts,
     barred: Barred,
@@ -241,6 +247,7 @@ impl Pool {
             hosts: Hosts::new(),
             doubts: Doubts::default(),
             filters: Filters::default(),
+            tiers: Tiers::default(),
             accounts,
             barred: Barred::default(),
             refused_groups: HashSet::default(),
@@ -260,6 +267,7 @@ impl Pool {
             fruitless: 0,
             settings,
         };
+        pool.tiers.count(&pool.roster);
         pool.leave_out();
         pool.note_ready(0);
         pool

@@ -74,6 +74,9 @@ impl Pool {
                 self.pairs.recall(key, rest, t);
             }
         }
+        for tier in &memory.tiers {
+            self.tiers.recall(number(&tier.host).0, tier);
+        }
         for limit in memory.limits.iter().filter(|limit| !limit.is_stale()) {
             if let Some(quota) = limit.quota {
                 self.quotas.recall(number(&limit.host).0, quota, t);
@@ -141,6 +144,7 @@ impl Pool {
                 rest: rest.filter(|rest| !rest.forgotten_in.is_zero()),
             });
         }
+        memory.tiers = self.tier_news(host);
         for (number, quota) in self.quotas.news() {
             memory
                 .limits

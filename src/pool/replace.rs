@@ -65,6 +65,7 @@ impl Pool {
         }
         self.groups = None;
         self.filters.forget();
+        self.tiers.count(&self.roster);
         self.lane.forget();
         self.note_ready(t);
         change

@@ -19,8 +19,8 @@ const LONG_WALK: usize = 256;
 /// When a scan has not seen everybody, the next one looks elsewhere this much later.
 const RESCAN: Micros = SECOND / 50;
 
-/// Reason, when time alone may change it, and whether it holds for everybody.
-type Refused = (RefusalReason, Option<Micros>, bool);
+/// Reason, when time alone may change it, whether it holds for everybody, and whether nobody is READY or may be.
+pub(super) type Refused = (RefusalReason, Option<Micros>, bool, bool);
 
 impl Pool {
     /// Chooses a READY proxy and borrows it for one attempt. `admit` says whether the user's limits let this proxy serve
@@ -49,9 +49,18 @@ impl Pool {
         let view = ask
             .filter
             .map(|filter| self.filters.index(filter, &self.roster));
-        match self.choose(ask, view, at, Random::new(rng.random()), admit) {
+        let mut random = Random::new(rng.random());
+        let chosen = if view.is_none() && ask.pinned.is_none() && self.tiers.are_used() {
+            // Another host may be served from another tier.
+            self.choose_by_tier(ask, at, &mut random, admit)
+                .map_err(|(refused, view)| ((refused.0, refused.1, false, refused.3), Some(view)))
+        } else {
+            self.choose(ask, view, at, random, admit)
+                .map_err(|refused| (refused, view))
+        };
+        match chosen {
             Ok(slot) => Ok(self.bind(slot, ask, now, at)),
-            Err((reason, retry_at, everybody)) => {
+            Err(((reason, retry_at, everybody, _), view)) => {
                 if reason != RefusalReason::NoMatch {
                     self.lane.pick_failed(at, ask, view);
                 }
@@ -94,7 +103,7 @@ impl Pool {
         }
     }
 
-    fn choose(
+    pub(super) fn choose(
         &mut self,
         ask: &Ask<'_>,
         view: Option<usize>,
@@ -105,7 +114,7 @@ impl Pool {
         let mut search = Search::new(self, ask, now, random, admit);
         if let Some(pinned) = ask.pinned {
             if !self.is_home(pinned.0, ask) {
-                return Err((RefusalReason::NoMatch, None, false));
+                return Err((RefusalReason::NoMatch, None, false, false));
             }
             search.look(&[pinned.0][..], 0);
             let found = search.found;
@@ -114,7 +123,7 @@ impl Pool {
         if let Some(view) = view {
             let members = self.filters.members(view);
             if members.is_empty() {
-                return Err((RefusalReason::NoMatch, None, false));
+                return Err((RefusalReason::NoMatch, None, false, false));
             }
             search.sample(members);
         } else {
@@ -165,7 +174,7 @@ impl Pool {
         let slot = self.roster.slot(at);
         if slot.state == State::Quarantined {
             let until = (slot.until > now).then_some(slot.until);
-            return Err((RefusalReason::NoneReady, until, false));
+            return Err((RefusalReason::NoneReady, until, false, false));
         }
         Err(self.refusal(&found, now))
     }
@@ -238,6 +247,7 @@ impl Pool {
             && found.complete
             && met.left_out == 0
             && found.tried.is_none();
-        (reason, retry_at, everybody)
+        let nobody = met.ready + met.unknown == 0;
+        (reason, retry_at, everybody, nobody)
     }
 }

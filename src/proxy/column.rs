@@ -51,13 +51,14 @@ const NAMES: [(Column, &[&str]); COLUMNS] = [
     (Column::Country, &["country", "countrycode"]),
     (Column::Label("tag"), &["tag", "tags"]),
     (Column::Label("cost"), &["cost"]),
+    (Column::Label("tier"), &["tier"]),
     (Column::Label("weight"), &["weight"]),
     (Column::Label("rotation"), &["rotation"]),
     (Column::Label("sessions"), &["sessions"]),
 ];
 
 /// Number of kinds of columns; [`Column::slot`] is below it.
-pub(super) const COLUMNS: usize = 13;
+pub(super) const COLUMNS: usize = 14;
 
 impl Column {
     /// The column that goes by this name, whatever its case and punctuation.
@@ -99,4 +100,4 @@ impl Column {
     }
 }
 
-pub(super) const LABELS: [&str; 5] = ["tag", "cost", "weight", "rotation", "sessions"];
+pub(super) const LABELS: [&str; 6] = ["tag", "cost", "tier", "weight", "rotation", "sessions"];

@@ -107,6 +107,7 @@ mod tests {
                 default_scheme: Scheme::Http,
                 env: &|_| None,
                 remote: false,
+                presets: None,
             };
             let list = ProxyList::read(name, text.as_bytes(), &options);
             list.checked(false).unwrap_err().to_string()

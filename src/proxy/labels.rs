@@ -2,7 +2,7 @@
 
 use super::parse::words;
 use super::reject::{Flaw, Reason};
-use super::{Labels, Rotation, country};
+use super::{Labels, Price, Rotation, country, price};
 
 /// Largest `sessions=`: a mistyped number must not fill the memory.
 pub(super) const MAX_SESSIONS: u32 = 100_000;
@@ -16,6 +16,7 @@ pub(super) struct Marks<'a> {
     /// `sessions=`, at least 1, and where it stands.
     pub(super) sessions: Option<(u32, usize)>,
     rotation_given: bool,
+    tier_given: bool,
 }
 
 impl<'a> Marks<'a> {
@@ -24,7 +25,7 @@ impl<'a> Marks<'a> {
         let flaw = |reason| Flaw::new(at, reason);
         let repeated = match key {
             "country" => self.country.is_some(),
-            "cost" => self.labels.cost.is_some(),
+            "tier" => self.tier_given,
             "weight" => self.labels.weight.is_some(),
             "rotation" => self.rotation_given,
             "sessions" => self.sessions.is_some(),
@@ -50,11 +51,15 @@ impl<'a> Marks<'a> {
                 }
             }
             "cost" => {
-                let cost = value
-                    .parse()
-                    .ok()
-                    .filter(|c: &f64| c.is_finite() && *c >= 0.0);
-                self.labels.cost = Some(cost.ok_or(flaw(Reason::BadCost))?);
+                let cost: Price = value.parse().map_err(|_| flaw(Reason::BadCost))?;
+                // Once a byte and once a request.
+                let so_far = self.labels.cost;
+                let both = so_far.map_or(Some(cost), |so_far| so_far.with(cost));
+                self.labels.cost = Some(both.ok_or(flaw(Reason::RepeatedLabel))?);
+            }
+            "tier" => {
+                self.labels.tier = price::tier_of(value).ok_or(flaw(Reason::BadTier))?;
+                self.tier_given = true;
             }
             "weight" => {
                 let weight = value
@@ -81,6 +86,11 @@ impl<'a> Marks<'a> {
             _ => return Err(flaw(Reason::UnknownLabel)),
         }
         Ok(())
+    }
+
+    /// `rotation=`, where it is given.
+    pub(super) fn rotation(&self) -> Option<Rotation> {
+        self.rotation_given.then_some(self.labels.rotation)
     }
 
     /// Sets the country from a word of a published list, unless a label has set it: a claim, not a setting.

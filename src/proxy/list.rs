@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::entry::Style;
 use super::reject::{Flaw, Reason, Reject};
-use super::{Proxy, ProxyId, Scheme, header, json, parse, table, template};
+use super::{PriceRule, Proxy, ProxyId, Scheme, header, json, parse, price_by, table};
 use crate::error::Problem;
 use crate::text;
 
@@ -80,6 +80,7 @@ impl ProxyList {
             default_scheme: Scheme::Http,
             env: &|_| None,
             remote: false,
+            presets: None,
         };
         let mut sink = Sink::new(name, &options);
         for proxy in proxies {
@@ -87,6 +88,19 @@ impl ProxyList {
             sink.take(proxy);
         }
         sink.list
+    }
+
+    /// Gives a price to the proxies whose entries have none, see [`price_by`].
+    pub fn set_prices(&mut self, rules: &[PriceRule]) {
+        if rules.is_empty() {
+            return;
+        }
+        for proxy in &mut self.proxies {
+            let price = price_by(rules, proxy.labels());
+            if price != proxy.labels().cost {
+                Arc::make_mut(proxy).labels.cost = price;
+            }
+        }
     }
 
     /// The list, if it can be used.
@@ -294,12 +308,7 @@ impl<'a> Sink<'a> {
     /// Takes the proxies of one line of the text grammar; false for a blank line or a comment.
     pub(super) fn text(&mut self, text: &str) -> Result<bool, Flaw> {
         let options = self.options;
-        let Some(line) = parse::line(text, options.default_scheme, Style::List)? else {
-            return Ok(false);
-        };
-        let mut take = |proxy| self.take(proxy);
-        template::expand(&line.entry, line.marks, line.template, options, &mut take)?;
-        Ok(true)
+        parse::take(text, Style::List, options, &mut |proxy| self.take(proxy))
     }
 }
 
@@ -315,6 +324,7 @@ mod tests {
         default_scheme: Scheme::Http,
         env: &env,
         remote: false,
+        presets: None,
     };
 
     fn read(text: &str) -> ProxyList {
@@ -330,7 +340,7 @@ mod tests {
     fn the_example_list_is_read_whole() {
         let list = read(include_str!("../../proxies.example.txt"));
         assert_eq!(rejects(&list), []);
-        assert_eq!((list.report.lines, list.report.proxies), (32, 36));
+        assert_eq!((list.report.lines, list.report.proxies), (34, 39));
         assert_eq!(list.report.duplicates, 0);
         let gate = list.proxies.iter().find(|p| p.port() == 8001).unwrap();
         assert_eq!(gate.credentials().unwrap().password.expose(), "h:un@ter");

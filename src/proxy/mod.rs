@@ -12,11 +12,14 @@ mod json;
 mod labels;
 pub mod list;
 pub mod parse;
+pub mod presets;
+mod price;
 pub mod reject;
 mod table;
 mod template;
 
 pub use country::code as country_code;
+pub use price::{HIGHEST_TIER, Price, PriceRule, price_by};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -127,8 +130,10 @@ pub struct Labels {
     pub country: Option<Box<str>>,
     /// Free tags, in the order given.
     pub tags: Vec<Box<str>>,
-    /// Price of one request in the user's own unit.
-    pub cost: Option<f64>,
+    /// What its use costs, in the user's own currency.
+    pub cost: Option<Price>,
+    /// From 0, where every host begins, to [`HIGHEST_TIER`]: how far a host has to have come in banning cheaper ones.
+    pub tier: u8,
     /// Relative share under `--rotate weighted`; absent means 1.
     pub weight: Option<f32>,
     /// Whether connections may be reused.
@@ -300,6 +305,7 @@ impl Proxy {
             country,
             tags,
             cost,
+            tier,
             weight,
             rotation,
         } = &self.labels;
@@ -312,6 +318,9 @@ impl Proxy {
         tags.iter().for_each(|tag| label("tag", tag));
         if let Some(cost) = cost {
             label("cost", cost);
+        }
+        if *tier > 0 {
+            label("tier", tier);
         }
         if let Some(weight) = weight {
             label("weight", weight);
@@ -436,7 +445,8 @@ mod tests {
             let labels = Labels {
                 country: tagged.then(|| "us".into()),
                 tags: tagged.then(|| "a".into()).into_iter().collect(),
-                cost: tagged.then_some(0.25),
+                cost: tagged.then(|| "3.5/GB+0.25/request".parse().unwrap()),
+                tier: u8::from(tagged),
                 weight: tagged.then_some(1.5),
                 rotation: if tagged { Rotation::PerConnection } else { Rotation::Fixed },
             };
@@ -446,6 +456,7 @@ mod tests {
                 default_scheme: Scheme::Http,
                 env: &|_| None,
                 remote: false,
+                presets: None,
             };
             let read = list::ProxyList::read("list", line.expose().as_bytes(), &options);
             proptest::prop_assert_eq!(read.proxies.len(), 1, "{}", line.expose());

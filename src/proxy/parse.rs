@@ -14,12 +14,15 @@
 //! then a dotted name, then a bare word), then, between bare words, the form listed first. Two equally sure ones are refused:
 //! a wrong guess would send the password to a stranger as a host name. `%xx` is decoded where URLs have it, in front of `@`.
 //!
+//! A line that begins with `provider=` is read by [`super::presets`].
+//!
 //! Text is split first and `${NAME}` is replaced afterwards, so the values may hold any character.
 
 use std::fmt;
 
 use super::entry::{self, Entry, Style};
 use super::labels::Marks;
+use super::presets::{self, Presets};
 use super::reject::{Flaw, Reason};
 use super::template;
 use super::{Proxy, Scheme};
@@ -38,6 +41,8 @@ pub struct Options<'a> {
     /// The list came over the network. Whoever serves it must not read this machine's environment out through a user name,
     /// nor make the client connect to targets itself: variables and `direct` are refused.
     pub remote: bool,
+    /// Presets of the user, for lines with `provider=`; the built-in ones are always there.
+    pub presets: Option<&'a Presets>,
 }
 
 impl fmt::Debug for Options<'_> {
@@ -59,7 +64,25 @@ pub fn parse_proxy_url(
     default_scheme: Scheme,
     env: Env<'_>,
 ) -> Result<Vec<Proxy>, Problem> {
-    let hint = "write [scheme://][user:password@]host:port";
+    let options = Options {
+        default_scheme,
+        env,
+        remote: false,
+        presets: None,
+    };
+    parse_proxy(text, &options)
+}
+
+/// The same with everything that reading a list depends on.
+///
+/// # Errors
+/// As [`parse_proxy_url`].
+pub fn parse_proxy(text: &str, options: &Options<'_>) -> Result<Vec<Proxy>, Problem> {
+    let hint = if presets::is_line(text.trim_start_matches(is_blank)) {
+        "write provider=NAME user=... pass=... and what is asked of it; docs/providers.md has what each takes"
+    } else {
+        "write [scheme://][user:password@]host:port"
+    };
     let complain = |flaw: Flaw| {
         let what = format!(
             "not a proxy at column {}: {}",
@@ -68,24 +91,32 @@ pub fn parse_proxy_url(
         );
         Problem::new(what).hint(hint)
     };
-    let line = line(text, default_scheme, Style::Url)
-        .map_err(complain)?
-        .ok_or_else(|| Problem::new("the proxy URL is empty").hint(hint))?;
     let mut proxies = Vec::new();
-    let options = Options {
-        default_scheme,
-        env,
-        remote: false,
-    };
-    template::expand(
-        &line.entry,
-        line.marks,
-        line.template,
-        &options,
-        &mut |proxy| proxies.push(proxy),
-    )
-    .map_err(complain)?;
+    let mut emit = |proxy| proxies.push(proxy);
+    if !take(text, Style::Url, options, &mut emit).map_err(complain)? {
+        return Err(Problem::new("the proxy URL is empty").hint(hint));
+    }
     Ok(proxies)
+}
+
+/// Hands the proxies of one line to `emit`; false for a blank line or a comment.
+pub(super) fn take(
+    text: &str,
+    style: Style,
+    options: &Options<'_>,
+    emit: &mut dyn FnMut(Proxy),
+) -> Result<bool, Flaw> {
+    let start = text.len() - text.trim_start_matches(is_blank).len();
+    if presets::is_line(&text[start..]) {
+        let content = without_comment(&text[start..]).trim_end();
+        presets::read(content, start, options, emit)?;
+        return Ok(true);
+    }
+    let Some(line) = line(text, options.default_scheme, style)? else {
+        return Ok(false);
+    };
+    template::expand(&line.entry, line.marks, line.template, options, emit)?;
+    Ok(true)
 }
 
 /// One line, split but not yet decoded or expanded.
@@ -178,6 +209,7 @@ mod tests {
             default_scheme: Scheme::Http,
             env: &env,
             remote: false,
+            presets: None,
         };
         let line = line(text, Scheme::Http, Style::List)
             .map_err(|flaw| flaw.reason)?

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::presets::Misuse;
+
 /// One entry of a list that is not a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
@@ -83,8 +85,10 @@ pub enum Reason {
     BadCountry,
     /// `tag=` without a tag.
     BadTag,
-    /// `cost=` that is not a number from 0.
+    /// `cost=` that is not a price.
     BadCost,
+    /// `tier=` out of range.
+    BadTier,
     /// `weight=` that is not a number above 0.
     BadWeight,
     /// `rotation=` that is neither of its two values.
@@ -119,6 +123,8 @@ pub enum Reason {
     NoAddress,
     /// Not a CSV row.
     BadCsv,
+    /// A `provider=` line that asks for what the provider does not give.
+    Preset(Misuse),
 }
 
 impl fmt::Display for Reason {
@@ -165,12 +171,15 @@ impl fmt::Display for Reason {
                 "a printed label, which leaves the credentials out; expected the entry of the original list"
             }
             Reason::UnknownLabel => {
-                "unknown label, expected country=, tag=, cost=, weight=, rotation= or sessions="
+                "unknown label, expected country=, tag=, cost=, tier=, weight=, rotation= or sessions="
             }
-            Reason::RepeatedLabel => "the same label twice, expected one (only tag= repeats)",
+            Reason::RepeatedLabel => "the same label twice, expected one (only tag= repeats, and cost= for another unit)",
             Reason::BadCountry => "not a country, expected two letters such as country=us",
             Reason::BadTag => "empty tag, expected tag=name",
-            Reason::BadCost => "not a cost, expected a number from 0 such as cost=0.4",
+            Reason::BadCost => {
+                "not a cost, expected a price such as cost=3.5/GB or cost=0.002/request"
+            }
+            Reason::BadTier => "not a tier, expected 0, 1 or 2",
             Reason::BadWeight => "not a weight, expected a number above 0 such as weight=2",
             Reason::BadRotation => "not a rotation, expected fixed or per_connection",
             Reason::BadSessions => {
@@ -206,6 +215,7 @@ impl fmt::Display for Reason {
                 "no address, expected a string, or an object with host and port or with proxy"
             }
             Reason::BadCsv => "broken CSV row",
+            Reason::Preset(misuse) => return misuse.fmt(f),
         })
     }
 }

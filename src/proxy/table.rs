@@ -232,6 +232,7 @@ mod tests {
             default_scheme: Scheme::Http,
             env: &|name| (name == "PASS").then(|| "s,e\"cret".to_owned()),
             remote: false,
+            presets: None,
         };
         ProxyList::read("list", text.as_bytes(), &options)
     }

@@ -353,6 +353,7 @@ mod tests {
             default_scheme: Scheme::Http,
             env: &|name| (name == "PASS").then(|| "{session}%41@:${PASS}".to_owned()),
             remote: false,
+            presets: None,
         };
         ProxyList::read("list", text.as_bytes(), &options)
     }

@@ -289,8 +289,8 @@ fn append(
                 whole(visit.elapsed),
                 visit.country,
                 visit.proxy,
-                visit.etag,
-                visit.modified,
+                visit.validators.etag,
+                visit.validators.modified,
             ],
         )?;
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow};
+use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, TierRow};
 use super::{State, millis};
 use crate::error::Error;
 use crate::proxy::Proxy;
@@ -21,6 +21,8 @@ pub struct KnownHost {
     pub wait: Option<HostRow>,
     /// What it was found to bear.
     pub limit: Option<LimitRow>,
+    /// The tier of the list that serves it, if that ever was another than the lowest.
+    pub tier: Option<TierRow>,
     /// Proxies that it refuses or has lately refused, with their labels; those that rest longest first.
     pub pairs: Vec<(String, PairRow)>,
 }
@@ -98,6 +100,10 @@ impl State {
             let host = row.host.clone();
             known.entry(host).or_default().limit = Some(row);
         }
+        for row in self.tiers(Some(what))? {
+            let host = row.host.clone();
+            known.entry(host).or_default().tier = Some(row);
+        }
         let sql = format!(
             "SELECT {} FROM pairs WHERE ({IS_HOST}) AND expires > ?2 ORDER BY until DESC",
             PairRow::COLUMNS
@@ -126,6 +132,17 @@ impl State {
         );
         let mut select = self.connection.prepare(&sql)?;
         let rows = select.query_map([what], LimitRow::read)?;
+        rows.collect()
+    }
+
+    /// Tiers that serve hosts; all of them, or those of one name.
+    pub(super) fn tiers(&self, what: Option<&str>) -> Result<Vec<TierRow>> {
+        let sql = format!(
+            "SELECT {} FROM tiers WHERE ?1 IS NULL OR {IS_HOST}",
+            TierRow::COLUMNS
+        );
+        let mut select = self.connection.prepare(&sql)?;
+        let rows = select.query_map([what], TierRow::read)?;
         rows.collect()
     }
 }

@@ -60,7 +60,7 @@ pub use history::{History, KeptVisit, OpenRun, OpenedHistory, RunId, TrackRun};
 pub use lookup::{KnownHost, is_named};
 pub use open::Opened;
 pub use recall::Recalled;
-pub use rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow};
+pub use rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow, TierRow};
 pub use survey::{Forgotten, Survey};
 pub use transfer::Imported;
 pub use writer::{Keeper, RunEnd};

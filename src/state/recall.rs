@@ -12,7 +12,8 @@ use super::{State, gap, millis};
 use crate::error::Error;
 use crate::job::HostKey;
 use crate::pool::{
-    Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+    Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, RememberedTier,
+    Rest,
 };
 use crate::proxy::Proxy;
 
@@ -69,6 +70,16 @@ impl State {
         let limits = self.limits(None)?;
         let limits = limits.iter().filter_map(|row| remembered(row, now));
         recalled.memory.limits = limits.collect();
+        let tiers = self.tiers(None)?.into_iter();
+        let tiers = tiers.filter_map(|row| {
+            Some(RememberedTier {
+                host: host_key(&row.host)?,
+                tier: row.tier,
+                exits: row.exits,
+                age: gap(row.observed, now),
+            })
+        });
+        recalled.memory.tiers = tiers.collect();
         Ok(recalled)
     }
 

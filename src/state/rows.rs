@@ -95,6 +95,19 @@ pub struct LimitRow {
     pub observed: i64,
 }
 
+/// The tier that serves a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TierRow {
+    /// The host.
+    pub host: String,
+    /// 0 for one that has come back to where hosts begin.
+    pub tier: u8,
+    /// Exits of the tier below that were banned in a row before.
+    pub exits: u8,
+    /// When it rose or came back.
+    pub observed: i64,
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
@@ -267,6 +280,20 @@ impl LimitRow {
             uses: row.get(2)?,
             rate: row.get(3)?,
             observed: row.get(4)?,
+        })
+    }
+}
+
+impl TierRow {
+    /// The columns, in the order [`TierRow::read`] takes them.
+    pub(super) const COLUMNS: &str = "host, tier, exits, observed";
+
+    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(TierRow {
+            host: row.get(0)?,
+            tier: row.get(1)?,
+            exits: row.get(2)?,
+            observed: row.get(3)?,
         })
     }
 }

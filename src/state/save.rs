@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Result, Statement, params};
 
 use super::identity::Salt;
-use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow};
+use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow, TierRow};
 use super::{KEPT, after, before};
 use crate::pool::Memory;
 
@@ -35,12 +35,17 @@ const LIMIT: &str = "INSERT INTO limits (host, window, uses, rate, observed) VAL
     window = excluded.window, uses = excluded.uses, rate = excluded.rate, observed = excluded.observed
     WHERE excluded.observed >= observed";
 
+const TIER: &str = "INSERT INTO tiers (host, tier, exits, observed) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (host) DO UPDATE SET tier = excluded.tier, exits = excluded.exits, observed = excluded.observed
+    WHERE excluded.observed >= observed";
+
 /// Statements that write rows, for one transaction.
 pub(super) struct Rows<'a> {
     proxy: Statement<'a>,
     pair: Statement<'a>,
     host: Statement<'a>,
     limit: Statement<'a>,
+    tier: Statement<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -50,6 +55,7 @@ impl<'a> Rows<'a> {
             pair: connection.prepare(PAIR)?,
             host: connection.prepare(HOST)?,
             limit: connection.prepare(LIMIT)?,
+            tier: connection.prepare(TIER)?,
         })
     }
 
@@ -116,6 +122,17 @@ impl<'a> Rows<'a> {
         let values = params![host, window, uses, rate, observed];
         Ok(self.limit.execute(values)? > 0)
     }
+
+    /// As [`Rows::proxy`].
+    pub(super) fn tier(&mut self, row: &TierRow) -> Result<bool> {
+        let TierRow {
+            host,
+            tier,
+            exits,
+            observed,
+        } = row;
+        Ok(self.tier.execute(params![host, tier, exits, observed])? > 0)
+    }
 }
 
 /// Writes a snapshot that was taken at `now`.
@@ -169,6 +186,14 @@ pub(super) fn memory(
             observed: before(now, limit.age),
         })?;
     }
+    for tier in &memory.tiers {
+        rows.tier(&TierRow {
+            host: tier.host.to_string(),
+            tier: tier.tier,
+            exits: tier.exits,
+            observed: before(now, tier.age),
+        })?;
+    }
     Ok(())
 }
 
@@ -210,6 +235,7 @@ pub(super) fn prune(connection: &Connection, now: i64) -> Result<()> {
     connection.execute("DELETE FROM pairs WHERE expires <= ?1", params![now])?;
     connection.execute("DELETE FROM hosts WHERE until <= ?1", params![now])?;
     connection.execute("DELETE FROM limits WHERE observed < ?1", params![forgotten])?;
+    connection.execute("DELETE FROM tiers WHERE observed < ?1", params![forgotten])?;
     let sql = "DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?1";
     connection.execute(sql, params![RUNS_KEPT]).map(drop)
 }

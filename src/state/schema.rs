@@ -9,7 +9,7 @@ use super::identity::Salt;
 /// `PRAGMA application_id` of the file: "pxyw".
 pub(super) const APPLICATION: i64 = 0x7078_7977;
 /// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
 const TABLES: &str = "
@@ -142,6 +142,16 @@ CREATE TABLE told (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Which hosts have to be served from another tier of the list than the lowest.
+const TIERS: &str = "
+CREATE TABLE tiers (
+    host     TEXT PRIMARY KEY,
+    tier     INTEGER NOT NULL, -- 0 for one that has come back to the lowest
+    exits    INTEGER NOT NULL, -- of the tier below, banned in a row before
+    observed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// From each earlier version, the first first, to the one after it.
 const UPGRADES: [&str; VERSION as usize - 1] = [
     "
@@ -155,6 +165,7 @@ CREATE TABLE limits (
 ) STRICT;
 ",
     HISTORY,
+    TIERS,
 ];
 
 /// What a file turns out to be.
@@ -193,6 +204,7 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
     if kind(&transaction)? == Kind::Empty {
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(HISTORY)?;
+        transaction.execute_batch(TIERS)?;
         set_salt(&transaction, salt)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -235,6 +247,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<()> {
         "pairs",
         "hosts",
         "limits",
+        "tiers",
         "runs",
         "series",
         "track_runs",

@@ -169,7 +169,7 @@ impl State {
                 transaction.execute(&sql, [name]).map(count)
             };
             forgotten.pairs += delete("pairs")?;
-            forgotten.hosts += delete("hosts")? + delete("limits")?;
+            forgotten.hosts += delete("hosts")? + delete("limits")? + delete("tiers")?;
         }
         transaction.commit()?;
         Ok(forgotten)
@@ -189,7 +189,8 @@ impl State {
                 proxies: delete("DELETE FROM proxies WHERE observed < ?1")?,
                 pairs: delete("DELETE FROM pairs WHERE observed < ?1")?,
                 hosts: delete("DELETE FROM hosts WHERE observed < ?1")?
-                    + delete("DELETE FROM limits WHERE observed < ?1")?,
+                    + delete("DELETE FROM limits WHERE observed < ?1")?
+                    + delete("DELETE FROM tiers WHERE observed < ?1")?,
                 runs: delete("DELETE FROM runs WHERE started < ?1")?,
             };
             transaction.commit()?;

@@ -11,7 +11,8 @@ use url::Url;
 use super::*;
 use crate::job::HostKey;
 use crate::pool::{
-    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair, Rest,
+    Health, Memory, Quota, Remembered, RememberedHost, RememberedLimit, RememberedPair,
+    RememberedTier, Rest,
 };
 use crate::proxy::{Credentials, Proxy, Scheme};
 use crate::secret::Secret;
@@ -114,6 +115,12 @@ fn what_a_run_has_learned_the_next_is_told() {
             rate: Some(12.5),
             age: Duration::ZERO,
         }],
+        tiers: vec![RememberedTier {
+            host: host("https://shop.test"),
+            tier: 1,
+            exits: 4,
+            age: Duration::ZERO,
+        }],
     };
     run(&path, memory.clone(), now());
     let mut told = recall(&path, &list, now());
@@ -158,6 +165,11 @@ fn what_a_run_has_learned_the_next_is_told() {
         ..told.limits[0].clone()
     };
     assert_eq!(limit, memory.limits[0]);
+    let tier = RememberedTier {
+        age: Duration::ZERO,
+        ..told.tiers[0].clone()
+    };
+    assert_eq!(tier, memory.tiers[0]);
 
     // Lifted, and over by itself.
     let lifted = RememberedPair {
@@ -186,8 +198,8 @@ fn a_file_of_the_first_version_is_brought_up_to_this_one_with_all_it_knows() {
     };
     run(&path, memory, now());
     let file = Connection::open(&path).expect("opens");
-    let back = "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; DROP TABLE series; DROP TABLE track_runs;
-        DROP TABLE observations; DROP TABLE visits; PRAGMA user_version = 1;";
+    let back = "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; DROP TABLE tiers; DROP TABLE series; DROP TABLE track_runs;
+        DROP TABLE observations; DROP TABLE visits; DROP TABLE told; PRAGMA user_version = 1;";
     file.execute_batch(back).expect("made old");
     drop(file);
     let told = recall(&path, &[plain(1)], now());
@@ -206,6 +218,7 @@ fn no_byte_of_the_file_tells_a_user_or_a_password() {
             .collect(),
         hosts: Vec::new(),
         limits: Vec::new(),
+        tiers: Vec::new(),
     };
     run(&path, memory, now());
     let folder = path.parent().expect("a folder");
@@ -374,6 +387,7 @@ fn an_export_fills_an_empty_state_and_what_can_be_told_of_another() {
         ],
         hosts: Vec::new(),
         limits: Vec::new(),
+        tiers: Vec::new(),
     };
     run(&from, memory, now());
     let mut lines = Vec::new();
@@ -439,6 +453,7 @@ fn what_is_named_is_forgotten_and_nothing_else() {
             .collect(),
         hosts: Vec::new(),
         limits: Vec::new(),
+        tiers: Vec::new(),
     };
     run(&path, memory, now());
     let mut state = State::open_existing(&path).expect("opens");

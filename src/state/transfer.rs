@@ -11,7 +11,7 @@ use rusqlite::{Result as Sql, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Salt;
-use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow};
+use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow, TierRow};
 use super::save::{self, Rows};
 use super::{State, schema};
 use crate::error::{Error, Problem};
@@ -28,6 +28,7 @@ enum Line {
     Pair(PairRow),
     Host(HostRow),
     Limit(LimitRow),
+    Tier(TierRow),
     Run(RunRow),
 }
 
@@ -68,6 +69,7 @@ impl State {
                 lines.push(Line::Host(row?));
             }
             lines.extend(self.limits(None)?.into_iter().map(Line::Limit));
+            lines.extend(self.tiers(None)?.into_iter().map(Line::Tier));
             let mut runs = self.runs(None)?;
             runs.reverse();
             lines.extend(runs.into_iter().map(Line::Run));
@@ -173,6 +175,7 @@ impl State {
                     }
                     Line::Host(row) => note(rows.host(&row)?),
                     Line::Limit(row) => note(rows.limit(&row)?),
+                    Line::Tier(row) => note(rows.tier(&row)?),
                     Line::Run(row) => {
                         let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE started = ?1)";
                         let known: bool =

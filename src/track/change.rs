@@ -111,7 +111,11 @@ pub fn diff(old: &str, new: &str, most: usize) -> String {
 }
 
 fn beginning(text: &str) -> &str {
-    &text[..text.floor_char_boundary(COMPARED)]
+    let mut end = text.len().min(COMPARED);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! One run of a job: which request comes next, and what is known when a query has all its answers.
 //!
-//! Pure: [`Course::next`] hands out jobs, [`Course::land`] takes the answers in whatever order they come. A query of which a page was
+//! Pure: [`Course::next_job`] hands out jobs, [`Course::land`] takes the answers in whatever order they come. A query of which a page was
 //! never tried (the run stopped first) is not told of: the next run takes it up.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use http::header::{
-    ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-};
+use http::header::{HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -17,7 +15,7 @@ use super::target::destination;
 use super::walk::{Hit, Page, Walk, Wanted};
 use crate::extract::readable;
 use crate::job::{HostKey, Job, RequestSpec};
-use crate::observation::{Observation, Series, SeriesId, State, Visit};
+use crate::observation::{Observation, Series, SeriesId, State, Validators, Visit};
 use crate::outcome::{Finished, Outcome, Record};
 
 /// Why nothing is known of a page that was good and on which the profile found neither results nor the word that there are none.
@@ -33,7 +31,7 @@ pub struct Due {
     /// The last value, where one is watched.
     pub value: Option<Observation>,
     /// `ETag` and `Last-Modified` of the page that value comes from.
-    pub validators: (Option<Box<str>>, Option<Box<str>>),
+    pub validators: Validators,
 }
 
 /// A query that has all its answers.
@@ -90,14 +88,14 @@ impl<'j> Course<'j> {
     }
 
     /// The next request; `None` while only answers can bring one. Further pages of queries that have begun go first.
-    pub fn next(&mut self) -> Option<Job> {
+    pub fn next_job(&mut self) -> Option<Job> {
         if self.ready.is_empty()
             && let Some(due) = self.waiting.pop_front()
         {
             let number = self.begun;
             self.begun += 1;
             let mut active = self.begin(due);
-            let pages = active.walk.next();
+            let pages = active.walk.next_pages();
             self.ready
                 .extend(pages.into_iter().map(|page| (number, page)));
             self.active.insert(number, active);
@@ -173,7 +171,7 @@ impl<'j> Course<'j> {
                 }
             }
             if !active.torn {
-                let pages = active.walk.next();
+                let pages = active.walk.next_pages();
                 self.ready
                     .extend(pages.into_iter().map(|page| (number, page)));
             }
@@ -202,7 +200,7 @@ impl Due {
             return request;
         }
         let mut request = request;
-        let (etag, modified) = &self.validators;
+        let Validators { etag, modified } = &self.validators;
         let pairs: [(HeaderName, _); 2] = [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)];
         for (name, value) in pairs {
             let value = value
@@ -237,17 +235,16 @@ impl Active {
             .filter(|attempt| matches!(attempt.outcome, Outcome::Banned | Outcome::RateLimited));
         visit.blocked += u32::try_from(blocked.count()).unwrap_or(u32::MAX);
         visit.bytes += record.size_wire.unwrap_or(0);
+        visit.cost += record.cost.map_or(0, |cost| (cost * 1e6).round() as u64);
         if let Some(proxy) = &record.proxy {
             visit.proxy = Some(proxy.label().to_string().into());
             visit.country.clone_from(&proxy.labels().country);
         }
         if record.ok {
-            let header = |name| {
-                let value = record.headers.as_ref()?.get(name)?.to_str().ok()?;
-                Some(Box::from(value))
+            visit.validators = Validators {
+                etag: record.etag.clone(),
+                modified: record.last_modified.clone(),
             };
-            visit.etag = header(ETAG);
-            visit.modified = header(LAST_MODIFIED);
         }
     }
 

@@ -4,7 +4,7 @@
 //! that is read here is the [`job`] file, with the files it names.
 //!
 //! What is where: `job` the file, `course` a run of it, `walk` the pages of one query, `target` whose a result is, `change` and `clean` values
-//! that are watched, `alert` what is worth telling.
+//! that are watched, `alert` what is worth telling, `compare` what changed since earlier runs, `report` the page to look at.
 
 pub mod alert;
 pub mod change;

@@ -74,7 +74,7 @@ impl Walk {
     }
 
     /// The pages to ask for now, from 0. Empty while answers are waited for, and at the end.
-    pub fn next(&mut self) -> Vec<u32> {
+    pub fn next_pages(&mut self) -> Vec<u32> {
         if self.asked.len() > self.pages.len() || self.is_settled() {
             return Vec::new();
         }
@@ -259,13 +259,13 @@ mod tests {
     #[test]
     fn the_page_of_last_time_is_asked_for_first_then_its_neighbours_then_the_rest() {
         let mut walk = walk(Depth::Smart, &[Some(2)]);
-        assert_eq!(walk.next(), [2]);
-        assert_eq!(walk.next(), [] as [u32; 0], "it waits");
+        assert_eq!(walk.next_pages(), [2]);
+        assert_eq!(walk.next_pages(), [] as [u32; 0], "it waits");
         walk.land(2, page(2, &[]), finds);
-        assert_eq!(walk.next(), [1, 3]);
+        assert_eq!(walk.next_pages(), [1, 3]);
         walk.land(1, page(1, &[]), finds);
         walk.land(3, page(3, &[]), finds);
-        assert_eq!(walk.next(), [0]);
+        assert_eq!(walk.next_pages(), [0]);
         walk.land(0, page(0, &["a.test", "me.test"]), finds);
         assert!(walk.is_done());
         assert_eq!(walk.observe(0, 0).position, Some(2));
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn a_page_passed_over_counts_as_a_full_one() {
         let mut walk = walk(Depth::Smart, &[Some(2)]);
-        walk.next();
+        walk.next_pages();
         walk.land(2, page(2, &["me.test"]), finds);
         assert!(walk.is_done());
         let seen = walk.observe(0, 0);
@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn it_stops_when_all_targets_are_found() {
         let mut walk = walk(Depth::Stop, &[None, None]);
-        assert_eq!(walk.next(), [0]);
+        assert_eq!(walk.next_pages(), [0]);
         walk.land(0, page(0, &["me.test"]), finds);
-        assert_eq!(walk.next(), [1]);
+        assert_eq!(walk.next_pages(), [1]);
         walk.land(1, page(1, &["you.test"]), finds);
-        assert_eq!(walk.next(), [] as [u32; 0]);
+        assert_eq!(walk.next_pages(), [] as [u32; 0]);
         assert!(walk.is_done());
         assert_eq!(walk.observe(1, 0).position, Some(11));
     }
@@ -298,8 +298,8 @@ mod tests {
         let mut whole = walk(Depth::Stop, &[None]);
         let mut torn = walk(Depth::Stop, &[None]);
         for number in 0..4 {
-            assert_eq!(whole.next(), [number]);
-            assert_eq!(torn.next(), [number]);
+            assert_eq!(whole.next_pages(), [number]);
+            assert_eq!(torn.next_pages(), [number]);
             assert_eq!(whole.observe(0, 0).state, State::Unknown, "unfinished");
             whole.land(number, page(number, &[]), finds);
             let answer = match number {
@@ -318,9 +318,9 @@ mod tests {
     #[test]
     fn behind_a_page_that_is_missing_a_place_is_a_bound() {
         let mut walk = walk(Depth::Stop, &[None]);
-        walk.next();
+        walk.next_pages();
         walk.land(0, Page::Unknown("timeout".into()), finds);
-        walk.next();
+        walk.next_pages();
         walk.land(1, page(1, &["a.test", "me.test"]), finds);
         let seen = walk.observe(0, 0);
         assert_eq!((seen.position, seen.lower_bound), (Some(12), true));
@@ -331,7 +331,7 @@ mod tests {
         for last in [Page::NoResults, page(1, &[])] {
             let mut walk = walk(Depth::Stop, &[None]);
             for (number, answer) in [(0, page(0, &[])), (1, page(1, &[])), (2, last)] {
-                assert_eq!(walk.next(), [number]);
+                assert_eq!(walk.next_pages(), [number]);
                 walk.land(number, answer, finds);
             }
             assert!(walk.is_done());
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn no_results_is_the_sites_own_word_on_the_first_page() {
         let mut walk = walk(Depth::Smart, &[None]);
-        walk.next();
+        walk.next_pages();
         walk.land(0, Page::NoResults, finds);
         assert!(walk.is_done());
         assert_eq!(walk.observe(0, 0).state, State::NoResults);
@@ -356,9 +356,9 @@ mod tests {
             last: Some(1),
         };
         let mut walk = Walk::new(2, Depth::Smart, 10, vec![wanted]);
-        assert_eq!(walk.next(), [1]);
+        assert_eq!(walk.next_pages(), [1]);
         walk.land(1, page(1, &["me.test", "me.test"]), finds);
-        assert_eq!(walk.next(), [0]);
+        assert_eq!(walk.next_pages(), [0]);
         walk.land(0, page(0, &["me.test"]), finds);
         let seen = walk.observe(0, 0);
         assert_eq!(seen.position, Some(1));

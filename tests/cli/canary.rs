@@ -446,6 +446,7 @@ fn debug_forms_hold_no_secret() {
         default_scheme: Scheme::Http,
         env: &env,
         remote: false,
+        presets: None,
     };
     let parsed = ProxyList::read("list.txt", list(&lab).as_bytes(), &options);
     assert!(parsed.proxies.len() > 10);

@@ -8,6 +8,7 @@
 mod bad_input;
 mod bad_input_rows;
 mod blocked_host;
+mod budget;
 mod canary;
 mod canary_scene;
 mod check;
@@ -41,6 +42,7 @@ mod running;
 mod settings;
 mod state;
 mod stdin;
+mod track_bad_jobs;
 mod track_days;
 mod track_engine;
 mod track_history;

@@ -16,14 +16,16 @@ use crate::proxywheel;
 
 const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../docs/record.md");
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 10] = [
     ("README.md", README),
     ("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")),
     ("docs/check.md", include_str!("../../docs/check.md")),
     ("docs/extract.md", include_str!("../../docs/extract.md")),
     ("docs/guide.md", include_str!("../../docs/guide.md")),
     ("docs/judge.md", include_str!("../../docs/judge.md")),
+    ("docs/providers.md", include_str!("../../docs/providers.md")),
     ("docs/record.md", RECORD),
+    ("docs/track.md", include_str!("../../docs/track.md")),
     ("docs/faq.md", include_str!("../../docs/faq.md")),
 ];
 

@@ -1,9 +1,10 @@
 //! A search engine in a lab, whose results move by script, and a job that watches it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use proxywheel::lab::{Asked, Lab, Script, Shown};
 use tempfile::TempDir;
@@ -20,8 +21,8 @@ const PAGE: u32 = 10;
 /// What the engine knows: the place of the target for a query, a country and a day; `None` for nowhere.
 pub(crate) type Truth = fn(query: u32, country: &str, day: u32) -> Option<u32>;
 
-/// What stands in the way of a request, if anything does.
-pub(crate) type Obstacle = fn(asked: &Asked, query: u32, day: u32) -> Option<Shown>;
+/// What stands in the way of a request, if anything does; the same page was asked for so often before on that day.
+pub(crate) type Obstacle = fn(asked: &Asked, query: u32, day: u32, before: u32) -> Option<Shown>;
 
 /// The engine, the proxies and a folder with the job.
 pub(crate) struct Scene {
@@ -47,13 +48,20 @@ impl Scene {
         let lab = Lab::spawn_thread(Lab::builder().perfect(proxies)).expect("a lab");
         let day = Arc::new(AtomicU32::new(0));
         let today = day.clone();
+        let asked_before: Mutex<HashMap<(String, u32), u32>> = Mutex::default();
         lab.set_site(
             ENGINE,
             Script::new(move |asked| {
                 let day = today.load(Ordering::SeqCst);
                 let query = asked.parameter("q")?;
                 let number = query.rsplit_once(' ')?.1.parse().ok()?;
-                if let Some(shown) = obstacle(asked, number, day) {
+                let before = {
+                    let mut pages = asked_before.lock().expect("no panic");
+                    let before = pages.entry((asked.path.clone(), day)).or_default();
+                    *before += 1;
+                    *before - 1
+                };
+                if let Some(shown) = obstacle(asked, number, day, before) {
                     return Some(shown);
                 }
                 let country = asked.parameter("cc")?;

@@ -54,6 +54,7 @@ pub(crate) fn finished(seq: u64, outcome: Outcome, title: &str, body: &'static s
         size_wire: None,
         size_body: None,
         truncated: None,
+        cost: None,
         body_sha256: None,
         title: Some(title.into()),
         fields: None,

@@ -139,7 +139,7 @@ fn rank(at: i64, place: u32, query: &str, target: &str, chance: &mut StdRng) -> 
         return nowhere;
     }
     let path = query.replace(' ', "-");
-    let page = if place % 7 == 0 { "blog/" } else { "" };
+    let page = if place.is_multiple_of(7) { "blog/" } else { "" };
     Observation {
         state: State::Ranked,
         position: Some(place),
@@ -178,7 +178,7 @@ fn visit(query: &str, run: &TrackRun, blocked: bool, chance: &mut StdRng) -> Kep
             cost: u64::from(attempts) * 210,
             elapsed: 4_000,
             country: Some("de".into()),
-            proxy: None,
+            ..Visit::default()
         },
     }
 }

@@ -145,6 +145,7 @@ impl Bench {
                 deadline: tokio::time::Instant::now() + self.patience,
                 least_filesize: 0,
                 clearance: None,
+                traffic: None,
                 elsewhere: false,
             })
             .await;

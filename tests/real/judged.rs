@@ -169,6 +169,7 @@ fn parse(line: &str) -> Arc<Proxy> {
             default_scheme: Scheme::Http,
             env: &|_| None,
             remote: true,
+            presets: None,
         },
     );
     list.proxies

@@ -2,6 +2,7 @@
 //! failure of a random run names its seed.
 
 mod answers;
+mod caps;
 mod engine;
 mod hedging;
 mod liveness;
@@ -10,4 +11,5 @@ mod pool_run;
 mod pool_world;
 mod scale;
 mod scenarios;
+mod tiers;
 mod world;

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use proxywheel::ban::Judge;
-use proxywheel::egress::{Egress, Outgoing, ProbeReport};
+use proxywheel::egress::{Egress, Outgoing, ProbeReport, Traffic};
 use proxywheel::engine::{self, Control, Plan};
 use proxywheel::exchange::{Body, Exchange, Phases, Response};
 use proxywheel::input::StreamSource;
@@ -80,6 +81,8 @@ pub(crate) struct World {
     pub(crate) hits: Arc<Mutex<Vec<Hit>>>,
     /// When and with whom probes made handshakes that make the proxy connect.
     pub(crate) handshakes: Arc<Mutex<Vec<(Instant, String)>>>,
+    /// Bytes that went through the proxies.
+    pub(crate) bytes: Arc<AtomicU64>,
     script: Script,
     alive: Box<dyn Fn(u16) -> bool + Send + Sync>,
     reach: Reach,
@@ -96,6 +99,7 @@ impl World {
         World {
             hits: Arc::default(),
             handshakes: Arc::default(),
+            bytes: Arc::default(),
             script: Box::new(script),
             alive: Box::new(|_| true),
             reach: Box::new(|_| Ok(())),
@@ -142,6 +146,7 @@ impl Egress for World {
                     ..Phases::default()
                 },
                 connect_reply: None,
+                bytes: 0,
             };
         };
         if host.https {
@@ -149,6 +154,8 @@ impl Egress for World {
             let mut handshakes = self.handshakes.lock().expect("handshakes");
             handshakes.push((at, host.host.to_string()));
         }
+        let bytes = if host.https { HANDSHAKE_BYTES } else { 0 };
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let phases = Phases {
             connect: Some(Duration::from_millis(20)),
             proxy_handshake: host.https.then_some(Duration::from_millis(10)),
@@ -163,6 +170,7 @@ impl Egress for World {
             result,
             phases,
             connect_reply: None,
+            bytes,
         }
     }
 
@@ -194,7 +202,10 @@ impl Egress for World {
                 body,
                 after,
             } => {
+                let mut wire = Wire::of(self, &outgoing);
+                wire.bytes = REQUEST_BYTES;
                 tokio::time::sleep(after).await;
+                wire.bytes += body.len() as u64;
                 answer(status, headers, body)
             }
             Reply::Fault {
@@ -203,6 +214,8 @@ impl Egress for World {
                 sent,
                 after,
             } => {
+                let mut wire = Wire::of(self, &outgoing);
+                wire.bytes = if sent { REQUEST_BYTES } else { 0 };
                 tokio::time::sleep(after).await;
                 let fault = Fault::new(phase, kind, "scripted");
                 Exchange {
@@ -210,6 +223,38 @@ impl Egress for World {
                     ..Exchange::unsent(fault, Phases::default())
                 }
             }
+        }
+    }
+}
+
+/// Bytes of every request, and of what comes with an answer beside its body.
+pub(crate) const REQUEST_BYTES: u64 = 200;
+
+/// Bytes of a handshake with an `https` target.
+const HANDSHAKE_BYTES: u64 = 100;
+
+/// Counts the bytes of one send, also when it is called back.
+struct Wire<'a> {
+    bytes: u64,
+    all: &'a AtomicU64,
+    traffic: Option<&'a Traffic>,
+}
+
+impl<'a> Wire<'a> {
+    fn of(world: &'a World, outgoing: &Outgoing<'a>) -> Self {
+        Wire {
+            bytes: 0,
+            all: &world.bytes,
+            traffic: outgoing.traffic,
+        }
+    }
+}
+
+impl Drop for Wire<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_add(self.bytes, Ordering::Relaxed);
+        if let Some(traffic) = self.traffic {
+            traffic.add(self.bytes, false);
         }
     }
 }
@@ -293,6 +338,8 @@ pub(crate) struct Outcomes {
     pub(crate) hits: Vec<Hit>,
     pub(crate) summary: Summary,
     pub(crate) took: Duration,
+    /// That went through the proxies.
+    pub(crate) bytes: u64,
 }
 
 /// One proxy per number; each in its own /24 so that no retry is kept from any of them.
@@ -354,6 +401,7 @@ pub(crate) async fn run_stream(
 ) -> Outcomes {
     let began = Instant::now();
     let hits = setup.world.hits.clone();
+    let bytes = setup.world.bytes.clone();
     let plan = Plan {
         egress: setup.world,
         proxies: list,
@@ -385,6 +433,7 @@ pub(crate) async fn run_stream(
         hits,
         summary,
         took: began.elapsed(),
+        bytes: bytes.load(Ordering::Relaxed),
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "the comments on flags are help texts for a terminal, where markup would be shown as it stands"
 )]
 
+mod budget;
 mod catalog;
 mod check;
 mod demo;
@@ -30,6 +31,7 @@ mod track;
 mod track_history;
 mod words;
 
+pub use budget::BudgetArgs;
 pub use catalog::catalog_of;
 pub use check::{CheckArgs, CheckFormat, Sort};
 pub use demo::DemoArgs;
@@ -198,7 +200,7 @@ pub enum Command {
 /// The table in the help of `fetch`; the codes themselves are in [`super::exit`].
 const EXIT_CODES: &str = "\
 Exit codes: 0 done within --max-fail, 1 internal error, 2 usage or configuration, 3 input or output failed, 4 some URLs failed, \
-5 every URL failed, 6 no usable proxy, 8 targets block or rate-limit, 75 another run is at it, 130/143 interrupted.";
+5 every URL failed, 6 no usable proxy, 7 a cap was reached, 8 targets block or rate-limit, 75 another run is at it, 130/143 interrupted.";
 
 /// The same on the page.
 const EXIT_CODES_AT_LENGTH: &str = "\
@@ -210,6 +212,7 @@ Exit codes:
     4  some URLs failed
     5  every URL failed
     6  no usable proxy
+    7  stopped by --deadline or a --max- cap; --resume goes on
     8  most failures are bans or rate limits: slow down
    75  another run writes the same output, or has the --lock
   130  interrupted by Ctrl-C, 143 by SIGTERM, after a clean flush; --resume goes on";
@@ -257,6 +260,9 @@ pub struct FetchArgs {
     /// Rates and concurrency.
     #[command(flatten, next_help_heading = "Limits")]
     pub limits: LimitArgs,
+    /// Caps and prices.
+    #[command(flatten, next_help_heading = "Budgets")]
+    pub budget: BudgetArgs,
     /// What counts as an answer and what as a ban.
     #[command(flatten, next_help_heading = "Bans and accepted answers")]
     pub bans: BanArgs,

@@ -1,6 +1,7 @@
 //! Where the proxies come from.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -48,6 +49,15 @@ pub struct ListArgs {
     #[arg(long, value_name = "FILE|URL|-")]
     pub proxy_file: Vec<String>,
 
+    /// Presets of your own for provider= lines; repeatable
+    ///
+    /// A line such as provider=decodo user=NAME pass=${PW} country=us sessions=20 makes the user names of that provider; docs/providers.md
+    /// has those that come along. A file of [[preset]] tables adds others, or takes their place. None by default.
+    ///
+    /// Example: --presets own.toml
+    #[arg(long, value_name = "FILE")]
+    pub presets: Vec<PathBuf>,
+
     /// Scheme of proxies that name none
     ///
     /// For lines such as 192.0.2.1:8080. The default is http.
@@ -66,7 +76,7 @@ pub struct ListArgs {
     ///
     /// Example: --proxy-cacert proxy-ca.pem
     #[arg(long, value_name = "FILE")]
-    pub proxy_cacert: Option<std::path::PathBuf>,
+    pub proxy_cacert: Option<PathBuf>,
 
     /// Do not verify the certificates of https proxies
     ///

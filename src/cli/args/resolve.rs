@@ -49,9 +49,11 @@ pub fn resolve(
                 .iter()
                 .map(|text| ListSource::of(text))
                 .collect(),
+            presets: args.proxies.list.presets.clone(),
             scheme: args.proxies.list.proxy_scheme,
             refresh: seconds(args.proxies.proxy_refresh),
             strict: args.proxies.list.strict,
+            prices: args.budget.price.clone(),
         },
         input: input::Settings {
             urls: args.input.urls.clone(),
@@ -115,6 +117,7 @@ pub fn resolve(
             extract: extractor,
             seed: args.run.seed,
             hedge: !args.retry.no_hedge,
+            caps: args.budget.caps(),
             probe_concurrency: args.limits.probe_concurrency.get() as usize,
             ..engine::Settings::default()
         },

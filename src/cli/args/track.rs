@@ -83,6 +83,15 @@ pub struct TrackRunArgs {
     #[arg(long)]
     pub exit_on_change: bool,
 
+    /// What to do when another run of the job is under way: fail, skip or wait=TIME
+    ///
+    /// fail, the default, ends with exit code 75 and names the process; skip ends quietly with 0; wait=TIME waits so long, then fails.
+    /// A path names the lock file, which by default stands beside the state.
+    ///
+    /// Example: --lock skip
+    #[arg(long, value_name = "WHAT|FILE")]
+    pub lock: Vec<String>,
+
     /// File with what is known of proxies and the history of jobs
     ///
     /// By default that of fetch.

@@ -227,6 +227,17 @@ pub(super) fn some(text: &str) -> Result<NonZeroU32, Problem> {
     whole::<1>(text).map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
 }
 
+/// Reads a size above zero.
+pub(super) fn some_size(text: &str) -> Result<crate::units::Size, Problem> {
+    let size: crate::units::Size = text.parse()?;
+    if size.0 == 0 {
+        return Err(Problem::new(format!(
+            "invalid size {text:?}: it has to be above 0"
+        )));
+    }
+    Ok(size)
+}
+
 /// Reads a duration above zero.
 pub(super) fn some_time(text: &str) -> Result<crate::config::Span, Problem> {
     let span: crate::config::Span = text.parse()?;

@@ -29,6 +29,7 @@ use crate::cli::args::{FetchArgs, Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
+use crate::cli::lock::Lock;
 use crate::cli::printer::Printer;
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::CommandLine;
@@ -43,6 +44,7 @@ use crate::input::JobSource;
 use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::outcome::Finished;
 use crate::output::Written;
+use crate::proxy::Proxy;
 use crate::proxy::list::{ProxyList, Report};
 use crate::state::Keeper;
 
@@ -98,6 +100,8 @@ pub(super) fn execute_told(
         resolved,
         told,
         exit,
+        // Held until the report is out.
+        lock: _lock,
     } = driven;
     if exit == Exit::SKIPPED {
         // From cron every word is a mail.
@@ -145,8 +149,8 @@ pub(super) struct Started<S> {
     pub(super) rows: mpsc::Sender<Finished>,
     /// Waits until they are kept; returns after the last sender is gone.
     pub(super) join: Box<dyn FnOnce() -> Result<Written, Error> + Send>,
-    /// Jobs left out because their rows are there already; counts on.
-    pub(super) skipped: Arc<AtomicU64>,
+    /// Jobs left out because their rows are there already; counts on. `None` where that is no news.
+    pub(super) skipped: Option<Arc<AtomicU64>>,
 }
 
 /// How a run went, before anybody is told.
@@ -157,6 +161,8 @@ pub(super) struct Driven {
     /// What became of the record of the run.
     pub(super) told: Result<(), Error>,
     pub(super) exit: Exit,
+    /// Other runs wait until this is dropped.
+    pub(super) lock: Option<Lock>,
 }
 
 /// Does some work through the proxies that the settings name.
@@ -199,11 +205,10 @@ async fn drive<W: Work>(
     let display = tokio::spawn(progress::show(seen, printer.clone(), shown));
     let seed = resolved.engine.seed.unwrap_or_else(system_seed);
     let begun = starting::begin(&resolved.start, seed, &mut control, &snapshots).await;
-    // Held to the very end: what the run leaves behind is written by then.
-    let mut _lock = None;
+    let mut held = None;
     let ended = match begun {
         Ok(Begun::Now(lock)) => {
-            _lock = lock;
+            held = lock;
             run_work(Arc::clone(&resolved), work, printer, control, snapshots).await
         }
         Ok(Begun::Ended(code)) => {
@@ -223,6 +228,7 @@ async fn drive<W: Work>(
                 resolved,
                 told: Ok(()),
                 exit: Exit::SKIPPED,
+                lock: None,
             });
         }
         Err(error) => {
@@ -259,6 +265,7 @@ async fn drive<W: Work>(
         resolved,
         told,
         exit,
+        lock: held,
     })
 }
 
@@ -344,6 +351,7 @@ async fn prepare<W: Work>(
 ) -> Result<Ready<W>, Error> {
     let mut lists = Lists::open(resolved.proxies.clone())?;
     let list = lists.read().await?;
+    check_prices(resolved, &list)?;
     let client = Client::builder()
         .proxies(list.proxies.iter().cloned())
         .settings(resolved.client_settings())
@@ -368,6 +376,17 @@ async fn prepare<W: Work>(
         keeper,
         teller,
     })
+}
+
+/// A cap on money that nothing can ever reach is a mistake.
+fn check_prices(resolved: &Resolved, list: &ProxyList) -> Result<(), Problem> {
+    let priced = |proxy: &Arc<Proxy>| proxy.labels().cost.is_some();
+    if resolved.engine.caps.cost.is_none() || list.proxies.iter().any(priced) {
+        return Ok(());
+    }
+    Err(Problem::new("no proxy of the list has a price")
+        .at("--max-cost")
+        .hint("give one with --price 3.5/GB, or to single proxies with cost=3.5/GB in the list"))
 }
 
 /// Fetches. `signals` steer the run; the progress display ends when `snapshots` is dropped.
@@ -473,7 +492,9 @@ async fn run_work<W: Work>(
                 .hint("--resume repairs a file; a pipe has to be read"),
         );
     }
-    let skipped = skipped.load(Ordering::Relaxed);
+    let Some(skipped) = skipped.map(|skipped| skipped.load(Ordering::Relaxed)) else {
+        return Ok(ended);
+    };
     if skipped > 0 {
         printer.note(&format!(
             "{skipped} URLs were skipped: the output has their rows"

@@ -224,7 +224,12 @@ fn record() -> impl Strategy<Value = Record> {
             of(any::<[u8; 32]>().prop_map(Sha256)),
             of(text()),
         ),
-        (of(any::<u64>()), of(any::<u64>()), of(select(truncations))),
+        (
+            of(any::<u64>()),
+            of(any::<u64>()),
+            of(select(truncations)),
+            of(0.0..1e6),
+        ),
         (
             of(fields()),
             (of(any::<u32>()), of(any::<u32>())),
@@ -249,7 +254,7 @@ fn record() -> impl Strategy<Value = Record> {
         let (
             (outcome, ok, status, http_version, content_type),
             (charset, edge, body_sha256, title),
-            (size_wire, size_body, truncated),
+            (size_wire, size_body, truncated, cost),
             (fields, (row, rows), headers, body, resumed),
         ) = answered;
         let (
@@ -292,6 +297,7 @@ fn record() -> impl Strategy<Value = Record> {
             size_wire,
             size_body,
             truncated,
+            cost,
             body_sha256,
             title,
             fields,

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Params, Result as Sql, Row, params};
 
 use super::{History, KeptVisit, RunId, TrackRun, number, series_id};
 use crate::error::Error;
-use crate::observation::{Observation, Series, SeriesId, State, Visit};
+use crate::observation::{Observation, Series, SeriesId, State, Validators, Visit};
 
 /// The columns that [`observation`] reads, first to last.
 pub(super) const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title, o.value, o.number, o.results,
@@ -134,13 +134,15 @@ impl History {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn validators(
-        &self,
-        query: SeriesId,
-    ) -> Result<(Option<Box<str>>, Option<Box<str>>), Error> {
+    pub fn validators(&self, query: SeriesId) -> Result<Validators, Error> {
         let sql = "SELECT etag, modified FROM visits WHERE query = ?1 ORDER BY seq DESC LIMIT 1";
         self.connection
-            .query_row(sql, [number(query)], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(sql, [number(query)], |row| {
+                Ok(Validators {
+                    etag: row.get(0)?,
+                    modified: row.get(1)?,
+                })
+            })
             .optional()
             .map(Option::unwrap_or_default)
             .map_err(self.failed("read"))
@@ -171,8 +173,10 @@ impl History {
                     elapsed: count(9)?,
                     country: row.get(10)?,
                     proxy: row.get(11)?,
-                    etag: row.get(12)?,
-                    modified: row.get(13)?,
+                    validators: Validators {
+                        etag: row.get(12)?,
+                        modified: row.get(13)?,
+                    },
                 },
             })
         })

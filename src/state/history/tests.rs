@@ -69,8 +69,10 @@ fn what_a_run_has_of_a_series_is_never_counted_twice() {
         elapsed: 2_000,
         country: Some("de".into()),
         proxy: None,
-        etag: Some("\"v1\"".into()),
-        modified: None,
+        validators: Validators {
+            etag: Some("\"v1\"".into()),
+            modified: None,
+        },
     };
     let run = {
         let mut history = open(&path);

@@ -94,10 +94,16 @@ impl TrackJob {
     pub fn expand(&self, base: &RequestSpec) -> Vec<Query> {
         let places = places(&self.matrix).min(MOST_PLACES);
         let mut queries = Vec::with_capacity(usize::try_from(places).unwrap_or_default());
+        self.each_query(base, |query| queries.push(query));
+        queries
+    }
+
+    fn each_query(&self, base: &RequestSpec, mut take: impl FnMut(Query)) {
+        let places = places(&self.matrix).min(MOST_PLACES);
         let mut manners = HashMap::new();
         let mut at = vec![0; self.matrix.len()];
         for _ in 0..places {
-            queries.push(self.query(&at, base, &mut manners));
+            take(self.query(&at, base, &mut manners));
             for (axis, place) in self.matrix.iter().zip(&mut at).rev() {
                 *place += 1;
                 if *place < axis.values.len() {
@@ -106,7 +112,6 @@ impl TrackJob {
                 *place = 0;
             }
         }
-        queries
     }
 
     fn query(
@@ -246,14 +251,17 @@ pub(super) fn check(job: &TrackJob, table: &Table<'_, '_>) {
         return;
     };
     let mut bad = 0;
-    for query in job.expand(&RequestSpec::default()) {
+    // What is written in the url itself is wrong in all of them in the same way.
+    let of_axis = job.url.begins_with_placeholder();
+    let shown = if of_axis { COMPLAINTS } else { 1 };
+    job.each_query(&RequestSpec::default(), |query| {
         let wrong = [0, query.most - 1].into_iter().find_map(|n| {
             let address = query.address(n);
             parse_target(&address).err().map(|error| (address, error))
         });
         if let Some((address, error)) = wrong {
             bad += 1;
-            if bad <= COMPLAINTS {
+            if bad <= shown {
                 let of = query.series.to_string();
                 let of = if of.is_empty() {
                     String::new()
@@ -266,10 +274,10 @@ pub(super) fn check(job: &TrackJob, table: &Table<'_, '_>) {
                 );
             }
         }
-    }
-    if bad > COMPLAINTS {
+    });
+    if bad > shown {
         item.complain(
-            format!("and {} more addresses cannot be fetched", bad - COMPLAINTS),
+            format!("{} more addresses cannot be fetched", bad - shown),
             "values of an axis are filled in as they stand in [matrix]",
         );
     }

@@ -33,6 +33,11 @@ impl UrlTemplate {
         })
     }
 
+    /// True when an axis says the whole address, or its beginning.
+    pub(super) fn begins_with_placeholder(&self) -> bool {
+        matches!(self.0.first(), Some(Part::Placeholder(_)))
+    }
+
     /// The address with each placeholder that is left replaced by a number.
     pub(super) fn fill(&self, number: impl Fn(&str) -> u64) -> String {
         let mut filled = String::new();
@@ -166,6 +171,10 @@ pub(super) fn read(
             );
             good = false;
         }
+    }
+    if !good {
+        // What is misspelt is the use that is missed below.
+        return None;
     }
     for axis in axes.iter().filter(|axis| axis.values.len() > 1) {
         let is_used = |name: &str| template.placeholders().any(|used| used == name);

@@ -394,6 +394,43 @@ fn each_mistake_has_its_line_and_what_would_mend_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+const PAGE: &str = include_str!("../../../docs/track.md");
+
+#[test]
+fn the_documented_file_is_a_job_and_has_the_documented_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keywords: String = (0..50).map(|n| format!("shoes {n}\n")).collect();
+    fs::write(folder.path().join("keywords.txt"), keywords).expect("written");
+    let text = PAGE
+        .split("```toml")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let path = folder.path().join("serp.toml");
+    let env = |name: &str| (name == "HOOK_SECRET").then(String::new);
+    let job = TrackJob::parse(&path, text.expect("an example"), &env).expect("a job");
+    let plan = job.plan();
+    assert_eq!((plan.series, plan.most), (400, 600));
+    assert!(PAGE.contains("= 400 series, at most 600 requests"));
+}
+
+#[test]
+fn every_key_is_documented() {
+    let keys = keys::KEYS.iter().flat_map(|(_, keys)| *keys);
+    let missing: Vec<_> = keys
+        .filter(|key| {
+            let forms = [
+                format!("`{key}`"),
+                format!(".{key}`"),
+                format!("[{key}]"),
+                format!("[{key}."),
+                format!("`{key},"),
+            ];
+            !forms.iter().any(|form| PAGE.contains(form.as_str()))
+        })
+        .collect();
+    assert!(missing.is_empty(), "docs/track.md lacks {missing:?}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_panics(cut in 0_usize..600, with in "[\\[\\]{}\"'=,.\n a-z$0-9#]{0,12}") {

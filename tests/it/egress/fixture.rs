@@ -199,6 +199,7 @@ impl Ask {
             deadline: self.deadline,
             least_filesize: 0,
             clearance: None,
+            traffic: None,
         }
     }
 }

@@ -88,9 +88,11 @@ pub(super) fn sources(args: &CheckArgs) -> ProxySources {
     ProxySources {
         lines: args.proxies.proxy.clone(),
         lists: named.map(|text| ListSource::of(text)).collect(),
+        presets: args.proxies.presets.clone(),
         scheme: args.proxies.proxy_scheme,
         refresh: None,
         strict: args.proxies.strict,
+        prices: Vec::new(),
     }
 }
 

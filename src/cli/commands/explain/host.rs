@@ -6,7 +6,7 @@ use super::proxy::rest;
 use super::tally::Tally;
 use super::words::{ago, counted, ordinal, until};
 use crate::cli::figures;
-use crate::state::{KnownHost, LimitRow, millis};
+use crate::state::{KnownHost, LimitRow, TierRow, millis};
 
 /// Proxies shown one by one.
 const PROXIES: usize = 8;
@@ -30,6 +30,9 @@ pub(super) fn told(
     };
     if let Some(limit) = &known.limit {
         text.push_str(&bears(limit, now));
+    }
+    if let Some(tier) = &known.tier {
+        text.push_str(&served_from(tier, now));
     }
     let banned = known.pairs.iter().filter(|(_, pair)| pair.until > now);
     let banned = banned.count();
@@ -55,6 +58,19 @@ pub(super) fn told(
         text.push_str(&tally.to_string());
     }
     text
+}
+
+/// Which proxies of the list it gets, and why.
+fn served_from(row: &TierRow, now: i64) -> String {
+    let when = ago(row.observed, now);
+    if row.tier == 0 {
+        return format!("  tier      0, the cheapest; it came back there {when}\n");
+    }
+    let exits = counted(row.exits.into(), "exit", "exits");
+    format!(
+        "  tier      {} {when}, after {exits} in a row of the tier below had been banned; a few requests try that tier again\n",
+        row.tier
+    )
 }
 
 fn bears(limit: &LimitRow, now: i64) -> String {

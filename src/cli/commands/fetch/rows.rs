@@ -44,7 +44,7 @@ impl Work for Rows {
             source,
             rows: writer.sender.clone(),
             join: Box::new(move || writer.join()),
-            skipped,
+            skipped: Some(skipped),
         })
     }
 }

@@ -1,18 +1,24 @@
 //! How somebody is told: a program with JSON on its standard input, or an address that it is sent to.
 
 use std::io::Write as _;
+use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderName;
 use ring::hmac;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use url::Url;
 
+use crate::cli::printer::Printer;
 use crate::egress::post;
+use crate::error::Problem;
 use crate::secret::Secret;
+use crate::track::job::Hook;
 
 /// Header with the signature, in the form that GitHub made usual: `sha256=` and hexadecimal digits.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-proxywheel-signature");
@@ -24,7 +30,17 @@ const WAITS: [Duration; 3] = [
 ];
 /// A program that has not ended by then is left behind.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
+
+/// Tells a hook. One that fails is complained of and changes nothing: the run is what it is.
+pub(super) fn call(hook: &Hook, report: &Value, printer: &Printer) {
+    let called = match hook {
+        Hook::Command(words) => run_program(words, report),
+        Hook::Url(url) => send(url, None, report),
+    };
+    if let Err(why) = called {
+        printer.warn(&Problem::new(format!("a hook failed: {why}")));
+    }
+}
 
 /// Runs a program with `body` on its standard input; what it prints goes where our own messages go.
 ///
@@ -48,21 +64,17 @@ pub(super) fn run_program(words: &[Box<str>], body: &Value) -> Result<(), String
             let _ = stdin.write_all(text.as_bytes());
         });
     }
-    let mut waited = Duration::ZERO;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(format!("{program} ended with {status}")),
-            Ok(None) if waited >= PROGRAM_TIMEOUT => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("{program} did not end within a minute"));
-            }
-            Ok(None) => {
-                thread::sleep(POLL);
-                waited += POLL;
-            }
-            Err(error) => return Err(format!("{program}: {error}")),
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    // Nobody listens to one that is killed for its slowness.
+    thread::spawn(move || ended.send(child.wait()));
+    match end.recv_timeout(PROGRAM_TIMEOUT) {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(format!("{program} ended with {status}")),
+        Ok(Err(error)) => Err(format!("{program}: {error}")),
+        Err(_) => {
+            let _ = kill_process(pid, Signal::KILL);
+            Err(format!("{program} did not end within a minute"))
         }
     }
 }
@@ -82,11 +94,7 @@ pub(super) fn send(url: &Secret, secret: Option<&Secret>, body: &Value) -> Resul
         .map(|secret| (SIGNATURE, signature(secret, &bytes)))
         .into_iter()
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    runtime.block_on(async {
+    let post = async {
         let mut failed = String::new();
         for wait in WAITS {
             tokio::time::sleep(wait).await;
@@ -96,7 +104,18 @@ pub(super) fn send(url: &Secret, secret: Option<&Secret>, body: &Value) -> Resul
             }
         }
         Err(format!("{host}: {failed}"))
-    })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    // On a thread of its own: whoever calls may be within a runtime already.
+    thread::scope(
+        |scope| match scope.spawn(|| runtime.block_on(post)).join() {
+            Ok(sent) => sent,
+            Err(panic) => resume_unwind(panic),
+        },
+    )
 }
 
 /// HMAC-SHA256 of what is sent.

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom as _;
 use crate::engine::system_seed;
 use crate::error::Error;
 use crate::job::RequestSpec;
-use crate::observation::{Observation, Series, State};
+use crate::observation::{Observation, Series, State, Validators};
 use crate::state::{History, RunId};
 use crate::track::course::Due;
 use crate::track::job::{Order, Query, TrackJob};
@@ -112,7 +112,7 @@ fn one_due(
                 .map(|last| last.and_then(|last| last.position))
                 .collect(),
             value: None,
-            validators: (None, None),
+            validators: Validators::default(),
         });
     }
     // A page is only asked for by its version while that is what was read last: after a page without the value it is read again.
@@ -121,7 +121,7 @@ fn one_due(
     let value = newest.filter(|newest| newest.state == State::Seen);
     let validators = match &value {
         Some(_) => history.validators(id)?,
-        None => (None, None),
+        None => Validators::default(),
     };
     Ok(Due {
         query,
@@ -137,8 +137,8 @@ fn series_of(job: &TrackJob, query: &Query) -> Vec<Series> {
     if targets.is_empty() {
         return vec![query.series.clone()];
     }
-    let of = |name: &Box<str>| Series {
-        target: Some(name.clone()),
+    let of = |name: &str| Series {
+        target: Some(name.into()),
         ..query.series.clone()
     };
     targets.iter().map(|target| of(&target.name)).collect()

@@ -8,13 +8,13 @@ mod due;
 mod telling;
 mod work;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use self::due::{Choice, choose};
 use self::telling::tell;
-use self::work::{Tally, Tracking, now};
+use self::work::{Tally, Tracking};
 use super::super::fetch::{Driven, execute_work};
 use super::super::{read, rule_files};
 use super::job;
@@ -23,12 +23,12 @@ use crate::cli::args::{TrackRunArgs, resolve};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, settings_of_run};
-use crate::config::{MaxFail, Resolved, state_file};
+use crate::config::{LockSettings, MaxFail, Resolved, state_file};
 use crate::error::{Error, Problem};
 use crate::observation::State;
-use crate::state::{History, RunId};
+use crate::state::History;
 use crate::track::alert;
-use crate::track::job::{Hook, Keep, Kind, TrackJob};
+use crate::track::job::{Keep, Kind, TrackJob};
 
 /// Runs a job.
 pub(super) fn run(
@@ -39,26 +39,20 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let job = Arc::new(job(&args.job, environment)?);
     let resolved = settings(&job, args, line, environment)?;
-    let Some(state) = resolved.state.clone() else {
-        return Err(Problem::new("there is no place to keep what is observed")
-            .at("--state")
-            .hint("name a file, or set HOME or XDG_STATE_HOME")
-            .into());
-    };
-    let opened = History::open(&state)?;
-    if let Some(aside) = &opened.aside {
-        printer.warn(&aside.problem());
-    }
-    let history = opened.history;
-    if let Some(hook) = &job.hooks.on_start {
-        call(hook, &json!({"job": job.name, "event": "start"}), printer);
-    }
-    let ended = observe(args, &job, resolved, history, environment, printer);
+    let ended = observe(args, &job, resolved, environment, printer);
     let (report, exit) = match &ended {
-        Ok(ended) => (Value::from(ended.report.clone()), ended.exit),
+        Ok(Some(ended)) => (Value::from(ended.report.clone()), ended.exit),
+        // From cron every word is a mail, and whoever has the lock tells its own hooks.
+        Ok(None) => return Ok(Exit::SKIPPED),
+        Err(Error::Locked { .. }) => return ended.map(|_| Exit::SKIPPED),
         Err(error) => {
             let exit = Exit::of_error(error);
-            let report = json!({"job": job.name, "exit": exit.code, "reason": exit.word, "error": error.to_string()});
+            let report = json!({
+                "job": job.name,
+                "exit": exit.code,
+                "reason": exit.word,
+                "error": error.to_string(),
+            });
             (report, exit)
         }
     };
@@ -67,9 +61,9 @@ pub(super) fn run(
         _ => &job.hooks.on_failure,
     };
     if let Some(hook) = hook {
-        call(hook, &report, printer);
+        deliver::call(hook, &report, printer);
     }
-    ended.map(|ended| ended.exit)
+    ended.map(|_| exit)
 }
 
 struct Ended {
@@ -78,65 +72,47 @@ struct Ended {
     report: Map<String, Value>,
 }
 
-/// Asks what is due, and tells what is new.
+/// Asks what is due, and tells what is new; `None` when another run is at it.
 fn observe(
     args: &TrackRunArgs,
     job: &Arc<TrackJob>,
     resolved: Resolved,
-    history: History,
     environment: &Environment,
     printer: &Printer,
-) -> Result<Ended, Error> {
-    let path = history.path().to_owned();
-    let Choice {
-        run,
-        due,
-        fresh,
-        continued,
-    } = choose(job, &history, &resolved.request, args.retry_failed, now())?;
-    if continued && !due.is_empty() {
-        printer.note(&format!(
-            "going on with a run that was not ended: {} queries are left",
-            due.len()
-        ));
-    }
-    let asked = due.len();
+) -> Result<Option<Ended>, Error> {
+    let Some(state) = resolved.state.clone() else {
+        return Err(Problem::new("there is no place to keep what is observed")
+            .at("--state")
+            .hint("name a file, or set HOME or XDG_STATE_HOME")
+            .into());
+    };
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let mut exit = Exit::DONE;
-    let max_fail = resolved.max_fail;
-    let mut alive = None;
-    if let Some(run) = &run
-        && !due.is_empty()
-    {
-        let work = Tracking {
-            job: job.clone(),
-            history,
-            run: run.clone(),
-            due,
-            tally: tally.clone(),
-        };
-        let Driven {
-            summary,
-            told,
-            exit: of_run,
-            ..
-        } = execute_work(resolved, work, args.progress, environment, printer)?;
-        told?;
-        exit = of_run;
-
-        alive = Some(u64::from(summary.totals.pool.ready));
+    let work = Tracking {
+        job: job.clone(),
+        state: state.clone(),
+        retry_failed: args.retry_failed,
+        printer: printer.clone(),
+        tally: tally.clone(),
+        opened: None,
+    };
+    let Driven {
+        summary,
+        resolved,
+        told,
+        exit,
+        lock: _lock,
+        ..
+    } = execute_work(resolved, work, args.progress, environment, printer)?;
+    if exit == Exit::SKIPPED {
+        return Ok(None);
     }
+    told?;
     let tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    exit = of_queries(exit, &tally, max_fail);
-    let history = History::open_existing(&path)?;
-    // A run that was stopped before it could ask is left open, too.
-    if let Some(run) = &run
-        && tally.done == asked as u64
-    {
-        history.end(run, now())?;
-    }
+    let mut exit = of_queries(exit, &tally, resolved.max_fail);
+    let history = History::open(&state)?.history;
     let mut alerts = telling::untold(job, &history)?;
-    if let Some(alive) = alive {
+    if tally.due > 0 {
+        let alive = u64::from(summary.totals.pool.ready);
         alerts.due.extend(alert::of_run(job, &tally.hosts, alive));
     }
     let arrived = tell(job, &alerts.due, printer)?;
@@ -146,10 +122,10 @@ fn observe(
     if args.exit_on_change && !alerts.due.is_empty() && matches!(exit.code, 0 | 4 | 8) {
         exit = Exit::CHANGED;
     }
-    let report = report(job, run.as_ref(), &tally, fresh, &alerts.due, exit);
-    let text = text(job, &tally, fresh, alerts.due.len(), exit);
+    let report = report(job, &tally, &alerts.due, exit);
+    let text = text(job, &tally, alerts.due.len(), exit);
     printer.report(&text, None, report.clone());
-    Ok(Ended { exit, report })
+    Ok(Some(Ended { exit, report }))
 }
 
 /// The exit of a run by what its queries came to: that a page failed does not count when all that was asked of it is known.
@@ -191,52 +167,54 @@ fn settings(
         .extend(container.map(str::to_owned));
     let whole = matches!(&job.kind, Kind::Change(watch) if watch.field.is_none());
     resolved.engine.bodies = whole || job.output.pages != Keep::Never;
-    // The validators of a page that is watched.
-    resolved.engine.headers = matches!(job.kind, Kind::Change(_));
     if let Some(state) = &args.state {
         resolved.state = Some(state.clone());
     }
     if resolved.state.is_none() {
         resolved.state = state_file(&environment.variables);
     }
+    let schedule = &job.schedule;
+    let caps = &mut resolved.engine.caps;
+    caps.deadline = caps.deadline.or(schedule.deadline);
+    caps.requests = caps.requests.or(schedule.max_requests);
+    caps.bytes = caps.bytes.or(schedule.max_bytes);
+    caps.cost = caps.cost.or(schedule.max_cost);
+    if resolved.start.jitter.is_zero() {
+        resolved.start.jitter = schedule.start_jitter;
+    }
+    if let Some(state) = &resolved.state
+        && (resolved.start.lock.is_none() || !args.lock.is_empty())
+    {
+        // One run of a job at a time, in one state.
+        let mut beside = state.clone().into_os_string();
+        beside.push(format!(".{}", job.name));
+        let words = match args.lock.is_empty() {
+            true => vec!["fail".to_owned()],
+            false => args.lock.clone(),
+        };
+        resolved.start.lock = LockSettings::of(&words, Some(Path::new(&beside)))?;
+    }
     Ok(resolved)
 }
 
-/// Tells a hook. One that fails is complained of and changes nothing: the run is what it is.
-fn call(hook: &Hook, report: &Value, printer: &Printer) {
-    let called = match hook {
-        Hook::Command(words) => deliver::run_program(words, report),
-        Hook::Url(url) => deliver::send(url, None, report),
-    };
-    if let Err(why) = called {
-        printer.warn(&Problem::new(format!("a hook failed: {why}")));
-    }
-}
-
 /// The run in numbers.
-fn report(
-    job: &TrackJob,
-    run: Option<&RunId>,
-    tally: &Tally,
-    fresh: u64,
-    alerts: &[alert::Due],
-    exit: Exit,
-) -> Map<String, Value> {
+fn report(job: &TrackJob, tally: &Tally, alerts: &[alert::Due], exit: Exit) -> Map<String, Value> {
     let states = State::ALL.map(|state| (state.as_str().to_owned(), tally.count(state).into()));
     let states: Map<String, Value> = states.into_iter().collect();
     let alerts: Vec<_> = alerts.iter().map(|due| due.event.clone()).collect();
     let value = json!({
         "job": job.name,
-        "run": run.map(|run| &run.0),
+        "run": tally.run.as_ref().map(|run| &run.0),
         "exit": exit.code,
         "reason": exit.word,
         "queries": tally.done,
-        "left": tally.left,
-        "fresh": fresh,
+        "left": tally.due - tally.done,
+        "fresh": tally.fresh,
         "states": states,
         "requests": tally.took.attempts,
         "blocked": tally.took.blocked,
         "bytes": tally.took.bytes,
+        "cost": tally.took.cost as f64 / 1e6,
         "alerts": alerts,
     });
     match value {
@@ -246,7 +224,7 @@ fn report(
 }
 
 /// The same for people.
-fn text(job: &TrackJob, tally: &Tally, fresh: u64, alerts: usize, exit: Exit) -> String {
+fn text(job: &TrackJob, tally: &Tally, alerts: usize, exit: Exit) -> String {
     let mut words = Vec::new();
     for state in State::ALL {
         let count = tally.count(state);
@@ -258,11 +236,12 @@ fn text(job: &TrackJob, tally: &Tally, fresh: u64, alerts: usize, exit: Exit) ->
     if !words.is_empty() {
         text.push_str(&format!(": {}", words.join(", ")));
     }
-    if fresh > 0 {
-        text.push_str(&format!("; {fresh} were fresh enough"));
+    if tally.fresh > 0 {
+        text.push_str(&format!("; {} were fresh enough", tally.fresh));
     }
-    if tally.left > 0 {
-        text.push_str(&format!("; {} are left for the next run", tally.left));
+    let left = tally.due - tally.done;
+    if left > 0 {
+        text.push_str(&format!("; {left} are left for the next run"));
     }
     let took = &tally.took;
     if took.attempts > 0 {

@@ -1,14 +1,19 @@
 //! The work of `track run`: requests from the course of a job, answers into the history.
 
 use std::fs;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::super::super::fetch::{Started, Work};
+use super::deliver;
+use super::due::{Choice, choose};
+use crate::cli::printer::Printer;
 use crate::config::Resolved;
 use crate::error::Error;
 use crate::input::{Channel, StreamSource};
@@ -17,7 +22,7 @@ use crate::observation::{State, Visit};
 use crate::outcome::{Finished, UnixMillis};
 use crate::output::Written;
 use crate::state::{History, RunId};
-use crate::track::course::{Course, Due};
+use crate::track::course::Course;
 use crate::track::job::{Keep, TrackJob};
 
 /// Requests that are asked for and not answered yet, at most; every one of them has a place in the channels.
@@ -26,10 +31,14 @@ const WINDOW: usize = 1024;
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
+    /// The run; none when nothing was due.
+    pub(super) run: Option<RunId>,
+    /// Queries that were due.
+    pub(super) due: u64,
+    /// Queries that were not, because they were observed well a short time ago.
+    pub(super) fresh: u64,
     /// Queries that have all their answers.
     pub(super) done: u64,
-    /// Queries that were not asked, or not all of their pages.
-    pub(super) left: u64,
     /// Observations by state, in the order of [`State::ALL`].
     pub(super) states: [u64; State::ALL.len()],
     /// What the queries took together.
@@ -66,39 +75,72 @@ impl Tally {
 /// The queries of a run, and where their observations go.
 pub(super) struct Tracking {
     pub(super) job: Arc<TrackJob>,
-    pub(super) history: History,
-    pub(super) run: RunId,
-    pub(super) due: Vec<Due>,
+    /// The file with the history.
+    pub(super) state: PathBuf,
+    pub(super) retry_failed: bool,
+    pub(super) printer: Printer,
     /// Filled when all is done.
     pub(super) tally: Arc<Mutex<Tally>>,
+    pub(super) opened: Option<(History, Choice)>,
 }
 
 impl Work for Tracking {
     type Source = StreamSource<Channel>;
 
-    fn open(&mut self, _resolved: &Resolved) -> Result<(), Error> {
-        if self.job.output.pages == Keep::Never {
-            return Ok(());
+    /// Chooses only now, when no other run of the job is under way.
+    fn open(&mut self, resolved: &Resolved) -> Result<(), Error> {
+        if self.job.output.pages != Keep::Never {
+            let folder = &self.job.output.pages_dir;
+            fs::create_dir_all(folder).map_err(|source| Error::io("make", folder, source))?;
         }
-        let folder = &self.job.output.pages_dir;
-        fs::create_dir_all(folder).map_err(|source| Error::io("make", folder, source))
+        let opened = History::open(&self.state)?;
+        if let Some(aside) = &opened.aside {
+            self.printer.warn(&aside.problem());
+        }
+        let history = opened.history;
+        let request = &resolved.request;
+        let choice = choose(&self.job, &history, request, self.retry_failed, now())?;
+        *self.tally() = Tally {
+            run: choice.run.clone(),
+            due: choice.due.len() as u64,
+            fresh: choice.fresh,
+            ..Tally::default()
+        };
+        if let Some(hook) = &self.job.hooks.on_start {
+            let event =
+                json!({"job": self.job.name, "event": "start", "queries": choice.due.len()});
+            deliver::call(hook, &event, &self.printer);
+        }
+        self.opened = Some((history, choice));
+        Ok(())
     }
 
-    fn start(self) -> Result<Started<Self::Source>, Error> {
+    fn said(&self) -> Option<String> {
+        let (_, choice) = self.opened.as_ref()?;
+        let left = choice.due.len();
+        (choice.continued && left > 0)
+            .then(|| format!("going on with a run that was not ended: {left} queries are left"))
+    }
+
+    fn start(mut self) -> Result<Started<Self::Source>, Error> {
+        let (history, choice) = self
+            .opened
+            .take()
+            .ok_or_else(|| Error::Internal("started before it was opened".into()))?;
         let (jobs, source) = mpsc::channel(WINDOW);
         let (rows, answers) = mpsc::channel(WINDOW);
         let thread = thread::Builder::new()
             .name("track".to_owned())
-            .spawn(move || self.go(jobs, answers))
+            .spawn(move || self.go(history, choice, jobs, answers))
             .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
         Ok(Started {
             source: StreamSource::of(source),
             rows,
             join: Box::new(move || match thread.join() {
                 Ok(ended) => ended,
-                Err(panic) => std::panic::resume_unwind(panic),
+                Err(panic) => resume_unwind(panic),
             }),
-            skipped: Arc::new(AtomicU64::new(0)),
+            skipped: None,
         })
     }
 }
@@ -106,19 +148,20 @@ impl Work for Tracking {
 impl Tracking {
     /// Asks and keeps until everything is known or the run ends. What is kept is on the disk before the next answer is looked at.
     fn go(
-        mut self,
+        self,
+        mut history: History,
+        choice: Choice,
         jobs: mpsc::Sender<Job>,
         mut answers: mpsc::Receiver<Finished>,
     ) -> Result<Written, Error> {
-        let job = self.job.clone();
-        let mut course = Course::new(&job, std::mem::take(&mut self.due));
-        let mut tally = Tally::default();
+        let Choice { run, due, .. } = choice;
+        let mut course = Course::new(&self.job, due);
         let mut jobs = Some(jobs);
         loop {
             if let Some(sender) = &jobs {
                 // Never blocks: the channel has a place for each of them. The run may have ended already.
                 while course.in_flight() < WINDOW
-                    && let Some(job) = course.next()
+                    && let Some(job) = course.next_job()
                 {
                     if sender.blocking_send(job).is_err() {
                         break;
@@ -132,10 +175,12 @@ impl Tracking {
                 break;
             };
             let now = now();
-            self.keep_page(&finished)?;
-            if let Some(done) = course.land(&finished, now) {
-                self.history
-                    .record(&self.run, done.query, &done.seen, Some(&done.visit))?;
+            let done = course.land(&finished, now);
+            let Some(run) = &run else { continue };
+            self.keep_page(run, &finished)?;
+            if let Some(done) = done {
+                history.record(run, done.query, &done.seen, Some(&done.visit))?;
+                let mut tally = self.tally();
                 tally.done += 1;
                 tally.add(&done.visit);
                 for (_, seen) in &done.seen {
@@ -144,17 +189,24 @@ impl Tracking {
                 }
             }
         }
-        tally.left = course.left();
-        let records = tally.done;
-        *self.tally.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+        // A run that was stopped before it had all its answers is left open, for the next to go on with.
+        if let Some(run) = &run
+            && course.left() == 0
+        {
+            history.end(run, now())?;
+        }
         Ok(Written {
-            records,
+            records: self.tally().done,
             ..Written::default()
         })
     }
 
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes the page down, if the job asks for it: under the run, with the number of the request and the outcome in its name.
-    fn keep_page(&self, finished: &Finished) -> Result<(), Error> {
+    fn keep_page(&self, run: &RunId, finished: &Finished) -> Result<(), Error> {
         let record = &*finished.record;
         let wanted = match self.job.output.pages {
             Keep::Never => false,
@@ -164,7 +216,7 @@ impl Tracking {
         if !wanted || finished.body.is_empty() {
             return Ok(());
         }
-        let folder = self.job.output.pages_dir.join(&*self.run.0);
+        let folder = self.job.output.pages_dir.join(&*run.0);
         let path = folder.join(format!("{}-{}.html", record.id, record.outcome));
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&path, &finished.body))
