@@ -35,12 +35,16 @@ impl Lock {
             WhenHeld::Wait(time) => Instant::now() + time,
             WhenHeld::Fail | WhenHeld::Skip => Instant::now(),
         };
+        let mut is_told = false;
         loop {
             match Lock::try_take(&settings.path) {
                 Err(Error::Locked { .. }) if settings.when_held == WhenHeld::Skip => {
                     return Ok(None);
                 }
-                Err(Error::Locked { .. }) if Instant::now() < until => {
+                Err(held @ Error::Locked { .. }) if Instant::now() < until => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::info!("waiting: {held}");
+                    }
                     sleep_until((Instant::now() + AGAIN).min(until)).await;
                 }
                 taken => return taken.map(Some),

@@ -1,7 +1,5 @@
 //! What a run from cron waits for: its turn, and its time.
 
-use std::fs;
-
 use proxywheel::lab::Lab;
 
 use crate::proxywheel;
@@ -28,15 +26,9 @@ fn a_run_under_way_keeps_the_next_one_out_until_it_has_ended_however_that_was() 
     assert!(!rig.path("second.jsonl").exists(), "nothing was opened");
     assert!(rig.requests() >= before, "{before}");
 
-    let mut waiting = Running::start(&mut rig.fetch(&format!("{quick} --lock wait=60s")));
-    // It has its file, so it has begun to wait.
-    until("the file", || {
-        fs::read_dir(format!("/proc/{}/fd", waiting.id())).is_ok_and(|files| {
-            files
-                .flatten()
-                .any(|file| fs::read_link(file.path()).is_ok_and(|path| path.ends_with("run.lock")))
-        })
-    });
+    let words = format!("{quick} --lock wait=60s -v");
+    let mut waiting = Running::start(&mut rig.fetch(&words));
+    until("the wait", || waiting.said().contains("waiting: run.lock"));
     assert!(first.kill(), "it was under way");
     assert_eq!(waiting.wait().code(), Some(0), "{}", waiting.said());
     assert_eq!(rig.rows("second.jsonl").len(), 1);
