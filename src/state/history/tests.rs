@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::observation;
+use crate::observation::{self, Validators};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
