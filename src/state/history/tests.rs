@@ -180,7 +180,11 @@ fn what_was_told_of_is_not_told_again() {
     day(&mut history, &me, ranked(DAY + 1, 3));
     let untold = history.untold("serp").expect("read");
     assert_eq!(untold.len(), 2);
-    history.tell("serp", untold[0].0).expect("written");
+    history
+        .judged("serp", Some(untold[0].0), [("hook", "{}".to_owned())])
+        .expect("written");
+    let letters = history.outbox("serp").expect("read");
+    assert_eq!((letters.len(), &*letters[0].channel), (1, "hook"));
     day(&mut history, &you, ranked(DAY + 2, 9));
     let ids: Vec<_> = history
         .untold("serp")
@@ -193,7 +197,9 @@ fn what_was_told_of_is_not_told_again() {
     let places = |seen: Vec<Observation>| seen.iter().map(|one| one.position).collect::<Vec<_>>();
     assert_eq!(places(until(untold[0].0)), [Some(2)]);
     assert_eq!(places(until(untold[1].0)), [Some(2), Some(3)]);
-    history.tell("serp", i64::MAX).expect("written");
+    history.arrived([letters[0].seq]).expect("written");
+    history.judged("serp", Some(i64::MAX), []).expect("written");
+    assert!(history.outbox("serp").expect("read").is_empty());
     assert!(history.untold("serp").expect("read").is_empty());
 }
 
@@ -201,7 +207,7 @@ fn what_was_told_of_is_not_told_again() {
 fn a_state_of_an_earlier_version_is_given_a_history() {
     const THIRD: &str = "DROP TABLE tiers; PRAGMA user_version = 3;";
     const SECOND: &str =
-        "DROP TABLE tiers; DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
+        "DROP TABLE tiers; DROP TABLE outbox; DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
         PRAGMA user_version = 2;";
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
