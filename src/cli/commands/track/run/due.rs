@@ -1,5 +1,7 @@
 //! Which queries a run asks.
 
+use std::fs;
+
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -8,7 +10,7 @@ use crate::engine::system_seed;
 use crate::error::Error;
 use crate::job::RequestSpec;
 use crate::observation::{Observation, Series, State, Validators};
-use crate::state::{History, RunId};
+use crate::state::{History, RunId, millis};
 use crate::track::course::Due;
 use crate::track::job::{Order, Query, TrackJob};
 
@@ -24,7 +26,8 @@ pub(super) struct Choice {
 }
 
 /// Chooses at `now`, in milliseconds since 1970. A run that was not ended is gone on with when it is young enough; what it has observed
-/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or ever, are asked.
+/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or ever, are
+/// asked, unless there is a run to be gone on with, which comes first.
 pub(super) fn choose(
     job: &TrackJob,
     history: &History,
@@ -68,7 +71,8 @@ pub(super) fn choose(
             fresh += 1;
             continue;
         }
-        if retry_failed {
+        // Of what an unfinished run has not asked yet nothing is known either, and left out it would be lost.
+        if retry_failed && open.is_none() {
             let mut failed = false;
             for one in &series {
                 let last = history.last(one.id())?;
@@ -120,8 +124,8 @@ fn one_due(
     let newest = history.last(id)?;
     let value = newest.filter(|newest| newest.state == State::Seen);
     let validators = match &value {
-        Some(_) => history.validators(id)?,
-        None => Validators::default(),
+        Some(value) if !is_edited_since(job, value.at) => history.validators(id)?,
+        _ => Validators::default(),
     };
     Ok(Due {
         query,
@@ -129,6 +133,13 @@ fn one_due(
         value,
         validators,
     })
+}
+
+/// True when the job file was changed after this, in milliseconds since 1970: it may select something else now, which a page that
+/// has not changed would never show.
+fn is_edited_since(job: &TrackJob, at: i64) -> bool {
+    let changed = fs::metadata(&job.path).and_then(|file| file.modified());
+    changed.is_ok_and(|changed| millis(changed) > at)
 }
 
 /// The series of a query: one for each target, or itself.
