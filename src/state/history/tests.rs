@@ -205,16 +205,18 @@ fn what_was_told_of_is_not_told_again() {
 
 #[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
+    const FOURTH: &str = "DROP TABLE outbox; PRAGMA user_version = 4;";
     const THIRD: &str = "DROP TABLE tiers; PRAGMA user_version = 3;";
     const SECOND: &str =
-        "DROP TABLE tiers; DROP TABLE outbox; DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
+        "DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
         PRAGMA user_version = 2;";
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
     for back in [
-        &[THIRD] as &[&str],
-        &[THIRD, SECOND],
-        &[THIRD, SECOND, FIRST],
+        &[FOURTH] as &[&str],
+        &[FOURTH, THIRD],
+        &[FOURTH, THIRD, SECOND],
+        &[FOURTH, THIRD, SECOND, FIRST],
     ] {
         let (_folder, path) = folder();
         drop(State::open(&path).expect("made"));
