@@ -26,11 +26,8 @@ use crate::state::{History, RunId};
 use crate::track::course::Course;
 use crate::track::job::{Keep, TrackJob};
 
-/// Requests that are asked for and not answered yet, at most; every one of them has a place in the channel of jobs.
+/// Requests that are asked for and not answered yet, at most; every one of them has a place in the channels.
 const WINDOW: usize = 1024;
-
-/// Answers that wait to be kept; then the engine waits. Few, because they are paid for, and a kill loses them.
-const BACKLOG: usize = 16;
 
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
@@ -136,7 +133,7 @@ impl Work for Tracking {
             .take()
             .ok_or_else(|| Error::Internal("started before it was opened".into()))?;
         let (jobs, source) = mpsc::channel(WINDOW);
-        let (rows, answers) = mpsc::channel(BACKLOG);
+        let (rows, answers) = mpsc::channel(WINDOW);
         let thread = thread::Builder::new()
             .name("track".to_owned())
             .spawn(move || self.go(history, choice, jobs, answers))
