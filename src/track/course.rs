@@ -68,6 +68,8 @@ struct Active {
     value: Option<Observation>,
     visit: Visit,
     first_at: Option<i64>,
+    /// Pages of it that are ready or out.
+    open: usize,
     /// A page of it was never tried.
     torn: bool,
 }
@@ -95,9 +97,7 @@ impl<'j> Course<'j> {
             let number = self.begun;
             self.begun += 1;
             let mut active = self.begin(due);
-            let pages = active.walk.next_pages();
-            self.ready
-                .extend(pages.into_iter().map(|page| (number, page)));
+            active.ask(number, &mut self.ready);
             self.active.insert(number, active);
         }
         let (number, page) = self.ready.pop_front()?;
@@ -127,6 +127,7 @@ impl<'j> Course<'j> {
             value: None,
             visit: Visit::default(),
             first_at: None,
+            open: 0,
             torn: false,
         }
     }
@@ -150,6 +151,7 @@ impl<'j> Course<'j> {
     pub fn land(&mut self, finished: &Finished, now: i64) -> Option<Done> {
         let (number, page) = self.out.remove(&finished.record.seq)?;
         let active = self.active.get_mut(&number)?;
+        active.open -= 1;
         let record = &*finished.record;
         if record.outcome.is_final() {
             active.note(record, now);
@@ -171,17 +173,15 @@ impl<'j> Course<'j> {
                 }
             }
             if !active.torn {
-                let pages = active.walk.next_pages();
-                self.ready
-                    .extend(pages.into_iter().map(|page| (number, page)));
+                active.ask(number, &mut self.ready);
             }
-        } else {
+        } else if !active.torn {
             active.torn = true;
+            let before = self.ready.len();
             self.ready.retain(|(other, _)| *other != number);
+            active.open -= before - self.ready.len();
         }
-        let is_out = self.out.values().any(|(other, _)| *other == number)
-            || self.ready.iter().any(|(other, _)| *other == number);
-        if is_out {
+        if active.open > 0 {
             return None;
         }
         let active = self.active.remove(&number)?;
@@ -215,6 +215,13 @@ impl Due {
 }
 
 impl Active {
+    /// Makes the pages ready that can be asked for now.
+    fn ask(&mut self, number: usize, ready: &mut VecDeque<(usize, u32)>) {
+        let pages = self.walk.next_pages();
+        self.open += pages.len();
+        ready.extend(pages.into_iter().map(|page| (number, page)));
+    }
+
     /// Counts what an answer took.
     fn note(&mut self, record: &Record, now: i64) {
         let visit = &mut self.visit;
@@ -388,3 +395,6 @@ fn lines<'v>(values: impl IntoIterator<Item = &'v Value>) -> Option<String> {
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
+
+#[cfg(test)]
+mod tests;
