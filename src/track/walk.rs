@@ -3,7 +3,8 @@
 //! A place is exact when every page before it was read. `smart` depth passes pages over: it takes them for full ones without the
 //! target, which is what makes it cheap. A page that was asked for and not read is never passed over: behind it a place is a bound.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::job::Depth;
 use crate::observation::{Observation, State};
@@ -60,6 +61,8 @@ pub struct Walk {
     found: Vec<Vec<Place>>,
     asked: BTreeSet<u32>,
     pages: BTreeMap<u32, Page>,
+    /// Of each page with results.
+    prints: BTreeMap<u32, u64>,
     /// Pages with the results of an earlier one: sites show their last page again to who asks for one behind it.
     repeats: BTreeSet<u32>,
     /// There are no results from this page on.
@@ -77,6 +80,7 @@ impl Walk {
             wanted,
             asked: BTreeSet::new(),
             pages: BTreeMap::new(),
+            prints: BTreeMap::new(),
             repeats: BTreeSet::new(),
             end: None,
         }
@@ -139,6 +143,7 @@ impl Walk {
     /// Takes in an answer. `finds` tells whether a result is the target's.
     pub fn land(&mut self, page: u32, answer: Page, finds: impl Fn(usize, &Hit) -> bool) {
         if let Page::Results(hits) = &answer {
+            self.prints.insert(page, print(hits));
             for (target, found) in self.found.iter_mut().enumerate() {
                 let places = hits
                     .iter()
@@ -158,36 +163,19 @@ impl Walk {
 
     /// Finds repeats and the end anew: pages come in any order, and only together they tell which is the copy.
     fn find_end(&mut self) {
-        let with_results = || {
-            self.pages.iter().filter_map(|(page, answer)| match answer {
-                Page::Results(hits) => Some((*page, hits)),
-                _ => None,
-            })
-        };
-        let is_repeat = |page: u32, hits: &[Hit]| {
-            with_results()
-                .take_while(|(earlier, _)| *earlier < page)
-                // By address alone: titles are cut as it pleases the site.
-                .any(|(_, seen)| {
-                    seen.iter()
-                        .map(|hit| &hit.url)
-                        .eq(hits.iter().map(|hit| &hit.url))
-                })
-        };
-        let repeats: BTreeSet<u32> = with_results()
-            .filter(|(page, hits)| is_repeat(*page, hits))
-            .map(|(page, _)| page)
-            .collect();
-        let fresh = with_results().map(|(page, _)| page);
-        let behind = fresh
-            .filter(|page| !repeats.contains(page))
-            .last()
-            .map_or(0, |page| page + 1);
-        self.repeats = repeats;
-        let end = self.pages.range(behind..);
-        self.end = end
+        let mut seen = HashSet::new();
+        self.repeats = self
+            .prints
+            .iter()
+            .filter(|(_, print)| !seen.insert(**print))
             .map(|(page, _)| *page)
-            .find(|page| self.is_silent(*page));
+            .collect();
+        let mut with_results = self.prints.keys().rev();
+        let behind = with_results
+            .find(|page| !self.repeats.contains(page))
+            .map_or(0, |page| page + 1);
+        let mut rest = self.pages.range(behind..).map(|(page, _)| *page);
+        self.end = rest.find(|page| self.is_silent(*page));
     }
 
     /// True when a page was read and has no results of its own.
@@ -285,6 +273,15 @@ impl Walk {
         });
         sizes.fold(0, u32::saturating_add)
     }
+}
+
+/// What tells the results of one page from those of another: the addresses, because titles are cut as it pleases the site.
+fn print(hits: &[Hit]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for hit in hits {
+        hit.url.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn count(number: usize) -> u32 {

@@ -60,12 +60,12 @@ impl History {
         self.one(&good(), params![number(series)])
     }
 
-    /// The last good observation of a series whose time is `at` or earlier, in milliseconds since 1970.
+    /// The last good observation of a series whose time is `at` or earlier, in milliseconds since 1970, and whose place is no bound.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn good_before(&self, series: SeriesId, at: i64) -> Result<Option<Observation>, Error> {
-        let and = format!("{} AND at <= ?2", good());
+    pub fn certain_before(&self, series: SeriesId, at: i64) -> Result<Option<Observation>, Error> {
+        let and = format!("{} AND lower_bound = 0 AND at <= ?2", good());
         self.one(&and, params![number(series), at])
     }
 
@@ -83,13 +83,14 @@ impl History {
         })
     }
 
-    /// The last `most` good observations of a series ([`State::is_good`]), the latest first.
+    /// The last `most` good observations of a series whose place is no bound, the latest first.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn recent_good(&self, series: SeriesId, most: usize) -> Result<Vec<Observation>, Error> {
+    pub fn recent_certain(&self, series: SeriesId, most: usize) -> Result<Vec<Observation>, Error> {
         let sql = format!(
-            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 {} ORDER BY seq DESC LIMIT ?2",
+            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 {} AND lower_bound = 0
+            ORDER BY seq DESC LIMIT ?2",
             good()
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);

@@ -138,9 +138,9 @@ fn the_last_is_what_was_written_last_though_the_clock_was_set_back() {
     };
     assert_eq!(history.last(me.id()).expect("read"), Some(unknown));
     assert_eq!(position(history.last_good(me.id())), Some(3));
-    assert_eq!(position(history.good_before(me.id(), 20 * DAY)), Some(3));
-    assert_eq!(position(history.good_before(me.id(), 19 * DAY)), Some(1));
-    assert_eq!(position(history.good_before(me.id(), 9 * DAY)), None);
+    assert_eq!(position(history.certain_before(me.id(), 20 * DAY)), Some(3));
+    assert_eq!(position(history.certain_before(me.id(), 19 * DAY)), Some(1));
+    assert_eq!(position(history.certain_before(me.id(), 9 * DAY)), None);
     let recent = history.recent(me.id(), 3).expect("read");
     let positions: Vec<_> = recent.iter().map(|one| one.position).collect();
     assert_eq!(positions, [None, Some(3), Some(2)]);
