@@ -11,7 +11,7 @@ mod told;
 use serde_json::{Map, Value, json};
 
 use self::told::told;
-use super::job::{Alert, Event, TrackJob};
+use super::job::{Alert, Event, Kind, TrackJob};
 use crate::observation::{Observation, Series};
 
 /// An alert that is due.
@@ -23,6 +23,24 @@ pub struct Due {
     pub text: String,
     /// The same for programs: `when`, the axes, `target`, `before`, `after` and what belongs to the event.
     pub event: Map<String, Value>,
+}
+
+/// Observations that [`of_series`] needs at most to judge the last of them; those of which nothing is known may be left out, but for the
+/// ones that say [`super::course::NO_ROWS`].
+pub fn looks_back(job: &TrackJob) -> usize {
+    /// Enough to find one whose place is no bound.
+    const PLACES: usize = 32;
+    /// A price that creeps is compared with what it was when it was last told of.
+    const VALUES: usize = 400;
+    let runs = job.alerts.iter().map(|alert| match alert.when {
+        Event::Lost(runs) | Event::SelectorBroken(runs) => runs.get() as usize,
+        _ => 0,
+    });
+    let base = match job.kind {
+        Kind::Rank(_) => PLACES,
+        Kind::Change(_) => VALUES,
+    };
+    base.saturating_add(runs.max().unwrap_or(0))
 }
 
 /// The alerts of one series. `seen` is in the order it was written in; its last is what this run saw.

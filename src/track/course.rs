@@ -19,7 +19,7 @@ use crate::observation::{Observation, Series, SeriesId, State, Validators, Visit
 use crate::outcome::{Finished, Outcome, Record};
 
 /// Why nothing is known of a page that was good and on which the profile found neither results nor the word that there are none.
-pub(super) const NO_ROWS: &str = "no_rows";
+pub const NO_ROWS: &str = "no_rows";
 
 /// A query with what earlier runs know of it.
 #[derive(Debug)]
@@ -28,9 +28,7 @@ pub struct Due {
     pub query: Query,
     /// By target: where it stood last, from 1. Empty where a value is watched.
     pub last: Vec<Option<u32>>,
-    /// The last value, where one is watched.
-    pub value: Option<Observation>,
-    /// `ETag` and `Last-Modified` of the page that value comes from.
+    /// `ETag` and `Last-Modified` of the page that the last value comes from; none where it is not known.
     pub validators: Validators,
 }
 
@@ -147,8 +145,14 @@ impl<'j> Course<'j> {
         self.given_up + self.waiting.len() as u64 + self.active.len() as u64
     }
 
-    /// Takes in an answer at `now`, in milliseconds since 1970; the query, when this was its last.
-    pub fn land(&mut self, finished: &Finished, now: i64) -> Option<Done> {
+    /// Takes in an answer at `now`, in milliseconds since 1970; the query, when this was its last. `last` is asked for the last value of
+    /// a series whose page is still the same: texts of pages are too large to hold them all.
+    pub fn land(
+        &mut self,
+        finished: &Finished,
+        now: i64,
+        last: impl FnOnce(SeriesId) -> Option<Observation>,
+    ) -> Option<Done> {
         let (number, page) = self.out.remove(&finished.record.seq)?;
         let active = self.active.get_mut(&number)?;
         active.open -= 1;
@@ -163,11 +167,9 @@ impl<'j> Course<'j> {
                     });
                 }
                 Kind::Change(watch) => {
-                    let seen = match value_of(finished, watch, active.due.value.as_ref(), now) {
-                        Ok(seen) => seen,
-                        Err(why) => Observation::unknown(now, why),
-                    };
-                    active.value = Some(seen);
+                    let last = || last(active.due.query.series.id());
+                    let seen = value_of(finished, watch, last, now);
+                    active.value = Some(seen.unwrap_or_else(|why| Observation::unknown(now, why)));
                     // One page, and it has been read.
                     active.walk.land(page, Page::NoResults, |_, _| false);
                 }
@@ -196,9 +198,6 @@ impl<'j> Course<'j> {
 impl Due {
     /// The request, with the validators of what is known already.
     fn conditional(&self, request: Arc<RequestSpec>) -> Arc<RequestSpec> {
-        if self.value.is_none() {
-            return request;
-        }
         let mut request = request;
         let Validators { etag, modified } = &self.validators;
         let pairs: [(HeaderName, _); 2] = [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)];
@@ -252,6 +251,10 @@ impl Active {
                 etag: record.etag.clone(),
                 modified: record.last_modified.clone(),
             };
+            // Not every server says again which version it is that is still the same.
+            if record.status == Some(304) && visit.validators == Validators::default() {
+                visit.validators.clone_from(&self.due.validators);
+            }
         }
     }
 
@@ -336,7 +339,7 @@ fn results(finished: &Finished, extract: &Extract) -> Page {
 fn value_of(
     finished: &Finished,
     watch: &super::job::Watch,
-    last: Option<&Observation>,
+    last: impl FnOnce() -> Option<Observation>,
     now: i64,
 ) -> Result<Observation, String> {
     let record = &*finished.record;
@@ -347,8 +350,9 @@ fn value_of(
         ..Observation::unknown(now, "")
     };
     if record.status == Some(304) {
+        let last = last().filter(|last| last.state == State::Seen);
         let last = last.ok_or("304 without a question for it")?;
-        seen.value.clone_from(&last.value);
+        seen.value = last.value;
         seen.number = last.number;
         return Ok(seen);
     }

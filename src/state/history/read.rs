@@ -131,24 +131,6 @@ impl History {
         })
     }
 
-    /// `ETag` and `Last-Modified` of the page that was last read for a query.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn validators(&self, query: SeriesId) -> Result<Validators, Error> {
-        let sql = "SELECT etag, modified FROM visits WHERE query = ?1 ORDER BY seq DESC LIMIT 1";
-        self.connection
-            .query_row(sql, [number(query)], |row| {
-                Ok(Validators {
-                    etag: row.get(0)?,
-                    modified: row.get(1)?,
-                })
-            })
-            .optional()
-            .map(Option::unwrap_or_default)
-            .map_err(self.failed("read"))
-    }
-
     /// What the queries of a job took at `since` or later, in milliseconds since 1970, in the order it was written in.
     ///
     /// # Errors
@@ -214,7 +196,7 @@ impl History {
 }
 
 /// The condition of [`State::is_good`].
-fn good() -> String {
+pub(super) fn good() -> String {
     let words: Vec<String> = State::ALL
         .iter()
         .filter(|state| state.is_good())
@@ -223,16 +205,20 @@ fn good() -> String {
     format!("AND state IN ({})", words.join(", "))
 }
 
+/// The state in a column.
+pub(super) fn state(row: &Row<'_>, column: usize) -> Sql<State> {
+    let word: String = row.get(column)?;
+    State::parse(&word).ok_or_else(|| {
+        let why = format!("no state of an observation: {word:?}");
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
+    })
+}
+
 /// The columns of [`OBSERVATION`], from `first` on.
 pub(super) fn observation(row: &Row<'_>, first: usize) -> Sql<Observation> {
-    let state: String = row.get(first + 1)?;
-    let state = State::parse(&state).ok_or_else(|| {
-        let why = format!("no state of an observation: {state:?}");
-        rusqlite::Error::FromSqlConversionFailure(first + 1, Type::Text, why.into())
-    })?;
     Ok(Observation {
         at: row.get(first)?,
-        state,
+        state: state(row, first + 1)?,
         position: row.get(first + 2)?,
         lower_bound: row.get(first + 3)?,
         absolute: row.get(first + 4)?,

@@ -1,6 +1,6 @@
 //! Which observations have been told of, so that a killed run neither loses an alert nor sends the next one twice.
 
-use rusqlite::params;
+use rusqlite::{Result as Sql, Statement, params};
 
 use super::read::{OBSERVATION, observation};
 use super::{History, number, series_id};
@@ -34,23 +34,53 @@ impl History {
             .map_err(self.failed("write"))
     }
 
-    /// The observations of a series up to this number, at most the last `most` of them, in the order they were written in.
+    /// Reads what came before an observation, of many series in turn.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn look_back(&self) -> Result<LookBack<'_>, Error> {
+        let sql = format!(
+            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1
+            AND (seq = ?2 OR seq < ?2 AND (state <> 'unknown' OR why = ?3))
+            ORDER BY seq DESC LIMIT ?4"
+        );
+        let select = self.connection.prepare(&sql).map_err(self.failed("read"))?;
+        Ok(LookBack {
+            history: self,
+            select,
+        })
+    }
+}
+
+/// See [`History::look_back`].
+#[derive(Debug)]
+pub struct LookBack<'h> {
+    history: &'h History,
+    select: Statement<'h>,
+}
+
+impl LookBack<'_> {
+    /// The observation with this number, and at most `most - 1` before it that tell something, in the order they were written in. Of those
+    /// of which nothing is known only the ones with this `why` are among them.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn until(
-        &self,
+        &mut self,
         series: SeriesId,
         seq: i64,
+        why: &str,
         most: usize,
     ) -> Result<Vec<Observation>, Error> {
-        let sql = format!(
-            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3"
-        );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let mut seen = self.all(&sql, params![number(series), seq, most], |row| {
-            observation(row, 0)
-        })?;
+        let rows = self
+            .select
+            .query_map(params![number(series), seq, why, most], |row| {
+                observation(row, 0)
+            });
+        let mut seen = rows
+            .and_then(Iterator::collect::<Sql<Vec<_>>>)
+            .map_err(self.history.failed("read"))?;
         seen.reverse();
         Ok(seen)
     }

@@ -45,15 +45,11 @@ fn prices() -> TrackJob {
         field = 'price'")
 }
 
-fn due(job: &TrackJob, value: Option<Observation>) -> Vec<Due> {
+fn due(job: &TrackJob) -> Vec<Due> {
     let one = |query| Due {
         query,
         last: Vec::new(),
-        value: value.clone(),
-        validators: Validators {
-            etag: Some("\"v1\"".into()),
-            modified: Some("Sun, 01 Mar 2026 06:00:00 GMT".into()),
-        },
+        validators: Validators::default(),
     };
     let queries = job.expand(&RequestSpec::default());
     queries.into_iter().map(one).collect()
@@ -125,6 +121,11 @@ fn skipped(job: &Job) -> Finished {
     answer(job, Outcome::Skipped, 0, &[])
 }
 
+/// Nobody needs an old value.
+fn unasked(_: SeriesId) -> Option<Observation> {
+    panic!("there was no 304")
+}
+
 fn all_jobs(course: &mut Course<'_>) -> Vec<Job> {
     std::iter::from_fn(|| course.next_job()).collect()
 }
@@ -132,7 +133,7 @@ fn all_jobs(course: &mut Course<'_>) -> Vec<Job> {
 #[test]
 fn pages_of_a_query_share_a_session_and_its_exits() {
     let job = ranks("most = 2\ndepth = 'all'");
-    let mut course = Course::new(&job, due(&job, None));
+    let mut course = Course::new(&job, due(&job));
     let jobs = all_jobs(&mut course);
     let sessions: Vec<_> = jobs.iter().map(|job| job.session.clone()).collect();
     assert_eq!(jobs.len(), 4);
@@ -149,12 +150,16 @@ fn pages_of_a_query_share_a_session_and_its_exits() {
 #[test]
 fn a_query_is_told_of_when_it_has_its_last_answer_and_costs_what_its_pages_did() {
     let job = ranks("most = 2\ndepth = 'all'");
-    let mut course = Course::new(&job, due(&job, None).into_iter().take(1));
+    let mut course = Course::new(&job, due(&job).into_iter().take(1));
     let jobs = all_jobs(&mut course);
     assert_eq!((course.in_flight(), course.is_done()), (2, false));
-    assert!(course.land(&results(&jobs[1], &["me.test"]), 5).is_none());
+    assert!(
+        course
+            .land(&results(&jobs[1], &["me.test"]), 5, unasked)
+            .is_none()
+    );
     let done = course
-        .land(&results(&jobs[0], &["a.test", "you.test"]), 9)
+        .land(&results(&jobs[0], &["a.test", "you.test"]), 9, unasked)
         .expect("done");
     let told: Vec<_> = done
         .seen
@@ -166,7 +171,7 @@ fn a_query_is_told_of_when_it_has_its_last_answer_and_costs_what_its_pages_did()
     assert_eq!((visit.pages, visit.attempts, visit.bytes), (2, 2, 200));
     assert_eq!((visit.cost, &*visit.host), (2000, "http://a.test"));
     assert_eq!((course.left(), course.is_done()), (0, true));
-    let again = course.land(&results(&jobs[0], &["me.test"]), 10);
+    let again = course.land(&results(&jobs[0], &["me.test"]), 10, unasked);
     assert!(again.is_none(), "an answer counts once");
 }
 
@@ -175,14 +180,14 @@ fn a_query_with_a_page_that_was_never_tried_is_left_for_the_next_run() {
     let job = ranks("most = 3\ndepth = 'stop'");
     // Whichever page it is.
     for torn in 0..2 {
-        let mut course = Course::new(&job, due(&job, None).into_iter().take(1));
+        let mut course = Course::new(&job, due(&job).into_iter().take(1));
         for page in 0..=torn {
             let asked = course.next_job().expect("a page");
             let answer = match page == torn {
                 true => skipped(&asked),
                 false => results(&asked, &["me.test"]),
             };
-            assert!(course.land(&answer, 0).is_none());
+            assert!(course.land(&answer, 0, unasked).is_none());
         }
         assert!(course.next_job().is_none(), "no further page");
         assert_eq!((course.left(), course.is_done()), (1, true));
@@ -192,22 +197,30 @@ fn a_query_with_a_page_that_was_never_tried_is_left_for_the_next_run() {
 #[test]
 fn a_torn_query_waits_for_what_is_out_and_asks_for_nothing_more() {
     let job = ranks("most = 3\ndepth = 'all'");
-    let mut course = Course::new(&job, due(&job, None).into_iter().take(1));
+    let mut course = Course::new(&job, due(&job).into_iter().take(1));
     let (first, second) = (course.next_job(), course.next_job());
     let (first, second) = (first.expect("a page"), second.expect("a page"));
-    assert!(course.land(&skipped(&first), 0).is_none());
+    assert!(course.land(&skipped(&first), 0, unasked).is_none());
     assert!(course.next_job().is_none(), "the third page");
     assert_eq!(course.in_flight(), 1);
-    assert!(course.land(&results(&second, &["me.test"]), 0).is_none());
+    assert!(
+        course
+            .land(&results(&second, &["me.test"]), 0, unasked)
+            .is_none()
+    );
     assert_eq!((course.left(), course.is_done()), (1, true));
 }
 
 #[test]
 fn pages_of_queries_that_have_begun_go_first() {
     let job = ranks("most = 2\ndepth = 'stop'");
-    let mut course = Course::new(&job, due(&job, None));
+    let mut course = Course::new(&job, due(&job));
     let first = course.next_job().expect("a page");
-    assert!(course.land(&results(&first, &["a.test"]), 0).is_none());
+    assert!(
+        course
+            .land(&results(&first, &["a.test"]), 0, unasked)
+            .is_none()
+    );
     let next = course.next_job().expect("a page");
     assert_eq!(next.session, first.session);
     assert_eq!(course.left(), 2);
@@ -223,33 +236,54 @@ fn a_page_is_asked_for_by_its_version_while_its_value_is_known() {
         why: None,
         ..Observation::unknown(0, "")
     };
-    let asked = |value| {
-        let mut course = Course::new(&job, due(&job, value));
-        let asked = course.next_job().expect("a page");
-        let done = course.land(&answer(&asked, Outcome::Ok, 304, &[]), 7);
-        let (_, seen) = done.expect("done").seen.remove(0);
-        (asked.request.headers.clone(), seen)
+    let mut due = due(&job);
+    let id = due[0].query.series.id();
+    due[0].validators = Validators {
+        etag: Some("\"v1\"".into()),
+        modified: Some("Sun, 01 Mar 2026 06:00:00 GMT".into()),
     };
-    let (headers, seen) = asked(Some(known));
-    assert_eq!(headers[IF_NONE_MATCH], "\"v1\"");
-    assert_eq!(headers[IF_MODIFIED_SINCE], "Sun, 01 Mar 2026 06:00:00 GMT");
+    let mut course = Course::new(&job, due);
+    let asked = course.next_job().expect("a page");
+    assert_eq!(asked.request.headers[IF_NONE_MATCH], "\"v1\"");
+    assert_eq!(
+        asked.request.headers[IF_MODIFIED_SINCE],
+        "Sun, 01 Mar 2026 06:00:00 GMT"
+    );
+    let mut same = answer(&asked, Outcome::Ok, 304, &[]);
+    same.record.etag = None;
+    let done = course.land(&same, 7, |asked| (asked == id).then_some(known));
+    let mut done = done.expect("done");
+    let (_, seen) = done.seen.remove(0);
     assert_eq!(
         (seen.at, seen.state, seen.number),
         (7, State::Seen, Some(9.9))
     );
     assert_eq!(seen.value.as_deref(), Some("9.9"));
-    let (headers, seen) = asked(None);
-    assert!(headers.is_empty(), "{headers:?}");
-    assert_eq!(seen.state, State::Unknown);
+    let kept = done.visit.validators.etag;
+    assert_eq!(
+        kept.as_deref(),
+        Some("\"v1\""),
+        "though it was not said again"
+    );
+}
+
+#[test]
+fn a_304_that_nobody_asked_for_tells_nothing() {
+    let job = prices();
+    let mut course = Course::new(&job, due(&job));
+    let asked = course.next_job().expect("a page");
+    assert!(asked.request.headers.is_empty());
+    let done = course.land(&answer(&asked, Outcome::Ok, 304, &[]), 7, |_| None);
+    assert_eq!(done.expect("done").seen[0].1.state, State::Unknown);
 }
 
 #[test]
 fn a_value_is_seen_missing_or_unknown() {
     let job = prices();
     let seen = |outcome, rows: &[Value]| {
-        let mut course = Course::new(&job, due(&job, None));
+        let mut course = Course::new(&job, due(&job));
         let asked = course.next_job().expect("a page");
-        let done = course.land(&answer(&asked, outcome, 200, rows), 0);
+        let done = course.land(&answer(&asked, outcome, 200, rows), 0, unasked);
         done.expect("done").seen.remove(0).1
     };
     let price = seen(Outcome::Ok, &[json!({"price": 12.5})]);
