@@ -204,7 +204,7 @@ pub struct Visit {
     pub attempts: u32,
     /// Requests that were answered by a ban or a challenge.
     pub blocked: u32,
-    /// Bytes over the wire, both ways.
+    /// Bytes of the answers' bodies, as they came over the wire.
     pub bytes: u64,
     /// Millionths of the unit of money that prices of proxies are in.
     pub cost: u64,

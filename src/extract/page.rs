@@ -147,7 +147,7 @@ pub(super) fn text_with(element: ElementRef<'_>, between: char) -> String {
         match node.value() {
             Node::Text(piece) => text.push(piece),
             Node::Element(element) => {
-                text.ends |= !INLINE.contains(&element.name());
+                text.passes(element.name());
                 goes_in = node.id() == root.id() || !UNSEEN.contains(&element.name());
             }
             _ => {}
@@ -158,7 +158,7 @@ pub(super) fn text_with(element: ElementRef<'_>, between: char) -> String {
         }
         loop {
             if let Node::Element(element) = node.value() {
-                text.ends |= !INLINE.contains(&element.name());
+                text.passes(element.name());
             }
             if node.id() == root.id() {
                 return text.out;
@@ -187,6 +187,12 @@ struct Folded {
 }
 
 impl Folded {
+    /// The border of an element. One that nobody sees parts words and no blocks.
+    fn passes(&mut self, name: &str) {
+        self.gap |= !INLINE.contains(&name);
+        self.ends |= !INLINE.contains(&name) && !UNSEEN.contains(&name);
+    }
+
     fn push(&mut self, piece: &str) {
         self.gap |= piece.starts_with(char::is_whitespace);
         for word in piece.split_whitespace() {

@@ -129,6 +129,10 @@ fn the_history_of_ten_days_has_every_true_move_and_no_false_one() {
         let is_bad = day == DOWN || day == STUCK_DAY;
         assert_eq!(code == Some(0), !is_bad, "day {day}: {code:?} {said}");
     }
+    let mut plan = scene.track("plan serp.toml --state state.db", 24 * i64::from(DAYS));
+    let plan = plan.output().expect("the program");
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert!(plan.contains("as in the last 30 days: "), "{plan}");
     let history = History::open_existing(&scene.folder.path().join("state.db")).expect("a state");
     let series: BTreeMap<SeriesId, Series> = history
         .series("serp")

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::EXIT_CODES;
 use super::Progress;
 use super::rules::{FORMS, Form};
 use super::track_history::{TrackDiffArgs, TrackHistoryArgs, TrackReportArgs};
 use super::words::{PROGRESS, words};
+use super::{EXIT_CODES, StateFileArgs};
 
 /// Arguments of `track`.
 #[derive(Args)]
@@ -127,6 +127,10 @@ pub struct TrackPlanArgs {
     /// Job file
     #[arg(value_name = "JOB.toml")]
     pub job: PathBuf,
+
+    /// Which state; what earlier runs took is in it.
+    #[command(flatten)]
+    pub file: StateFileArgs,
 
     /// Form of the list
     #[arg(long, value_name = "FORM", default_value = "text", value_parser = words(&FORMS))]

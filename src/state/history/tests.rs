@@ -267,12 +267,17 @@ fn a_run_knows_of_each_series_the_last_and_the_last_good() {
 
 #[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
+    const THIRD: &str = "DROP TABLE tiers; PRAGMA user_version = 3;";
     const SECOND: &str =
         "DROP TABLE tiers; DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
         PRAGMA user_version = 2;";
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
-    for back in [&[SECOND] as &[&str], &[SECOND, FIRST]] {
+    for back in [
+        &[THIRD] as &[&str],
+        &[THIRD, SECOND],
+        &[THIRD, SECOND, FIRST],
+    ] {
         let (_folder, path) = folder();
         drop(State::open(&path).expect("made"));
         let file = Connection::open(&path).expect("opens");

@@ -29,7 +29,7 @@ pub(super) fn run(
     let printer = Printer::new(&global, environment);
     let done = match &args.command {
         TrackCommand::Validate(args) => validate::run(args, environment, &printer),
-        TrackCommand::Plan(args) => plan::run(args, environment, &printer),
+        TrackCommand::Plan(args) => plan::run(args, line, environment, &printer),
         TrackCommand::Run(args) => run::run(args, line, environment, &printer),
         TrackCommand::History(args) => history::run(args, line, environment, &printer),
         TrackCommand::Diff(args) => diff::run(args, line, environment, &printer),

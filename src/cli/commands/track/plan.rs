@@ -1,36 +1,49 @@
 //! `track plan`: what a job asks for, before it is asked.
 
+use std::time::SystemTime;
+
 use serde_json::json;
 
 use super::{job, size};
 use crate::cli::Environment;
 use crate::cli::args::{Form, TrackPlanArgs};
 use crate::cli::exit::Exit;
+use crate::cli::figures::{bytes, money};
 use crate::cli::printer::Printer;
+use crate::cli::settings::{CommandLine, settings_of_run};
+use crate::config::state_file;
 use crate::error::Error;
 use crate::job::{LabelFilter, RequestSpec};
+use crate::observation::Visit;
+use crate::outcome::UnixMillis;
+use crate::state::History;
 use crate::track::job::{Depth, Query, TrackJob};
 
+/// Milliseconds that are looked back.
+const MONTH: i64 = 30 * 24 * 3600 * 1000;
 /// Widest column of series; longer ones move what follows.
 const WIDEST: usize = 48;
 
 pub(super) fn run(
     args: &TrackPlanArgs,
+    line: &CommandLine,
     environment: &Environment,
     printer: &Printer,
 ) -> Result<Exit, Error> {
     let job = job(&args.job, environment)?;
+    let experience = experience(&job, args, line, environment)?;
+    let totals = format!("{}{}", totals(&job), experience);
     let queries = job.expand(&RequestSpec::default());
     match args.format {
         Form::Text => {
             printer.data(&table(&job, &queries))?;
-            printer.data(&format!("\n{}\n", totals(&job)))?;
+            printer.data(&format!("\n{totals}\n"))?;
         }
         Form::Jsonl => {
             for query in &queries {
                 printer.data(&format!("{}\n", row(&job, query)))?;
             }
-            printer.note(&totals(&job));
+            printer.note(&totals);
         }
     }
     Ok(Exit::DONE)
@@ -97,7 +110,44 @@ fn row(job: &TrackJob, query: &Query) -> serde_json::Value {
     })
 }
 
-/// What a run comes to. What it costs depends on the prices of the proxies, and is not known here.
+/// What a run takes by what the queries of the last month took; nothing when there were none.
+fn experience(
+    job: &TrackJob,
+    args: &TrackPlanArgs,
+    line: &CommandLine,
+    environment: &Environment,
+) -> Result<String, Error> {
+    let settings = settings_of_run(job, &[], line, environment)?;
+    let state = args.file.state.clone().or(settings.args.run.state);
+    let Some(state) = state.or_else(|| state_file(&environment.variables)) else {
+        return Ok(String::new());
+    };
+    if !state.exists() {
+        return Ok(String::new());
+    }
+    let month_ago = UnixMillis::from(SystemTime::now()).0 - MONTH;
+    let visits = History::open_existing(&state)?.visits(&job.name, month_ago)?;
+    if visits.is_empty() {
+        return Ok(String::new());
+    }
+    let places = job.plan().places as f64 / visits.len() as f64;
+    let whole = |of: fn(&Visit) -> u64| {
+        let all: u64 = visits.iter().map(|kept| of(&kept.visit)).sum();
+        all as f64 * places
+    };
+    let mut text = format!(
+        "\nas in the last 30 days: {:.0} requests with retries, {} of pages",
+        whole(|visit| visit.attempts.into()),
+        bytes(whole(|visit| visit.bytes) as u64)
+    );
+    let cost = whole(|visit| visit.cost) / 1e6;
+    if cost > 0.0 {
+        text.push_str(&format!(", cost {}", money(cost)));
+    }
+    Ok(text)
+}
+
+/// What a run comes to when every page is answered at once.
 fn totals(job: &TrackJob) -> String {
     let plan = job.plan();
     let requests = if plan.least == plan.most {
