@@ -45,6 +45,7 @@ mod stdin;
 mod track_bad_jobs;
 mod track_days;
 mod track_engine;
+mod track_exits;
 mod track_history;
 
 use std::process::{Command, Output};

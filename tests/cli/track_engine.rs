@@ -45,7 +45,8 @@ title = "h3::text"
 
 impl Scene {
     pub(crate) fn new(proxies: u32, truth: Truth, obstacle: Obstacle) -> Self {
-        let lab = Lab::spawn_thread(Lab::builder().perfect(proxies)).expect("a lab");
+        let lab =
+            Lab::spawn_thread(Lab::builder().perfect(proxies).record_hits(1000)).expect("a lab");
         let day = Arc::new(AtomicU32::new(0));
         let today = day.clone();
         let asked_before: Mutex<HashMap<(String, u32), u32>> = Mutex::default();

@@ -269,7 +269,7 @@ fn a_run_knows_of_each_series_the_last_and_the_last_good() {
 fn a_state_of_an_earlier_version_is_given_a_history() {
     const THIRD: &str = "DROP TABLE tiers; PRAGMA user_version = 3;";
     const SECOND: &str =
-        "DROP TABLE tiers; DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
+        "DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
         PRAGMA user_version = 2;";
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
