@@ -10,6 +10,8 @@ mod read;
 mod tests;
 mod told;
 
+pub use told::Letter;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};

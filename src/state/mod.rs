@@ -57,7 +57,7 @@ use identity::Salt;
 
 pub use aside::{Aside, Why};
 pub use history::{
-    History, KeptVisit, KnownSeries, LookBack, OpenRun, OpenedHistory, RunId, TrackRun,
+    History, KeptVisit, KnownSeries, Letter, LookBack, OpenRun, OpenedHistory, RunId, TrackRun,
 };
 pub use lookup::{KnownHost, is_named};
 pub use open::Opened;

@@ -9,7 +9,7 @@ use super::identity::Salt;
 /// `PRAGMA application_id` of the file: "pxyw".
 pub(super) const APPLICATION: i64 = 0x7078_7977;
 /// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
 const TABLES: &str = "
@@ -152,6 +152,17 @@ CREATE TABLE tiers (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Alerts that are due and have not arrived yet ([`super::history`]).
+const OUTBOX: &str = "
+CREATE TABLE outbox (
+    seq     INTEGER PRIMARY KEY,
+    job     TEXT NOT NULL,
+    channel TEXT NOT NULL, -- stands for where it goes, without any secret of it
+    event   TEXT NOT NULL  -- JSON object
+) STRICT;
+CREATE INDEX outbox_of_job ON outbox (job);
+";
+
 /// From each earlier version, the first first, to the one after it.
 const UPGRADES: [&str; VERSION as usize - 1] = [
     "
@@ -166,6 +177,7 @@ CREATE TABLE limits (
 ",
     HISTORY,
     TIERS,
+    OUTBOX,
 ];
 
 /// What a file turns out to be.
@@ -205,6 +217,7 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(HISTORY)?;
         transaction.execute_batch(TIERS)?;
+        transaction.execute_batch(OUTBOX)?;
         set_salt(&transaction, salt)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -253,6 +266,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<()> {
         "track_runs",
         "observations",
         "visits",
+        "outbox",
     ] {
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;

@@ -247,14 +247,17 @@ impl Active {
             visit.country.clone_from(&proxy.labels().country);
         }
         if record.ok {
-            visit.validators = Validators {
+            let mut validators = Validators {
                 etag: record.etag.clone(),
                 modified: record.last_modified.clone(),
             };
-            // Not every server says again which version it is that is still the same.
-            if record.status == Some(304) && visit.validators == Validators::default() {
-                visit.validators.clone_from(&self.due.validators);
+            // A 304 need not repeat what it confirms.
+            if record.status == Some(304) {
+                let known = &self.due.validators;
+                validators.etag = validators.etag.or_else(|| known.etag.clone());
+                validators.modified = validators.modified.or_else(|| known.modified.clone());
             }
+            visit.validators = validators;
         }
     }
 

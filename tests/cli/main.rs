@@ -32,6 +32,7 @@ mod lab;
 mod leak;
 mod mmdb;
 mod readme;
+mod readme_serp;
 mod record;
 mod reload;
 mod reload_remote;
@@ -43,10 +44,13 @@ mod settings;
 mod state;
 mod stdin;
 mod track_bad_jobs;
+mod track_cron;
 mod track_days;
 mod track_engine;
 mod track_exits;
 mod track_history;
+mod track_hooks;
+mod track_kill;
 
 use std::process::{Command, Output};
 

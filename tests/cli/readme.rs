@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::proxywheel;
 
-const README: &str = include_str!("../../README.md");
+pub(crate) const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../docs/record.md");
 const PAGES: [(&str, &str); 10] = [
     ("README.md", README),
@@ -30,7 +30,7 @@ const PAGES: [(&str, &str); 10] = [
 ];
 
 /// The code blocks of a page in this language.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut block: Option<(bool, String)> = None;
     for line in page.lines() {

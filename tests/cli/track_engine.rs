@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use proxywheel::lab::{Asked, Lab, Script, Shown};
+use proxywheel::lab::{Asked, Builder, Lab, Script, Shown};
 use tempfile::TempDir;
 
 use crate::proxywheel;
@@ -45,8 +45,16 @@ title = "h3::text"
 
 impl Scene {
     pub(crate) fn new(proxies: u32, truth: Truth, obstacle: Obstacle) -> Self {
-        let lab =
-            Lab::spawn_thread(Lab::builder().perfect(proxies).record_hits(1000)).expect("a lab");
+        Scene::of(
+            Lab::builder().perfect(proxies).record_hits(1000),
+            truth,
+            obstacle,
+        )
+    }
+
+    /// With a lab of one's own.
+    pub(crate) fn of(builder: Builder, truth: Truth, obstacle: Obstacle) -> Self {
+        let lab = Lab::spawn_thread(builder).expect("a lab");
         let day = Arc::new(AtomicU32::new(0));
         let today = day.clone();
         let asked_before: Mutex<HashMap<(String, u32), u32>> = Mutex::default();
@@ -88,6 +96,12 @@ impl Scene {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 
+    /// Requests that the engine has seen.
+    pub(crate) fn requests(&self) -> u64 {
+        let hosts = self.lab.stats().hosts;
+        hosts.get(ENGINE).map_or(0, |host| host.requests)
+    }
+
     /// From now on it is this day for the engine.
     pub(crate) fn set_day(&self, day: u32) {
         self.day.store(day, Ordering::SeqCst);
@@ -105,7 +119,7 @@ impl Scene {
 }
 
 /// The library that lets a program think it is another time.
-fn faketime() -> PathBuf {
+pub(crate) fn faketime() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").expect("/usr/lib");
     folders
         .filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketime.so.1")))

@@ -34,3 +34,4 @@ mod squid_pages;
 mod tinyproxy;
 mod tls;
 mod told;
+mod watch;

@@ -33,6 +33,8 @@ pub(crate) struct Hit {
     pub(crate) via: String,
     pub(crate) forwarded_for: String,
     pub(crate) proxy_authorization: String,
+    /// Bytes of the body.
+    pub(crate) sent: u64,
 }
 
 impl Origin {
@@ -104,6 +106,11 @@ impl Origin {
         self.authority.pem()
     }
 
+    /// Puts a page where it is served from now on, in place of what was there.
+    pub(crate) fn publish(&self, path: &str, text: &str) {
+        self.server.write(&format!("www{path}"), text);
+    }
+
     /// The access log, once it holds at least `expected` lines: nginx writes a line after the answer has left.
     pub(crate) fn hits(&self, expected: usize) -> Vec<Hit> {
         let begun = Instant::now();
@@ -134,6 +141,7 @@ impl Origin {
             via: field(5),
             forwarded_for: field(6),
             proxy_authorization: field(7),
+            sent: fields[8].parse().expect("a count"),
         }
     }
 }

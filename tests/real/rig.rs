@@ -178,6 +178,11 @@ impl Server {
         fs::read_to_string(self.site.dir().join(name)).unwrap_or_default()
     }
 
+    /// Changes a file that it serves.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        self.site.write(name, text);
+    }
+
     /// Ends it and its children at once, as a crash would.
     pub(crate) fn kill(&mut self) {
         // The whole group: dante serves from children. The group lives as long as its leader is not reaped.

@@ -114,6 +114,37 @@ impl History {
         })
     }
 
+    /// The number of what a run saw of a series.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn number_of(&self, run: &RunId, series: SeriesId) -> Result<Option<i64>, Error> {
+        let sql = "SELECT o.seq FROM observations o JOIN track_runs r ON r.seq = o.run
+            WHERE r.id = ?1 AND o.series = ?2";
+        self.all(sql, params![run.0, number(series)], |row| row.get(0))
+            .map(|found| found.first().copied())
+    }
+
+    /// All observations of a job with a greater number, or, without one, those of this run, in the order they were written in.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn after(
+        &self,
+        job: &str,
+        seq: Option<i64>,
+        run: &RunId,
+    ) -> Result<Vec<(SeriesId, RunId, Observation)>, Error> {
+        let sql = format!(
+            "SELECT o.series, r.id, {OBSERVATION} FROM observations o JOIN track_runs r ON r.seq = o.run
+            WHERE r.job = ?1 AND o.seq > coalesce(?2, 0) AND (?2 IS NOT NULL OR r.id = ?3) ORDER BY o.seq"
+        );
+        self.all(&sql, params![job, seq, run.0], |row| {
+            let series = row.get(0).map(series_id)?;
+            Ok((series, RunId(row.get(1)?), observation(row, 2)?))
+        })
+    }
+
     /// Runs of a job that began at `since` or later, in milliseconds since 1970, in the order they were begun in.
     ///
     /// # Errors

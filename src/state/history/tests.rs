@@ -180,7 +180,11 @@ fn what_was_told_of_is_not_told_again() {
     day(&mut history, &me, ranked(DAY + 1, 3));
     let untold = history.untold("serp").expect("read");
     assert_eq!(untold.len(), 2);
-    history.tell("serp", untold[0].0).expect("written");
+    history
+        .judged("serp", Some(untold[0].0), [("hook", "{}".to_owned())])
+        .expect("written");
+    let letters = history.outbox("serp").expect("read");
+    assert_eq!((letters.len(), &*letters[0].channel), (1, "hook"));
     day(&mut history, &you, ranked(DAY + 2, 9));
     let ids: Vec<_> = history
         .untold("serp")
@@ -189,12 +193,16 @@ fn what_was_told_of_is_not_told_again() {
         .map(|(_, id)| id)
         .collect();
     assert_eq!(ids, [me.id(), you.id()]);
-    let mut back = history.look_back().expect("prepared");
-    let mut until = |seq| back.until(me.id(), seq, "no_rows", 10).expect("read");
-    let places = |seen: Vec<Observation>| seen.iter().map(|one| one.position).collect::<Vec<_>>();
-    assert_eq!(places(until(untold[0].0)), [Some(2)]);
-    assert_eq!(places(until(untold[1].0)), [Some(2), Some(3)]);
-    history.tell("serp", i64::MAX).expect("written");
+    let places = |seq| {
+        let mut back = history.look_back().expect("prepared");
+        let seen = back.until(me.id(), seq, "no_rows", 10).expect("read");
+        seen.iter().map(|one| one.position).collect::<Vec<_>>()
+    };
+    assert_eq!(places(untold[0].0), [Some(2)]);
+    assert_eq!(places(untold[1].0), [Some(2), Some(3)]);
+    history.arrived([letters[0].seq]).expect("written");
+    history.judged("serp", Some(i64::MAX), []).expect("written");
+    assert!(history.outbox("serp").expect("read").is_empty());
     assert!(history.untold("serp").expect("read").is_empty());
 }
 
@@ -267,6 +275,7 @@ fn a_run_knows_of_each_series_the_last_and_the_last_good() {
 
 #[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
+    const FOURTH: &str = "DROP TABLE outbox; PRAGMA user_version = 4;";
     const THIRD: &str = "DROP TABLE tiers; PRAGMA user_version = 3;";
     const SECOND: &str =
         "DROP TABLE told; DROP TABLE visits; DROP TABLE observations; DROP TABLE track_runs; DROP TABLE series;
@@ -274,9 +283,10 @@ fn a_state_of_an_earlier_version_is_given_a_history() {
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
     for back in [
-        &[THIRD] as &[&str],
-        &[THIRD, SECOND],
-        &[THIRD, SECOND, FIRST],
+        &[FOURTH] as &[&str],
+        &[FOURTH, THIRD],
+        &[FOURTH, THIRD, SECOND],
+        &[FOURTH, THIRD, SECOND, FIRST],
     ] {
         let (_folder, path) = folder();
         drop(State::open(&path).expect("made"));

@@ -1,11 +1,26 @@
-//! Which observations have been told of, so that a killed run neither loses an alert nor sends the next one twice.
+//! Which observations have been judged, and the alerts that are due and have not arrived, so that a killed run loses none of them.
+//!
+//! An alert is written down in the transaction that calls its observation judged, and taken out when it has arrived: it is judged
+//! once, and told at least once.
 
-use rusqlite::{Result as Sql, Statement, params};
+use rusqlite::{Result as Sql, Statement, TransactionBehavior, params};
 
+use super::super::open::io_error;
 use super::read::{OBSERVATION, observation};
 use super::{History, number, series_id};
 use crate::error::Error;
 use crate::observation::{Observation, SeriesId};
+
+/// An alert on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Its number.
+    pub seq: i64,
+    /// Where it goes.
+    pub channel: Box<str>,
+    /// The event, as JSON.
+    pub event: Box<str>,
+}
 
 impl History {
     /// Observations of a job that nobody has been told of, in the order they were written in: their number and their series.
@@ -21,17 +36,67 @@ impl History {
         })
     }
 
-    /// Observations of a job up to this one have been told of.
+    /// Observations of a job up to `seq` have been judged, and these alerts are due: where each goes, and the event as JSON. All of
+    /// it is written, or nothing.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn tell(&self, job: &str, seq: i64) -> Result<(), Error> {
-        let sql = "INSERT INTO told (job, seq) VALUES (?1, ?2)
-            ON CONFLICT (job) DO UPDATE SET seq = max(seq, excluded.seq)";
-        self.connection
-            .execute(sql, params![job, seq])
-            .map(drop)
-            .map_err(self.failed("write"))
+    pub fn judged<'e>(
+        &mut self,
+        job: &str,
+        seq: Option<i64>,
+        due: impl IntoIterator<Item = (&'e str, String)>,
+    ) -> Result<(), Error> {
+        let path = &self.path;
+        let connection = &mut self.connection;
+        let write = || -> Sql<()> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Some(seq) = seq {
+                let sql = "INSERT INTO told (job, seq) VALUES (?1, ?2)
+                    ON CONFLICT (job) DO UPDATE SET seq = max(seq, excluded.seq)";
+                transaction.execute(sql, params![job, seq])?;
+            }
+            let sql = "INSERT INTO outbox (job, channel, event) VALUES (?1, ?2, ?3)";
+            for (channel, event) in due {
+                transaction.execute(sql, params![job, channel, event])?;
+            }
+            transaction.commit()
+        };
+        write().map_err(|error| io_error("write", path, error))
+    }
+
+    /// Alerts of a job that have not arrived, in the order they were due.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn outbox(&self, job: &str) -> Result<Vec<Letter>, Error> {
+        let sql = "SELECT seq, channel, event FROM outbox WHERE job = ?1 ORDER BY seq";
+        self.all(sql, [job], |row| {
+            Ok(Letter {
+                seq: row.get(0)?,
+                channel: row.get(1)?,
+                event: row.get(2)?,
+            })
+        })
+    }
+
+    /// These alerts have arrived, or there is nobody left to tell.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn arrived(&mut self, letters: impl IntoIterator<Item = i64>) -> Result<(), Error> {
+        let path = &self.path;
+        let connection = &mut self.connection;
+        let write = || -> Sql<()> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for seq in letters {
+                transaction.execute("DELETE FROM outbox WHERE seq = ?1", [seq])?;
+            }
+            transaction.commit()
+        };
+        write().map_err(|error| io_error("write", path, error))
     }
 
     /// Reads what came before an observation, of many series in turn.

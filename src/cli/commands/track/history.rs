@@ -17,7 +17,7 @@ use crate::outcome::UnixMillis;
 use crate::state::{RunId, millis};
 
 /// Columns of the CSV, and keys of the JSON, in this order.
-const COLUMNS: [&str; 20] = [
+pub(super) const COLUMNS: [&str; 20] = [
     "v",
     "job",
     "series",
@@ -61,7 +61,7 @@ pub(super) fn run(
     let text = match args.format {
         HistoryFormat::Table => table(rows),
         HistoryFormat::Jsonl => jsonl(rows),
-        HistoryFormat::Csv => csv(rows)?,
+        HistoryFormat::Csv => csv(rows, true)?,
     };
     printer.data(&text)?;
     if all.is_empty() {
@@ -73,7 +73,8 @@ pub(super) fn run(
     Ok(Exit::DONE)
 }
 
-type Row<'a> = (&'a Series, &'a RunId, &'a Observation);
+/// A row: whose it is, of which run, and what was seen.
+pub(super) type Row<'a> = (&'a Series, &'a RunId, &'a Observation);
 
 /// A block for each series, in the order they come up in.
 fn table<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
@@ -137,7 +138,8 @@ fn values((series, run, one): Row<'_>) -> [Value; 20] {
     ]
 }
 
-fn jsonl<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
+/// One object for each row.
+pub(super) fn jsonl<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
     let mut text = String::new();
     for row in rows {
         let keys = COLUMNS.iter().map(|key| (*key).to_owned());
@@ -148,12 +150,15 @@ fn jsonl<'a>(rows: impl Iterator<Item = Row<'a>>) -> String {
     text
 }
 
-fn csv<'a>(rows: impl Iterator<Item = Row<'a>>) -> Result<String, Error> {
+/// One record for each row, below a header if that is wanted.
+pub(super) fn csv<'a>(rows: impl Iterator<Item = Row<'a>>, header: bool) -> Result<String, Error> {
     let broken = |why: String| Error::Internal(format!("cannot write a row: {why}"));
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(COLUMNS)
-        .map_err(|error| broken(error.to_string()))?;
+    if header {
+        writer
+            .write_record(COLUMNS)
+            .map_err(|error| broken(error.to_string()))?;
+    }
     for row in rows {
         let cells = values(row).map(|value| match value {
             Value::Null => String::new(),

@@ -105,17 +105,18 @@ pub(super) fn send(url: &Secret, secret: Option<&Secret>, body: &Value) -> Resul
         }
         Err(format!("{host}: {failed}"))
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    // On a thread of its own: whoever calls may be within a runtime already.
-    thread::scope(
-        |scope| match scope.spawn(|| runtime.block_on(post)).join() {
-            Ok(sent) => sent,
-            Err(panic) => resume_unwind(panic),
-        },
-    )
+    // On a thread of its own, where it is also dropped: whoever calls may be within a runtime already.
+    let send = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?
+            .block_on(post)
+    };
+    thread::scope(|scope| match scope.spawn(send).join() {
+        Ok(sent) => sent,
+        Err(panic) => resume_unwind(panic),
+    })
 }
 
 /// HMAC-SHA256 of what is sent.

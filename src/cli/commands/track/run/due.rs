@@ -1,5 +1,7 @@
 //! Which queries a run asks.
 
+use std::fs;
+
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -8,7 +10,7 @@ use crate::engine::system_seed;
 use crate::error::Error;
 use crate::job::RequestSpec;
 use crate::observation::{Series, State, Validators};
-use crate::state::{History, KnownSeries, RunId};
+use crate::state::{History, KnownSeries, RunId, millis};
 use crate::track::course::Due;
 use crate::track::job::{Order, Query, TrackJob};
 
@@ -24,7 +26,8 @@ pub(super) struct Choice {
 }
 
 /// Chooses at `now`, in milliseconds since 1970. A run that was not ended is gone on with when it is young enough; what it has observed
-/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or ever, are asked.
+/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or ever, are
+/// asked, unless there is a run to be gone on with, which comes first.
 pub(super) fn choose(
     job: &TrackJob,
     history: &History,
@@ -70,7 +73,8 @@ pub(super) fn choose(
         }
         let has_failed =
             |known: Option<&KnownSeries>| known.is_none_or(|known| known.last == State::Unknown);
-        if retry_failed && !of_series().any(has_failed) {
+        // Of what an unfinished run has not asked yet nothing is known either, and left out it would be lost.
+        if retry_failed && open.is_none() && !of_series().any(has_failed) {
             continue;
         }
         due.push(Due {
@@ -78,7 +82,10 @@ pub(super) fn choose(
                 .map(last_place)
                 .take(job.targets().len())
                 .collect(),
-            validators: of_series().map(version).next().unwrap_or_default(),
+            validators: of_series()
+                .map(|known| version(job, known))
+                .next()
+                .unwrap_or_default(),
             query,
         });
     }
@@ -105,11 +112,20 @@ fn last_place(known: Option<&KnownSeries>) -> Option<u32> {
 }
 
 /// The version by which a page is asked for: only while that is what was read last. After a page without the value it is read again.
-fn version(known: Option<&KnownSeries>) -> Validators {
-    let known = known.filter(|known| known.last == State::Seen);
+fn version(job: &TrackJob, known: Option<&KnownSeries>) -> Validators {
+    let known = known.filter(|known| {
+        known.last == State::Seen && known.good.is_some_and(|(at, _)| !is_edited_since(job, at))
+    });
     known
         .map(|known| known.validators.clone())
         .unwrap_or_default()
+}
+
+/// True when the job file was changed after this, in milliseconds since 1970: it may select something else now, which a page that
+/// has not changed would never show.
+fn is_edited_since(job: &TrackJob, at: i64) -> bool {
+    let changed = fs::metadata(&job.path).and_then(|file| file.modified());
+    changed.is_ok_and(|changed| millis(changed) > at)
 }
 
 /// The series of a query: one for each target, or itself.

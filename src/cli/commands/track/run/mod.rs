@@ -1,13 +1,15 @@
 //! `track run`: a job, once.
 //!
 //! The order is what makes it safe to kill at any moment: an observation is on the disk before the next answer is looked at; a run that
-//! has not ended is gone on with; alerts are judged by what nobody has been told of yet, and that mark moves when they have arrived.
+//! has not ended is gone on with; alerts are judged by what nobody has been told of yet, and wait in the state until they have arrived.
 
 mod deliver;
 mod due;
+mod export;
 mod telling;
 mod work;
 
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -86,6 +88,10 @@ fn observe(
             .hint("name a file, or set HOME or XDG_STATE_HOME")
             .into());
     };
+    // The lock stands beside the state, and comes first.
+    if let Some(folder) = state.parent() {
+        fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    }
     let tally = Arc::new(Mutex::new(Tally::default()));
     let work = Tracking {
         job: job.clone(),
@@ -93,6 +99,7 @@ fn observe(
         retry_failed: args.retry_failed,
         printer: printer.clone(),
         tally: tally.clone(),
+        export: None,
         opened: None,
     };
     let Driven {
@@ -109,16 +116,19 @@ fn observe(
     told?;
     let tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut exit = of_queries(exit, &tally, resolved.max_fail);
-    let history = History::open(&state)?.history;
+    let mut history = History::open(&state)?.history;
     let mut alerts = telling::untold(job, &history)?;
     if tally.due > 0 {
         let alive = u64::from(summary.totals.pool.ready);
-        alerts.due.extend(alert::of_run(job, &tally.hosts, alive));
+        let run = tally.run.as_ref().map(|run| &*run.0).unwrap_or_default();
+        for mut one in alert::of_run(job, &tally.hosts, alive) {
+            let host = one.event.get("host").and_then(Value::as_str);
+            let id = format!("{run}-{}-{}", one.alert, host.unwrap_or_default());
+            one.event.insert("id".into(), id.into());
+            alerts.due.push(one);
+        }
     }
-    let arrived = tell(job, &alerts.due, printer)?;
-    if arrived && let Some(seq) = alerts.last {
-        history.tell(&job.name, seq)?;
-    }
+    tell(job, &mut history, &alerts, printer)?;
     if args.exit_on_change && !alerts.due.is_empty() && matches!(exit.code, 0 | 4 | 8) {
         exit = Exit::CHANGED;
     }
@@ -130,9 +140,12 @@ fn observe(
 
 /// The exit of a run by what its queries came to: that a page failed does not count when all that was asked of it is known.
 fn of_queries(exit: Exit, tally: &Tally, max_fail: MaxFail) -> Exit {
-    if !matches!(exit.code, 0 | 4 | 5 | 8) {
-        return exit;
-    }
+    let exit = match exit.code {
+        // A cap that was met with the last answers has kept nothing undone.
+        7 if tally.done == tally.due => Exit::DONE,
+        0 | 4 | 5 | 8 => exit,
+        _ => return exit,
+    };
     let failed = tally.count(State::Unknown) + tally.count(State::Missing);
     let all = tally.states.iter().sum();
     match exit.code {

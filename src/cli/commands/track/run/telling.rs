@@ -8,10 +8,14 @@ use super::deliver;
 use crate::cli::printer::Printer;
 use crate::error::{Error, Problem};
 use crate::observation::SeriesId;
-use crate::state::History;
+use crate::secret::Secret;
+use crate::state::{History, Letter};
 use crate::track::alert::{self, Due};
 use crate::track::course::NO_ROWS;
-use crate::track::job::TrackJob;
+use crate::track::job::{Alert, TrackJob, Webhook};
+
+/// Events that are sent at once, at most: a first run after weeks must not make a body that nobody takes.
+const TOGETHER: usize = 1000;
 
 /// What nobody has been told of.
 pub(super) struct Untold {
@@ -38,53 +42,133 @@ pub(super) fn untold(job: &TrackJob, history: &History) -> Result<Untold, Error>
                 continue;
             }
             let seen = back.until(id, seq, NO_ROWS, most)?;
-            due.extend(alert::of_series(job, series, &seen));
+            for mut one in alert::of_series(job, series, &seen) {
+                let alert = one.alert;
+                one.event
+                    .insert("id".into(), format!("{id}-{seq}-{alert}").into());
+                due.push(one);
+            }
         }
     }
     Ok(Untold { due, last })
 }
 
-/// Prints the alerts that are due, and sends them where the job says; false when some did not arrive.
-pub(super) fn tell(job: &TrackJob, due: &[Due], printer: &Printer) -> Result<bool, Error> {
+/// Prints the alerts that are due and sends them where the job says, with those that did not arrive the last time.
+///
+/// First they are printed, then they are written down together with the mark that they were judged, then they are sent, and each is
+/// taken out when it has arrived. Whoever is killed in between has told of the last one twice at worst, and of none not at all.
+pub(super) fn tell(
+    job: &TrackJob,
+    history: &mut History,
+    untold: &Untold,
+    printer: &Printer,
+) -> Result<(), Error> {
+    let due = &untold.due;
     if !due.is_empty() {
         let lines: String = due.iter().map(|due| format!("{}\n", due.text)).collect();
         printer.data(&lines)?;
     }
-    let mut by_alert: BTreeMap<usize, Vec<&Due>> = BTreeMap::new();
+    let channels: Vec<Vec<Channel<'_>>> = job.alerts.iter().map(Channel::all).collect();
+    let mut letters: Vec<(&str, String)> = Vec::new();
     for one in due {
-        by_alert.entry(one.alert).or_default().push(one);
-    }
-    let mut arrived = true;
-    for (number, due) in by_alert {
-        let Some(alert) = job.alerts.get(number) else {
-            continue;
-        };
-        let events: Vec<Value> = due
-            .iter()
-            .map(|due| {
-                let mut event = due.event.clone();
-                event.insert("text".into(), due.text.as_str().into());
-                event.into()
-            })
-            .collect();
-        let body = json!({"job": job.name, "events": events});
-        let told = [
-            alert
-                .command
-                .as_ref()
-                .map(|words| deliver::run_program(words, &body)),
-            alert
-                .webhook
-                .as_ref()
-                .map(|hook| deliver::send(&hook.url, hook.secret.as_ref(), &body)),
-        ];
-        for failed in told.into_iter().flatten().filter_map(Result::err) {
-            arrived = false;
-            printer.warn(
-                &Problem::new(format!("an alert did not arrive: {failed}"))
-                    .hint("it is told again after the next run"),
-            );
+        let mut event = one.event.clone();
+        event.insert("text".into(), one.text.as_str().into());
+        let event = Value::from(event).to_string();
+        for channel in channels.get(one.alert).into_iter().flatten() {
+            letters.push((&channel.name, event.clone()));
         }
     }
-    Ok(arrived)
+    history.judged(&job.name, untold.last, letters)?;
+
+    let mut bags: BTreeMap<Box<str>, Vec<Letter>> = BTreeMap::new();
+    for letter in history.outbox(&job.name)? {
+        bags.entry(letter.channel.clone()).or_default().push(letter);
+    }
+    for (name, letters) in bags {
+        let channel = channels.iter().flatten().find(|one| one.name == *name);
+        let Some(channel) = channel else {
+            printer.note(&format!(
+                "{} alerts are dropped: the job no longer says where they go",
+                letters.len()
+            ));
+            history.arrived(letters.iter().map(|letter| letter.seq))?;
+            continue;
+        };
+        for letters in letters.chunks(TOGETHER) {
+            let events: Vec<Value> = letters
+                .iter()
+                .filter_map(|letter| serde_json::from_str(&letter.event).ok())
+                .collect();
+            let body = json!({"job": job.name, "events": events});
+            match channel.send(&body) {
+                Ok(()) => history.arrived(letters.iter().map(|letter| letter.seq))?,
+                Err(why) => {
+                    // Also when little is wanted to be heard: nobody else will say it.
+                    let problem = Problem::new(format!("an alert did not arrive: {why}"))
+                        .hint("it is sent again by the next run");
+                    printer.error(&problem.into());
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where alerts of a job go.
+struct Channel<'j> {
+    /// Stands for it in the state, and tells nothing of it.
+    name: String,
+    to: To<'j>,
+}
+
+#[derive(Clone, Copy)]
+enum To<'j> {
+    Program(&'j [Box<str>]),
+    Address(&'j Webhook),
+}
+
+impl<'j> Channel<'j> {
+    fn all(alert: &'j Alert) -> Vec<Self> {
+        let program = alert.command.as_deref().map(To::Program);
+        let address = alert.webhook.as_ref().map(To::Address);
+        let both = program.into_iter().chain(address);
+        both.map(|to| Channel {
+            name: to.name(),
+            to,
+        })
+        .collect()
+    }
+
+    fn send(&self, body: &Value) -> Result<(), String> {
+        match self.to {
+            To::Program(words) => deliver::run_program(words, body),
+            To::Address(hook) => deliver::send(&hook.url, hook.secret.as_ref(), body),
+        }
+    }
+}
+
+impl To<'_> {
+    /// The same from run to run, also when alerts are added to the job or change their order.
+    fn name(self) -> String {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut part = |text: &str| {
+            context.update(&(text.len() as u64).to_be_bytes());
+            context.update(text.as_bytes());
+        };
+        match self {
+            To::Program(words) => {
+                part("program");
+                words.iter().for_each(|word| part(word));
+            }
+            To::Address(hook) => {
+                part("address");
+                part(hook.url.expose());
+                part(hook.secret.as_ref().map_or("", Secret::expose));
+            }
+        }
+        let digest = context.finish();
+        let digits = digest.as_ref()[..8].iter();
+        digits.map(|byte| format!("{byte:02x}")).collect()
+    }
 }

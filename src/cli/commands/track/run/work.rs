@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::super::super::fetch::{Started, Work};
 use super::deliver;
 use super::due::{Choice, choose};
+use super::export::Export;
 use crate::cli::printer::Printer;
 use crate::config::Resolved;
 use crate::error::Error;
@@ -25,8 +26,11 @@ use crate::state::{History, RunId};
 use crate::track::course::Course;
 use crate::track::job::{Keep, TrackJob};
 
-/// Requests that are asked for and not answered yet, at most; every one of them has a place in the channels.
+/// Requests that are asked for and not answered yet, at most; every one of them has a place in the channel of jobs.
 const WINDOW: usize = 1024;
+
+/// Answers that wait to be kept; then the engine waits. Few, because they are paid for, and a kill loses them.
+const BACKLOG: usize = 16;
 
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +85,8 @@ pub(super) struct Tracking {
     pub(super) printer: Printer,
     /// Filled when all is done.
     pub(super) tally: Arc<Mutex<Tally>>,
+    /// The file of observations, if the job asks for one.
+    pub(super) export: Option<Export>,
     pub(super) opened: Option<(History, Choice)>,
 }
 
@@ -93,6 +99,8 @@ impl Work for Tracking {
             let folder = &self.job.output.pages_dir;
             fs::create_dir_all(folder).map_err(|source| Error::io("make", folder, source))?;
         }
+        let export = self.job.output.observations.as_ref();
+        self.export = export.map(Export::open).transpose()?;
         let opened = History::open(&self.state)?;
         if let Some(aside) = &opened.aside {
             self.printer.warn(&aside.problem());
@@ -128,7 +136,7 @@ impl Work for Tracking {
             .take()
             .ok_or_else(|| Error::Internal("started before it was opened".into()))?;
         let (jobs, source) = mpsc::channel(WINDOW);
-        let (rows, answers) = mpsc::channel(WINDOW);
+        let (rows, answers) = mpsc::channel(BACKLOG);
         let thread = thread::Builder::new()
             .name("track".to_owned())
             .spawn(move || self.go(history, choice, jobs, answers))
@@ -148,7 +156,7 @@ impl Work for Tracking {
 impl Tracking {
     /// Asks and keeps until everything is known or the run ends. What is kept is on the disk before the next answer is looked at.
     fn go(
-        self,
+        mut self,
         mut history: History,
         choice: Choice,
         jobs: mpsc::Sender<Job>,
@@ -197,6 +205,10 @@ impl Tracking {
                     tally.states[at.unwrap_or_default()] += 1;
                 }
             }
+        }
+        // Before the run is called ended: the next one looks no further back when the file is not there.
+        if let (Some(export), Some(run)) = (&mut self.export, &run) {
+            export.catch_up(&self.job.name, &history, run)?;
         }
         // A run that was stopped before it had all its answers is left open, for the next to go on with.
         if let Some(run) = &run
