@@ -376,3 +376,36 @@ fn no_refusal_is_ever_a_page_without_results() {
     }
     assert!(seen > 150, "only {seen} pages");
 }
+
+#[test]
+fn the_readable_text_of_real_pages_has_words_and_no_markup() {
+    let Some(root) = corpus() else { return };
+    let manifest = std::fs::read_to_string(root.join("pages.jsonl")).expect("a manifest");
+    let (mut pages, mut wordless) = (0, Vec::new());
+    for line in manifest.lines() {
+        let page: Value = serde_json::from_str(line).expect("JSON");
+        let file = page["file"].as_str().expect("a name");
+        if page["kind"] != "ok" || !file.ends_with(".html") {
+            continue;
+        }
+        let body = std::fs::read(root.join("pages").join(file)).expect("a page");
+        let text = readable(Some("text/html"), &body);
+        pages += 1;
+        if text.trim().is_empty() {
+            wordless.push(file.to_owned());
+        }
+        let has_blank = |line: &str| line.trim().is_empty() || line != line.trim();
+        let odd = text.lines().find(|line| has_blank(line));
+        assert_eq!(odd, None, "{file}");
+        for markup in ["</script", "</style", "</div>", "function(){", "@media"] {
+            assert!(!text.contains(markup), "{file}: {markup}");
+        }
+    }
+    assert!(pages > 50, "{pages}");
+    // Shells that want scripts have no words of their own.
+    assert!(
+        wordless.len() * 10 < pages,
+        "{} of {pages}: {wordless:?}",
+        wordless.len()
+    );
+}

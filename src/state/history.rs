@@ -4,6 +4,7 @@
 //! the disk: no kill of the process takes it back, nor does a loss of power. The order of observations is the order they were
 //! written in, because a clock may be set back between two of them.
 
+mod known;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension as _, Result as Sql, TransactionBehavior, params};
 use time::macros::format_description;
+
+pub use known::KnownSeries;
+pub use told::LookBack;
 
 use super::open::io_error;
 use super::{Aside, State};

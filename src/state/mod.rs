@@ -56,7 +56,9 @@ use crate::error::Error;
 use identity::Salt;
 
 pub use aside::{Aside, Why};
-pub use history::{History, KeptVisit, Letter, OpenRun, OpenedHistory, RunId, TrackRun};
+pub use history::{
+    History, KeptVisit, KnownSeries, Letter, LookBack, OpenRun, OpenedHistory, RunId, TrackRun,
+};
 pub use lookup::{KnownHost, is_named};
 pub use open::Opened;
 pub use recall::Recalled;

@@ -1,16 +1,18 @@
 //! Which alerts are due after a run.
 //!
-//! An observation of this run is compared with the last good one before it, however long ago that was. What is not known never
-//! alerts, nor does a place that is only a bound: the page that is missing may hold the target. What stays as it is alerts once.
+//! An observation of this run is compared with what was known before it, however long ago that was, by the rules of
+//! [`super::compare`]: what is not known never alerts, and a place that is only a bound alerts of nothing but that the target is out of
+//! the top N. What stays as it is alerts once.
+
+#[cfg(test)]
+mod tests;
+mod told;
 
 use serde_json::{Map, Value, json};
 
-use super::change::{Steadiness, change, diff};
-use super::job::{Alert, Event, Kind, TrackJob, Watch};
-use crate::observation::{Observation, Series, State};
-
-/// Lines of a difference that an alert shows.
-const LINES: usize = 40;
+use self::told::told;
+use super::job::{Alert, Event, Kind, TrackJob};
+use crate::observation::{Observation, Series};
 
 /// An alert that is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,24 @@ pub struct Due {
     pub text: String,
     /// The same for programs: `when`, the axes, `target`, `before`, `after` and what belongs to the event.
     pub event: Map<String, Value>,
+}
+
+/// Observations that [`of_series`] needs at most to judge the last of them; those of which nothing is known may be left out, but for the
+/// ones that say [`super::course::NO_ROWS`].
+pub fn looks_back(job: &TrackJob) -> usize {
+    /// Enough to find one whose place is no bound.
+    const PLACES: usize = 32;
+    /// A price that creeps is compared with what it was when it was last told of.
+    const VALUES: usize = 400;
+    let runs = job.alerts.iter().map(|alert| match alert.when {
+        Event::Lost(runs) | Event::SelectorBroken(runs) => runs.get() as usize,
+        _ => 0,
+    });
+    let base = match job.kind {
+        Kind::Rank(_) => PLACES,
+        Kind::Change(_) => VALUES,
+    };
+    base.saturating_add(runs.max().unwrap_or(0))
 }
 
 /// The alerts of one series. `seen` is in the order it was written in; its last is what this run saw.
@@ -107,7 +127,7 @@ pub fn of_run(job: &TrackJob, hosts: &[(Box<str>, u64, u64)], alive: u64) -> Vec
 
 impl Alert {
     /// True when it is about this series.
-    fn is_about(&self, series: &Series) -> bool {
+    pub fn is_about(&self, series: &Series) -> bool {
         let target = series.target.as_ref();
         let of_target =
             self.targets.is_empty() || target.is_some_and(|name| self.targets.contains(name));
@@ -125,173 +145,6 @@ fn head(alert: &Alert) -> Map<String, Value> {
     event
 }
 
-struct Told<'o> {
-    text: String,
-    before: Option<&'o Observation>,
-    diff: Option<String>,
-}
-
-/// What a run has to tell of a series by one rule.
-fn told<'o>(when: Event, job: &TrackJob, seen: &'o [Observation]) -> Option<Told<'o>> {
-    let plain = |text: String, before| {
-        Some(Told {
-            text,
-            before,
-            diff: None,
-        })
-    };
-    if let Event::SelectorBroken(runs) = when {
-        let runs = runs.get() as usize;
-        // A page that was blocked says nothing of the selector.
-        let judged: Vec<&Observation> = seen
-            .iter()
-            .filter(|one| one.state.is_good() || is_blind(one))
-            .collect();
-        let blind = judged.iter().rev().take_while(|one| is_blind(one)).count();
-        let before = judged.iter().rev().nth(blind).copied();
-        let is_now = seen.last().is_some_and(is_blind);
-        return match before {
-            Some(_) if is_now && blind == runs => plain(
-                format!("the selector finds nothing any more, {blind} good pages in a row"),
-                before,
-            ),
-            _ => None,
-        };
-    }
-    let sure: Vec<&Observation> = seen.iter().filter(|one| is_sure(one)).collect();
-    let now = *sure.last()?;
-    if !std::ptr::eq(now, seen.last()?) {
-        return None;
-    }
-    let before = sure.len().checked_sub(2).map(|at| sure[at]);
-    match when {
-        Event::EntersTop(top) => {
-            let (position, before) = (now.position?, before?);
-            let was_in = before.position.is_some_and(|place| place <= top);
-            match position <= top && !was_in {
-                true => plain(
-                    format!("{}, now at {position}: in the top {top}", was(before)),
-                    Some(before),
-                ),
-                false => None,
-            }
-        }
-        Event::LeavesTop(top) => {
-            let before = before?;
-            let place = before.position.filter(|place| *place <= top)?;
-            match now.position {
-                Some(position) if position <= top => None,
-                Some(position) => plain(
-                    format!("was at {place}, now at {position}: out of the top {top}"),
-                    Some(before),
-                ),
-                None => plain(
-                    format!("was at {place}, now {}: out of the top {top}", is(now)),
-                    Some(before),
-                ),
-            }
-        }
-        Event::Moved(by) => {
-            let before = before?;
-            let (old, new) = (before.position?, now.position?);
-            match old.abs_diff(new) >= by {
-                true => plain(format!("moved from {old} to {new}"), Some(before)),
-                false => None,
-            }
-        }
-        Event::UrlChanged => {
-            let before = before?;
-            let (old, new) = (before.url.as_ref()?, now.url.as_ref()?);
-            match old == new {
-                true => None,
-                false => plain(
-                    format!("another address stands there: {new}, it was {old}"),
-                    Some(before),
-                ),
-            }
-        }
-        Event::Lost(runs) => {
-            let runs = runs.get() as usize;
-            let absent = sure
-                .iter()
-                .rev()
-                .take_while(|one| one.position.is_none())
-                .count();
-            let before = sure.iter().rev().nth(absent).copied()?;
-            match absent == runs {
-                true => plain(
-                    format!("{}, not found in {runs} good runs", was(before)),
-                    Some(before),
-                ),
-                false => None,
-            }
-        }
-        Event::Below(limit) => {
-            let number = now.number?;
-            let was_below = before
-                .and_then(|one| one.number)
-                .is_some_and(|old| old < limit);
-            match number < limit && !was_below {
-                true => plain(format!("{number} is below {limit}"), before),
-                false => None,
-            }
-        }
-        Event::Above(limit) => {
-            let number = now.number?;
-            let was_above = before
-                .and_then(|one| one.number)
-                .is_some_and(|old| old > limit);
-            match number > limit && !was_above {
-                true => plain(format!("{number} is above {limit}"), before),
-                false => None,
-            }
-        }
-        Event::Changed => {
-            let Kind::Change(watch) = &job.kind else {
-                return None;
-            };
-            let (old, new) = change(seen, &watch.steadiness())?;
-            let (old_text, new_text) = (old.value.as_deref()?, new.value.as_deref()?);
-            let is_short = |text: &str| text.len() <= 80 && !text.contains('\n');
-            if is_short(old_text) && is_short(new_text) {
-                return plain(format!("{old_text} -> {new_text}"), Some(old));
-            }
-            let diff = diff(old_text, new_text, LINES);
-            Some(Told {
-                text: format!("the text has changed\n{}", diff.trim_end()),
-                before: Some(old),
-                diff: Some(diff),
-            })
-        }
-        Event::SelectorBroken(_) | Event::Blocked(_) | Event::Pool(_) => None,
-    }
-}
-
-/// True when an observation may be compared with others.
-fn is_sure(one: &Observation) -> bool {
-    one.state.is_good() && !one.lower_bound
-}
-
-/// True when the page was good and the selector found nothing on it.
-fn is_blind(one: &Observation) -> bool {
-    one.state == State::Missing || one.why.as_deref() == Some(super::course::NO_ROWS)
-}
-
-fn was(one: &Observation) -> String {
-    match one.position {
-        Some(place) => format!("was at {place}"),
-        None => format!("was {}", is(one)),
-    }
-}
-
-fn is(one: &Observation) -> &'static str {
-    match one.state {
-        State::NotInDepth => "not in the pages looked at",
-        State::NoResults => "without results",
-        _ => one.state.as_str(),
-    }
-}
-
 /// What an event tells of an observation.
 fn short(one: &Observation) -> Value {
     let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(one.at) * 1_000_000);
@@ -307,14 +160,4 @@ fn short(one: &Observation) -> Value {
         "value": one.value,
         "number": one.number,
     })
-}
-
-impl Watch {
-    /// When a value counts as changed.
-    pub fn steadiness(&self) -> Steadiness {
-        Steadiness {
-            runs: self.runs.get(),
-            threshold: self.threshold,
-        }
-    }
 }

@@ -63,15 +63,20 @@ impl Steadiness {
         if old.value == new.value {
             return true;
         }
-        let (Some(threshold), Some(before), Some(after)) = (self.threshold, old.number, new.number)
-        else {
+        let (Some(before), Some(after)) = (old.number, new.number) else {
             return false;
+        };
+        // The same number in another form is the same value.
+        let Some(threshold) = self.threshold else {
+            return before == after;
         };
         let step = (after - before).abs();
         match threshold {
             Threshold::Amount(least) => step < least,
             // From nothing every step is a change.
-            Threshold::Ratio(least) => before != 0.0 && step / before.abs() < least,
+            Threshold::Ratio(least) => {
+                step == 0.0 || (before != 0.0 && step / before.abs() < least)
+            }
         }
     }
 }
@@ -153,6 +158,7 @@ mod tests {
         assert_eq!(told(&["a", "b", "b"], 2, None).as_deref(), Some("a>b"));
         assert_eq!(told(&["a", "b", "a", "a"], 2, None), None, "it came back");
         assert_eq!(told(&["a", "b", "c"], 2, None), None);
+        assert_eq!(told(&["9.9", "9.90"], 1, None), None, "the same number");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What changed between two observations of a series.
 //!
 //! Only what is certain counts. Of a page that could not be read nothing is known, and a selector that finds nothing is the
-//! selector's trouble: neither is a change of what is watched. A place that is only a lower bound has moved when both ends of what
-//! it may be say so; a target has not left when less deep was looked than it stood.
+//! selector's trouble: neither is a change of what is watched. Nothing is compared with a place that is only a lower bound, so that a
+//! move is not lost between two runs of which one knows half; such a place has itself moved when the target stood higher up. A target
+//! has not left when less deep was looked than it stood. Alerts follow the same rules: [`super::alert`] asks here.
 
 use crate::observation::{Observation, State};
 
@@ -12,10 +13,10 @@ const DAY: i64 = 24 * 3600 * 1000;
 /// With which earlier observation one is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Against {
-    /// The last good one before it.
+    /// The last one before it that [`is_base`].
     #[default]
     Last,
-    /// The last good one that is at least so many days older.
+    /// The last such one that is at least so many days older.
     Days(u16),
 }
 
@@ -49,7 +50,7 @@ pub enum Change<'a> {
         from: u32,
         /// Its place now.
         to: u32,
-        /// One of them is a lower bound: it moved at least so far.
+        /// The place now is a lower bound: it moved at least so far.
         at_least: bool,
     },
     /// Another address of the target stands there.
@@ -91,28 +92,36 @@ impl Change<'_> {
     }
 }
 
-/// What is different now from then; nothing when one of the two tells nothing.
+/// True when later observations can be compared with this one: something is known, and no place is a bound alone.
+pub fn is_base(one: &Observation) -> bool {
+    one.state.is_good() && !one.lower_bound
+}
+
+/// What is different now from then; nothing when one of the two tells nothing, or `then` is no base.
 pub fn changes<'a>(then: &'a Observation, now: &'a Observation) -> Vec<Change<'a>> {
     let mut found = Vec::new();
-    if !then.state.is_good() || !now.state.is_good() {
+    if !is_base(then) || !now.state.is_good() {
         return found;
     }
     match (then.position, now.position) {
-        (None, Some(at)) if then.state != State::Seen && !is_beyond(then, now, at) => {
+        // Where it came in is told when that is known.
+        (None, Some(at)) if is_out(then) && !now.lower_bound && !is_beyond(then, now, at) => {
             found.push(Change::Entered { at });
         }
-        (Some(from), None) if now.state != State::Seen && !is_beyond(now, then, from) => {
+        (Some(from), None) if is_out(now) && !is_beyond(now, then, from) => {
             found.push(Change::Left { from });
         }
-        (Some(from), Some(to)) => found.extend(moved(then, from, now, to)),
+        (Some(from), Some(to)) => {
+            found.extend(moved(from, now, to));
+            // On a page that is missing may stand the address of then.
+            if let (Some(from), Some(to), false) =
+                (then.url.as_deref(), now.url.as_deref(), now.lower_bound)
+                && from != to
+            {
+                found.push(Change::Url { from, to });
+            }
+        }
         _ => {}
-    }
-    if let (Some(from), Some(to)) = (then.url.as_deref(), now.url.as_deref())
-        && from != to
-        && now.position.is_some()
-        && then.position.is_some()
-    {
-        found.push(Change::Url { from, to });
     }
     if let (State::Seen, State::Seen) = (then.state, now.state) {
         found.extend(value(then, now));
@@ -120,30 +129,43 @@ pub fn changes<'a>(then: &'a Observation, now: &'a Observation) -> Vec<Change<'a
     found
 }
 
+/// Whether the target stood within the first `top` places, to be compared with `other`; `None` when that cannot be told.
+pub(super) fn is_within(one: &Observation, top: u32, other: &Observation) -> Option<bool> {
+    match (one.state, one.position) {
+        (State::Ranked, Some(at)) if at > top => Some(false),
+        (State::Ranked, Some(_)) => (!one.lower_bound).then_some(true),
+        _ if is_out(one) => {
+            let is_deep = |at| !is_beyond(one, other, at);
+            other.position.is_none_or(is_deep).then_some(false)
+        }
+        _ => None,
+    }
+}
+
 /// True when a selector that found something then finds nothing now, on a page that is good.
 pub fn has_stopped(then: &Observation, now: &Observation) -> bool {
     then.state == State::Seen && now.state == State::Missing
 }
 
+/// True when the target is known to stand nowhere within the depth.
+fn is_out(one: &Observation) -> bool {
+    matches!(one.state, State::NotInDepth | State::NoResults)
+}
+
 /// True when `position`, which the target has in the deeper observation, is further down than the shallow one looked.
-fn is_beyond(shallow: &Observation, deep: &Observation, position: u32) -> bool {
+pub(super) fn is_beyond(shallow: &Observation, deep: &Observation, position: u32) -> bool {
     shallow.state == State::NotInDepth
         && shallow.pages.1 < deep.pages.1
         && shallow.results.is_some_and(|results| results < position)
 }
 
-fn moved(then: &Observation, from: u32, now: &Observation, to: u32) -> Option<Change<'static>> {
-    let is_certain = match (then.lower_bound, now.lower_bound) {
-        (false, false) => from != to,
-        // It stands at `to` or lower down: that it rose cannot be told.
-        (false, true) => to > from,
-        (true, false) => to < from,
-        (true, true) => false,
-    };
+fn moved(from: u32, now: &Observation, to: u32) -> Option<Change<'static>> {
+    // It stands at `to` or lower down: that it rose cannot be told.
+    let is_certain = to > from || (to < from && !now.lower_bound);
     is_certain.then_some(Change::Moved {
         from,
         to,
-        at_least: then.lower_bound || now.lower_bound,
+        at_least: now.lower_bound,
     })
 }
 
@@ -220,6 +242,12 @@ mod tests {
         };
         let (from, to) = ("https://me.test/", "https://me.test/b");
         assert_eq!(changes(&at(7), &other), [Change::Url { from, to }]);
+        let unsure = Observation {
+            lower_bound: true,
+            ..other
+        };
+        assert_eq!(changes(&at(7), &unsure), [], "the old one may be there");
+        assert_eq!(changes(&nowhere, &unsure), [], "it is not told where");
     }
 
     #[test]
@@ -228,7 +256,7 @@ mod tests {
             (at(7), from(4), false),
             (at(7), from(7), false),
             (at(7), from(9), true),
-            (from(7), at(4), true),
+            (from(7), at(4), false),
             (from(7), at(9), false),
             (from(7), from(20), false),
         ] {
@@ -261,6 +289,30 @@ mod tests {
             ..seen(State::NotInDepth)
         };
         assert_eq!(changes(&deep, &same), [Change::Left { from: 43 }]);
+    }
+
+    #[test]
+    fn a_place_within_the_first_is_told_where_it_is_certain() {
+        for (one, expected) in [
+            (at(10), Some(true)),
+            (at(11), Some(false)),
+            (from(10), None),
+            (from(11), Some(false)),
+            (seen(State::NotInDepth), Some(false)),
+            (seen(State::NoResults), Some(false)),
+            (seen(State::Unknown), None),
+        ] {
+            assert_eq!(is_within(&one, 10, &at(3)), expected, "{one:?}");
+        }
+        let shallow = Observation {
+            results: Some(10),
+            ..seen(State::NotInDepth)
+        };
+        let deep = Observation {
+            pages: (5, 5),
+            ..at(43)
+        };
+        assert_eq!(is_within(&shallow, 50, &deep), None);
     }
 
     #[test]

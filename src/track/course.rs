@@ -19,7 +19,7 @@ use crate::observation::{Observation, Series, SeriesId, State, Validators, Visit
 use crate::outcome::{Finished, Outcome, Record};
 
 /// Why nothing is known of a page that was good and on which the profile found neither results nor the word that there are none.
-pub(super) const NO_ROWS: &str = "no_rows";
+pub const NO_ROWS: &str = "no_rows";
 
 /// A query with what earlier runs know of it.
 #[derive(Debug)]
@@ -28,9 +28,7 @@ pub struct Due {
     pub query: Query,
     /// By target: where it stood last, from 1. Empty where a value is watched.
     pub last: Vec<Option<u32>>,
-    /// The last value, where one is watched.
-    pub value: Option<Observation>,
-    /// `ETag` and `Last-Modified` of the page that value comes from.
+    /// `ETag` and `Last-Modified` of the page that the last value comes from; none where it is not known.
     pub validators: Validators,
 }
 
@@ -68,6 +66,8 @@ struct Active {
     value: Option<Observation>,
     visit: Visit,
     first_at: Option<i64>,
+    /// Pages of it that are ready or out.
+    open: usize,
     /// A page of it was never tried.
     torn: bool,
 }
@@ -95,9 +95,7 @@ impl<'j> Course<'j> {
             let number = self.begun;
             self.begun += 1;
             let mut active = self.begin(due);
-            let pages = active.walk.next_pages();
-            self.ready
-                .extend(pages.into_iter().map(|page| (number, page)));
+            active.ask(number, &mut self.ready);
             self.active.insert(number, active);
         }
         let (number, page) = self.ready.pop_front()?;
@@ -127,6 +125,7 @@ impl<'j> Course<'j> {
             value: None,
             visit: Visit::default(),
             first_at: None,
+            open: 0,
             torn: false,
         }
     }
@@ -146,10 +145,17 @@ impl<'j> Course<'j> {
         self.given_up + self.waiting.len() as u64 + self.active.len() as u64
     }
 
-    /// Takes in an answer at `now`, in milliseconds since 1970; the query, when this was its last.
-    pub fn land(&mut self, finished: &Finished, now: i64) -> Option<Done> {
+    /// Takes in an answer at `now`, in milliseconds since 1970; the query, when this was its last. `last` is asked for the last value of
+    /// a series whose page is still the same: texts of pages are too large to hold them all.
+    pub fn land(
+        &mut self,
+        finished: &Finished,
+        now: i64,
+        last: impl FnOnce(SeriesId) -> Option<Observation>,
+    ) -> Option<Done> {
         let (number, page) = self.out.remove(&finished.record.seq)?;
         let active = self.active.get_mut(&number)?;
+        active.open -= 1;
         let record = &*finished.record;
         if record.outcome.is_final() {
             active.note(record, now);
@@ -161,27 +167,23 @@ impl<'j> Course<'j> {
                     });
                 }
                 Kind::Change(watch) => {
-                    let seen = match value_of(finished, watch, active.due.value.as_ref(), now) {
-                        Ok(seen) => seen,
-                        Err(why) => Observation::unknown(now, why),
-                    };
-                    active.value = Some(seen);
+                    let last = || last(active.due.query.series.id());
+                    let seen = value_of(finished, watch, last, now);
+                    active.value = Some(seen.unwrap_or_else(|why| Observation::unknown(now, why)));
                     // One page, and it has been read.
                     active.walk.land(page, Page::NoResults, |_, _| false);
                 }
             }
             if !active.torn {
-                let pages = active.walk.next_pages();
-                self.ready
-                    .extend(pages.into_iter().map(|page| (number, page)));
+                active.ask(number, &mut self.ready);
             }
-        } else {
+        } else if !active.torn {
             active.torn = true;
+            let before = self.ready.len();
             self.ready.retain(|(other, _)| *other != number);
+            active.open -= before - self.ready.len();
         }
-        let is_out = self.out.values().any(|(other, _)| *other == number)
-            || self.ready.iter().any(|(other, _)| *other == number);
-        if is_out {
+        if active.open > 0 {
             return None;
         }
         let active = self.active.remove(&number)?;
@@ -196,9 +198,6 @@ impl<'j> Course<'j> {
 impl Due {
     /// The request, with the validators of what is known already.
     fn conditional(&self, request: Arc<RequestSpec>) -> Arc<RequestSpec> {
-        if self.value.is_none() {
-            return request;
-        }
         let mut request = request;
         let Validators { etag, modified } = &self.validators;
         let pairs: [(HeaderName, _); 2] = [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)];
@@ -215,6 +214,13 @@ impl Due {
 }
 
 impl Active {
+    /// Makes the pages ready that can be asked for now.
+    fn ask(&mut self, number: usize, ready: &mut VecDeque<(usize, u32)>) {
+        let pages = self.walk.next_pages();
+        self.open += pages.len();
+        ready.extend(pages.into_iter().map(|page| (number, page)));
+    }
+
     /// Counts what an answer took.
     fn note(&mut self, record: &Record, now: i64) {
         let visit = &mut self.visit;
@@ -336,7 +342,7 @@ fn results(finished: &Finished, extract: &Extract) -> Page {
 fn value_of(
     finished: &Finished,
     watch: &super::job::Watch,
-    last: Option<&Observation>,
+    last: impl FnOnce() -> Option<Observation>,
     now: i64,
 ) -> Result<Observation, String> {
     let record = &*finished.record;
@@ -347,8 +353,9 @@ fn value_of(
         ..Observation::unknown(now, "")
     };
     if record.status == Some(304) {
+        let last = last().filter(|last| last.state == State::Seen);
         let last = last.ok_or("304 without a question for it")?;
-        seen.value.clone_from(&last.value);
+        seen.value = last.value;
         seen.number = last.number;
         return Ok(seen);
     }
@@ -395,3 +402,6 @@ fn lines<'v>(values: impl IntoIterator<Item = &'v Value>) -> Option<String> {
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,8 +38,8 @@ const LEADS_TO: [&str; 5] = ["uddg", "url", "q", "u", "RU"];
 /// with base64), which holds the real one.
 pub(super) fn destination(link: &str, page: Option<&Url>) -> String {
     let own = Url::parse(link).ok().filter(|url| {
-        let of = page.and_then(Url::host_str).map(site);
-        url.host_str().map(site) == of
+        let hosts = url.host_str().zip(page.and_then(Url::host_str));
+        hosts.is_some_and(|(link, page)| is_one_site(link, page))
     });
     let parameters = own.iter().flat_map(Url::query_pairs);
     parameters
@@ -57,10 +57,12 @@ pub(super) fn destination(link: &str, page: Option<&Url>) -> String {
         .unwrap_or_else(|| link.to_owned())
 }
 
-/// The last two names of a host: near enough to tell an engine's own links.
-fn site(host: &str) -> &str {
-    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
-    dots.nth(1).map_or(host, |at| &host[at + 1..])
+/// True when one host is the other or below it: near enough to tell an engine's own links, also under `co.uk`.
+fn is_one_site(a: &str, b: &str) -> bool {
+    let bare = |host| str::strip_prefix(host, "www.").unwrap_or(host);
+    let (a, b) = (bare(a), bare(b));
+    let is_below = |a: &str, b: &str| a.strip_suffix(b).is_some_and(|name| name.ends_with('.'));
+    a == b || is_below(a, b) || is_below(b, a)
 }
 
 #[cfg(test)]
@@ -135,6 +137,11 @@ mod tests {
                 "https://www.google.com/search?q=x",
                 "https://www.google.com/url?q=https://me.test/c&sa=U",
                 "https://me.test/c",
+            ),
+            (
+                "https://www.google.co.uk/search?q=x",
+                "https://shop.co.uk/?url=https://me.test/",
+                "https://shop.co.uk/?url=https://me.test/",
             ),
             // A search within the engine, and a site with such a parameter of its own.
             (

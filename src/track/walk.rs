@@ -1,6 +1,10 @@
 //! Which pages of one query are asked for, and where its targets stand on them.
+//!
+//! A place is exact when every page before it was read. `smart` depth passes pages over: it takes them for full ones without the
+//! target, which is what makes it cheap. A page that was asked for and not read is never passed over: behind it a place is a bound.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::job::Depth;
 use crate::observation::{Observation, State};
@@ -43,6 +47,9 @@ struct Place {
     hit: Hit,
 }
 
+/// Why nothing is known of a page that shows no results though a later one has some.
+const GAP: &str = "results_gap";
+
 /// The pages of one query, and what is known of them. Targets are numbers of the list it was made with.
 #[derive(Debug)]
 pub struct Walk {
@@ -54,6 +61,10 @@ pub struct Walk {
     found: Vec<Vec<Place>>,
     asked: BTreeSet<u32>,
     pages: BTreeMap<u32, Page>,
+    /// Of each page with results.
+    prints: BTreeMap<u32, u64>,
+    /// Pages with the results of an earlier one: sites show their last page again to who asks for one behind it.
+    repeats: BTreeSet<u32>,
     /// There are no results from this page on.
     end: Option<u32>,
 }
@@ -69,6 +80,8 @@ impl Walk {
             wanted,
             asked: BTreeSet::new(),
             pages: BTreeMap::new(),
+            prints: BTreeMap::new(),
+            repeats: BTreeSet::new(),
             end: None,
         }
     }
@@ -84,7 +97,7 @@ impl Walk {
     }
 
     fn choose(&self) -> Vec<u32> {
-        let last = self.end.unwrap_or(self.most).min(self.most);
+        let last = self.last();
         let open = |page: &u32| *page < last && !self.asked.contains(page);
         if self.depth == Depth::All {
             return (0..last).filter(open).collect();
@@ -96,7 +109,7 @@ impl Walk {
                 return there.into_iter().collect();
             }
             let beside: BTreeSet<u32> = known()
-                .flat_map(|page| [page.saturating_sub(1), page + 1])
+                .flat_map(|page| [page.saturating_sub(1), page.saturating_add(1)])
                 .filter(open)
                 .collect();
             if !beside.is_empty() {
@@ -104,6 +117,11 @@ impl Walk {
             }
         }
         (0..last).find(open).into_iter().collect()
+    }
+
+    /// The page behind the last that can have results.
+    fn last(&self) -> u32 {
+        self.end.map_or(self.most, |end| end.min(self.most))
     }
 
     /// Targets that further pages may tell of.
@@ -124,32 +142,45 @@ impl Walk {
 
     /// Takes in an answer. `finds` tells whether a result is the target's.
     pub fn land(&mut self, page: u32, answer: Page, finds: impl Fn(usize, &Hit) -> bool) {
-        let repeats = matches!(&answer, Page::Results(hits)
-            if page > 0 && self.pages.values().any(|other| matches!(other, Page::Results(seen) if seen == hits)));
-        // Sites show their last page again to who asks for one behind it.
-        if repeats || (page > 0 && answer == Page::NoResults) {
-            self.end = Some(self.end.map_or(page, |end| end.min(page)));
-            self.pages.insert(page, Page::NoResults);
-            return;
-        }
-        if page == 0 && answer == Page::NoResults {
-            self.end = Some(1);
-        }
         if let Page::Results(hits) = &answer {
-            for target in 0..self.wanted.len() {
+            self.prints.insert(page, print(hits));
+            for (target, found) in self.found.iter_mut().enumerate() {
                 let places = hits
                     .iter()
                     .enumerate()
                     .filter(|(_, hit)| finds(target, hit));
-                self.found[target].extend(places.map(|(index, hit)| Place {
+                found.extend(places.map(|(index, hit)| Place {
                     page,
                     index,
                     hit: hit.clone(),
                 }));
-                self.found[target].sort_by_key(|place| (place.page, place.index));
+                found.sort_by_key(|place| (place.page, place.index));
             }
         }
         self.pages.insert(page, answer);
+        self.find_end();
+    }
+
+    /// Finds repeats and the end anew: pages come in any order, and only together they tell which is the copy.
+    fn find_end(&mut self) {
+        let mut seen = HashSet::new();
+        self.repeats = self
+            .prints
+            .iter()
+            .filter(|(_, print)| !seen.insert(**print))
+            .map(|(page, _)| *page)
+            .collect();
+        let mut with_results = self.prints.keys().rev();
+        let behind = with_results
+            .find(|page| !self.repeats.contains(page))
+            .map_or(0, |page| page + 1);
+        let mut rest = self.pages.range(behind..).map(|(page, _)| *page);
+        self.end = rest.find(|page| self.is_silent(*page));
+    }
+
+    /// True when a page was read and has no results of its own.
+    fn is_silent(&self, page: u32) -> bool {
+        self.pages.get(&page) == Some(&Page::NoResults) || self.repeats.contains(&page)
     }
 
     /// What is known of a target.
@@ -160,24 +191,31 @@ impl Walk {
             ..Observation::unknown(at, "")
         };
         seen.why = None;
+        let failure = self.failure(self.last());
         if let Some(first) = self.found[target].first() {
+            let hole = self.failure(first.page).map(|(page, _)| page);
             seen.state = State::Ranked;
-            seen.position = Some(self.position(first));
+            // A page that was asked for and not read may hold the target, as early as on its first place.
+            seen.lower_bound = hole.is_some();
+            seen.position = Some(match hole {
+                Some(page) => self.above(page).saturating_add(1),
+                None => self.position(first),
+            });
             seen.absolute = seen.position;
-            // A page that was asked for and not read may hold the target, higher up.
-            seen.lower_bound = self.failure(first.page).is_some();
             seen.url = Some(first.hit.url.clone());
             seen.title.clone_from(&first.hit.title);
-            if self.wanted[target].all {
+            // All places, or none: a part of them looks like all.
+            if self.wanted[target].all && failure.is_none() {
                 let places: Vec<_> = self.found[target]
                     .iter()
+                    .filter(|place| !self.repeats.contains(&place.page))
                     .map(|place| self.position(place).to_string())
                     .collect();
                 seen.value = Some(places.join(" ").into());
             }
-        } else if self.pages.get(&0) == Some(&Page::NoResults) {
+        } else if self.end == Some(0) {
             seen.state = State::NoResults;
-        } else if let Some(why) = self.failure(self.most) {
+        } else if let Some((_, why)) = failure {
             seen.why = Some(why.into());
         } else if self.is_done() {
             seen.state = State::NotInDepth;
@@ -187,41 +225,63 @@ impl Walk {
         seen
     }
 
-    /// Why a page before this one is not known.
-    fn failure(&self, before: u32) -> Option<&str> {
-        self.pages.range(..before).find_map(|(_, page)| match page {
-            Page::Unknown(why) => Some(&**why),
-            _ => None,
-        })
+    /// The first page before this one of which nothing is known though it was asked for, and why.
+    fn failure(&self, before: u32) -> Option<(u32, &str)> {
+        self.pages
+            .range(..before)
+            .find_map(|(page, answer)| match answer {
+                Page::Unknown(why) => Some((*page, &**why)),
+                _ if self.is_hole(*page) => Some((*page, GAP)),
+                _ => None,
+            })
+    }
+
+    /// True when a page has no results of its own and a later one has: one of the two is not the site's word on this query.
+    fn is_hole(&self, page: u32) -> bool {
+        self.is_silent(page) && self.end.is_none_or(|end| page < end)
     }
 
     fn position(&self, place: &Place) -> u32 {
-        let above: u32 = (0..place.page)
+        self.above(place.page)
+            .saturating_add(count(place.index + 1))
+    }
+
+    /// Results on the pages before this one, of which none has failed. One that was passed over is taken for a full one.
+    fn above(&self, page: u32) -> u32 {
+        (0..page)
             .map(|page| match self.pages.get(&page) {
                 Some(Page::Results(hits)) => count(hits.len()),
-                Some(Page::NoResults) => 0,
-                Some(Page::Unknown(_)) | None => self.step,
+                Some(Page::NoResults | Page::Unknown(_)) => 0,
+                None => self.step,
             })
-            .fold(0, u32::saturating_add);
-        above.saturating_add(count(place.index + 1))
+            .fold(0, u32::saturating_add)
     }
 
     /// Pages that were read.
     fn read(&self) -> u32 {
-        let read = self.pages.values();
-        count(
-            read.filter(|page| !matches!(page, Page::Unknown(_)))
-                .count(),
-        )
+        let read = self
+            .pages
+            .iter()
+            .filter(|(page, answer)| !matches!(answer, Page::Unknown(_)) && !self.is_hole(**page));
+        count(read.count())
     }
 
     fn results(&self) -> u32 {
-        let sizes = self.pages.values().map(|page| match page {
-            Page::Results(hits) => count(hits.len()),
+        let sizes = self.pages.iter().map(|(page, answer)| match answer {
+            Page::Results(hits) if !self.repeats.contains(page) => count(hits.len()),
             _ => 0,
         });
         sizes.fold(0, u32::saturating_add)
     }
+}
+
+/// What tells the results of one page from those of another: the addresses, because titles are cut as it pleases the site.
+fn print(hits: &[Hit]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for hit in hits {
+        hit.url.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn count(number: usize) -> u32 {
@@ -229,139 +289,4 @@ fn count(number: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A page of ten: `hosts` first, then others.
-    fn page(number: u32, hosts: &[&str]) -> Page {
-        let own = hosts.iter().map(|host| format!("https://{host}/"));
-        let others = (0..10).map(|n| format!("https://other-{number}-{n}.test/"));
-        let urls = own.chain(others).take(10);
-        Page::Results(
-            urls.map(|url| Hit {
-                url: url.into(),
-                title: None,
-            })
-            .collect(),
-        )
-    }
-
-    fn walk(depth: Depth, lasts: &[Option<u32>]) -> Walk {
-        let wanted = lasts.iter().map(|&last| Wanted { all: false, last });
-        Walk::new(4, depth, 10, wanted.collect())
-    }
-
-    /// Target 0 is me.test, target 1 you.test.
-    fn finds(target: usize, hit: &Hit) -> bool {
-        hit.url.contains(["me.test", "you.test"][target])
-    }
-
-    #[test]
-    fn the_page_of_last_time_is_asked_for_first_then_its_neighbours_then_the_rest() {
-        let mut walk = walk(Depth::Smart, &[Some(2)]);
-        assert_eq!(walk.next_pages(), [2]);
-        assert_eq!(walk.next_pages(), [] as [u32; 0], "it waits");
-        walk.land(2, page(2, &[]), finds);
-        assert_eq!(walk.next_pages(), [1, 3]);
-        walk.land(1, page(1, &[]), finds);
-        walk.land(3, page(3, &[]), finds);
-        assert_eq!(walk.next_pages(), [0]);
-        walk.land(0, page(0, &["a.test", "me.test"]), finds);
-        assert!(walk.is_done());
-        assert_eq!(walk.observe(0, 0).position, Some(2));
-    }
-
-    #[test]
-    fn a_page_passed_over_counts_as_a_full_one() {
-        let mut walk = walk(Depth::Smart, &[Some(2)]);
-        walk.next_pages();
-        walk.land(2, page(2, &["me.test"]), finds);
-        assert!(walk.is_done());
-        let seen = walk.observe(0, 0);
-        assert_eq!((seen.position, seen.lower_bound), (Some(21), false));
-    }
-
-    #[test]
-    fn it_stops_when_all_targets_are_found() {
-        let mut walk = walk(Depth::Stop, &[None, None]);
-        assert_eq!(walk.next_pages(), [0]);
-        walk.land(0, page(0, &["me.test"]), finds);
-        assert_eq!(walk.next_pages(), [1]);
-        walk.land(1, page(1, &["you.test"]), finds);
-        assert_eq!(walk.next_pages(), [] as [u32; 0]);
-        assert!(walk.is_done());
-        assert_eq!(walk.observe(1, 0).position, Some(11));
-    }
-
-    #[test]
-    fn only_pages_that_were_all_read_prove_absence() {
-        let mut whole = walk(Depth::Stop, &[None]);
-        let mut torn = walk(Depth::Stop, &[None]);
-        for number in 0..4 {
-            assert_eq!(whole.next_pages(), [number]);
-            assert_eq!(torn.next_pages(), [number]);
-            assert_eq!(whole.observe(0, 0).state, State::Unknown, "unfinished");
-            whole.land(number, page(number, &[]), finds);
-            let answer = match number {
-                2 => Page::Unknown("soft_block".into()),
-                _ => page(number, &[]),
-            };
-            torn.land(number, answer, finds);
-        }
-        assert!(whole.is_done() && torn.is_done());
-        assert_eq!(whole.observe(0, 0).state, State::NotInDepth);
-        let seen = torn.observe(0, 0);
-        assert_eq!(seen.state, State::Unknown);
-        assert_eq!(seen.why.as_deref(), Some("soft_block"));
-    }
-
-    #[test]
-    fn behind_a_page_that_is_missing_a_place_is_a_bound() {
-        let mut walk = walk(Depth::Stop, &[None]);
-        walk.next_pages();
-        walk.land(0, Page::Unknown("timeout".into()), finds);
-        walk.next_pages();
-        walk.land(1, page(1, &["a.test", "me.test"]), finds);
-        let seen = walk.observe(0, 0);
-        assert_eq!((seen.position, seen.lower_bound), (Some(12), true));
-    }
-
-    #[test]
-    fn results_end_where_a_page_is_empty_or_comes_again() {
-        for last in [Page::NoResults, page(1, &[])] {
-            let mut walk = walk(Depth::Stop, &[None]);
-            for (number, answer) in [(0, page(0, &[])), (1, page(1, &[])), (2, last)] {
-                assert_eq!(walk.next_pages(), [number]);
-                walk.land(number, answer, finds);
-            }
-            assert!(walk.is_done());
-            let seen = walk.observe(0, 0);
-            assert_eq!((seen.state, seen.results), (State::NotInDepth, Some(20)));
-        }
-    }
-
-    #[test]
-    fn no_results_is_the_sites_own_word_on_the_first_page() {
-        let mut walk = walk(Depth::Smart, &[None]);
-        walk.next_pages();
-        walk.land(0, Page::NoResults, finds);
-        assert!(walk.is_done());
-        assert_eq!(walk.observe(0, 0).state, State::NoResults);
-    }
-
-    #[test]
-    fn all_places_are_told_when_all_are_wanted() {
-        let wanted = Wanted {
-            all: true,
-            last: Some(1),
-        };
-        let mut walk = Walk::new(2, Depth::Smart, 10, vec![wanted]);
-        assert_eq!(walk.next_pages(), [1]);
-        walk.land(1, page(1, &["me.test", "me.test"]), finds);
-        assert_eq!(walk.next_pages(), [0]);
-        walk.land(0, page(0, &["me.test"]), finds);
-        let seen = walk.observe(0, 0);
-        assert_eq!(seen.position, Some(1));
-        assert_eq!(seen.value.as_deref(), Some("1 11 12"));
-    }
-}
+mod tests;

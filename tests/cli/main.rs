@@ -47,6 +47,7 @@ mod track_bad_jobs;
 mod track_cron;
 mod track_days;
 mod track_engine;
+mod track_exits;
 mod track_history;
 mod track_hooks;
 mod track_kill;

@@ -45,7 +45,11 @@ title = "h3::text"
 
 impl Scene {
     pub(crate) fn new(proxies: u32, truth: Truth, obstacle: Obstacle) -> Self {
-        Scene::of(Lab::builder().perfect(proxies), truth, obstacle)
+        Scene::of(
+            Lab::builder().perfect(proxies).record_hits(1000),
+            truth,
+            obstacle,
+        )
     }
 
     /// With a lab of one's own.

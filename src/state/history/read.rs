@@ -60,12 +60,12 @@ impl History {
         self.one(&good(), params![number(series)])
     }
 
-    /// The last good observation of a series whose time is `at` or earlier, in milliseconds since 1970.
+    /// The last good observation of a series whose time is `at` or earlier, in milliseconds since 1970, and whose place is no bound.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn good_before(&self, series: SeriesId, at: i64) -> Result<Option<Observation>, Error> {
-        let and = format!("{} AND at <= ?2", good());
+    pub fn certain_before(&self, series: SeriesId, at: i64) -> Result<Option<Observation>, Error> {
+        let and = format!("{} AND lower_bound = 0 AND at <= ?2", good());
         self.one(&and, params![number(series), at])
     }
 
@@ -83,13 +83,14 @@ impl History {
         })
     }
 
-    /// The last `most` good observations of a series ([`State::is_good`]), the latest first.
+    /// The last `most` good observations of a series whose place is no bound, the latest first.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn recent_good(&self, series: SeriesId, most: usize) -> Result<Vec<Observation>, Error> {
+    pub fn recent_certain(&self, series: SeriesId, most: usize) -> Result<Vec<Observation>, Error> {
         let sql = format!(
-            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 {} ORDER BY seq DESC LIMIT ?2",
+            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 {} AND lower_bound = 0
+            ORDER BY seq DESC LIMIT ?2",
             good()
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -161,24 +162,6 @@ impl History {
         })
     }
 
-    /// `ETag` and `Last-Modified` of the page that was last read for a query.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn validators(&self, query: SeriesId) -> Result<Validators, Error> {
-        let sql = "SELECT etag, modified FROM visits WHERE query = ?1 ORDER BY seq DESC LIMIT 1";
-        self.connection
-            .query_row(sql, [number(query)], |row| {
-                Ok(Validators {
-                    etag: row.get(0)?,
-                    modified: row.get(1)?,
-                })
-            })
-            .optional()
-            .map(Option::unwrap_or_default)
-            .map_err(self.failed("read"))
-    }
-
     /// What the queries of a job took at `since` or later, in milliseconds since 1970, in the order it was written in.
     ///
     /// # Errors
@@ -244,7 +227,7 @@ impl History {
 }
 
 /// The condition of [`State::is_good`].
-fn good() -> String {
+pub(super) fn good() -> String {
     let words: Vec<String> = State::ALL
         .iter()
         .filter(|state| state.is_good())
@@ -253,16 +236,20 @@ fn good() -> String {
     format!("AND state IN ({})", words.join(", "))
 }
 
+/// The state in a column.
+pub(super) fn state(row: &Row<'_>, column: usize) -> Sql<State> {
+    let word: String = row.get(column)?;
+    State::parse(&word).ok_or_else(|| {
+        let why = format!("no state of an observation: {word:?}");
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
+    })
+}
+
 /// The columns of [`OBSERVATION`], from `first` on.
 pub(super) fn observation(row: &Row<'_>, first: usize) -> Sql<Observation> {
-    let state: String = row.get(first + 1)?;
-    let state = State::parse(&state).ok_or_else(|| {
-        let why = format!("no state of an observation: {state:?}");
-        rusqlite::Error::FromSqlConversionFailure(first + 1, Type::Text, why.into())
-    })?;
     Ok(Observation {
         at: row.get(first)?,
-        state,
+        state: state(row, first + 1)?,
         position: row.get(first + 2)?,
         lower_bound: row.get(first + 3)?,
         absolute: row.get(first + 4)?,

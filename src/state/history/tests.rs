@@ -138,9 +138,9 @@ fn the_last_is_what_was_written_last_though_the_clock_was_set_back() {
     };
     assert_eq!(history.last(me.id()).expect("read"), Some(unknown));
     assert_eq!(position(history.last_good(me.id())), Some(3));
-    assert_eq!(position(history.good_before(me.id(), 20 * DAY)), Some(3));
-    assert_eq!(position(history.good_before(me.id(), 19 * DAY)), Some(1));
-    assert_eq!(position(history.good_before(me.id(), 9 * DAY)), None);
+    assert_eq!(position(history.certain_before(me.id(), 20 * DAY)), Some(3));
+    assert_eq!(position(history.certain_before(me.id(), 19 * DAY)), Some(1));
+    assert_eq!(position(history.certain_before(me.id(), 9 * DAY)), None);
     let recent = history.recent(me.id(), 3).expect("read");
     let positions: Vec<_> = recent.iter().map(|one| one.position).collect();
     assert_eq!(positions, [None, Some(3), Some(2)]);
@@ -193,14 +193,84 @@ fn what_was_told_of_is_not_told_again() {
         .map(|(_, id)| id)
         .collect();
     assert_eq!(ids, [me.id(), you.id()]);
-    let until = |seq| history.until(me.id(), seq, 10).expect("read");
-    let places = |seen: Vec<Observation>| seen.iter().map(|one| one.position).collect::<Vec<_>>();
-    assert_eq!(places(until(untold[0].0)), [Some(2)]);
-    assert_eq!(places(until(untold[1].0)), [Some(2), Some(3)]);
+    let places = |seq| {
+        let mut back = history.look_back().expect("prepared");
+        let seen = back.until(me.id(), seq, "no_rows", 10).expect("read");
+        seen.iter().map(|one| one.position).collect::<Vec<_>>()
+    };
+    assert_eq!(places(untold[0].0), [Some(2)]);
+    assert_eq!(places(untold[1].0), [Some(2), Some(3)]);
     history.arrived([letters[0].seq]).expect("written");
     history.judged("serp", Some(i64::MAX), []).expect("written");
     assert!(history.outbox("serp").expect("read").is_empty());
     assert!(history.untold("serp").expect("read").is_empty());
+}
+
+#[test]
+fn who_looks_back_sees_what_tells_something() {
+    let (_folder, path) = folder();
+    let mut history = open(&path);
+    let me = series("shoes", "me");
+    let unknown = |day, why: &str| Observation::unknown(day * DAY, why);
+    day(&mut history, &me, ranked(0, 7));
+    day(&mut history, &me, ranked(DAY, 8));
+    day(&mut history, &me, unknown(2, "timeout"));
+    day(&mut history, &me, unknown(3, "no_rows"));
+    day(&mut history, &me, unknown(4, "timeout"));
+    day(&mut history, &me, ranked(5 * DAY, 9));
+    let untold = history.untold("serp").expect("read");
+    let mut back = history.look_back().expect("prepared");
+    let mut days = |at: usize, most| {
+        let seen = back.until(me.id(), untold[at].0, "no_rows", most);
+        let days = seen.expect("read").into_iter().map(|one| one.at / DAY);
+        days.collect::<Vec<_>>()
+    };
+    assert_eq!(days(4, 10), [0, 1, 3, 4]);
+    assert_eq!(days(5, 3), [1, 3, 5]);
+}
+
+#[test]
+fn a_run_knows_of_each_series_the_last_and_the_last_good() {
+    let (_folder, path) = folder();
+    let mut history = open(&path);
+    let (me, you) = (series("shoes", "me"), series("shoes", "you"));
+    let page = Series {
+        target: None,
+        ..series("price", "")
+    };
+    day(&mut history, &me, ranked(DAY, 2));
+    day(&mut history, &me, ranked(2 * DAY, 3));
+    day(&mut history, &me, Observation::unknown(3 * DAY, "timeout"));
+    day(&mut history, &you, Observation::unknown(DAY, "timeout"));
+    let value = Observation {
+        state: observation::State::Seen,
+        ..Observation::unknown(DAY, "")
+    };
+    for etag in ["\"v1\"", "\"v2\""] {
+        let run = history.begin("serp", DAY).expect("begun");
+        let visit = Visit {
+            validators: Validators {
+                etag: Some(etag.into()),
+                modified: None,
+            },
+            ..Visit::default()
+        };
+        let seen = [(page.clone(), value.clone())];
+        let new = history.record(&run, page.query(), &seen, Some(&visit));
+        assert!(new.expect("written"));
+    }
+    let known = history.known("serp").expect("read");
+    assert_eq!(known.len(), 3);
+    let (me, you, page) = (&known[&me.id()], &known[&you.id()], &known[&page.id()]);
+    let unknown = observation::State::Unknown;
+    assert_eq!((me.last, me.good), (unknown, Some((2 * DAY, Some(3)))));
+    assert_eq!((you.last, you.good), (unknown, None));
+    assert_eq!(
+        (page.last, page.good),
+        (observation::State::Seen, Some((DAY, None)))
+    );
+    assert_eq!(page.validators.etag.as_deref(), Some("\"v2\""));
+    assert!(history.known("other").expect("read").is_empty());
 }
 
 #[test]

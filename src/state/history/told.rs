@@ -3,7 +3,7 @@
 //! An alert is written down in the transaction that calls its observation judged, and taken out when it has arrived: it is judged
 //! once, and told at least once.
 
-use rusqlite::{Result as Sql, TransactionBehavior, params};
+use rusqlite::{Result as Sql, Statement, TransactionBehavior, params};
 
 use super::super::open::io_error;
 use super::read::{OBSERVATION, observation};
@@ -99,23 +99,53 @@ impl History {
         write().map_err(|error| io_error("write", path, error))
     }
 
-    /// The observations of a series up to this number, at most the last `most` of them, in the order they were written in.
+    /// Reads what came before an observation, of many series in turn.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn look_back(&self) -> Result<LookBack<'_>, Error> {
+        let sql = format!(
+            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1
+            AND (seq = ?2 OR seq < ?2 AND (state <> 'unknown' OR why = ?3))
+            ORDER BY seq DESC LIMIT ?4"
+        );
+        let select = self.connection.prepare(&sql).map_err(self.failed("read"))?;
+        Ok(LookBack {
+            history: self,
+            select,
+        })
+    }
+}
+
+/// See [`History::look_back`].
+#[derive(Debug)]
+pub struct LookBack<'h> {
+    history: &'h History,
+    select: Statement<'h>,
+}
+
+impl LookBack<'_> {
+    /// The observation with this number, and at most `most - 1` before it that tell something, in the order they were written in. Of those
+    /// of which nothing is known only the ones with this `why` are among them.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn until(
-        &self,
+        &mut self,
         series: SeriesId,
         seq: i64,
+        why: &str,
         most: usize,
     ) -> Result<Vec<Observation>, Error> {
-        let sql = format!(
-            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3"
-        );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let mut seen = self.all(&sql, params![number(series), seq, most], |row| {
-            observation(row, 0)
-        })?;
+        let rows = self
+            .select
+            .query_map(params![number(series), seq, why, most], |row| {
+                observation(row, 0)
+            });
+        let mut seen = rows
+            .and_then(Iterator::collect::<Sql<Vec<_>>>)
+            .map_err(self.history.failed("read"))?;
         seen.reverse();
         Ok(seen)
     }

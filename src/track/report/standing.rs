@@ -1,7 +1,7 @@
 //! How a series stands now, and against what it was.
 
 use crate::observation::{Observation, State};
-use crate::track::compare::{Against, Change, changes};
+use crate::track::compare::{Against, Change, changes, is_base};
 
 /// With what a series is compared, as the columns of its table.
 pub(super) const COMPARED: [Against; 3] = [Against::Last, Against::Days(7), Against::Days(30)];
@@ -79,11 +79,10 @@ pub(super) fn current<'a>(seen: &[&'a Observation]) -> Option<&'a Observation> {
 
 /// The observation that the current one is compared with.
 pub(super) fn base<'a>(seen: &[&'a Observation], against: Against) -> Option<&'a Observation> {
-    let good = |one: &&Observation| one.state.is_good();
-    let mut back = seen.iter().rev().skip_while(|one| !good(one));
+    let mut back = seen.iter().rev().skip_while(|one| !one.state.is_good());
     let current = back.next()?;
     let until = against.until(current);
-    back.find(|one| good(one) && one.at <= until).copied()
+    back.find(|one| is_base(one) && one.at <= until).copied()
 }
 
 /// What became of a series. Against the last one nothing can be told when the last run knows nothing.
@@ -115,9 +114,8 @@ pub(super) fn step(seen: &[&Observation], against: Against) -> Step {
             Change::Url { .. } => continue,
         };
     }
-    let is_vague = then.lower_bound || now.lower_bound;
     let is_other = then.position.is_some() != now.position.is_some();
-    if is_vague || is_other {
+    if now.lower_bound || is_other {
         Step::Untold
     } else {
         Step::Same

@@ -13,7 +13,7 @@ use crate::observation::{Observation, Series};
 use crate::outcome::UnixMillis;
 use crate::state::History;
 use crate::track::change;
-use crate::track::compare::{Against, Change, changes, has_stopped};
+use crate::track::compare::{Against, Change, changes, has_stopped, is_base};
 
 /// Lines of a text that are shown of its difference.
 const LINES: usize = 12;
@@ -67,19 +67,20 @@ fn pair(
     against: Against,
 ) -> Result<Option<(Observation, Observation)>, Error> {
     let id = series.id();
-    if against == Against::Last {
+    let Some(now) = history.last_good(id)? else {
+        return Ok(None);
+    };
+    let then = if against == Against::Last {
         // What the run before found was told then: of this one nothing is known.
         if !history.last(id)?.is_some_and(|last| last.state.is_good()) {
             return Ok(None);
         }
-        let mut good = history.recent_good(id, 2)?.into_iter();
-        let (now, then) = (good.next(), good.next());
-        return Ok(then.zip(now));
-    }
-    let Some(now) = history.last_good(id)? else {
-        return Ok(None);
+        let mut certain = history.recent_certain(id, 2)?.into_iter();
+        // The first of them is `now` itself, unless that is none of them.
+        certain.nth(usize::from(is_base(&now)))
+    } else {
+        history.certain_before(id, against.until(&now))?
     };
-    let then = history.good_before(id, against.until(&now))?;
     Ok(then.map(|then| (then, now)))
 }
 

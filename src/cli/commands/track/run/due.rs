@@ -9,8 +9,8 @@ use rand::seq::SliceRandom as _;
 use crate::engine::system_seed;
 use crate::error::Error;
 use crate::job::RequestSpec;
-use crate::observation::{Observation, Series, State, Validators};
-use crate::state::{History, RunId, millis};
+use crate::observation::{Series, State, Validators};
+use crate::state::{History, KnownSeries, RunId, millis};
 use crate::track::course::Due;
 use crate::track::job::{Order, Query, TrackJob};
 
@@ -38,7 +38,7 @@ pub(super) fn choose(
     let within = i64::try_from(job.schedule.resume_within.as_millis()).unwrap_or(i64::MAX);
     let open = match history.unfinished(&job.name)? {
         // A clock that was set back must not make a new run of it.
-        Some(open) if (now - open.began).abs() < within => Some(open),
+        Some(open) if now.saturating_sub(open.began).saturating_abs() < within => Some(open),
         Some(open) => {
             history.abandon(&open.id)?;
             None
@@ -46,6 +46,7 @@ pub(super) fn choose(
         None => None,
     };
     let min_age = i64::try_from(job.schedule.min_age.as_millis()).unwrap_or(i64::MAX);
+    let known = history.known(&job.name)?;
     let mut due = Vec::new();
     let mut fresh = 0;
     for query in job.expand(request) {
@@ -57,32 +58,36 @@ pub(super) fn choose(
         if series.iter().all(is_done) {
             continue;
         }
-        let mut last = Vec::with_capacity(series.len());
-        for one in &series {
-            last.push(history.last_good(one.id())?);
-        }
+        let of_series = || series.iter().map(|one| known.get(&one.id()));
         let is_fresh = min_age > 0
-            && last.iter().all(|last| {
-                let age = last.as_ref().map(|last| now - last.at);
+            && of_series().all(|known| {
+                let age = known
+                    .and_then(|known| known.good)
+                    .map(|(at, _)| now.saturating_sub(at));
                 // From after now it is when the clock was set back.
-                age.is_some_and(|age| age.abs() < min_age)
+                age.is_some_and(|age| age.saturating_abs() < min_age)
             });
         if is_fresh {
             fresh += 1;
             continue;
         }
+        let has_failed =
+            |known: Option<&KnownSeries>| known.is_none_or(|known| known.last == State::Unknown);
         // Of what an unfinished run has not asked yet nothing is known either, and left out it would be lost.
-        if retry_failed && open.is_none() {
-            let mut failed = false;
-            for one in &series {
-                let last = history.last(one.id())?;
-                failed |= last.is_none_or(|last| last.state == State::Unknown);
-            }
-            if !failed {
-                continue;
-            }
+        if retry_failed && open.is_none() && !of_series().any(has_failed) {
+            continue;
         }
-        due.push(one_due(job, history, query, &series, last)?);
+        due.push(Due {
+            last: of_series()
+                .map(last_place)
+                .take(job.targets().len())
+                .collect(),
+            validators: of_series()
+                .map(|known| version(job, known))
+                .next()
+                .unwrap_or_default(),
+            query,
+        });
     }
     if job.schedule.order == Order::Shuffle {
         due.shuffle(&mut StdRng::seed_from_u64(system_seed()));
@@ -101,38 +106,19 @@ pub(super) fn choose(
     })
 }
 
-fn one_due(
-    job: &TrackJob,
-    history: &History,
-    query: Query,
-    series: &[Series],
-    last: Vec<Option<Observation>>,
-) -> Result<Due, Error> {
-    if !job.targets().is_empty() {
-        return Ok(Due {
-            query,
-            last: last
-                .into_iter()
-                .map(|last| last.and_then(|last| last.position))
-                .collect(),
-            value: None,
-            validators: Validators::default(),
-        });
-    }
-    // A page is only asked for by its version while that is what was read last: after a page without the value it is read again.
-    let id = series[0].id();
-    let newest = history.last(id)?;
-    let value = newest.filter(|newest| newest.state == State::Seen);
-    let validators = match &value {
-        Some(value) if !is_edited_since(job, value.at) => history.validators(id)?,
-        _ => Validators::default(),
-    };
-    Ok(Due {
-        query,
-        last: Vec::new(),
-        value,
-        validators,
-    })
+/// Where a target stood last.
+fn last_place(known: Option<&KnownSeries>) -> Option<u32> {
+    known?.good?.1
+}
+
+/// The version by which a page is asked for: only while that is what was read last. After a page without the value it is read again.
+fn version(job: &TrackJob, known: Option<&KnownSeries>) -> Validators {
+    let known = known.filter(|known| {
+        known.last == State::Seen && known.good.is_some_and(|(at, _)| !is_edited_since(job, at))
+    });
+    known
+        .map(|known| known.validators.clone())
+        .unwrap_or_default()
 }
 
 /// True when the job file was changed after this, in milliseconds since 1970: it may select something else now, which a page that

@@ -11,10 +11,9 @@ use crate::observation::SeriesId;
 use crate::secret::Secret;
 use crate::state::{History, Letter};
 use crate::track::alert::{self, Due};
+use crate::track::course::NO_ROWS;
 use crate::track::job::{Alert, TrackJob, Webhook};
 
-/// Observations of a series that alerts look back on, at most.
-const LOOKED_BACK: usize = 400;
 /// Events that are sent at once, at most: a first run after weeks must not make a body that nobody takes.
 const TOGETHER: usize = 1000;
 
@@ -33,11 +32,16 @@ pub(super) fn untold(job: &TrackJob, history: &History) -> Result<Untold, Error>
     if !job.alerts.is_empty() {
         let series = history.series(&job.name)?;
         let series: HashMap<SeriesId, _> = series.into_iter().map(|one| (one.id(), one)).collect();
+        let most = alert::looks_back(job);
+        let mut back = history.look_back()?;
         for (seq, id) in untold {
             let Some(series) = series.get(&id) else {
                 continue;
             };
-            let seen = history.until(id, seq, LOOKED_BACK)?;
+            if !job.alerts.iter().any(|alert| alert.is_about(series)) {
+                continue;
+            }
+            let seen = back.until(id, seq, NO_ROWS, most)?;
             for mut one in alert::of_series(job, series, &seen) {
                 let alert = one.alert;
                 one.event

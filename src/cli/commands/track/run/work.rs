@@ -180,7 +180,16 @@ impl Tracking {
                 break;
             };
             let now = now();
-            let done = course.land(&finished, now);
+            let mut unread = None;
+            let done = course.land(&finished, now, |id| {
+                history.last(id).unwrap_or_else(|error| {
+                    unread = Some(error);
+                    None
+                })
+            });
+            if let Some(error) = unread {
+                return Err(error);
+            }
             let Some(run) = &run else { continue };
             self.keep_page(run, &finished)?;
             if let Some(done) = done {
