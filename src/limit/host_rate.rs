@@ -2,7 +2,9 @@
 //!
 //! It begins below what went well, grows until the first refusal, and from then on knows about where the limit is: it comes
 //! back to just below it quickly, and creeps past it slowly. A rate that is not used does not grow, because nobody has tested
-//! it; and no refusal of a request that was sent before the last step down moves it again. The figures are those with which a
+//! it; and no refusal of a request that was sent before the last step down moves it again. Refusals that come
+//! whatever the rate is, of one page in five for instance, would bring it down without end; so while the host serves most of what it
+//! is asked, it does not fall below a quarter of where it began. The figures are those with which a
 //! simulated host of 40 requests a second, which shuts everybody out for five seconds when it is exceeded, was used to four
 //! fifths with fifteen refusals in a thousand.
 
@@ -33,6 +35,9 @@ const MEASURE: Duration = Duration::from_secs(5);
 /// Rates below these are not set.
 const LEAST_BEGIN: f64 = 0.5;
 const LEAST: f64 = 0.2;
+/// Least part of the rate it began with, as long as the host has served at least this part of what was asked.
+const LEAST_PART: f64 = 0.25;
+const SERVED: f64 = 0.5;
 /// Requests of so much time may go at once, if none went before.
 const BURST: f64 = 0.25;
 /// Unused for so long, nothing of it holds any more.
@@ -43,6 +48,10 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 pub(super) struct HostRate {
     /// Requests per second.
     rate: f64,
+    /// With which it began.
+    began: f64,
+    /// The host has served less than half of the rate at some time: slowing down is what it wants.
+    was_starved: bool,
     /// The rate that was refused last, or at first the one that was reached.
     refused: f64,
     /// A refusal has shown where the limit is.
@@ -63,8 +72,11 @@ pub(super) struct HostRate {
 impl HostRate {
     /// The host was shown to limit everybody, while it served `goodput` requests a second.
     pub(super) fn new(goodput: f64, now: Instant) -> Self {
+        let rate = (BEGIN * goodput).max(LEAST_BEGIN);
         HostRate {
-            rate: (BEGIN * goodput).max(LEAST_BEGIN),
+            rate,
+            began: rate,
+            was_starved: false,
             refused: goodput.max(LEAST_BEGIN),
             is_known: false,
             is_shown: true,
@@ -82,6 +94,7 @@ impl HostRate {
     pub(super) fn recalled(rate: f64, now: Instant) -> Self {
         HostRate {
             rate: rate.max(LEAST),
+            began: rate.max(LEAST),
             is_known: true,
             is_shown: false,
             ..HostRate::new(rate, now)
@@ -99,7 +112,12 @@ impl HostRate {
         if now.saturating_duration_since(self.lowered_at) > TOGETHER {
             self.is_known = true;
             self.refused = self.rate;
-            self.rate = (STEP_DOWN * self.rate).max(LEAST);
+            self.was_starved |= self.goodput(now) < SERVED * self.rate;
+            let least = match self.was_starved {
+                true => LEAST,
+                false => (LEAST_PART * self.began).min(self.rate),
+            };
+            self.rate = (STEP_DOWN * self.rate).max(least);
             self.lowered_at = now;
         }
     }
@@ -263,6 +281,31 @@ mod tests {
         unused.charge(start);
         unused.served(start);
         assert!(!unused.is_shown());
+    }
+
+    #[test]
+    fn refusals_that_come_at_every_rate_do_not_bring_it_down_without_end() {
+        let start = Instant::now();
+        let mut rate = HostRate::new(50.0, start);
+        let mut asked = 0;
+        for tick in 0..120_000_u32 {
+            let now = start + Duration::from_millis(tick.into());
+            if rate.ready_at() > now {
+                continue;
+            }
+            rate.charge(now);
+            // Every fifth, however slowly they come.
+            asked += 1;
+            match asked % 5 {
+                0 => rate.refused(None, now, now),
+                _ => rate.served(now),
+            }
+        }
+        assert!(rate.rate() >= 10.0, "{}", rate.rate());
+        // One that serves one a second after a burst is followed all the way.
+        let mut rate = HostRate::new(50.0, start);
+        let (_, refused) = use_up(&mut rate, start, 1, 1000, 600);
+        assert!(refused < 60, "{refused} refused in 300 s");
     }
 
     #[test]

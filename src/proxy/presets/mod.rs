@@ -1,7 +1,7 @@
 //! Presets: how the gateways of commercial providers take country, session and the like, as data.
 //!
 //! A line `provider=NAME user=... pass=... country=us sessions=20 ttl=10m` of a proxy list is the line that the provider's user would
-//! have to write by hand: a template with `{session}`, of which [`super::template`] makes as many identities. The preset knows the
+//! have to write by hand: a template with `{session}`, of which the list reader makes as many identities. The preset knows the
 //! order and the separators, in which unit a ttl is, how long a session name may be, and what does not go together; a line that asks for
 //! something else is refused, because a gateway ignores what it does not know and sends the requests through the wrong country.
 //!

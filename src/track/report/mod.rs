@@ -3,7 +3,7 @@
 //! - **No outside resource.** Style and script are in the page, and a Content-Security-Policy allows these two by their hashes and
 //!   nothing else: what a stranger's title smuggles in does not run, nor does the page ask anybody for anything.
 //! - **Readable without the script.** Tables, courses and shares are drawn here; the script sorts, filters, and draws a large chart
-//!   of a keyword when it is asked for one, from data that is packed into the page ([`pack`]).
+//!   of a keyword when it is asked for one, from data that is packed into the page (`pack`).
 //! - **Unknown is a gap**, never a place and never a loss.
 
 mod chart;
