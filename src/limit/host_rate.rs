@@ -94,7 +94,8 @@ impl HostRate {
     pub(super) fn recalled(rate: f64, now: Instant) -> Self {
         HostRate {
             rate: rate.max(LEAST),
-            began: rate.max(LEAST),
+            // Else it would fall to a quarter with every run.
+            began: rate.max(LEAST) / LEAST_PART,
             is_known: true,
             is_shown: false,
             ..HostRate::new(rate, now)

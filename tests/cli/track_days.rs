@@ -113,7 +113,7 @@ fn obstacle(asked: &Asked, query: u32, day: u32, before: u32) -> Option<Shown> {
 
 #[test]
 fn the_history_of_ten_days_has_every_true_move_and_no_false_one() {
-    let scene = Scene::new(40, truth, obstacle);
+    let scene = Scene::new(400, truth, obstacle);
     scene.write("serp.toml", JOB);
     let keywords: Vec<String> = (0..QUERIES).map(|n| format!("keyword {n}")).collect();
     scene.write("keywords.txt", &keywords.join("\n"));
