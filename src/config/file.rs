@@ -43,10 +43,7 @@ pub fn state_file(variables: &Variables) -> Option<PathBuf> {
 /// Not TOML, an unknown key, or a value of the wrong type, each with its line. No value is quoted: it may be a credential.
 pub fn from_file(path: &Path, text: &str, catalog: &Catalog) -> Result<Layer, Problem> {
     let file = File { path, text };
-    let document = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        Problem::new(format!("not valid TOML: {}", error.message())).at(file.place(at))
-    })?;
+    let document = file.parse()?;
     let mut layer = Layer::default();
     let mut tables = BTreeMap::new();
     for (key, value) in document.get_ref() {
@@ -89,7 +86,14 @@ pub(super) struct File<'a> {
     pub(super) text: &'a str,
 }
 
-impl File<'_> {
+impl<'a> File<'a> {
+    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'a>>, Problem> {
+        DeTable::parse(self.text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            Problem::new(format!("not valid TOML: {}", error.message())).at(self.place(at))
+        })
+    }
+
     fn line(&self, offset: usize) -> usize {
         text::position(self.text, offset).0
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::catalog::{Catalog, find_in};
 use super::file::File;
@@ -56,10 +56,7 @@ const PATHS: [&str; 8] = [
 /// As [`super::from_file`], and for settings that a job makes elsewhere.
 pub fn from_job_file(path: &Path, text: &str, catalog: &Catalog) -> Result<Layer, Problem> {
     let file = File { path, text };
-    let document = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        Problem::new(format!("not valid TOML: {}", error.message())).at(file.place(at))
-    })?;
+    let document = file.parse()?;
     let mut layer = Layer::default();
     let table = document.get_ref().get("fetch").map(toml::Spanned::get_ref);
     let Some(DeValue::Table(table)) = table else {

@@ -12,6 +12,18 @@ fn forbids(text: &str, token: &str, path: &str) -> Option<String> {
     line.map(|line| line.to_string())
 }
 
+/// Rule, path, and whether the one matches the other.
+fn assert_rules(cases: &[(&str, &str, bool)]) {
+    for &(rule, path, matches) in cases {
+        let text = format!("user-agent: *\ndisallow: {rule}\n");
+        assert_eq!(
+            forbids(&text, "x", path).is_some(),
+            matches,
+            "{rule} {path}"
+        );
+    }
+}
+
 #[test]
 fn the_examples_of_rfc_9309_come_out_as_it_says() {
     let simple = "User-Agent: *\nDisallow: *.gif$\nDisallow: /example/\nAllow: /publications/\n\n\
@@ -47,7 +59,7 @@ fn the_examples_of_rfc_9309_come_out_as_it_says() {
 
 #[test]
 fn escapes_are_compared_by_what_they_mean() {
-    for (rule, path, matches) in [
+    assert_rules(&[
         ("/foo/bar?baz=quz", "/foo/bar?baz=quz", true),
         (
             "/foo/bar?baz=http://foo.bar",
@@ -66,19 +78,12 @@ fn escapes_are_compared_by_what_they_mean() {
         ("/path/%2f", "/path//", false),
         ("/a%3cd.html", "/a%3Cd.html", true),
         ("/100%", "/100%", true),
-    ] {
-        let text = format!("user-agent: *\ndisallow: {rule}\n");
-        assert_eq!(
-            forbids(&text, "x", path).is_some(),
-            matches,
-            "{rule} {path}"
-        );
-    }
+    ]);
 }
 
 #[test]
 fn a_star_is_anything_and_a_dollar_the_end() {
-    for (rule, path, matches) in [
+    assert_rules(&[
         ("/*", "/", true),
         ("/fish*", "/fish/salmon", true),
         ("/*.php", "/a/x.php5?y", true),
@@ -92,14 +97,7 @@ fn a_star_is_anything_and_a_dollar_the_end() {
         ("*$", "/x", true),
         ("/x**y", "/xy", true),
         ("x", "/x", false),
-    ] {
-        let text = format!("user-agent: *\ndisallow: {rule}\n");
-        assert_eq!(
-            forbids(&text, "x", path).is_some(),
-            matches,
-            "{rule} {path}"
-        );
-    }
+    ]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod report;
 mod run;
 mod validate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Failure, flags};
 use crate::cli::Environment;
@@ -16,6 +16,7 @@ use crate::cli::args::{TrackArgs, TrackCommand};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, settings_of_job};
+use crate::config::state_file;
 use crate::error::Error;
 use crate::track::job::TrackJob;
 
@@ -47,6 +48,18 @@ fn job(path: &Path, environment: &Environment) -> Result<TrackJob, Error> {
     let job = TrackJob::read(path, &variable)?;
     settings_of_job(&job)?;
     Ok(job)
+}
+
+/// The state of a job: the one that is named, that of its settings, or the one of all.
+fn state_of(
+    named: Option<&PathBuf>,
+    set: Option<&PathBuf>,
+    environment: &Environment,
+) -> Option<PathBuf> {
+    named
+        .or(set)
+        .cloned()
+        .or_else(|| state_file(&environment.variables))
 }
 
 /// `50 queries x 2 countries x 3 targets = 300 series`: how much a job is.

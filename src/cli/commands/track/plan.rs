@@ -4,19 +4,17 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::{job, size};
+use super::{job, size, state_of};
 use crate::cli::Environment;
 use crate::cli::args::{Form, TrackPlanArgs};
 use crate::cli::exit::Exit;
 use crate::cli::figures::{bytes, money};
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, settings_of_run};
-use crate::config::state_file;
 use crate::error::Error;
 use crate::job::{LabelFilter, RequestSpec};
 use crate::observation::Visit;
-use crate::outcome::UnixMillis;
-use crate::state::History;
+use crate::state::{History, millis};
 use crate::track::job::{Depth, Query, TrackJob};
 
 /// Milliseconds that are looked back.
@@ -118,14 +116,12 @@ fn experience(
     environment: &Environment,
 ) -> Result<String, Error> {
     let settings = settings_of_run(job, &[], line, environment)?;
-    let state = args.file.state.clone().or(settings.args.run.state);
-    let Some(state) = state.or_else(|| state_file(&environment.variables)) else {
+    let (named, set) = (&args.file.state, &settings.args.run.state);
+    let state = state_of(named.as_ref(), set.as_ref(), environment);
+    let Some(state) = state.filter(|state| state.exists()) else {
         return Ok(String::new());
     };
-    if !state.exists() {
-        return Ok(String::new());
-    }
-    let month_ago = UnixMillis::from(SystemTime::now()).0 - MONTH;
+    let month_ago = millis(SystemTime::now()) - MONTH;
     let visits = History::open_existing(&state)?.visits(&job.name, month_ago)?;
     if visits.is_empty() {
         return Ok(String::new());

@@ -19,13 +19,13 @@ use self::telling::tell;
 use self::work::{Tally, Tracking};
 use super::super::fetch::{Driven, execute_work};
 use super::super::{read, rule_files};
-use super::job;
+use super::{job, state_of};
 use crate::cli::Environment;
 use crate::cli::args::{TrackRunArgs, resolve};
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, settings_of_run};
-use crate::config::{LockSettings, MaxFail, Resolved, state_file};
+use crate::config::{LockSettings, MaxFail, Resolved};
 use crate::error::{Error, Problem};
 use crate::observation::State;
 use crate::state::History;
@@ -180,12 +180,7 @@ fn settings(
         .extend(container.map(str::to_owned));
     let whole = matches!(&job.kind, Kind::Change(watch) if watch.field.is_none());
     resolved.engine.bodies = whole || job.output.pages != Keep::Never;
-    if let Some(state) = &args.state {
-        resolved.state = Some(state.clone());
-    }
-    if resolved.state.is_none() {
-        resolved.state = state_file(&environment.variables);
-    }
+    resolved.state = state_of(args.state.as_ref(), resolved.state.as_ref(), environment);
     let schedule = &job.schedule;
     let caps = &mut resolved.engine.caps;
     caps.deadline = caps.deadline.or(schedule.deadline);

@@ -29,7 +29,7 @@ pub(super) fn untold(job: &TrackJob, history: &History) -> Result<Untold, Error>
     let untold = history.untold(&job.name)?;
     let last = untold.last().map(|(seq, _)| *seq);
     let mut due = Vec::new();
-    if !job.alerts.is_empty() {
+    if !job.alerts.is_empty() && last.is_some() {
         let series = history.series(&job.name)?;
         let series: HashMap<SeriesId, _> = series.into_iter().map(|one| (one.id(), one)).collect();
         let most = alert::looks_back(job);

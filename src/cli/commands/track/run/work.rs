@@ -20,9 +20,9 @@ use crate::error::Error;
 use crate::input::{Channel, StreamSource};
 use crate::job::Job;
 use crate::observation::{State, Visit};
-use crate::outcome::{Finished, UnixMillis};
+use crate::outcome::Finished;
 use crate::output::Written;
-use crate::state::{History, RunId};
+use crate::state::{History, RunId, millis};
 use crate::track::course::Course;
 use crate::track::job::{Keep, TrackJob};
 
@@ -244,5 +244,5 @@ impl Tracking {
 
 /// Milliseconds since 1970.
 pub(super) fn now() -> i64 {
-    UnixMillis::from(SystemTime::now()).0
+    millis(SystemTime::now())
 }
