@@ -16,6 +16,9 @@ const READ: usize = 256 * 1024;
 /// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
 pub(super) const KEPT: usize = 4 * 1024;
 
+/// Visible characters from which a page with some elements has content.
+pub(super) const CONTENT: usize = 300;
+
 /// Bytes of plain text that are taken at once.
 const PIECE: usize = 256;
 /// Bytes of a tag that are looked at; pictures may stand in their tags whole.
@@ -34,6 +37,10 @@ pub(super) struct Page {
     pub(super) login: bool,
     /// Forms.
     pub(super) forms: usize,
+    /// Fields for words other than those of a captcha: something is asked for that a wall does not want to know.
+    pub(super) fields: usize,
+    /// Menus, articles, listings, a card for those who share it: the furniture of a site, which walls do without.
+    pub(super) furnished: bool,
     /// Bytes of `text` that are the title.
     pub(super) title: usize,
     /// A picture or field that names itself a captcha.
@@ -51,6 +58,11 @@ struct Reader {
 }
 
 impl Page {
+    /// It has furniture, elements and words: a page of a site, whatever it speaks of.
+    pub(super) fn is_content(&self) -> bool {
+        self.furnished && self.elements >= 3 && self.visible >= CONTENT
+    }
+
     /// Reads the beginning of a body.
     pub(super) fn read(content_type: Option<&str>, kind: Kind, body: &[u8]) -> Self {
         let bytes = whole_letters(&body[..body.len().min(READ)]);
@@ -118,6 +130,9 @@ impl Reader {
             self.gap();
             return following;
         }
+        self.page.furnished |= is(&["nav", "article", "aside", "pre", "code"])
+            || is(&["meta"]) && has("\"og:")
+            || is(&["script"]) && has("application/ld+json");
         if is(&["script"]) {
             return after_closing(following, "</script");
         }
@@ -144,6 +159,10 @@ impl Reader {
                 || has("type=password")
                 || has("type='password")
                 || has("type=\"email");
+            let silent = [
+                "hidden", "submit", "button", "checkbox", "radio", "image", "captcha",
+            ];
+            self.page.fields += usize::from(!silent.iter().any(|word| has(word)));
         } else if is(&["textarea"]) {
             self.page.login |= !has("captcha") && !has("display:none") && !has("display: none");
         }
