@@ -107,7 +107,7 @@ impl Score {
         let mut titled = false;
         for (nth, Said { text, spec }) in said.iter().enumerate() {
             let mut points = i32::from(spec.points);
-            if points > 1
+            if (points > 1 || success)
                 && said[..nth]
                     .iter()
                     .any(|longer| is_within(text, longer.text))

@@ -22,7 +22,7 @@ use super::view::{Kind, View};
 use crate::text;
 
 /// Upper bound of distinct conditions; the bits live on the stack.
-pub(super) const MOST_CONDITIONS: usize = 1024;
+pub(super) const MOST_CONDITIONS: usize = 1536;
 
 /// Successes above this, in bytes, are not read: of those, structure alone counts.
 const READ_ON_SUCCESS: usize = 50_000;
