@@ -3,6 +3,7 @@
 mod corpus;
 mod fixtures;
 mod hostile;
+mod national;
 mod ordinary;
 mod relays;
 mod traps;
