@@ -15,6 +15,7 @@ use super::phrases::{PhraseSpec, Phrases};
 use super::rule::{DECIDES, Rule, RuleSpec};
 use super::scan::Scan;
 use super::table::{Group, MOST_CONDITIONS, Signals, Table, group};
+use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::{RuleFile, Settings};
 use crate::error::Problem;
@@ -196,6 +197,7 @@ impl Builder {
         let texts = texts.collect();
         let mut table = Table {
             scan: Scan::new(specs, &phrases, widgets)?,
+            triggers: Triggers::new(&rules, &self.specs),
             rules: Vec::new(),
             specs: Vec::new(),
             in_body: Signals::default(),

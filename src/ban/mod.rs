@@ -36,6 +36,7 @@ mod scan;
 mod score;
 mod status;
 mod table;
+mod triggers;
 mod url_index;
 mod user;
 mod view;

@@ -17,6 +17,7 @@ use super::phrases::Phrases;
 use super::rule::Rule;
 use super::scan::{Scan, WEIGHED};
 use super::score::Score;
+use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::view::{Kind, View};
 use crate::text;
@@ -31,6 +32,7 @@ const READ_ON_SUCCESS: usize = 50_000;
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) rules: Vec<Rule>,
+    pub(super) triggers: Triggers,
     pub(super) specs: Vec<Spec>,
     /// The conditions that read the body.
     pub(super) in_body: Signals,
@@ -76,6 +78,18 @@ impl Signals {
 
     pub(super) fn has(&self, id: u16) -> bool {
         self.bits[usize::from(id / 64)] & (1 << (id % 64)) != 0
+    }
+
+    /// The conditions that hold.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u16> + '_ {
+        (0u16..).zip(&self.bits).flat_map(|(word, bits)| {
+            let mut left = *bits;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as u16)?;
+                left &= left - 1;
+                Some(64 * word + bit)
+            })
+        })
     }
 }
 
@@ -153,8 +167,22 @@ impl Table {
         if !signals.some && (200..=299).contains(&view.status) {
             return None;
         }
-        self.all(group, view, signals)
-            .find(|rule| !self.is_quoted(rule, view, signals))
+        let group = &self.groups[group as usize];
+        let fires = |number: &u16| {
+            let rule = &self.rules[usize::from(*number)];
+            group.contains(&usize::from(*number))
+                && self.fires(rule, view, signals)
+                && !self.is_quoted(rule, view, signals)
+        };
+        let first = self.triggers.of(signals).filter(fires).min();
+        first.map(|number| &self.rules[usize::from(number)])
+    }
+
+    fn fires(&self, rule: &Rule, view: &View<'_>, signals: &Signals) -> bool {
+        let legible = rule.kind.is_none_or(|kind| kind.admits(view.kind));
+        rule.fires(view, |id| {
+            signals.has(id) && (legible || !self.in_body.has(id))
+        })
     }
 
     /// True where a page of its site has in it what the rule looks for, as manuals and articles about walls do. A title that the
@@ -180,12 +208,7 @@ impl Table {
     {
         self.rules[self.groups[group as usize].clone()]
             .iter()
-            .filter(move |rule| {
-                let legible = rule.kind.is_none_or(|kind| kind.admits(view.kind));
-                rule.fires(view, |id| {
-                    signals.has(id) && (legible || !self.in_body.has(id))
-                })
-            })
+            .filter(move |rule| self.fires(rule, view, signals))
     }
 
     /// What the rule saw, for people: the strongest of its conditions that holds.
