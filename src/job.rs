@@ -144,9 +144,16 @@ pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
             return Err(InvalidUrl("the URL has no host".into()));
         }
         Err(url::ParseError::RelativeUrlWithoutBase) => {
-            return Err(InvalidUrl(
-                format!("not an absolute URL; did you mean https://{text} ?").into(),
-            ));
+            let meant = format!("https://{}", text.trim_start_matches('/'));
+            let why = match Url::parse(&meant) {
+                // The text may hold a password, and this ends in the record.
+                Ok(_) => format!(
+                    "not an absolute URL; did you mean {} ?",
+                    masked(&meant, true)
+                ),
+                Err(_) => "not an absolute URL".to_owned(),
+            };
+            return Err(InvalidUrl(why.into()));
         }
         Err(error) => return Err(InvalidUrl(error.to_string().into())),
     };
@@ -416,7 +423,8 @@ mod tests {
     fn targets_that_cannot_be_fetched_say_why() {
         for (input, why) in [
             ("", "empty"),
-            ("example.com/a", "https://example.com/a"),
+            ("example.com/a", "did you mean https://example.com/a ?"),
+            ("//example.com/a", "did you mean https://example.com/a ?"),
             ("ftp://example.com/", "ftp"),
             ("file:///etc/passwd", "file"),
             ("http://", "the URL has no host"),
@@ -427,6 +435,10 @@ mod tests {
             let error = parse_target(input).expect_err(input);
             assert!(error.0.contains(why), "{input}: {error}");
         }
+        let sentence = parse_target("not a url").unwrap_err();
+        assert_eq!(&*sentence.0, "not an absolute URL");
+        let secret = parse_target("1me:s3cret@a.test/x").unwrap_err();
+        assert!(secret.0.ends_with("https://***@a.test/x ?"), "{secret}");
     }
 
     #[test]
