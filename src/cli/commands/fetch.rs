@@ -1,6 +1,7 @@
 //! `fetch`: the main job.
 
 pub(super) mod keeping;
+mod places;
 mod rows;
 mod starting;
 mod steering;
@@ -176,7 +177,7 @@ pub(super) fn execute_work<W: Work>(
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
-    telling::check(&resolved)?;
+    places::check(&resolved)?;
     if resolved.record.is_some() {
         resolved.engine.seed.get_or_insert_with(system_seed);
     }
