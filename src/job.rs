@@ -125,11 +125,17 @@ fn masked(text: &str, no_url: bool) -> Box<str> {
 /// Reads a target URL as people write them: surrounding blanks are dropped, the fragment is not sent.
 ///
 /// # Errors
-/// Not a URL, not `http` or `https`, or without a host.
+/// Not a URL, not `http` or `https`, without a host, or with a tab or line break within it.
 pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
     let text = input.trim();
     if text.is_empty() {
         return Err(InvalidUrl("the URL is empty".into()));
+    }
+    // The URL standard leaves them out: two columns, or two lines of an old Mac, would be fetched as one URL.
+    if text.contains(['\t', '\r', '\n']) {
+        return Err(InvalidUrl(
+            "there is a tab or a line break within the URL".into(),
+        ));
     }
     // The URL standard skips further slashes and takes the first name of a path for the host.
     let named = text.split_once("://").map(|(_, rest)| rest);
@@ -430,6 +436,8 @@ mod tests {
             ("http://", "the URL has no host"),
             ("http:///path", "the URL has no host"),
             ("https://?q=1", "the URL has no host"),
+            ("http://a.test/1\thome", "a tab or a line break"),
+            ("http://a.test/1\rhttp://a.test/2", "a tab or a line break"),
             ("http://[::1", ""),
         ] {
             let error = parse_target(input).expect_err(input);
