@@ -125,11 +125,17 @@ fn masked(text: &str, no_url: bool) -> Box<str> {
 /// Reads a target URL as people write them: surrounding blanks are dropped, the fragment is not sent.
 ///
 /// # Errors
-/// Not a URL, not `http` or `https`, or without a host.
+/// Not a URL, not `http` or `https`, without a host, or with a tab or line break within it.
 pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
     let text = input.trim();
     if text.is_empty() {
         return Err(InvalidUrl("the URL is empty".into()));
+    }
+    // The URL standard leaves them out: two columns, or two lines of an old Mac, would be fetched as one URL.
+    if text.contains(['\t', '\r', '\n']) {
+        return Err(InvalidUrl(
+            "there is a tab or a line break within the URL".into(),
+        ));
     }
     // The URL standard skips further slashes and takes the first name of a path for the host.
     let named = text.split_once("://").map(|(_, rest)| rest);
@@ -144,9 +150,16 @@ pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
             return Err(InvalidUrl("the URL has no host".into()));
         }
         Err(url::ParseError::RelativeUrlWithoutBase) => {
-            return Err(InvalidUrl(
-                format!("not an absolute URL; did you mean https://{text} ?").into(),
-            ));
+            let meant = format!("https://{}", text.trim_start_matches('/'));
+            let why = match Url::parse(&meant) {
+                // The text may hold a password, and this ends in the record.
+                Ok(_) => format!(
+                    "not an absolute URL; did you mean {} ?",
+                    masked(&meant, true)
+                ),
+                Err(_) => "not an absolute URL".to_owned(),
+            };
+            return Err(InvalidUrl(why.into()));
         }
         Err(error) => return Err(InvalidUrl(error.to_string().into())),
     };
@@ -416,17 +429,24 @@ mod tests {
     fn targets_that_cannot_be_fetched_say_why() {
         for (input, why) in [
             ("", "empty"),
-            ("example.com/a", "https://example.com/a"),
+            ("example.com/a", "did you mean https://example.com/a ?"),
+            ("//example.com/a", "did you mean https://example.com/a ?"),
             ("ftp://example.com/", "ftp"),
             ("file:///etc/passwd", "file"),
             ("http://", "the URL has no host"),
             ("http:///path", "the URL has no host"),
             ("https://?q=1", "the URL has no host"),
+            ("http://a.test/1\thome", "a tab or a line break"),
+            ("http://a.test/1\rhttp://a.test/2", "a tab or a line break"),
             ("http://[::1", ""),
         ] {
             let error = parse_target(input).expect_err(input);
             assert!(error.0.contains(why), "{input}: {error}");
         }
+        let sentence = parse_target("not a url").unwrap_err();
+        assert_eq!(&*sentence.0, "not an absolute URL");
+        let secret = parse_target("1me:s3cret@a.test/x").unwrap_err();
+        assert!(secret.0.ends_with("https://***@a.test/x ?"), "{secret}");
     }
 
     #[test]

@@ -122,6 +122,20 @@ pub fn write(path: &Path, stats: &Map<String, Value>) -> Result<(), Error> {
     replace(path, &text)
 }
 
+/// Looks before a run whether its counters can be written after it.
+///
+/// # Errors
+/// There is no such directory, or a directory of that name.
+pub fn check(path: &Path) -> Result<(), Error> {
+    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let reason = match directory.map(fs::metadata) {
+        Some(Err(source)) => source,
+        _ if path.is_dir() => std::io::ErrorKind::IsADirectory.into(),
+        _ => return Ok(()),
+    };
+    Err(Error::io("write", path, reason))
+}
+
 /// Writes a file so that whoever reads it finds the old text or the new one, whole.
 ///
 /// # Errors

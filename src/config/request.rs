@@ -191,6 +191,16 @@ impl RequestParts {
         Ok((body.into(), Some(first.kind)))
     }
 
+    /// True for `-H 'Accept-Encoding:'`, which takes away what is sent for bodies to come compressed.
+    pub fn asks_for_no_encoding(&self) -> bool {
+        let removes = |line: &String| {
+            line.split_once(':').is_some_and(|(name, value)| {
+                name.trim().eq_ignore_ascii_case("accept-encoding") && value.trim().is_empty()
+            })
+        };
+        self.headers.iter().any(removes)
+    }
+
     /// True when a piece of the request is read from standard input.
     pub fn reads_stdin(&self) -> bool {
         self.headers.iter().any(|line| line == "@-")

@@ -459,7 +459,7 @@ fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>
         return None;
     }
     let location = response.headers.get(header::LOCATION)?;
-    let location = String::from_utf8_lossy(location.as_bytes());
+    let location = readable(location.as_bytes());
     let bad = |why: &str| {
         Err(Fault::new(
             Phase::Headers,
@@ -478,6 +478,21 @@ fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>
         Ok(next) => bad(&format!("the unsupported scheme {}", next.scheme())),
         Err(error) => bad(&format!("an invalid URL: {error}")),
     })
+}
+
+/// The header as text. Bytes that are none go into the URL as they came, as browsers send them: old sites redirect to names
+/// in Latin-1.
+fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(
+        |_| {
+            let percent = |byte: &u8| match byte {
+                0..0x80 => char::from(*byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            };
+            Cow::Owned(bytes.iter().map(percent).collect())
+        },
+        Cow::Borrowed,
+    )
 }
 
 /// Waits until the four limits admit one more request for a redirect hop. The hop keeps its slot meanwhile: it has its proxy
@@ -510,5 +525,18 @@ async fn pace<E>(
             }
             Err(wait) => tokio::time::sleep_until(TokioInstant::from_std(wait.until)).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_in_latin_1_leads_to_the_bytes_it_names() {
+        let from = Url::parse("http://a.test/x").unwrap();
+        let next = |location: &[u8]| from.join(&readable(location)).unwrap();
+        assert_eq!(next(b"/caf\xe9 1").path(), "/caf%E9%201");
+        assert_eq!(next("/café".as_bytes()).path(), "/caf%C3%A9");
     }
 }

@@ -139,8 +139,12 @@ type Fields = serde_json::Map<String, serde_json::Value>;
 fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
     record.outcome = end.verdict.outcome;
     record.ok = record.outcome == Outcome::Ok;
-    record.proxy = Some(end.proxy);
+    record.proxy = Some(end.proxy.clone());
     record.proxy_connect_status = end.connect_status;
+    if let Some(hop) = end.dead_end() {
+        record.status = Some(hop.status);
+        record.final_url = Some((*hop.url).into());
+    }
     record.redirects = end.redirects;
     fill_phases(&mut record.timing, &end.phases);
     record.error = error_info(end.fault.as_ref(), &end.verdict);
@@ -251,7 +255,7 @@ pub(super) fn log_line(n: u32, end: &End, took: Duration, waited: Duration) -> A
         proxy: end.proxy.clone(),
         outcome: end.verdict.outcome,
         blame: end.verdict.blame,
-        status: end.status(),
+        status: end.last_status(),
         connect_status: end.connect_status,
         rule: end.verdict.ban.as_ref().map(|ban| ban.rule.clone()),
         error: error_info(end.fault.as_ref(), &end.verdict),

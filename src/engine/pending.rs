@@ -115,6 +115,19 @@ impl End {
         Some(answer.response.status.as_u16())
     }
 
+    /// The redirect that led nowhere, in an attempt that ended with it: the target's last answer, and all there is of one.
+    pub(super) fn dead_end(&self) -> Option<&RedirectHop> {
+        let fault = self.fault.as_ref()?;
+        let nowhere = fault.kind == FaultKind::Redirects;
+        self.redirects.last().filter(|_| nowhere)
+    }
+
+    /// Status of the target's last answer, a redirect that led nowhere included.
+    pub(super) fn last_status(&self) -> Option<u16> {
+        let hop = self.dead_end().map(|hop| hop.status);
+        self.status().or(hop)
+    }
+
     /// What the proxy did wrong, if it was charged. Its own answer to a forwarded request is as good as its refusal of a
     /// tunnel, though no fault of the transport.
     pub(super) fn proxy_fault(&self) -> Option<(Phase, FaultKind)> {

@@ -56,7 +56,7 @@ pub(super) fn job(
         let url = serde_json::from_str::<Value>(&text)
             .ok()
             .and_then(|row| row.get("url")?.as_str().map(str::to_owned));
-        let shown = url.as_deref().unwrap_or(&text);
+        let shown = url.as_deref().unwrap_or_else(|| without_secrets(&text));
         Some(invalid(seq, shown, &text, why, request))
     };
     if too_long {
@@ -71,7 +71,7 @@ pub(super) fn job(
     }
     let row: Row<'_> = match serde_json::from_str(valid) {
         Ok(row) => row,
-        Err(error) => return refuse(format!("invalid row: {}", without_line(&error))),
+        Err(error) => return refuse(format!("invalid row: {}", complaint(&error))),
     };
     match from_row(row, seq, request) {
         Ok(job) => Some(job),
@@ -79,12 +79,24 @@ pub(super) fn job(
     }
 }
 
-/// serde_json counts lines within the row, which would be read as lines of the file.
-fn without_line(error: &serde_json::Error) -> String {
+/// A row that cannot be read, up to what may hold a password or token.
+fn without_secrets(row: &str) -> &str {
+    let places = ["\"headers\"", "\"body\"", "\"json\""];
+    let end = places.iter().filter_map(|key| row.find(key)).min();
+    end.map_or(row, |end| &row[..end])
+}
+
+/// serde_json counts lines within the row, which would be read as lines of the file, and quotes strings, which may be secret.
+fn complaint(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.rsplit_once(" at line ") {
-        Some((what, _)) => format!("{what} at column {}", error.column()),
-        None => text,
+    let what = text
+        .rsplit_once(" at line ")
+        .map_or(&*text, |(what, _)| what);
+    let quoted = what.split_once(" string \"");
+    let quoted = quoted.and_then(|(before, rest)| Some((before, rest.rsplit_once('"')?.1)));
+    match quoted {
+        Some((before, after)) => format!("{before} string{after} at column {}", error.column()),
+        None => format!("{what} at column {}", error.column()),
     }
 }
 
@@ -170,7 +182,7 @@ fn set_header(headers: &mut HeaderMap, name: &str, value: Value) -> Result<(), S
     for value in values {
         let value = value
             .as_str()
-            .and_then(|text| HeaderValue::from_str(text).ok())
+            .and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok())
             .ok_or_else(|| format!("header {name} is not a string that can be sent"))?;
         headers.append(&key, value);
     }
@@ -282,6 +294,30 @@ mod tests {
             let error = job.target.unwrap_err();
             assert!(error.0.contains(why), "{line:.20}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_secret_in_a_broken_row_is_shown_nowhere() {
+        for line in [
+            r#"{"url":"http://a/","headers":"Authorization: s3cret \"x"}"#,
+            r#"{"url":"http://a/","headers":{"Authorization":"s3cret"},}"#,
+            r#"{"tag":1,"body":"s3cret"}"#,
+            r#"{"url":5,"json":{"token":"s3cret"}}"#,
+        ] {
+            let job = read(line);
+            let shown = format!("{} {}", job.input, job.target.unwrap_err());
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert!(shown.contains(" at column "), "{shown}");
+        }
+    }
+
+    #[test]
+    fn headers_may_have_any_text_that_a_flag_may_have() {
+        let job = read("{\"url\":\"http://a/\",\"headers\":{\"x-name\":\"J\u{f6}rg\"}}");
+        assert_eq!(
+            job.request.headers["x-name"].as_bytes(),
+            "J\u{f6}rg".as_bytes()
+        );
     }
 
     proptest::proptest! {

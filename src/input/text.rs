@@ -18,8 +18,8 @@ pub(super) fn job(
     seq: u64,
     request: &Arc<RequestSpec>,
 ) -> Option<Job> {
-    let line = line.trim_ascii();
-    if line.is_empty() || line[0] == b'#' {
+    let line = without_comment(line).trim_ascii();
+    if line.is_empty() {
         return None;
     }
     let broken = |why| {
@@ -38,6 +38,13 @@ pub(super) fn job(
         );
     }
     Some(Job::new(seq, text, request.clone()))
+}
+
+/// The line before its comment. One begins with the line or after a blank: what follows a `#` within a word is a fragment.
+fn without_comment(line: &[u8]) -> &[u8] {
+    let starts = |at: &usize| *at == 0 || line[*at - 1].is_ascii_whitespace();
+    let comment = memchr::memchr_iter(b'#', line).find(starts);
+    &line[..comment.unwrap_or(line.len())]
 }
 
 /// Reads one line without its ending, keeping its first `limit` bytes; the rest is read and forgotten.
@@ -102,6 +109,17 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn comments_begin_with_the_line_or_after_a_blank() {
+        let input =
+            |line: &str| job(line.as_bytes(), false, 0, &Arc::default()).map(|job| job.input);
+        assert_eq!(input("# all of it"), None);
+        assert_eq!(input("  \t# all of it"), None);
+        assert_eq!(input("http://a/x # why").as_deref(), Some("http://a/x"));
+        assert_eq!(input("http://a/x\t#why").as_deref(), Some("http://a/x"));
+        assert_eq!(input("http://a/x#part").as_deref(), Some("http://a/x#part"));
     }
 
     #[test]

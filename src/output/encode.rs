@@ -74,13 +74,22 @@ impl Encoder {
     /// The encoder of these settings.
     ///
     /// # Errors
-    /// A name in `--fields` that no row has.
+    /// A name in `--fields` that no row has, or that is there twice.
     pub(super) fn new(settings: &Settings) -> Result<Self, Problem> {
         let mut fields = None;
         let mut columns = Vec::new();
         let chosen = settings.fields.as_deref();
         if chosen.is_some_and(<[String]>::is_empty) {
             return Err(Problem::new("the list of fields is empty").at("--fields"));
+        }
+        for (at, name) in chosen.unwrap_or_default().iter().enumerate() {
+            let earlier = &chosen.unwrap_or_default()[..at];
+            // JSON readers keep one of two, and which one differs.
+            if earlier.iter().any(|other| other.trim() == name.trim()) {
+                return Err(
+                    Problem::new(format!("field {:?} is named twice", name.trim())).at("--fields"),
+                );
+            }
         }
         if settings.format == Format::Csv {
             columns = match chosen {

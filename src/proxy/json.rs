@@ -29,7 +29,9 @@ pub(super) fn is_document(bytes: &[u8]) -> bool {
     }
     is_object(text) && {
         let line_end = memchr::memchr(b'\n', text).unwrap_or(text.len());
-        line_end == text.len() || value_end(&text[..line_end], 0).is_none()
+        // An object that never ends is a broken first line, or a document that was cut off within its entries.
+        let goes_on = || value_end(text, 0).is_some() || entries(text, 0, MAX_WRAPPERS).is_some();
+        line_end == text.len() || (value_end(&text[..line_end], 0).is_none() && goes_on())
     }
 }
 

@@ -402,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_first_line_of_json_costs_one_entry() {
+        let list = read("{\"host\":\"1.2.3.4\",\"port\":80\n{\"host\":\"1.2.3.5\",\"port\":80}\n");
+        assert_eq!(rejects(&list), [(1, 1, Reason::BadJson)]);
+        assert_eq!(list.report.proxies, 1);
+        // A document that was cut off is still one.
+        let cut = read("{\"data\": [\n {\"host\":\"1.2.3.4\",\"port\":80},\n {\"host\":\"1.2");
+        assert_eq!(rejects(&cut), [(3, 2, Reason::BadJson)]);
+        assert_eq!(cut.report.proxies, 1);
+    }
+
+    #[test]
     fn an_empty_list_and_a_list_without_a_proxy_are_different_problems() {
         let problem = |text| read(text).checked(false).unwrap_err();
         assert_eq!(

@@ -149,6 +149,23 @@ fn gaps() {
     error: --write-out and the records would both go to standard output
     hint: send the records to a file with -o FILE
     ");
+    assert_snapshot!(fetch(&["-x", "direct", url, "--fields", "id,ok,id"]), @r#"
+    exit 2
+    -- stderr
+    error: --fields: field "id" is named twice
+    "#);
+    assert_snapshot!(fetch(&["-x", "direct", url, "--stats", "no-such-directory/run.json"]), @r"
+    exit 3
+    -- stderr
+    error: cannot write no-such-directory/run.json: No such file or directory (os error 2)
+    hint: create its directory first
+    ");
+    assert_snapshot!(fetch(&["-x", "direct", url, "-o", "no-such.jsonl", "--stats", "no-such.jsonl"]), @r"
+    exit 2
+    -- stderr
+    error: --stats: the counters of the run and its results need a file each
+    hint: --stats run.json
+    ");
     assert_snapshot!(fetch(&["-x", "direct", url, "-d", "@no-such-file"]), @r"
     exit 3
     -- stderr

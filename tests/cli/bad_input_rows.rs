@@ -124,6 +124,32 @@ fn inputs() {
 }
 
 #[test]
+fn results_do_not_replace_what_the_run_reads() {
+    for (what, words) in [
+        ("--input", ["-i", "list.txt", "-x", "127.0.0.1:9"]),
+        ("--proxy-file", ["--proxy-file", "./list.txt", URL, "-q"]),
+    ] {
+        for flag in ["--output", "--stats", "--record"] {
+            let directory = directory(&[("list.txt", b"127.0.0.1:9\n")]);
+            let mut command = command(&directory, &words);
+            if flag == "--output" {
+                command.arg("--overwrite");
+            }
+            let output = command.args([flag, "list.txt"]).output();
+            let output = output.expect("runs");
+            let said = shown(&output);
+            let complaint = format!("run and {what} need a file each\nhint: {flag} ");
+            assert!(
+                said.starts_with("exit 2\n") && said.contains(&complaint),
+                "{said}"
+            );
+            let kept = fs::read(directory.path().join("list.txt")).expect("still there");
+            assert_eq!(kept, b"127.0.0.1:9\n");
+        }
+    }
+}
+
+#[test]
 fn outputs() {
     let output = |words: &[&str]| {
         let mut all = vec!["-x", "127.0.0.1:9", URL];

@@ -299,6 +299,10 @@ async fn a_redirect_loop_ends_at_the_limit_after_a_second_opinion() {
         Some("redirects")
     );
     assert_eq!((record.attempts, ended.hits.len()), (2, 22));
+    // The last answer was one of the redirects.
+    assert_eq!(record.status, Some(302));
+    assert_eq!(record.attempt_log[0].status, Some(302));
+    assert_eq!(record.final_url.as_deref(), Some("http://h0.test/again"));
 }
 
 #[tokio::test(start_paused = true)]

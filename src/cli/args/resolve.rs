@@ -93,7 +93,7 @@ pub fn resolve(
         ban: args.bans.settings(),
         egress: egress::Settings {
             max_filesize: args.request.max_filesize.0,
-            compressed: !args.request.no_compressed,
+            compressed: !args.request.no_compressed && !parts.asks_for_no_encoding(),
             insecure: args.request.insecure,
             cacert: args.request.cacert.clone(),
             proxy_insecure: args.proxies.list.proxy_insecure,
@@ -326,6 +326,8 @@ mod tests {
         assert!(!resolved(&["-L", "--no-location"]).engine.follow);
         assert!(resolved(&["--no-location", "-L"]).engine.follow);
         assert!(!resolved(&["--no-compressed"]).egress.compressed);
+        assert!(!resolved(&["-H", "accept-encoding:"]).egress.compressed);
+        assert!(resolved(&["-H", "accept-encoding: br"]).egress.compressed);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `fetch`: the main job.
 
 pub(super) mod keeping;
+mod places;
 mod rows;
 mod starting;
 mod steering;
@@ -30,7 +31,7 @@ use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
 use crate::cli::lock::Lock;
-use crate::cli::printer::Printer;
+use crate::cli::printer::{Level, Printer};
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
@@ -176,7 +177,7 @@ pub(super) fn execute_work<W: Work>(
     let busy =
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
-    telling::check(&resolved)?;
+    places::check(&resolved)?;
     if resolved.record.is_some() {
         resolved.engine.seed.get_or_insert_with(system_seed);
     }
@@ -548,14 +549,20 @@ pub(super) fn announce(list: &ProxyList, printer: &Printer) -> Intake {
         rejected,
         rejects,
     } = &list.report;
-    for reject in rejects.iter().take(REJECTS_SHOWN) {
+    let told = match printer.level() {
+        Level::Verbose | Level::Debug => rejects.len(),
+        Level::Quiet | Level::Normal => rejects.len().min(REJECTS_SHOWN),
+    };
+    for reject in &rejects[..told] {
         printer.warn(&Problem::new(format!("{reject}; the entry is skipped")));
     }
-    let more = rejected.saturating_sub(REJECTS_SHOWN as u64);
+    let more = rejected.saturating_sub(told as u64);
     if more > 0 {
-        printer.warn(&Problem::new(format!(
-            "{more} further entries of the proxy list rejected"
-        )));
+        let mut rest = Problem::new(format!("{more} further entries of the proxy list rejected"));
+        if told < rejects.len() {
+            rest = rest.hint("-v tells them one by one");
+        }
+        printer.warn(&rest);
     }
     if list.only_direct() {
         printer.warn(
@@ -571,7 +578,7 @@ pub(super) fn announce(list: &ProxyList, printer: &Printer) -> Intake {
     }
 }
 
-/// Rejected entries shown one by one; the rest is counted.
+/// Rejected entries told one by one without `-v`; the rest is counted.
 const REJECTS_SHOWN: usize = 10;
 
 fn reason_of(code: u8) -> FinishReason {

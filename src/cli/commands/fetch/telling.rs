@@ -17,7 +17,7 @@ use crate::cli::printer::Printer;
 use crate::cli::recording::{Attempt, End, GivenUp, Head, Line, Probe, VERSION};
 use crate::config::Resolved;
 use crate::engine::event::{Event, What};
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::metrics::Summary;
 use crate::outcome::{Outcome, UnixMillis};
 use crate::proxy::{Proxy, ProxyId};
@@ -200,22 +200,5 @@ impl Recorder {
         self.line(end)?;
         let flushed = self.file.flush();
         flushed.map_err(|error| Error::io("write", &self.path, error))
-    }
-}
-
-/// A record must not overwrite what the run writes anyway.
-///
-/// # Errors
-/// It would.
-pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
-    let files = [resolved.output.path.as_ref(), resolved.stats.as_ref()];
-    match &resolved.record {
-        Some(path) if files.contains(&Some(path)) => Err(Problem::new(
-            "the record of the run and its results need a file each",
-        )
-        .at("--record")
-        .hint("--record run.jsonl")
-        .into()),
-        _ => Ok(()),
     }
 }

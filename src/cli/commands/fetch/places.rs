@@ -1,0 +1,80 @@
+//! The files a run names, looked at before anything is opened: each one written has a place of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cli::stats;
+use crate::config::{ListSource, Resolved};
+use crate::error::{Error, Problem};
+use crate::input::Source;
+
+/// Nobody wants to lose a list to its own results, or to learn after a night that the counters had no place.
+///
+/// # Errors
+/// A file that is written is one that is read, or is written twice; the counters cannot be written.
+pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
+    let written = [
+        ("--output", "results", "out.jsonl", &resolved.output.path),
+        ("--stats", "counters", "run.json", &resolved.stats),
+        ("--record", "record", "run.jsonl", &resolved.record),
+    ];
+    let mut taken = read(resolved);
+    for (flag, what, example, path) in written {
+        let Some(path) = path else {
+            continue;
+        };
+        let Some(place) = place(path) else {
+            continue;
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, taken)| *taken == place) {
+            return Err(Problem::new(format!(
+                "the {what} of the run and {other} need a file each"
+            ))
+            .at(flag)
+            .hint(format!("{flag} {example}"))
+            .into());
+        }
+        taken.push((
+            if what == "results" {
+                "its results"
+            } else {
+                flag
+            },
+            place,
+        ));
+    }
+    match &resolved.stats {
+        Some(path) => stats::check(path),
+        None => Ok(()),
+    }
+}
+
+/// What is read, by the flag that names it.
+fn read(resolved: &Resolved) -> Vec<(&'static str, PathBuf)> {
+    let inputs = resolved.input.files.iter().map(|source| match source {
+        Source::File(path) | Source::Sitemap(path) => ("--input", Some(path)),
+        Source::Stdin | Source::SitemapAt(_) => ("--input", None),
+    });
+    let lists = resolved.proxies.lists.iter().map(|list| match list {
+        ListSource::File(path) => ("--proxy-file", Some(path)),
+        ListSource::Stdin | ListSource::Url(_) => ("--proxy-file", None),
+    });
+    inputs
+        .chain(lists)
+        .filter_map(|(flag, path)| Some((flag, place(path?)?)))
+        .collect()
+}
+
+/// The file that a name leads to; `None` for devices and pipes, which keep nothing.
+fn place(path: &Path) -> Option<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => None,
+        Ok(_) => fs::canonicalize(path).ok(),
+        // Not there yet.
+        Err(_) => {
+            let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+            let directory = fs::canonicalize(directory.unwrap_or(Path::new("."))).ok()?;
+            Some(directory.join(path.file_name()?))
+        }
+    }
+}
