@@ -8,6 +8,7 @@ pub mod args;
 mod commands;
 mod descriptors;
 pub mod exit;
+mod familiar;
 mod figures;
 pub mod hint;
 pub mod lock;
