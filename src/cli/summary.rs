@@ -45,10 +45,12 @@ pub fn render(report: &Report<'_>) -> String {
     let totals = &report.summary.totals;
     let ok = totals.count(Outcome::Ok);
     let seconds = totals.elapsed.as_secs_f64();
+    // What was read ahead of a stop is no more than an accident.
+    let all = totals.left.map_or(totals.read, |left| totals.done + left);
     let mut text = format!(
         "{} of {} URLs in {}",
         totals.done,
-        totals.read,
+        all,
         figures::time(totals.elapsed)
     );
     if seconds > 0.0 && totals.done > 0 {
