@@ -142,6 +142,13 @@ fn outputs() {
     error: out.jsonl:1: this file is not an output of this program: it is not an object
     hint: check the path and --format, or replace the file with --overwrite
     ");
+    // Known at the end of the run only, it would be the end of a long one.
+    assert_snapshot!(output(&["--stats", "no/such.json"]), @r"
+    exit 3
+    -- stderr
+    error: cannot write no/such.json: No such file or directory (os error 2)
+    hint: create its directory first
+    ");
     assert_snapshot!(output(&["-o", "no/such.jsonl"]), @r"
     exit 3
     -- stderr

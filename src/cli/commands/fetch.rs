@@ -179,6 +179,9 @@ pub(super) fn execute_work<W: Work>(
         u64::from(resolved.limit.concurrency.get()) + resolved.engine.probe_concurrency as u64;
     resolved.egress.max_idle = idle_that_fit(busy, descriptors::raise());
     telling::check(&resolved)?;
+    if let Some(path) = &resolved.stats {
+        stats::check(path)?;
+    }
     if resolved.record.is_some() {
         resolved.engine.seed.get_or_insert_with(system_seed);
     }
