@@ -1,7 +1,7 @@
 //! What is going on, on standard error while a run lasts.
 //!
-//! A bar is drawn only where it can do no harm: on a terminal to which the records do not go as well. `log` prints one line a
-//! second instead. Both show the same.
+//! A bar is drawn only where it can do no harm: on a terminal to which the records do not go as well, be it through `jq`. `log`
+//! prints one line a second instead. Both show the same.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub fn choose(
     printer: &Printer,
 ) -> Shown {
     let drawable = streams.stderr_is_terminal && !printer.is_json();
-    let harmless = !(records_to_stdout && streams.stdout_is_terminal);
+    let harmless = !records_to_stdout || streams.stdout_is_file;
     match wanted {
         _ if printer.level() == Level::Quiet => Shown::Nothing,
         Progress::None => Shown::Nothing,
@@ -155,6 +155,9 @@ fn total(now: &Snapshot) -> Option<(u64, bool)> {
     Some((all.div_ceil(unit) * unit, true))
 }
 
+/// A longer time left is no estimate: nothing has been done for a while.
+const LONGEST_ETA: Duration = Duration::from_secs(100 * 3600);
+
 /// What is done: done/total, rate, time left, results. What counts least stands last, where a narrow terminal cuts.
 fn work(now: &Snapshot, per_second: f64) -> String {
     if let Some(left) = now.starts_in {
@@ -171,7 +174,9 @@ fn work(now: &Snapshot, per_second: f64) -> String {
         && per_second > 0.0
     {
         let left = total.saturating_sub(now.done) as f64 / per_second;
-        if let Ok(left) = Duration::try_from_secs_f64(left.ceil()) {
+        if let Ok(left) = Duration::try_from_secs_f64(left.ceil())
+            && left <= LONGEST_ETA
+        {
             let left = match left.as_secs() {
                 seconds @ 0..60 => format!("{seconds} s"),
                 _ => figures::time(left),
@@ -249,6 +254,8 @@ mod tests {
         };
         assert_eq!(work(&waiting, 0.0), "starts in 12 s");
         assert!(!work(&open, 50.0).contains("ETA"), "no total, no end");
+        let standing = work(&snapshot(6, 300), 1e-5);
+        assert!(!standing.contains("ETA"), "{standing}");
         let guessed = Snapshot {
             to_come: Some(59_300),
             ..open.clone()
@@ -284,9 +291,22 @@ mod tests {
         let terminal = Streams {
             stdin_is_terminal: true,
             stdout_is_terminal: true,
+            stdout_is_file: false,
             stderr_is_terminal: true,
         };
+        let into_file = Streams {
+            stdout_is_terminal: false,
+            stdout_is_file: true,
+            ..terminal
+        };
+        let into_pipe = Streams {
+            stdout_is_terminal: false,
+            ..terminal
+        };
         for (wanted, streams, to_stdout, printer, shown) in [
+            (Progress::Auto, into_file, true, &normal, Shown::Bar),
+            (Progress::Auto, into_pipe, true, &normal, Shown::Nothing),
+            (Progress::Auto, into_pipe, false, &normal, Shown::Bar),
             (Progress::Auto, terminal, false, &normal, Shown::Bar),
             (Progress::Auto, terminal, true, &normal, Shown::Nothing),
             (
