@@ -21,7 +21,7 @@ use crate::error::Problem;
 use crate::outcome::StatusSet;
 
 /// The rules that come with the program, in the order of the questions.
-pub(super) const FILES: [(Layer, &str, &str); 6] = [
+pub(super) const FILES: [(Layer, &str, &str); 7] = [
     (Layer::Proxy, "proxy.toml", include_str!("rules/proxy.toml")),
     (
         Layer::Proxy,
@@ -35,6 +35,7 @@ pub(super) const FILES: [(Layer, &str, &str); 6] = [
     ),
     (Layer::Edge, "edge.toml", include_str!("rules/edge.toml")),
     (Layer::Edge, "site.toml", include_str!("rules/site.toml")),
+    (Layer::Edge, "wall.toml", include_str!("rules/wall.toml")),
     (
         Layer::Edge,
         "phrases.toml",
@@ -124,7 +125,7 @@ impl Table {
         // Stable: inside a group the order of the file is the order of the questions.
         specs.sort_by_key(|(layer, rule)| group(*layer, rule.star) as usize);
         Builder::default()
-            .build(&specs, phrases, &widgets, &talk)
+            .build(&specs, &theirs, phrases, &widgets, &talk)
             .map_err(|what| match settings.rules.last() {
                 Some(file) => Problem::new(what).at(file.name.clone()),
                 None => Problem::new(what),
@@ -167,6 +168,7 @@ impl Builder {
     fn build(
         mut self,
         specs: &[(Layer, RuleSpec)],
+        theirs: &HashSet<String>,
         phrases: Vec<PhraseSpec>,
         widgets: &[String],
         talk: &[String],
@@ -177,7 +179,8 @@ impl Builder {
             if !ids.insert(&spec.id) {
                 return Err(format!("rule {}: the id is taken", spec.id));
             }
-            rules.push(self.rule(*layer, spec)?);
+            let own = theirs.contains(&spec.id);
+            rules.push(self.rule(*layer, spec, own)?);
         }
         let markers: Vec<Spec> = widgets.iter().cloned().map(Spec::Body).collect();
         let widget_ids = self.intern(&markers);
@@ -244,7 +247,7 @@ impl Builder {
         Ok(table)
     }
 
-    fn rule(&mut self, layer: Layer, spec: &RuleSpec) -> Result<Rule, String> {
+    fn rule(&mut self, layer: Layer, spec: &RuleSpec, own: bool) -> Result<Rule, String> {
         let fail = |what: &str| Err(format!("rule {}: {what}", spec.id));
         let conditions = || spec.all.iter().chain(&spec.any).chain(&spec.none);
         let reads_body = conditions().any(Spec::reads_body);
@@ -267,6 +270,7 @@ impl Builder {
             class: spec.class,
             layer,
             star: spec.star,
+            own,
             source: spec.source,
             confidence: if spec.star {
                 1.0

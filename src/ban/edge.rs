@@ -17,7 +17,7 @@ const PRESENCE: &[(&str, &[&str], &[&str])] = &[
     (
         "perimeterx",
         &[],
-        &["_px2", "_px3", "_pxhd", "_pxvid", "pxcts"],
+        &["_px2", "_px3", "_pxhd", "_pxvid", "_pxde", "pxcts"],
     ),
     ("kasada", &["x-kpsdk-*"], &["KP_UIDz", "KP_UIDz-ssn"]),
     (
@@ -28,12 +28,18 @@ const PRESENCE: &[(&str, &[&str], &[&str])] = &[
     (
         "cloudflare",
         &["cf-ray", "cf-cache-status", "server: =cloudflare"],
-        &["__cf_bm", "_cfuvid", "cf_clearance"],
+        &["__cf_bm", "_cfuvid", "cf_clearance", "__cfduid"],
     ),
     (
         "imperva",
         &["x-iinfo", "x-cdn: imperva", "x-cdn: incapsula"],
-        &["visid_incap_*", "incap_ses_*", "nlbi_*"],
+        &[
+            "visid_incap_*",
+            "incap_ses_*",
+            "nlbi_*",
+            "reese84",
+            "___utmvc",
+        ],
     ),
     (
         "sucuri",
@@ -57,24 +63,34 @@ const PRESENCE: &[(&str, &[&str], &[&str])] = &[
             "akamai-cache-status",
             "x-akamai-session-info",
         ],
-        &["_abck", "bm_sz", "ak_bmsc", "bm_sv"],
+        &["_abck", "bm_sz", "ak_bmsc", "bm_sv", "bm_mi", "sec_cpt"],
     ),
     ("aws-waf", &["x-amzn-waf-action"], &["aws-waf-token"]),
     (
         "cloudfront",
-        &["x-amz-cf-id", "x-amz-cf-pop", "x-cache: from cloudfront"],
+        &[
+            "x-amz-cf-id",
+            "x-amz-cf-pop",
+            "x-cache: from cloudfront",
+            "via: (cloudfront)",
+        ],
         &[],
     ),
     ("vercel", &["x-vercel-id", "server: =vercel"], &[]),
     ("netlify", &["x-nf-request-id"], &[]),
     ("fly", &["fly-request-id"], &[]),
-    ("azure", &["x-azure-ref"], &["ASLBSA"]),
+    (
+        "azure",
+        &["x-azure-ref", "x-fd-int-roxy-purgeid"],
+        &["ASLBSA", "ASLBSACORS"],
+    ),
     (
         "fastly",
         &[
             "x-fastly-request-id",
             "fastly-debug-digest",
             "x-served-by: ^cache-",
+            "x-timer: ^S",
         ],
         &[],
     ),
@@ -94,29 +110,61 @@ const PRESENCE: &[(&str, &[&str], &[&str])] = &[
     ("arvan", &["server: ^arvancloud"], &[]),
     ("alibaba", &["eagleid", "server: ^tengine"], &[]),
     (
+        "edgecast",
+        &["server: ^ecs (", "server: ^ecd (", "server: ^ecacc ("],
+        &[],
+    ),
+    ("azion", &["x-azion-*", "server: ^azion"], &[]),
+    ("stackpath", &["x-hw", "server: ^stackpath"], &[]),
+    ("qiniu", &["x-qiniu-*"], &[]),
+    ("gcore", &["x-id: -gc", "server: ^gcore"], &[]),
+    (
+        "radware",
+        &["x-sl-compstate"],
+        &["__uzma", "__uzmb", "__uzmc", "__uzmd", "__uzme", "__uzmf"],
+    ),
+    (
         "f5",
         &["server: ^bigip", "server: ^volt-adc", "x-volterra-location"],
-        &["BIGipServer*", "TSPD_101", "MRHSession"],
+        &[
+            "BIGipServer*",
+            "TSPD_101*",
+            "MRHSession",
+            "LastMRH_Session",
+            "F5_*",
+            // `TS` and a number, which begins so since version 11.
+            "TS01*",
+        ],
     ),
     (
         "netscaler",
-        &["cneonction", "nncoection"],
+        &["cneonction", "nncoection", "via: ns-cache"],
         &["NSC_*", "citrix_ns_id"],
     ),
     ("barracuda", &[], &["barra_counter_session", "BNI_*"]),
     ("fortiweb", &[], &["FORTIWAFSID"]),
     ("reblaze", &[], &["rbzid", "rbzsessionid"]),
-    ("huawei", &[], &["HWWAFSESID"]),
+    ("huawei", &["server: ^huaweicloudwaf"], &["HWWAFSESID"]),
+    ("kemp", &["x-servedby: ^kemp-lm"], &[]),
     ("aws", &["server: ^awselb"], &["AWSALB*"]),
     ("varnish", &["x-varnish", "via: varnish"], &[]),
-    (
-        "envoy",
-        &["server: =envoy", "x-envoy-upstream-service-time"],
-        &[],
-    ),
+    ("envoy", &["server: =envoy", "x-envoy-*"], &[]),
     ("reddit", &["server: =snooserv"], &[]),
-    ("kong", &["via: ^kong/"], &[]),
+    ("kong", &["via: kong/", "server: ^kong/"], &[]),
+    // Servers that a forward proxy may be made of as well: they are named, and prove nothing.
+    ("ats", &["server: ^ats"], &[]),
+    ("openresty", &["server: ^openresty"], &[]),
+    ("litespeed", &["server: ^litespeed"], &[]),
+    ("caddy", &["server: ^caddy"], &[]),
 ];
+
+/// The last of [`PRESENCE`] that only name a server.
+const SERVERS: &[&str] = &["ats", "openresty", "litespeed", "caddy"];
+
+/// The edge of the target's that these headers speak of: none that the forward proxy may have written of itself.
+pub(super) fn before_the_target(headers: &HeaderMap) -> Option<&'static str> {
+    presence(headers).filter(|name| !SERVERS.contains(name))
+}
 
 /// The edge these headers speak of.
 pub(super) fn presence(headers: &HeaderMap) -> Option<&'static str> {
@@ -163,6 +211,14 @@ mod tests {
                 &[("server", "nginx"), ("set-cookie", "session=cloudflare")][..],
                 None,
             ),
+            (
+                &[("via", "1.1 0a.cloudfront.net (CloudFront)")],
+                Some("cloudfront"),
+            ),
+            (&[("set-cookie", "TS01a2b3c4=0; Path=/")], Some("f5")),
+            (&[("server", "ECS (ams/498A)")], Some("edgecast")),
+            (&[("x-id", "am3-up-gc12")], Some("gcore")),
+            (&[("server", "openresty/1.25")], Some("openresty")),
             (&[][..], None),
         ] {
             let mut headers = HeaderMap::new();
@@ -171,5 +227,15 @@ mod tests {
             }
             assert_eq!(presence(&headers), expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_a_proxy_may_be_made_of_proves_no_edge_of_the_target() {
+        let mut headers = HeaderMap::new();
+        headers.append("server", "ATS/9.2".parse().unwrap());
+        assert_eq!(presence(&headers), Some("ats"));
+        assert_eq!(before_the_target(&headers), None);
+        headers.append("cf-ray", "8".parse().unwrap());
+        assert_eq!(before_the_target(&headers), Some("cloudflare"));
     }
 }

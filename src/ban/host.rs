@@ -5,6 +5,9 @@
 //!   URL, one "not found") shows them to everybody, and is left alone.
 //! - **The same title again and again** in the same manner, over pages that are a fifth of what others are given: a block that names
 //!   the time or the request, or a shell without its contents. The title alone proves nothing, many sites have but one.
+//! - **Short pages again and again** in the same manner, whatever they are called: each below a fifth of the running median of the host,
+//!   while nobody else was given a short one last. It takes more of them, because some sites have short pages side by side. Lengths are
+//!   those of bodies: to measure what a reader sees would cost every good page as much as its verdict.
 //! - **Nearly all exits challenged** and nobody served: the host dislikes this client, not these addresses. Going on would spend every
 //!   proxy of the pool on it.
 //! - **The same refusal of one URL from several exits**, the last of which the host serves otherwise, is the answer of the target: it
@@ -34,6 +37,12 @@ const SAME: u8 = 3;
 const OTHERS: usize = 3;
 /// So many times shorter than the median of what others are given is short.
 const SHORT: u32 = 5;
+/// Different URLs in a row with short pages, through one proxy, from which it is no chance.
+const SHORTS: u8 = 5;
+/// Other proxies that have to have been given long ones.
+const SERVED_LONG: usize = 5;
+/// Share by which a page moves the running median towards its own length: after some twenty it follows.
+const STEP: f32 = 0.1;
 /// Distinct exits that have to have been challenged before a host is given up.
 const CHALLENGED: usize = 10;
 /// Share of exits, in percent, that have to have been challenged.
@@ -62,6 +71,8 @@ struct Host {
     challenged: Vec<u32>,
     others: usize,
     served: bool,
+    /// Length of a page in the middle of all, bytes; moves a step with every page. 0 before the first.
+    median: f32,
     /// Other proxies may yet be served.
     spared: bool,
 }
@@ -81,6 +92,8 @@ struct Through {
     titles: u8,
     /// Largest of the pages with that title.
     largest: u32,
+    /// For how many different URLs in a row the page was short.
+    shorts: u8,
 }
 
 /// What is the same again and again.
@@ -89,6 +102,7 @@ enum Same {
     Body,
     /// Over short pages.
     Title,
+    Length,
 }
 
 /// One answer, mostly by numbers.
@@ -127,6 +141,10 @@ impl Hosts {
             Some(Same::Title) => (
                 "host.same_title",
                 "the same title for different URLs, to this proxy alone, over much less than others are given",
+            ),
+            Some(Same::Length) => (
+                "host.short",
+                "much less than others are given, for different URLs in a row, to this proxy alone",
             ),
         };
         Verdict {
@@ -200,7 +218,9 @@ impl Host {
             bodies: 1,
             titles: 1,
             largest: size,
+            shorts: u8::from((size as f32) < self.median / SHORT as f32),
         };
+        self.follow(size);
         let now = match at.map(|at| self.pages.remove(at)) {
             Some(last) => now.after(&last),
             None => now,
@@ -222,16 +242,38 @@ impl Host {
         {
             return Some(Same::Body);
         }
+        if now.shorts >= SHORTS && self.pages.len() >= SERVED_LONG {
+            let limit = self.middle() / SHORT;
+            if now.size < limit && !others().any(|other| other.size < limit) {
+                return Some(Same::Length);
+            }
+        }
         if now.titles >= SAME
             && !others().any(|other| other.title == now.title)
             && distinct(others().filter_map(|other| other.title)) >= OTHERS
         {
-            let mut sizes: Vec<u32> = others().map(|other| other.size).collect();
-            sizes.sort_unstable();
-            let median = sizes[sizes.len() / 2];
-            return (now.largest < median / SHORT).then_some(Same::Title);
+            return (now.largest < self.middle() / SHORT).then_some(Same::Title);
         }
         None
+    }
+
+    /// Length in the middle of the last pages through other proxies, of which there are some.
+    fn middle(&self) -> u32 {
+        let mut sizes: Vec<u32> = self.pages.iter().map(|through| through.size).collect();
+        sizes.sort_unstable();
+        sizes[sizes.len() / 2]
+    }
+
+    /// Moves the running median a step towards this page.
+    fn follow(&mut self, size: u32) {
+        let size = size as f32;
+        if self.median == 0.0 {
+            self.median = size;
+        } else if size > self.median {
+            self.median = (self.median * (1.0 + STEP)).min(size);
+        } else {
+            self.median = (self.median * (1.0 - STEP)).max(size);
+        }
     }
 }
 
@@ -245,6 +287,9 @@ impl Through {
         if self.title.is_some() && self.title == last.title {
             self.titles = last.titles.saturating_add(another);
             self.largest = self.largest.max(last.largest);
+        }
+        if self.shorts > 0 {
+            self.shorts = last.shorts.saturating_add(another).max(1);
         }
         self
     }
@@ -303,217 +348,4 @@ fn ban(rule: &str, class: &str, evidence: &str) -> Box<Ban> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ok() -> Verdict {
-        Verdict::new(Outcome::Ok, Blame::Nobody)
-    }
-
-    fn page(proxy: u32, url: u64, body: u64) -> Page<'static> {
-        Page {
-            host: 1,
-            proxy,
-            body,
-            title: None,
-            size: 5_000,
-            url: JobId::of(&http::Method::GET, &url.to_string(), b""),
-        }
-    }
-
-    #[test]
-    fn one_body_for_all_urls_to_one_proxy_alone_is_a_block() {
-        let mut hosts = Hosts::default();
-        for n in 0..5 {
-            assert_eq!(
-                hosts.weigh(page(10 + n, 100 + u64::from(n), u64::from(n)), ok()),
-                ok()
-            );
-        }
-        assert_eq!(hosts.weigh(page(1, 1, 77), ok()), ok());
-        assert_eq!(hosts.weigh(page(1, 2, 77), ok()), ok());
-        assert_eq!(
-            hosts.weigh(page(1, 2, 77), ok()),
-            ok(),
-            "the same URL again proves nothing"
-        );
-        let verdict = hosts.weigh(page(1, 3, 77), ok());
-        assert_eq!(
-            (verdict.outcome, verdict.blame),
-            (Outcome::Banned, Blame::Pair)
-        );
-        assert_eq!(
-            hosts.weigh(page(1, 4, 78), ok()),
-            ok(),
-            "it is served again"
-        );
-    }
-
-    #[test]
-    fn a_site_whose_pages_are_all_alike_is_left_alone() {
-        let mut hosts = Hosts::default();
-        for n in 0..400 {
-            let shell = hosts.weigh(page(n % 20, u64::from(n), 5), ok());
-            assert_eq!(shell, ok(), "one shell for every URL");
-        }
-        let mut hosts = Hosts::default();
-        for n in 0..400u32 {
-            // A page of its own for every other URL, the rest is not there.
-            let body = if n % 2 == 0 { 5 } else { 1000 + u64::from(n) };
-            assert_eq!(
-                hosts.weigh(page(n / 2 % 20, u64::from(n), body), ok()),
-                ok()
-            );
-        }
-    }
-
-    /// What five others are given: pages of 50 kB.
-    fn served_others(titles: [&'static str; 5]) -> Hosts {
-        let mut hosts = Hosts::default();
-        for (n, title) in (0u32..).zip(titles) {
-            let page = Page {
-                title: Some(title),
-                size: 50_000,
-                ..page(10 + n, 100 + u64::from(n), n.into())
-            };
-            assert_eq!(hosts.weigh(page, ok()), ok());
-        }
-        hosts
-    }
-
-    /// The verdicts on pages through proxy 1, each with a body of its own.
-    fn rules(hosts: &mut Hosts, pages: &[(u64, &'static str, u64)]) -> Vec<Option<Box<str>>> {
-        let weigh = |(n, (url, title, size)): (u64, &(u64, &'static str, u64))| {
-            let page = Page {
-                title: Some(title),
-                size: *size,
-                ..page(1, *url, 1_000 + n)
-            };
-            hosts.weigh(page, ok()).ban.map(|ban| ban.rule)
-        };
-        (0..).zip(pages).map(weigh).collect()
-    }
-
-    #[test]
-    fn one_title_over_short_pages_to_one_proxy_alone_is_a_block() {
-        let mut hosts = served_others(["a", "b", "c", "d", "e"]);
-        let pages = [
-            (1, "Wait", 3_000),
-            (2, "Wait", 3_100),
-            (2, "Wait", 3_000),
-            (3, "Wait", 2_900),
-            (4, "f", 3_000),
-        ];
-        let block = Some("host.same_title".into());
-        assert_eq!(rules(&mut hosts, &pages), [None, None, None, block, None]);
-    }
-
-    #[test]
-    fn one_title_proves_nothing_by_itself() {
-        for (why, titles, pages) in [
-            (
-                "pages as large as those of others",
-                ["a", "b", "c", "d", "e"],
-                [
-                    (1, "Shop", 45_000),
-                    (2, "Shop", 12_000),
-                    (3, "Shop", 45_000),
-                    (4, "Shop", 45_000),
-                ],
-            ),
-            (
-                "one of them is",
-                ["a", "b", "c", "d", "e"],
-                [
-                    (1, "Shop", 3_000),
-                    (2, "Shop", 12_000),
-                    (3, "Shop", 3_000),
-                    (4, "Shop", 3_000),
-                ],
-            ),
-            (
-                "others are given it too",
-                ["a", "b", "c", "d", "Shop"],
-                [
-                    (1, "Shop", 3_000),
-                    (2, "Shop", 3_000),
-                    (3, "Shop", 3_000),
-                    (4, "Shop", 3_000),
-                ],
-            ),
-            (
-                "others have but one title",
-                ["a", "a", "a", "a", "a"],
-                [
-                    (1, "Shop", 3_000),
-                    (2, "Shop", 3_000),
-                    (3, "Shop", 3_000),
-                    (4, "Shop", 3_000),
-                ],
-            ),
-            (
-                "short pages with titles of their own",
-                ["a", "b", "c", "d", "e"],
-                [
-                    (1, "v", 3_000),
-                    (2, "w", 3_000),
-                    (3, "x", 3_000),
-                    (4, "y", 3_000),
-                ],
-            ),
-        ] {
-            let mut hosts = served_others(titles);
-            assert_eq!(rules(&mut hosts, &pages), [const { None }; 4], "{why}");
-        }
-        assert_eq!(
-            rules(
-                &mut Hosts::default(),
-                &[(1, "a", 9), (2, "a", 9), (3, "a", 9)]
-            ),
-            [const { None }; 3],
-            "nobody to compare with"
-        );
-    }
-
-    #[test]
-    fn a_host_that_challenges_everybody_is_given_up_and_one_that_serves_somebody_is_not() {
-        let challenged = || Verdict {
-            ban: Some(ban("x.y", "challenge_js", "")),
-            ..Verdict::new(Outcome::Banned, Blame::Pair)
-        };
-        let mut hosts = Hosts::default();
-        for proxy in 0..9 {
-            for _ in 0..5 {
-                hosts.weigh(page(proxy, 1, 1), challenged());
-            }
-        }
-        assert_eq!(hosts.gives_up(1), None, "nine exits");
-        hosts.weigh(page(9, 1, 1), challenged());
-        let verdict = hosts.gives_up(1).expect("ten exits");
-        assert_eq!(
-            (verdict.outcome, verdict.blame),
-            (Outcome::Banned, Blame::Target)
-        );
-        assert_eq!(hosts.gives_up(2), None);
-        hosts.weigh(page(11, 2, 2), ok());
-        assert_eq!(hosts.gives_up(1), None, "somebody was served");
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut hosts = Hosts::default();
-        for n in 0..20_000u32 {
-            hosts.weigh(
-                Page {
-                    host: n,
-                    ..page(n, n.into(), n.into())
-                },
-                ok(),
-            );
-            hosts.weigh(page(n, n.into(), n.into()), ok());
-        }
-        assert!((MOST_HOSTS / 2..=MOST_HOSTS).contains(&hosts.of.len()));
-        assert!(hosts.of.contains_key(&19_999));
-        assert!(hosts.of[&1].pages.len() <= MOST_EACH);
-    }
-}
+mod tests;

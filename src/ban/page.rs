@@ -16,10 +16,33 @@ const READ: usize = 256 * 1024;
 /// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
 pub(super) const KEPT: usize = 4 * 1024;
 
+/// Visible characters from which a page with some elements has content.
+pub(super) const CONTENT: usize = 300;
+
 /// Bytes of plain text that are taken at once.
 const PIECE: usize = 256;
 /// Bytes of a tag that are looked at; pictures may stand in their tags whole.
 const LOOKED_AT: usize = 400;
+
+/// Bytes of the longest name of a tag that matters, and one more.
+const LONGEST_NAME: usize = 9;
+
+/// What becomes of a byte of ASCII: a small letter or a space, and whether it is a space.
+const SAID: [(u8, bool); 256] = {
+    let mut all = [(0, false); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let space = matches!(byte as u8, b' ' | b'\t'..=b'\r');
+        let folded = if space {
+            b' '
+        } else {
+            (byte as u8).to_ascii_lowercase()
+        };
+        all[byte] = (folded, space);
+        byte += 1;
+    }
+    all
+};
 
 /// What a page says.
 #[derive(Debug, Default)]
@@ -34,6 +57,10 @@ pub(super) struct Page {
     pub(super) login: bool,
     /// Forms.
     pub(super) forms: usize,
+    /// Fields for words other than those of a captcha: something is asked for that a wall does not want to know.
+    pub(super) fields: usize,
+    /// Menus, articles, listings, a card for those who share it: the furniture of a site, which walls do without.
+    pub(super) furnished: bool,
     /// Bytes of `text` that are the title.
     pub(super) title: usize,
     /// A picture or field that names itself a captcha.
@@ -51,6 +78,11 @@ struct Reader {
 }
 
 impl Page {
+    /// It has furniture, elements and words: a page of a site, whatever it speaks of.
+    pub(super) fn is_content(&self) -> bool {
+        self.furnished && self.elements >= 3 && self.visible >= CONTENT
+    }
+
     /// Reads the beginning of a body.
     pub(super) fn read(content_type: Option<&str>, kind: Kind, body: &[u8]) -> Self {
         let bytes = whole_letters(&body[..body.len().min(READ)]);
@@ -100,54 +132,69 @@ impl Reader {
         let end = memchr::memchr(b'>', bytes).unwrap_or(bytes.len() - 1);
         let tag = rest.get(1..end).unwrap_or_default();
         let following = rest.get(end + 1..).unwrap_or_default();
-        let length = tag
-            .bytes()
-            .position(|byte| !byte.is_ascii_alphanumeric())
-            .unwrap_or(tag.len());
-        let name = &tag[..length];
-        let closed = tag.strip_prefix('/').unwrap_or(tag).trim_end();
-        let is = |names: &[&str]| names.iter().any(|each| name.eq_ignore_ascii_case(each));
-        let beginning = &tag.as_bytes()[..tag.len().min(LOOKED_AT)];
-        let has = |word: &str| contains(beginning, word);
-        // Tags inside a word do not cut it.
-        let inside = ["b", "i", "u", "em", "strong", "span", "font", "tt", "wbr"];
-        if inside.iter().any(|each| closed.eq_ignore_ascii_case(each)) || is(&inside) {
-            return following;
+        let opened = tag.strip_prefix('/').unwrap_or(tag);
+        let mut name = [0; LONGEST_NAME];
+        let letters = opened.bytes().take_while(u8::is_ascii_alphanumeric);
+        for (room, letter) in name.iter_mut().zip(letters) {
+            *room = letter.to_ascii_lowercase();
         }
-        if name.is_empty() {
-            self.gap();
-            return following;
-        }
-        if is(&["script"]) {
-            return after_closing(following, "</script");
-        }
-        if is(&["style"]) {
-            return after_closing(following, "</style");
-        }
-        if is(&["title"]) && self.text.is_empty() {
-            let close = closing(following, "</title");
-            self.say(&following[..close]);
-            self.gap();
-            self.page.title = self.text.len();
-            return &following[close..];
+        let length = name.iter().position(|letter| *letter == 0);
+        // One that is longer is none of those below.
+        let name = &name[..length.unwrap_or(0)];
+        match name {
+            // Tags inside a word do not cut it.
+            b"b" | b"i" | b"u" | b"em" | b"strong" | b"span" | b"font" | b"tt" | b"wbr" => {
+                return following;
+            }
+            _ if opened.len() < tag.len() => {}
+            b"script" => {
+                self.page.furnished |= contains(looked_at(tag), "application/ld+json");
+                return after_closing(following, "</script");
+            }
+            b"style" => return after_closing(following, "</style"),
+            b"title" if self.text.is_empty() => {
+                let close = closing(following, "</title");
+                self.say(&following[..close]);
+                self.gap();
+                self.page.title = self.text.len();
+                return &following[close..];
+            }
+            b"nav" | b"aside" | b"pre" | b"code" => self.page.furnished = true,
+            b"meta" => self.page.furnished |= contains(looked_at(tag), "\"og:"),
+            b"article" => {
+                self.page.furnished = true;
+                self.page.elements += 1;
+            }
+            b"p" | b"li" | b"td" | b"a" | b"h1" | b"h2" | b"h3" | b"h4" => self.page.elements += 1,
+            b"form" => self.page.forms += 1,
+            b"img" | b"input" | b"textarea" => self.field(name, looked_at(tag)),
+            _ => {}
         }
         self.gap();
-        if is(&["p", "li", "td", "article", "a", "h1", "h2", "h3", "h4"]) {
-            self.page.elements += 1;
-        } else if is(&["form"]) {
-            self.page.forms += 1;
-        } else if is(&["img"]) {
-            self.page.captcha |= has("captcha") || has("challenge");
-        } else if is(&["input"]) {
-            self.page.captcha |= has("captcha");
-            self.page.login |= has("type=\"password")
-                || has("type=password")
-                || has("type='password")
-                || has("type=\"email");
-        } else if is(&["textarea"]) {
-            self.page.login |= !has("captcha") && !has("display:none") && !has("display: none");
-        }
         following
+    }
+
+    /// Takes what a tag tells that shows a picture or asks for something.
+    fn field(&mut self, name: &[u8], tag: &[u8]) {
+        let has = |word: &str| contains(tag, word);
+        match name {
+            b"img" => self.page.captcha |= has("captcha") || has("challenge"),
+            b"input" => {
+                self.page.captcha |= has("captcha");
+                self.page.login |= has("type=\"password")
+                    || has("type=password")
+                    || has("type='password")
+                    || has("type=\"email");
+                let silent = [
+                    "hidden", "submit", "button", "checkbox", "radio", "image", "captcha",
+                ];
+                self.page.fields += usize::from(!silent.iter().any(|word| has(word)));
+            }
+            _ => {
+                let hidden = has("display:none") || has("display: none");
+                self.page.login |= !has("captcha") && !hidden;
+            }
+        }
     }
 
     fn gap(&mut self) {
@@ -163,12 +210,16 @@ impl Reader {
             Some(_) => text::unescape(words),
             None => Cow::Borrowed(words),
         };
-        let before = self.text.len();
+        if words.is_ascii() {
+            return self.say_plain(words.as_bytes());
+        }
+        let mut said = 0;
         let mut rest = &*words;
         while !rest.is_empty() && self.text.len() < KEPT {
             let ascii = rest.bytes().position(|byte| byte >= 0x80);
             let (plain, other) = rest.split_at(ascii.unwrap_or(rest.len()));
-            self.say_plain(plain.as_bytes());
+            said += self.say_plain(plain.as_bytes());
+            let before = self.text.len();
             let same = other.find(|c| !is_small(c)).unwrap_or(other.len());
             let same = beginning(&other[..same], KEPT.saturating_sub(self.text.len()));
             self.text.extend_from_slice(same.as_bytes());
@@ -179,18 +230,19 @@ impl Reader {
                 self.say_letter(c);
             }
             rest = letters.as_str();
+            let starts = |byte: &&u8| **byte != b' ' && **byte & 0xc0 != 0x80;
+            said += self.text[before..].iter().filter(starts).count();
         }
-        self.text[before..]
-            .iter()
-            .filter(|byte| **byte != b' ' && **byte & 0xc0 != 0x80)
-            .count()
+        said
     }
 
-    fn say_plain(&mut self, words: &[u8]) {
+    /// The same of ASCII; may count a little more than is kept.
+    fn say_plain(&mut self, words: &[u8]) -> usize {
+        let mut said = 0;
         for words in words.chunks(PIECE) {
             let start = self.text.len();
             if start >= KEPT {
-                return;
+                break;
             }
             // No space at the beginning, and never two.
             let mut spaced = self.text.last().is_none_or(|last| *last == b' ');
@@ -198,17 +250,15 @@ impl Reader {
             let room = &mut self.text[start..];
             let mut length = 0;
             for byte in words {
-                let space = matches!(byte, b' ' | b'\t'..=b'\r');
-                room[length] = if space {
-                    b' '
-                } else {
-                    byte.to_ascii_lowercase()
-                };
-                length += usize::from(!(space && spaced));
+                let (folded, space) = SAID[usize::from(*byte)];
+                room[length] = folded;
+                length += usize::from(!(space & spaced));
+                said += usize::from(!space);
                 spaced = space;
             }
             self.text.truncate((start + length).min(KEPT));
         }
+        said
     }
 
     fn say_letter(&mut self, c: char) {
@@ -236,6 +286,11 @@ fn is_small(c: char) -> bool {
         | '\u{430}'..='\u{45f}'
         | '\u{3001}'..='\u{a4cf}'
         | '\u{ac00}'..='\u{d7a3}')
+}
+
+/// The part of a tag that is searched.
+fn looked_at(tag: &str) -> &[u8] {
+    &tag.as_bytes()[..tag.len().min(LOOKED_AT)]
 }
 
 /// At most so many bytes, whole letters.

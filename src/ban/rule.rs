@@ -163,6 +163,8 @@ pub(super) struct Rule {
     pub(super) class: Class,
     pub(super) layer: Layer,
     pub(super) star: bool,
+    /// From a file of the user's, who knows the pages that it is asked of.
+    pub(super) own: bool,
     pub(super) source: Source,
     pub(super) confidence: f32,
     pub(super) phase: Option<Phase>,

@@ -17,16 +17,19 @@
 //! | an edge is present, with a refusing status | 1 |
 //! | a form for a login or a message | -3 |
 //! | it talks about blocks: names two vendors, say | -6 |
+//! | a menu, an article, a listing on a success; with three elements and no captcha | -3; -7 |
+//! | `cf-cache-status: HIT`, or `etag`, `last-modified` and a `max-age` on a success that no filter wrote | -3 |
 //! | content on a success: three elements, and 300 or 1,000 characters | -3 or -6 |
 //! | the same in the words of a filter on the way, from 1,000 | -2 |
 //! | the same on an error | -1 |
 //! | more than 4 kB of text | -4 |
 
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName};
 
 use super::class::{Class, Layer};
 use super::edge;
-use super::page::{self, Page};
+use super::page::{self, CONTENT, Page};
 use super::phrases::{Phrases, Said};
 use super::view::View;
 
@@ -41,9 +44,6 @@ const MOST_SOFT: i32 = 3;
 const SMALL: usize = 5_000;
 /// Text above this, in bytes, is an article.
 const LONG: usize = page::KEPT;
-/// Visible characters from which a page with some elements has content.
-const CONTENT: usize = 300;
-
 /// Visible characters of a page that has something to tell.
 const MUCH: usize = 1000;
 
@@ -74,6 +74,15 @@ impl Score {
     ) -> Option<Score> {
         let refusing = refuses(view.status);
         let mut said = phrases.said(&page.text, &page.heard, filters && !view.verified);
+        let success = (200..=299).contains(&view.status);
+        if success
+            && widget.is_none()
+            && !page.captcha
+            && !said.iter().any(|said| said.spec.success)
+        {
+            // The other phrases only add to what has drawn attention.
+            return None;
+        }
         let mut score = Score {
             points: 0,
             class: Class::BlockRule,
@@ -84,6 +93,8 @@ impl Score {
         };
         // A login form with a captcha is a login form.
         let alone = !page.login
+            && (page.captcha || page.fields == 0)
+            && !page.text.contains("protected by recaptcha")
             && (page.visible < CONTENT || page.forms == 1 && page.visible < 3 * CONTENT);
         let widget = widget.or(page.captcha.then_some("captcha"));
         if let Some(marker) = widget.filter(|_| alone && (refusing || view.body.len() < 10_000)) {
@@ -96,6 +107,13 @@ impl Score {
         let mut titled = false;
         for (nth, Said { text, spec }) in said.iter().enumerate() {
             let mut points = i32::from(spec.points);
+            if (points > 1 || success)
+                && said[..nth]
+                    .iter()
+                    .any(|longer| is_within(text, longer.text))
+            {
+                continue;
+            }
             if points == 1 {
                 points = points.min(MOST_SOFT - soft);
                 soft += points;
@@ -130,7 +148,7 @@ impl Score {
     fn circumstances(&mut self, view: &View<'_>, page: &Page, refusing: bool) {
         if refusing {
             self.add(format!("status {}", view.status), 2);
-            if edge::presence(view.headers).is_some() {
+            if edge::before_the_target(view.headers).is_some() {
                 self.add("an edge is present".into(), 1);
             }
         }
@@ -141,12 +159,21 @@ impl Score {
         if caching.any(|value| value.to_str().is_ok_and(|value| value.contains("no-store"))) {
             self.add("no-store".into(), 1);
         }
+        let success = (200..=299).contains(&view.status);
+        if success && page.furnished {
+            let wall = self.class == Class::ChallengeCaptcha && self.evidence.starts_with("body");
+            let points = if wall || page.elements < 3 { -3 } else { -7 };
+            self.add("the furniture of a site".into(), points);
+        }
+        if success && self.layer == Layer::Edge && is_for_caches(view.headers) {
+            self.add("meant for caches".into(), -3);
+        }
         if page.login {
             self.add("a form to fill in".into(), -3);
         }
         let content = page.elements >= 3 && page.visible >= CONTENT;
         let filter = self.layer == Layer::Proxy;
-        let points = match (content, (200..=299).contains(&view.status)) {
+        let points = match (content, success) {
             (false, _) => 0,
             // What a filter on the way writes comes with success, and quotes the law.
             (true, true) if filter && page.visible < MUCH => 0,
@@ -172,6 +199,28 @@ impl Score {
     pub(super) fn confidence(&self) -> f32 {
         (0.5 + 0.05 * (self.points - BLOCK) as f32).clamp(0.5, 0.9)
     }
+}
+
+/// Both are of one text, and the first is a part of the second: said once, it counts once.
+fn is_within(part: &str, whole: &str) -> bool {
+    let (part, whole) = (
+        part.as_bytes().as_ptr_range(),
+        whole.as_bytes().as_ptr_range(),
+    );
+    whole.start <= part.start && part.end <= whole.end
+}
+
+/// A page that caches may keep for long is nobody's wall: those are made for one client.
+fn is_for_caches(headers: &HeaderMap) -> bool {
+    let says = |name: &HeaderName, word: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.any(|value| value.to_str().is_ok_and(|value| value.contains(word)))
+    };
+    says(&HeaderName::from_static("cf-cache-status"), "HIT")
+        || headers.contains_key(ETAG)
+            && headers.contains_key(LAST_MODIFIED)
+            && says(&CACHE_CONTROL, "max-age=")
+            && !says(&CACHE_CONTROL, "max-age=0")
 }
 
 /// Statuses with which this client is refused, rather than the request or the server found wanting.

@@ -75,20 +75,23 @@ pub(super) fn refused(view: &View<'_>) -> Verdict {
 /// The forward proxy cannot have written it, or does not seem to: forwarded, the page of a gateway may be its own, but a CDN's
 /// headers and a relay's signature show that the request got beyond it. (Who signs pages of its own is known by them.)
 pub(super) fn is_from_beyond(view: &View<'_>) -> bool {
-    !view.forwarded || edge::presence(view.headers).is_some() || relay::is_signed(view.headers)
+    !view.forwarded
+        || edge::before_the_target(view.headers).is_some()
+        || relay::is_signed(view.headers)
 }
 
 /// 407 belongs to the proxy only where the proxy answers in its own name. Some CDNs send it too, without the header that
 /// it requires.
 fn wants_proxy_credentials(view: &View<'_>) -> bool {
     view.forwarded
-        && (view.headers.contains_key(PROXY_AUTHENTICATE) || edge::presence(view.headers).is_none())
+        && (view.headers.contains_key(PROXY_AUTHENTICATE)
+            || edge::before_the_target(view.headers).is_none())
 }
 
 /// Whoever stands before the target is who counts requests.
 fn rate_limited(view: &View<'_>, rule: &str, evidence: &str) -> Verdict {
     let mut ban = stock(rule, "rate_limit", evidence);
-    ban.vendor = edge::presence(view.headers).map(Into::into);
+    ban.vendor = edge::before_the_target(view.headers).map(Into::into);
     Verdict {
         ban: Some(ban),
         ..Verdict::new(Outcome::RateLimited, Blame::Pair)

@@ -22,7 +22,7 @@ use super::view::{Kind, View};
 use crate::text;
 
 /// Upper bound of distinct conditions; the bits live on the stack.
-pub(super) const MOST_CONDITIONS: usize = 1024;
+pub(super) const MOST_CONDITIONS: usize = 1536;
 
 /// Successes above this, in bytes, are not read: of those, structure alone counts.
 const READ_ON_SUCCESS: usize = 50_000;
@@ -153,7 +153,19 @@ impl Table {
         if !signals.some && (200..=299).contains(&view.status) {
             return None;
         }
-        self.all(group, view, signals).next()
+        self.all(group, view, signals)
+            .find(|rule| !self.is_quoted(rule, view, signals))
+    }
+
+    /// True where a page of its site has in it what the rule looks for, as manuals and articles about walls do. A title that the
+    /// rule knows settles it; statements that decide alone, the word of a filter on the way and the user's rules are never quotes.
+    fn is_quoted(&self, rule: &Rule, view: &View<'_>, signals: &Signals) -> bool {
+        let weak = rule.layer == Layer::Edge && !rule.star && !rule.own;
+        let titled =
+            |id: &u16| matches!(self.specs[usize::from(*id)], Spec::Title(_)) && signals.has(*id);
+        weak && (200..=299).contains(&view.status)
+            && signals.page.as_ref().is_some_and(|page| page.is_content())
+            && !rule.all.iter().chain(&rule.any).any(titled)
     }
 
     /// All rules of the group that describe this answer.

@@ -3,6 +3,8 @@
 mod corpus;
 mod fixtures;
 mod hostile;
+mod national;
+mod ordinary;
 mod relays;
 mod traps;
 

@@ -46,6 +46,7 @@ mod rank;
 mod recall;
 mod recent;
 mod replace;
+mod ring;
 mod roster;
 mod search;
 mod select;
@@ -229,7 +230,13 @@ impl Pool {
             proxy_concurrency: settings.proxy_concurrency.max(1),
             ..settings
         };
-        let mut roster = Roster::new(settings.strategy, settings.proxy_concurrency, proxies.len());
+        let mut jitter = Random::new(rng.random());
+        let mut roster = Roster::new(
+            settings.strategy,
+            settings.proxy_concurrency,
+            proxies.len(),
+            jitter.split(),
+        );
         let mut accounts = Accounts::default();
         for proxy in proxies {
             if roster.locate(proxy.id()).is_none() {
@@ -258,7 +265,7 @@ impl Pool {
             noted: Vec::new(),
             connect_timeout: ConnectTimeout::new(settings.connect_timeout),
             latencies: Recent::default(),
-            jitter: Random::new(rng.random()),
+            jitter,
             turn: 0,
             judged: 0,
             last_ready: 0,

@@ -41,7 +41,7 @@ impl Pool {
                         change.added += 1;
                         self.readmit(at);
                     }
-                    self.roster.slot_mut(at).proxy = proxy;
+                    self.roster.slot_mut(at).relabel(proxy);
                     self.roster.refile(at);
                 }
             }

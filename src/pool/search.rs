@@ -8,7 +8,7 @@
 
 use super::candidate::{Candidate, Place};
 use super::clock::Micros;
-use super::field::Field;
+use super::field::{Field, runs};
 use super::lease::{Ask, ProxyIdx, Tier};
 use super::pair::Gate;
 use super::random::Random;
@@ -148,9 +148,14 @@ impl<'a> Search<'a> {
         if self.found.complete {
             return self.best_of(field, 0..len);
         }
+        let run = field.run();
         for _ in 0..ROUNDS {
             let mut looks = self.random.split();
-            self.best_of(field, (0..self.batch).map(move |_| looks.below(len)));
+            if run == 1 {
+                self.best_of(field, (0..self.batch).map(move |_| looks.below(len)));
+            } else {
+                self.best_of(field, runs(run, self.batch, len, looks));
+            }
             if self.is_settled() {
                 return;
             }

@@ -77,7 +77,9 @@ impl Pool {
         self.turn += 1;
         self.roster.touch(at, self.turn);
         self.roster.tally.in_flight += 1;
-        self.roster.slot_mut(at).in_flight += 1;
+        let slot = self.roster.slot_mut(at);
+        slot.in_flight += 1;
+        let proxy = slot.lend();
         self.roster.refile(at);
         let slot = self.roster.slot(at);
         self.accounts.begin(slot.account);
@@ -98,8 +100,7 @@ impl Pool {
             tunnel: ask.tunnel,
             on_trial: self.pairs.begin(key),
             used: self.quotas.begin(key, || slot.kin(), sent),
-            // Last, because nothing that follows an atomic step begins before it has its memory.
-            proxy: slot.proxy.clone(),
+            proxy,
         }
     }
 

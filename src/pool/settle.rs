@@ -110,6 +110,7 @@ impl Pool {
                 }
             }
         }
+        self.roster.slot_mut(at).take_back(lease.proxy);
         self.roster.refile(at);
         wide
     }
@@ -177,9 +178,9 @@ impl Pool {
         self.note_ready(t);
         let present = self.scale.present();
         if let Some(at) = self.end(&lease) {
-            self.roster
-                .slot_mut(at)
-                .took_longer(elapsed.as_secs_f32(), present);
+            let slot = self.roster.slot_mut(at);
+            slot.took_longer(elapsed.as_secs_f32(), present);
+            slot.take_back(lease.proxy);
             self.roster.refile(at);
         }
     }
@@ -189,6 +190,7 @@ impl Pool {
         let t = self.clock.micros(now);
         self.note_ready(t);
         if let Some(at) = self.end(&lease) {
+            self.roster.slot_mut(at).take_back(lease.proxy);
             self.roster.refile(at);
         }
     }

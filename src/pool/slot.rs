@@ -74,7 +74,9 @@ impl Filed {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Slot {
-    pub(super) proxy: Arc<Proxy>,
+    /// What the last lease has brought back, for the next. To count one more handle and one less is to wait for the memory of
+    /// the [`Proxy`] twice.
+    spare: Option<Arc<Proxy>>,
     /// Turn of the last lease, counted over the whole pool; 0 is never.
     pub(super) used: u64,
     evidence: Evidence,
@@ -99,6 +101,7 @@ pub(super) struct Slot {
     /// Failures in a row.
     pub(super) streak: u8,
 
+    pub(super) proxy: Arc<Proxy>,
     pub(super) filed: Filed,
     pub(super) lacks: Lacks,
     /// [`Proxy::is_direct`].
@@ -115,9 +118,6 @@ pub(super) struct Slot {
     /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`NONE`] since a
     /// tunnel has worked.
     pub(super) odd_towards: u32,
-    /// Neighbours in the round-robin ring.
-    pub(super) before: u32,
-    pub(super) after: u32,
     /// Changes with every quarantine, so that old timers are recognised.
     pub(super) ticket: u32,
     pub(super) tampered: u16,
@@ -140,6 +140,7 @@ impl Slot {
         Slot {
             direct: proxy.is_direct(),
             proxy,
+            spare: None,
             subnet: AtomicU64::new(0),
             used: 0,
             evidence: Evidence::default(),
@@ -151,8 +152,6 @@ impl Slot {
             generation: 0,
             ticket: 0,
             pos: NONE,
-            before: NONE,
-            after: NONE,
             in_flight: 0,
             account: NONE,
             odd_towards: NONE,
@@ -172,6 +171,24 @@ impl Slot {
             doubts: 0,
             on_doubt: false,
         }
+    }
+
+    /// The proxy, for a lease.
+    pub(super) fn lend(&mut self) -> Arc<Proxy> {
+        self.spare.take().unwrap_or_else(|| self.proxy.clone())
+    }
+
+    /// What a lease brings back. It may be another one's by now, or one of an older list.
+    pub(super) fn take_back(&mut self, proxy: Arc<Proxy>) {
+        if Arc::ptr_eq(&proxy, &self.proxy) {
+            self.spare = Some(proxy);
+        }
+    }
+
+    /// Another list has it with other labels.
+    pub(super) fn relabel(&mut self, proxy: Arc<Proxy>) {
+        self.proxy = proxy;
+        self.spare = None;
     }
 
     pub(super) fn is_member(&self) -> bool {
@@ -437,7 +454,7 @@ mod tests {
         // Beside them one id map entry: 16 bytes, at worst 16 more free.
         let bytes = size_of::<Slot>() + size_of::<Candidate>();
         assert!(bytes <= 160, "{bytes}");
-        assert_eq!(std::mem::offset_of!(Slot, filed), 64);
+        assert_eq!(std::mem::offset_of!(Slot, proxy), 64);
     }
 
     #[test]

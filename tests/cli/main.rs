@@ -21,6 +21,7 @@ mod check_settings;
 mod cron;
 mod demo;
 mod example;
+mod expected;
 mod explain;
 mod extract;
 mod help;

@@ -125,6 +125,42 @@ fn rules_are_listed_shown_and_complained_about() {
     );
 }
 
+#[test]
+fn what_was_not_saved_is_told_and_not_judged_in_silence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("written");
+    };
+    let kept = r#"{"url": "https://a.example/", "status": 403, "headers": {"cf-mitigated": ["challenge"]}, "size_body": 0, "body": null}"#;
+    let lost = r#"{"url": "https://a.example/", "status": 403, "headers": {}, "size_body": 5000, "body": null, "body_b64": null, "body_path": "gone.html"}"#;
+    write("rows.jsonl", &format!("{kept}\n{lost}\n"));
+    write("empty.jsonl", "");
+    let (code, rows, said) = rules(
+        folder.path(),
+        &["test", "rows.jsonl", "empty.jsonl", "--format", "jsonl"],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    let rows: Vec<Value> = rows
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(rows.len(), 2, "a row for each, with a body or without");
+    assert_eq!(rows[0]["ban"]["rule"], "cloudflare.mitigated");
+    assert!(
+        said.contains("judged without their bodies: 1 of 2 answers"),
+        "{said}"
+    );
+    assert!(said.contains("--headers --body inline"), "{said}");
+    assert!(
+        said.contains("empty.jsonl: there is no answer in it"),
+        "{said}"
+    );
+
+    write("a.html", CHALLENGE);
+    let (_, row, _) = rules(folder.path(), &["test", "a.html", "--format", "jsonl"]);
+    assert!(row.contains("\"confidence\":0.9}"), "{row}");
+}
+
 /// Where the corpus is: `PROXYWHEEL_CORPUS`, else `../shared/corpus` beside the source.
 fn corpus() -> PathBuf {
     std::env::var_os("PROXYWHEEL_CORPUS").map_or_else(

@@ -365,7 +365,8 @@ fn each_trap_is_content_and_its_likeness_a_block() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // 21, 25 and 26 are no pairs of pages; the two tests below, and the canary of `check`, have them.
+    // 21, 25 and 26 are no pairs of pages: the two tests below have the first, and tests/it/check.rs has the script that a proxy puts
+    // into a page of the judge.
     let numbers: Vec<u32> = cases.iter().map(|(number, ..)| *number).collect();
     assert_eq!(
         numbers,

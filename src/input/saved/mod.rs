@@ -31,6 +31,8 @@ pub struct Saved {
     pub method: Method,
     /// What came back.
     pub exchange: Exchange,
+    /// Its body was not saved, so that only the rest of it can be judged.
+    pub lacks_body: bool,
 }
 
 /// An answer in parts, before it is an exchange.
@@ -43,6 +45,8 @@ struct Parts {
     body: Bytes,
     /// A URL with https means that only the target can have written it: true where the client is known to have verified it.
     trusted: bool,
+    /// See [`Saved::lacks_body`].
+    lacks_body: bool,
 }
 
 impl Parts {
@@ -50,6 +54,7 @@ impl Parts {
         let verified = self.trusted && self.url.as_ref().is_some_and(|url| url.scheme() == "https");
         Saved {
             name,
+            lacks_body: self.lacks_body,
             url: self.url.unwrap_or_else(unknown),
             method: self.method.unwrap_or(Method::GET),
             exchange: Exchange {

@@ -75,10 +75,15 @@ fn parts(record: &Value) -> Option<Parts> {
             );
         }
         parts.body = Bytes::copy_from_slice(body.as_bytes());
-    } else if let Some(body) = text("body_b64") {
-        parts.body = STANDARD.decode(body).ok()?.into();
-    } else if let Some(path) = text("body_path") {
-        parts.body = std::fs::read(path).ok()?.into();
+    } else {
+        let body = match (text("body_b64"), text("body_path")) {
+            (Some(body), _) => STANDARD.decode(body).ok(),
+            (None, Some(path)) => std::fs::read(path).ok(),
+            (None, None) => None,
+        };
+        let size = record.get("size_body").and_then(Value::as_u64);
+        parts.lacks_body = body.is_none() && size != Some(0);
+        parts.body = body.unwrap_or_default().into();
     }
     Some(parts)
 }

@@ -468,6 +468,29 @@ fn reload_keeps_health_by_identity_and_lets_leases_of_the_removed_end() {
 }
 
 #[test]
+fn a_lease_gets_the_proxy_as_the_newest_list_has_it() {
+    let mut bench = Bench::of(1);
+    let mut newest = list([proxy(0)]);
+    for late in [false, true] {
+        bench.attempt(HOST, &success(900));
+        let out = late.then(|| bench.lease(HOST).unwrap());
+        newest = list([proxy(0)]);
+        bench
+            .pool
+            .replace(newest.clone(), bench.now, &mut bench.rng);
+        if let Some(lease) = out {
+            bench.settle(lease, &success(900));
+        }
+        for _ in 0..2 {
+            let used = bench.attempt(HOST, &success(900));
+            assert!(Arc::ptr_eq(&used, &newest[0]), "late: {late}");
+        }
+    }
+    drop(bench);
+    assert_eq!(Arc::strong_count(&newest[0]), 1, "nobody keeps it");
+}
+
+#[test]
 fn direct_is_ready_at_once_and_never_probed_or_shut() {
     let mut bench = Bench::untried(list([Proxy::direct()]), Settings::default());
     assert_eq!(bench.counts().ready, 1);

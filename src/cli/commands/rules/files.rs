@@ -7,6 +7,7 @@ use http::StatusCode;
 use url::Url;
 
 use crate::cli::commands::read;
+use crate::cli::printer::Printer;
 use crate::error::{Error, Problem};
 use crate::input::saved::{self, Label, Saved};
 
@@ -34,6 +35,7 @@ pub(super) fn labels(path: Option<&Path>) -> Result<Option<Labels>, Error> {
 pub(super) fn each(
     files: &[PathBuf],
     labels: Option<&Labels>,
+    printer: &Printer,
     mut found: impl FnMut(Saved, Option<&Label>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut paths = Vec::new();
@@ -51,15 +53,26 @@ pub(super) fn each(
     if paths.is_empty() {
         return Err(Problem::new("there are no files to judge").into());
     }
+    let (mut lacking, mut all) = (0, 0);
     for path in paths {
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| path.display().to_string());
         let label = labels.and_then(|labels| labels.of.get(&name));
-        for saved in saved::answers(&name, read(&path)?, label)? {
+        let answers = saved::answers(&name, read(&path)?, label)?;
+        if answers.is_empty() {
+            printer.warn(&Problem::new("there is no answer in it").at(name));
+        }
+        for saved in answers {
+            all += 1;
+            lacking += usize::from(saved.lacks_body);
             found(saved, label)?;
         }
+    }
+    if lacking > 0 {
+        let what = format!("judged without their bodies: {lacking} of {all} answers");
+        printer.warn(&Problem::new(what).hint("fetch with --headers --body inline"));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 mod confusion;
 mod files;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Failure, flags, rule_files};
 use crate::ban::{Explained, Judge, RuleInfo, Seems, Seen, Settings, source_of};
@@ -16,6 +16,7 @@ use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
 use crate::error::{Error, Problem};
 use crate::input::saved::Saved;
+use crate::outcome::Ban;
 use confusion::Confusion;
 
 /// Runs the command below `rules` that the line names.
@@ -91,7 +92,7 @@ fn test(args: &RulesTestArgs, printer: &Printer) -> Result<(), Error> {
     let labels = files::labels(args.labels.as_deref())?;
     let mut confusion = Confusion::default();
     let mut text = String::new();
-    files::each(&args.files, labels.as_ref(), |saved, label| {
+    files::each(&args.files, labels.as_ref(), printer, |saved, label| {
         let explained = judged(&judge, &saved);
         if let Some(label) = label {
             confusion.add(&saved.name, label, &explained.verdict);
@@ -120,7 +121,7 @@ fn test(args: &RulesTestArgs, printer: &Printer) -> Result<(), Error> {
 
 fn explain(args: &RulesExplainArgs, printer: &Printer) -> Result<(), Error> {
     let judge = judge(&args.set)?;
-    files::each(&args.files, None, |mut saved, _| {
+    files::each(&args.files, None, printer, |mut saved, _| {
         files::told(&mut saved, args.status, args.url.as_ref());
         let explained = judged(&judge, &saved);
         let mut text = row(&saved, &explained, Form::Text);
@@ -154,6 +155,14 @@ fn judged<'a>(judge: &'a Judge, saved: &Saved) -> Explained<'a> {
     judge.explain(&seen, &saved.exchange)
 }
 
+/// As records have it, where a confidence of 0.9 has no sixteen digits.
+fn shown(ban: &Ban) -> Value {
+    json!({
+        "class": ban.class, "rule": ban.rule, "vendor": ban.vendor, "evidence": ban.evidence,
+        "confidence": (f64::from(ban.confidence) * 100.0).round() / 100.0,
+    })
+}
+
 /// One answer on one line.
 fn row(saved: &Saved, explained: &Explained<'_>, form: Form) -> String {
     let verdict = &explained.verdict;
@@ -171,7 +180,7 @@ fn row(saved: &Saved, explained: &Explained<'_>, form: Form) -> String {
             .collect();
         let kind = confusion::kind_of(verdict, status);
         let row = json!({
-            "file": saved.name, "status": status, "outcome": verdict.outcome, "kind": kind, "ban": ban, "edge": explained.edge,
+            "file": saved.name, "status": status, "outcome": verdict.outcome, "kind": kind, "ban": ban.map(shown), "edge": explained.edge,
             "rules": rules,
         });
         return format!("{row}\n");

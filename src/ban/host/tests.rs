@@ -1,0 +1,262 @@
+use super::*;
+
+fn ok() -> Verdict {
+    Verdict::new(Outcome::Ok, Blame::Nobody)
+}
+
+fn page(proxy: u32, url: u64, body: u64) -> Page<'static> {
+    Page {
+        host: 1,
+        proxy,
+        body,
+        title: None,
+        size: 5_000,
+        url: JobId::of(&http::Method::GET, &url.to_string(), b""),
+    }
+}
+
+#[test]
+fn one_body_for_all_urls_to_one_proxy_alone_is_a_block() {
+    let mut hosts = Hosts::default();
+    for n in 0..5 {
+        assert_eq!(
+            hosts.weigh(page(10 + n, 100 + u64::from(n), u64::from(n)), ok()),
+            ok()
+        );
+    }
+    assert_eq!(hosts.weigh(page(1, 1, 77), ok()), ok());
+    assert_eq!(hosts.weigh(page(1, 2, 77), ok()), ok());
+    assert_eq!(
+        hosts.weigh(page(1, 2, 77), ok()),
+        ok(),
+        "the same URL again proves nothing"
+    );
+    let verdict = hosts.weigh(page(1, 3, 77), ok());
+    assert_eq!(
+        (verdict.outcome, verdict.blame),
+        (Outcome::Banned, Blame::Pair)
+    );
+    assert_eq!(
+        hosts.weigh(page(1, 4, 78), ok()),
+        ok(),
+        "it is served again"
+    );
+}
+
+#[test]
+fn a_site_whose_pages_are_all_alike_is_left_alone() {
+    let mut hosts = Hosts::default();
+    for n in 0..400 {
+        let shell = hosts.weigh(page(n % 20, u64::from(n), 5), ok());
+        assert_eq!(shell, ok(), "one shell for every URL");
+    }
+    let mut hosts = Hosts::default();
+    for n in 0..400u32 {
+        // A page of its own for every other URL, the rest is not there.
+        let body = if n % 2 == 0 { 5 } else { 1000 + u64::from(n) };
+        assert_eq!(
+            hosts.weigh(page(n / 2 % 20, u64::from(n), body), ok()),
+            ok()
+        );
+    }
+}
+
+/// What five others are given: pages of 50 kB.
+fn served_others(titles: [&'static str; 5]) -> Hosts {
+    let mut hosts = Hosts::default();
+    for (n, title) in (0u32..).zip(titles) {
+        let page = Page {
+            title: Some(title),
+            size: 50_000,
+            ..page(10 + n, 100 + u64::from(n), n.into())
+        };
+        assert_eq!(hosts.weigh(page, ok()), ok());
+    }
+    hosts
+}
+
+/// The verdicts on pages through proxy 1, each with a body of its own.
+fn rules(hosts: &mut Hosts, pages: &[(u64, &'static str, u64)]) -> Vec<Option<Box<str>>> {
+    let weigh = |(n, (url, title, size)): (u64, &(u64, &'static str, u64))| {
+        let page = Page {
+            title: Some(title),
+            size: *size,
+            ..page(1, *url, 1_000 + n)
+        };
+        hosts.weigh(page, ok()).ban.map(|ban| ban.rule)
+    };
+    (0..).zip(pages).map(weigh).collect()
+}
+
+#[test]
+fn one_title_over_short_pages_to_one_proxy_alone_is_a_block() {
+    let mut hosts = served_others(["a", "b", "c", "d", "e"]);
+    let pages = [
+        (1, "Wait", 3_000),
+        (2, "Wait", 3_100),
+        (2, "Wait", 3_000),
+        (3, "Wait", 2_900),
+        (4, "f", 3_000),
+    ];
+    let block = Some("host.same_title".into());
+    assert_eq!(rules(&mut hosts, &pages), [None, None, None, block, None]);
+}
+
+#[test]
+fn one_title_proves_nothing_by_itself() {
+    for (why, titles, pages) in [
+        (
+            "pages as large as those of others",
+            ["a", "b", "c", "d", "e"],
+            [
+                (1, "Shop", 45_000),
+                (2, "Shop", 12_000),
+                (3, "Shop", 45_000),
+                (4, "Shop", 45_000),
+            ],
+        ),
+        (
+            "one of them is",
+            ["a", "b", "c", "d", "e"],
+            [
+                (1, "Shop", 3_000),
+                (2, "Shop", 12_000),
+                (3, "Shop", 3_000),
+                (4, "Shop", 3_000),
+            ],
+        ),
+        (
+            "others are given it too",
+            ["a", "b", "c", "d", "Shop"],
+            [
+                (1, "Shop", 3_000),
+                (2, "Shop", 3_000),
+                (3, "Shop", 3_000),
+                (4, "Shop", 3_000),
+            ],
+        ),
+        (
+            "others have but one title",
+            ["a", "a", "a", "a", "a"],
+            [
+                (1, "Shop", 3_000),
+                (2, "Shop", 3_000),
+                (3, "Shop", 3_000),
+                (4, "Shop", 3_000),
+            ],
+        ),
+        (
+            "short pages with titles of their own",
+            ["a", "b", "c", "d", "e"],
+            [
+                (1, "v", 3_000),
+                (2, "w", 3_000),
+                (3, "x", 3_000),
+                (4, "y", 3_000),
+            ],
+        ),
+    ] {
+        let mut hosts = served_others(titles);
+        assert_eq!(rules(&mut hosts, &pages), [const { None }; 4], "{why}");
+    }
+    assert_eq!(
+        rules(
+            &mut Hosts::default(),
+            &[(1, "a", 9), (2, "a", 9), (3, "a", 9)]
+        ),
+        [const { None }; 3],
+        "nobody to compare with"
+    );
+}
+
+#[test]
+fn short_pages_in_a_row_to_one_proxy_alone_are_a_block() {
+    let short = |n: u64| (n, ["u", "v", "w", "x", "y", "z"][n as usize % 6], 3_000 + n);
+    let block: Option<Box<str>> = Some("host.short".into());
+    let mut hosts = served_others(["a", "b", "c", "d", "e"]);
+    let pages = [1, 2, 3, 3, 4, 5].map(short);
+    let verdicts = rules(&mut hosts, &pages);
+    assert_eq!(
+        verdicts[..5],
+        [const { None }; 5],
+        "the same URL again proves nothing"
+    );
+    assert_eq!(verdicts[5], block);
+    assert_eq!(
+        rules(&mut hosts, &[(6, "g", 30_000), short(7)]),
+        [None, None],
+        "it is served again"
+    );
+
+    let mut hosts = served_others(["a", "b", "c", "d", "e"]);
+    let other = Page {
+        title: Some("b"),
+        size: 4_000,
+        ..page(12, 300, 300)
+    };
+    hosts.weigh(other, ok());
+    let pages = [1, 2, 3, 4, 5, 6].map(short);
+    assert_eq!(
+        rules(&mut hosts, &pages),
+        [const { None }; 6],
+        "another has a short one too"
+    );
+
+    let mut hosts = Hosts::default();
+    let pages = [
+        (1, "a", 50_000),
+        (2, "b", 50_000),
+        short(3),
+        short(4),
+        short(5),
+        short(7),
+        short(8),
+    ];
+    assert_eq!(
+        rules(&mut hosts, &pages),
+        [const { None }; 7],
+        "nobody to compare with"
+    );
+}
+
+#[test]
+fn a_host_that_challenges_everybody_is_given_up_and_one_that_serves_somebody_is_not() {
+    let challenged = || Verdict {
+        ban: Some(ban("x.y", "challenge_js", "")),
+        ..Verdict::new(Outcome::Banned, Blame::Pair)
+    };
+    let mut hosts = Hosts::default();
+    for proxy in 0..9 {
+        for _ in 0..5 {
+            hosts.weigh(page(proxy, 1, 1), challenged());
+        }
+    }
+    assert_eq!(hosts.gives_up(1), None, "nine exits");
+    hosts.weigh(page(9, 1, 1), challenged());
+    let verdict = hosts.gives_up(1).expect("ten exits");
+    assert_eq!(
+        (verdict.outcome, verdict.blame),
+        (Outcome::Banned, Blame::Target)
+    );
+    assert_eq!(hosts.gives_up(2), None);
+    hosts.weigh(page(11, 2, 2), ok());
+    assert_eq!(hosts.gives_up(1), None, "somebody was served");
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut hosts = Hosts::default();
+    for n in 0..20_000u32 {
+        hosts.weigh(
+            Page {
+                host: n,
+                ..page(n, n.into(), n.into())
+            },
+            ok(),
+        );
+        hosts.weigh(page(n, n.into(), n.into()), ok());
+    }
+    assert!((MOST_HOSTS / 2..=MOST_HOSTS).contains(&hosts.of.len()));
+    assert!(hosts.of.contains_key(&19_999));
+    assert!(hosts.of[&1].pages.len() <= MOST_EACH);
+}
