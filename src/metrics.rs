@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub read: u64,
     /// True when the input has ended, so that `read` is the total.
     pub input_ended: bool,
+    /// Jobs not read yet, about, as far as the input can tell; whoever reads the input may set it.
+    pub to_come: Option<u64>,
     /// Jobs that have their record.
     pub done: u64,
     /// Records by outcome, in the order of [`Outcome::ALL`].
@@ -131,7 +133,7 @@ pub enum Binding {
     NoProxy,
     /// This machine has no network.
     Uplink,
-    /// Jobs wait for their backoff.
+    /// Jobs wait for a time: for their backoff, for the pace of their site, or for proxies that rest from it.
     Backoff,
     /// The input is slower than the fetching.
     Input,
@@ -167,18 +169,18 @@ impl Cap {
 }
 
 impl Binding {
-    /// For the progress line.
+    /// For the progress line, which has to fit into 80 columns: a flag where there is one.
     pub fn as_str(self) -> &'static str {
         match self {
-            Binding::Concurrency => "concurrency (-j)",
-            Binding::Rate => "rate (--rate)",
-            Binding::HostRate => "host rate (--host-rate)",
-            Binding::HostConcurrency => "host concurrency (--host-concurrency)",
-            Binding::Proxies => "proxies (per-proxy limits)",
+            Binding::Concurrency => "-j",
+            Binding::Rate => "--rate",
+            Binding::HostRate => "--host-rate or --delay",
+            Binding::HostConcurrency => "--host-concurrency",
+            Binding::Proxies => "limits per proxy",
             Binding::RetryAfter => "the target asked to wait",
             Binding::NoProxy => "no proxy ready",
             Binding::Uplink => "no network",
-            Binding::Backoff => "retry backoff",
+            Binding::Backoff => "pace, bans or backoff",
             Binding::Input => "input",
             Binding::Output => "output",
             Binding::Caps => "caps (--max-...)",

@@ -3,6 +3,8 @@
 //! Looks at the counters from the most certain cause to the least and stops at the first that explains most failures. Says
 //! nothing rather than something vague.
 
+use std::path::PathBuf;
+
 use super::summary::Report;
 use crate::config::{Size, Span};
 use crate::metrics::{Binding, FinishReason, Snapshot};
@@ -16,7 +18,9 @@ const WORTH_SPEEDING_UP_S: f64 = 10.0;
 /// A hint for the end of the summary.
 pub fn hint(report: &Report<'_>) -> Option<String> {
     let totals = &report.summary.totals;
-    let to_file = report.resolved.output.path.is_some();
+    // Nothing goes on from where nothing is kept.
+    let kept = |path: &PathBuf| path.as_os_str() != "/dev/null";
+    let to_file = report.resolved.output.path.as_ref().is_some_and(kept);
     let resume = match report.resolved.output.mode {
         Mode::Overwrite => "the same command with --resume instead of --overwrite",
         Mode::Append => "the same command with --resume instead of --append",
@@ -42,27 +46,62 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
         | FinishReason::ReaderGone => return None,
         FinishReason::NoProxy | FinishReason::Done => {}
     }
-    let nothing_worked = totals.pool.proven == 0 && totals.pool.total > 0;
-    if report.summary.reason == FinishReason::NoProxy || nothing_worked {
-        let from_pool = pool(report);
-        if from_pool.is_some() {
-            return from_pool;
-        }
-    }
-    let failed = totals.failed();
-    if failed == 0 {
+    if totals.failed() == 0 {
         return speed(totals);
     }
+    // What was not asked for says nothing of its own: it is what other failures have led to.
+    let told = |outcome: &Outcome| *outcome != Outcome::Ok && outcome.is_final();
+    let failures: u64 = Outcome::ALL
+        .into_iter()
+        .filter(told)
+        .map(|outcome| totals.count(outcome))
+        .sum();
     let cause = Outcome::ALL
         .into_iter()
-        .find(|outcome| *outcome != Outcome::Ok && totals.count(*outcome) * 2 > failed)?;
-    because_of(cause, report)
+        .filter(told)
+        .find(|outcome| totals.count(*outcome) * 2 > failures);
+    let without_proxies = report.summary.reason == FinishReason::NoProxy;
+    let hint = match cause {
+        // The list is to blame only where no answer tells of something else.
+        None if failures == 0 => pool(report),
+        Some(Outcome::ProxyError) => pool(report).or_else(|| {
+            (!without_proxies).then(|| {
+                let now = report.resolved.retry.max_proxies_per_url;
+                format!(
+                    "most URLs ran out of working proxies: raise --max-proxies-per-url (now {now})"
+                )
+            })
+        }),
+        Some(cause) => because_of(cause, report),
+        None => None,
+    }?;
+    if !(without_proxies && to_file) {
+        return Some(hint);
+    }
+    Some(match cause {
+        // Rows of what was not asked for do not count as done.
+        None => format!("{hint}; then {resume} goes on"),
+        Some(Outcome::ProxyError) => {
+            format!("{hint}; then the same command with --resume --retry-failed asks again")
+        }
+        Some(_) => hint,
+    })
 }
 
 /// Why no proxy works.
 fn pool(report: &Report<'_>) -> Option<String> {
-    let faults = &report.summary.totals.proxy_faults;
-    let all: u64 = faults.values().sum();
+    let totals = &report.summary.totals;
+    // A proxy that cannot be connected to costs no URL anything, however often it was probed; those that can, do.
+    let beyond = |fault: &str| !fault.starts_with("connect ");
+    let connected = totals.count(Outcome::ProxyError) > 0
+        && totals.proxy_faults.keys().any(|fault| beyond(fault));
+    let faults: Vec<(&str, u64)> = totals
+        .proxy_faults
+        .iter()
+        .map(|(fault, count)| (fault.as_str(), *count))
+        .filter(|(fault, _)| !connected || beyond(fault))
+        .collect();
+    let all: u64 = faults.iter().map(|(_, count)| count).sum();
     let mostly = |words: &[&str]| {
         let these: u64 = faults
             .iter()
@@ -96,6 +135,13 @@ fn pool(report: &Report<'_>) -> Option<String> {
                 .into(),
         );
     }
+    if mostly(&["handshake rejected"]) {
+        return Some(
+            "most proxies that answer refuse a tunnel to these targets: https:// needs proxies that allow CONNECT to \
+             port 443"
+                .into(),
+        );
+    }
     if mostly(&["refused", "unreachable", "reset", "dns"]) {
         return Some(
             "most proxies cannot be connected to: get a fresher list with --proxy-file".into(),
@@ -122,6 +168,12 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
                      proxies",
                     host.host
                 ),
+                _ if totals.count(Outcome::Ok) == 0 && own_words(report).is_some() => {
+                    let flag = own_words(report)?;
+                    format!(
+                        "no answer passes {flag}: if these are no blocks, compare it with a body kept by --body inline"
+                    )
+                }
                 Some(host) => format!(
                     "{} blocks every proxy tried: it needs other proxies or another request, not more retries",
                     host.host
@@ -132,26 +184,18 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
                 }
             }
         }
-        Outcome::Corrupt if !settings.ban.must_match.is_empty() => {
-            let none = totals.count(Outcome::Ok) == 0;
-            format!(
-                "{} bodies match --must-match: compare the regex with a body kept by --body inline",
-                if none { "no" } else { "few" }
-            )
-        }
+        Outcome::Corrupt if !settings.ban.must_match.is_empty() => format!(
+            "{} bodies match --must-match: compare the regex with a body kept by --body inline",
+            few(totals)
+        ),
+        Outcome::Corrupt if !settings.ban.must_not_match.is_empty() => format!(
+            "{} bodies are without --must-not-match: compare the regex with a body kept by --body inline",
+            few(totals)
+        ),
         Outcome::Timeout => format!(
             "most failures are timeouts: raise --max-time (now {})",
             Span(settings.engine.max_time)
         ),
-        Outcome::ProxyError => {
-            if let Some(pool) = pool(report) {
-                return Some(pool);
-            }
-            format!(
-                "most URLs ran out of working proxies: raise --max-proxies-per-url (now {})",
-                settings.retry.max_proxies_per_url
-            )
-        }
         Outcome::TlsError if settings.egress.cacert.is_none() => {
             "most failures are certificates of targets: name their authority with --cacert FILE"
                 .into()
@@ -165,7 +209,9 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
                 .into()
         }
         Outcome::InvalidUrl => {
-            "most lines are not URLs: check the input, --input-format and --url-column".into()
+            "most lines are not URLs, which begin with https:// or http://: check the input, --input-format and \
+             --url-column"
+                .into()
         }
         Outcome::HttpError => {
             let (status, count) = totals
@@ -181,6 +227,29 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// How many bodies passed, for a sentence.
+fn few(totals: &Snapshot) -> &'static str {
+    match totals.count(Outcome::Ok) {
+        0 => "no",
+        _ => "few",
+    }
+}
+
+/// The flag with the user's own idea of a block, which may be wrong about every page.
+fn own_words(report: &Report<'_>) -> Option<&'static str> {
+    let ban = &report.resolved.ban;
+    [
+        ("--expect-text", !ban.expect_text.is_empty()),
+        ("--expect-selector", !ban.expect_selector.is_empty()),
+        ("--expect-type", !ban.expect_type.is_empty()),
+        ("--expect-json", !ban.expect_json.is_empty()),
+        ("--min-bytes", ban.min_bytes > 0),
+        ("--ban-regex", !ban.ban_regex.is_empty()),
+    ]
+    .into_iter()
+    .find_map(|(flag, is_given)| is_given.then_some(flag))
 }
 
 /// Half of what the busiest host was asked, as a quota.
@@ -290,6 +359,71 @@ mod tests {
             sample.summary.totals.proxy_faults = [(fault.to_owned(), 50)].into();
             assert!(said(&sample).contains(words), "{fault}: {}", said(&sample));
         }
+    }
+
+    #[test]
+    fn a_list_is_not_blamed_for_what_answers_say() {
+        let none_worked = |outcome: Outcome, flags: &[&str]| {
+            let mut sample = failing(outcome);
+            sample.records(&[(outcome, 30), (Outcome::Skipped, 70)]);
+            sample.summary.totals.pool.proven = 0;
+            sample.summary.totals.statuses = [(200, 30)].into();
+            sample.summary.totals.proxy_faults = [("connect refused".to_owned(), 50)].into();
+            sample.summary.reason = FinishReason::NoProxy;
+            sample.resolved = settings(flags);
+            said(&sample)
+        };
+        for (outcome, flags, words) in [
+            (
+                Outcome::Corrupt,
+                ["--must-match", "x"],
+                "no bodies match --must-match",
+            ),
+            (
+                Outcome::Corrupt,
+                ["--must-not-match", "x"],
+                "no bodies are without --must-not-match",
+            ),
+            (Outcome::Timeout, ["-m", "2"], "--max-time (now 2s)"),
+            (
+                Outcome::TooLarge,
+                ["--max-filesize", "1k"],
+                "--max-filesize (now 1k)",
+            ),
+            (Outcome::HttpError, ["--accept", "204"], "--accept 200,204"),
+            (
+                Outcome::Banned,
+                ["--expect-text", "x"],
+                "no answer passes --expect-text",
+            ),
+            (
+                Outcome::Banned,
+                ["--ban-regex", "x"],
+                "no answer passes --ban-regex",
+            ),
+            (Outcome::NetworkError, ["-j", "8"], ""),
+        ] {
+            let hint = none_worked(outcome, &flags);
+            assert!(hint.contains(words), "{outcome} {flags:?}: {hint}");
+            assert_eq!(hint.is_empty(), words.is_empty(), "{hint}");
+        }
+        let lost = none_worked(Outcome::Skipped, &["-o", "x.jsonl"]);
+        assert!(
+            lost.ends_with("then the same command with --resume goes on"),
+            "{lost}"
+        );
+    }
+
+    #[test]
+    fn dead_proxies_do_not_hide_why_the_others_fail() {
+        let mut sample = failing(Outcome::ProxyError);
+        sample.summary.totals.pool.proven = 0;
+        sample.summary.totals.proxy_faults = [
+            ("connect refused".to_owned(), 144),
+            ("handshake rejected 405".to_owned(), 24),
+        ]
+        .into();
+        assert!(said(&sample).contains("CONNECT"), "{}", said(&sample));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod args;
 mod commands;
 mod descriptors;
 pub mod exit;
+mod familiar;
 mod figures;
 pub mod hint;
 pub mod lock;
@@ -23,7 +24,9 @@ pub mod summary;
 mod usage;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use crate::config::{Streams, Variables};
@@ -53,10 +56,18 @@ impl Environment {
             streams: Streams {
                 stdin_is_terminal: stdin().is_terminal(),
                 stdout_is_terminal: stdout().is_terminal(),
+                stdout_is_file: is_file(stdout()),
                 stderr_is_terminal: stderr().is_terminal(),
             },
         }
     }
+}
+
+/// True for a regular file.
+fn is_file(stream: impl AsFd) -> bool {
+    let copy = stream.as_fd().try_clone_to_owned();
+    let metadata = copy.and_then(|copy| File::from(copy).metadata());
+    metadata.is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Runs the program.

@@ -1,7 +1,7 @@
 //! What is going on, on standard error while a run lasts.
 //!
-//! A bar is drawn only where it can do no harm: on a terminal to which the records do not go as well. `log` prints one line a
-//! second instead. Both show the same.
+//! A bar is drawn only where it can do no harm: on a terminal to which the records do not go as well, be it through `jq`. `log`
+//! prints one line a second instead. Both show the same.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub fn choose(
     printer: &Printer,
 ) -> Shown {
     let drawable = streams.stderr_is_terminal && !printer.is_json();
-    let harmless = !(records_to_stdout && streams.stdout_is_terminal);
+    let harmless = !records_to_stdout || streams.stdout_is_file;
     match wanted {
         _ if printer.level() == Level::Quiet => Shown::Nothing,
         Progress::None => Shown::Nothing,
@@ -58,7 +58,7 @@ async fn draw(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
     let bar = ProgressBar::new_spinner();
     // Two lines, so that neither is wider than a usual terminal.
     let spinner = style("{spinner} {wide_msg}\n  {prefix}");
-    let full = style("[{bar:16}] {percent:>3}% {wide_msg}\n  {prefix}");
+    let full = style("[{bar:10}] {percent:>3}% {wide_msg}\n  {prefix}");
     bar.set_style(spinner);
     printer.attach(bar.clone());
     let mut pace = Pace::default();
@@ -67,12 +67,12 @@ async fn draw(mut snapshots: watch::Receiver<Snapshot>, printer: &Printer) {
         let (work, pool) = {
             let now = snapshots.borrow_and_update();
             pace.update(&now);
-            if now.input_ended && !total_known {
-                total_known = true;
-                bar.set_style(full.clone());
-            }
-            if now.input_ended {
-                bar.set_length(now.read);
+            if let Some((total, _)) = total(&now) {
+                if !total_known {
+                    total_known = true;
+                    bar.set_style(full.clone());
+                }
+                bar.set_length(total);
                 bar.set_position(now.done);
             }
             (work(&now, pace.per_second), pool(&now))
@@ -144,34 +144,52 @@ impl Pace {
     }
 }
 
-/// What is done: done/total, rate, results, time left.
+/// Jobs in all, and whether that is only about right. A long input is read as slowly as it is fetched, so its end is seen late.
+fn total(now: &Snapshot) -> Option<(u64, bool)> {
+    if now.input_ended {
+        return Some((now.read, false));
+    }
+    let all = now.read + now.to_come?;
+    // Two digits: the others change with every look.
+    let unit = 10u64.pow(all.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    Some((all.div_ceil(unit) * unit, true))
+}
+
+/// A longer time left is no estimate: nothing has been done for a while.
+const LONGEST_ETA: Duration = Duration::from_secs(100 * 3600);
+
+/// What is done: done/total, rate, time left, results. What counts least stands last, where a narrow terminal cuts.
 fn work(now: &Snapshot, per_second: f64) -> String {
     if let Some(left) = now.starts_in {
         return format!("starts in {} s", left.as_secs_f64().ceil());
     }
-    let total = if now.input_ended {
-        now.read.to_string()
-    } else {
-        "?".to_owned()
+    let total = total(now);
+    let shown = match total {
+        Some((total, true)) => format!("~{total}"),
+        Some((total, false)) => total.to_string(),
+        None => "?".to_owned(),
     };
-    let mut line = format!(
-        "{}/{total} {} | {} ok {} failed {} retries",
-        now.done,
-        figures::rate(per_second),
-        now.done - now.failed(),
-        now.failed(),
-        now.retries,
-    );
-    if now.input_ended && per_second > 0.0 {
-        let left = now.read.saturating_sub(now.done) as f64 / per_second;
-        if let Ok(left) = Duration::try_from_secs_f64(left.ceil()) {
+    let mut line = format!("{}/{shown} {}", now.done, figures::rate(per_second));
+    if let Some((total, _)) = total
+        && per_second > 0.0
+    {
+        let left = total.saturating_sub(now.done) as f64 / per_second;
+        if let Ok(left) = Duration::try_from_secs_f64(left.ceil())
+            && left <= LONGEST_ETA
+        {
             let left = match left.as_secs() {
                 seconds @ 0..60 => format!("{seconds} s"),
                 _ => figures::time(left),
             };
-            line.push_str(&format!(" | ETA {left}"));
+            line.push_str(&format!(" ETA {left}"));
         }
     }
+    line.push_str(&format!(
+        " | {} ok {} failed {} retries",
+        now.done - now.failed(),
+        now.failed(),
+        now.retries,
+    ));
     line
 }
 
@@ -218,11 +236,11 @@ mod tests {
         let now = snapshot(6, 300);
         assert_eq!(
             work(&now, 50.0),
-            "300/600 50.0/s | 300 ok 0 failed 35 retries | ETA 6 s"
+            "300/600 50.0/s ETA 6 s | 300 ok 0 failed 35 retries"
         );
         assert_eq!(
             pool(&now),
-            "proxies: 41 live 3 cooling 12 quarantined | limit: host rate (--host-rate)"
+            "proxies: 41 live 3 cooling 12 quarantined | limit: --host-rate or --delay"
         );
         let open = Snapshot {
             input_ended: false,
@@ -236,6 +254,17 @@ mod tests {
         };
         assert_eq!(work(&waiting, 0.0), "starts in 12 s");
         assert!(!work(&open, 50.0).contains("ETA"), "no total, no end");
+        let standing = work(&snapshot(6, 300), 1e-5);
+        assert!(!standing.contains("ETA"), "{standing}");
+        let guessed = Snapshot {
+            to_come: Some(59_300),
+            ..open.clone()
+        };
+        assert!(
+            work(&guessed, 50.0).starts_with("300/~60000 50.0/s ETA 19 min 54 s | "),
+            "{}",
+            work(&guessed, 50.0)
+        );
         assert!(!pool(&open).contains("limit"));
     }
 
@@ -262,9 +291,22 @@ mod tests {
         let terminal = Streams {
             stdin_is_terminal: true,
             stdout_is_terminal: true,
+            stdout_is_file: false,
             stderr_is_terminal: true,
         };
+        let into_file = Streams {
+            stdout_is_terminal: false,
+            stdout_is_file: true,
+            ..terminal
+        };
+        let into_pipe = Streams {
+            stdout_is_terminal: false,
+            ..terminal
+        };
         for (wanted, streams, to_stdout, printer, shown) in [
+            (Progress::Auto, into_file, true, &normal, Shown::Bar),
+            (Progress::Auto, into_pipe, true, &normal, Shown::Nothing),
+            (Progress::Auto, into_pipe, false, &normal, Shown::Bar),
             (Progress::Auto, terminal, false, &normal, Shown::Bar),
             (Progress::Auto, terminal, true, &normal, Shown::Nothing),
             (

@@ -4,6 +4,7 @@
 //! [`crate::metrics::MAX_HOSTS`] sites.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -122,18 +123,27 @@ pub fn write(path: &Path, stats: &Map<String, Value>) -> Result<(), Error> {
     replace(path, &text)
 }
 
-/// Looks before a run whether its counters can be written after it.
+/// Finds out before a run, which may take hours, that its counters could not be written after it.
 ///
 /// # Errors
-/// There is no such directory, or a directory of that name.
+/// There is no such directory, or the path is one.
 pub fn check(path: &Path) -> Result<(), Error> {
-    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
-    let reason = match directory.map(fs::metadata) {
-        Some(Err(source)) => source,
-        _ if path.is_dir() => std::io::ErrorKind::IsADirectory.into(),
-        _ => return Ok(()),
-    };
-    Err(Error::io("write", path, reason))
+    let beside = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    match beside.map(fs::metadata) {
+        Some(Err(error)) => return Err(Error::io("write", path, error)),
+        Some(Ok(found)) if !found.is_dir() => {
+            return Err(Error::io("write", path, ErrorKind::NotADirectory.into()));
+        }
+        _ => {}
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(Error::io("write", path, ErrorKind::IsADirectory.into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file so that whoever reads it finds the old text or the new one, whole.

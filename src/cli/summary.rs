@@ -45,10 +45,12 @@ pub fn render(report: &Report<'_>) -> String {
     let totals = &report.summary.totals;
     let ok = totals.count(Outcome::Ok);
     let seconds = totals.elapsed.as_secs_f64();
+    // What was read ahead of a stop is no more than an accident.
+    let all = totals.left.map_or(totals.read, |left| totals.done + left);
     let mut text = format!(
         "{} of {} URLs in {}",
         totals.done,
-        totals.read,
+        all,
         figures::time(totals.elapsed)
     );
     if seconds > 0.0 && totals.done > 0 {
@@ -114,7 +116,12 @@ fn attempts(totals: &Snapshot, ok: u64) -> String {
         );
     }
     if totals.retries > 0 {
-        let _ = write!(text, "; {} retries", totals.retries);
+        let word = if totals.retries == 1 {
+            "retry"
+        } else {
+            "retries"
+        };
+        let _ = write!(text, "; {} {word}", totals.retries);
         let reasons = top(totals.retry_reasons.iter().map(|(k, n)| (*k, *n)));
         if !reasons.is_empty() {
             let _ = write!(text, " ({reasons})");

@@ -5,6 +5,8 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::args::root;
+use super::familiar;
 use crate::config::{Merged, Origin, redact};
 use crate::error::Problem;
 
@@ -27,8 +29,15 @@ pub(super) fn problem_of(error: &clap::Error, merged: Option<&Merged>) -> Proble
             if let Some(problem) = cause.and_then(|cause| cause.downcast_ref::<Problem>()) {
                 return problem.clone().at(place);
             }
+            let shown = redact(name, &value);
+            // The standard library's text, "invalid digit found in string", helps nobody.
+            if cause.is_some_and(|cause| cause.is::<std::num::ParseIntError>()) {
+                return Problem::new(format!("invalid number {shown:?}"))
+                    .at(place)
+                    .hint("write a whole number, 0 or more");
+            }
             let why = cause.map(ToString::to_string).unwrap_or_default();
-            Problem::new(format!("invalid value {:?}: {why}", redact(name, &value))).at(place)
+            Problem::new(format!("invalid value {shown:?}: {why}")).at(place)
         }
         ErrorKind::InvalidValue => {
             let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
@@ -45,8 +54,11 @@ pub(super) fn problem_of(error: &clap::Error, merged: Option<&Merged>) -> Proble
         }
         ErrorKind::UnknownArgument if arg.starts_with('-') => {
             let problem = Problem::new(format!("unknown flag {flag}"));
-            match text(error, ContextKind::SuggestedArg) {
-                Some(near) => problem.hint(format!("did you mean {} ?", flag_of(&near))),
+            let near = text(error, ContextKind::SuggestedArg).map(|near| flag_of(&near));
+            let command = command_of(error);
+            let knows = |name: &str| has_flag(command.trim_end(), name);
+            match familiar::flag(&flag, near.as_deref(), knows) {
+                Some(meant) => problem.hint(format!("did you mean {meant} ?")),
                 None => problem.hint(see),
             }
         }
@@ -68,8 +80,12 @@ pub(super) fn problem_of(error: &clap::Error, merged: Option<&Merged>) -> Proble
         ErrorKind::InvalidSubcommand => {
             let given = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             let problem = Problem::new(format!("unknown command {given:?}"));
-            match texts(error, ContextKind::SuggestedSubcommand).first() {
-                Some(near) => problem.hint(format!("did you mean {near} ?")),
+            if given.contains("://") {
+                return problem.hint("URLs stand behind a command: proxywheel fetch URL -x PROXY");
+            }
+            let near = texts(error, ContextKind::SuggestedSubcommand);
+            match familiar::command(&given, near.first().map(String::as_str)) {
+                Some(meant) => problem.hint(format!("did you mean {meant} ?")),
                 None => problem.hint("see proxywheel --help"),
             }
         }
@@ -112,6 +128,18 @@ fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
+/// True when the command (`fetch`, `track run`) or every command has this long flag.
+fn has_flag(command: &str, name: &str) -> bool {
+    let root = root();
+    let has = |command: &clap::Command| {
+        let mut arguments = command.get_arguments();
+        arguments.any(|argument| argument.get_long() == Some(name))
+    };
+    let mut words = command.split_whitespace();
+    let named = words.try_fold(&root, |command, word| command.find_subcommand(word));
+    has(&root) || named.is_some_and(has)
+}
+
 /// `--rate` of `--rate <N/TIME>`.
 fn flag_of(arg: &str) -> String {
     let end = arg.find([' ', '=', '[', '<']).unwrap_or(arg.len());
@@ -135,8 +163,9 @@ fn command_of(error: &clap::Error) -> String {
     };
     let words: Vec<&str> = usage
         .split_whitespace()
-        .skip_while(|word| *word != "proxywheel")
-        .skip(1)
+        // By whatever name the program was called.
+        .skip_while(|word| *word != "Usage:")
+        .skip(2)
         .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()))
         .collect();
     if words.is_empty() {

@@ -206,6 +206,8 @@ pub struct Streams {
     pub stdin_is_terminal: bool,
     /// Standard output is a terminal.
     pub stdout_is_terminal: bool,
+    /// Standard output is a file. A pipe may well lead to a program that prints to the terminal.
+    pub stdout_is_file: bool,
     /// Standard error is a terminal.
     pub stderr_is_terminal: bool,
 }

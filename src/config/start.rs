@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::nearest;
 use crate::error::Problem;
 use crate::units::Span;
 
@@ -72,6 +73,10 @@ impl LockSettings {
                     .parse()
                     .map_err(|problem: Problem| problem.at("--lock"))?;
                 when_held.replace(parsed).is_some()
+            } else if nearest(word, ["skip", "fail", "wait"]).is_some() {
+                // A lock file of that name would hold nobody up who meant the word.
+                let what = format!("{word:?} is not fail, skip or wait=TIME");
+                return Err(bad(&what, &format!("a lock file of that name is ./{word}")));
             } else {
                 path.replace(PathBuf::from(word)).is_some()
             };
@@ -128,6 +133,8 @@ mod tests {
         for (words, beside) in [
             (&["skip"][..], None),
             (&["skip", "fail"], Some("a")),
+            (&["skpi"], Some("a")),
+            (&["wait"], Some("a")),
             (&["a", "b"], Some("a")),
             (&["wait=soon"], Some("a")),
         ] {

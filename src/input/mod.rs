@@ -25,6 +25,7 @@ mod source;
 mod stream;
 mod text;
 
+pub use outlook::ToCome;
 pub use sitemap::Since;
 pub use source::{Prepared, ReaderSource};
 pub use stream::{Channel, StreamSource};

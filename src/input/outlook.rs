@@ -1,5 +1,8 @@
 //! How many jobs are still to come, estimated from how many the bytes read so far were.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// What has become of the input so far. URLs named as arguments are a part of it.
 #[derive(Debug)]
 pub(super) struct Outlook {
@@ -37,6 +40,32 @@ impl Outlook {
             return None;
         }
         Some((u128::from(self.jobs) * u128::from(left) / u128::from(self.consumed)) as u64)
+    }
+}
+
+/// What [`Outlook::remaining`] was last, to be seen from elsewhere.
+#[derive(Debug, Clone)]
+pub struct ToCome(Arc<AtomicU64>);
+
+impl ToCome {
+    /// No input is that long.
+    const UNKNOWN: u64 = u64::MAX;
+
+    /// Jobs that are not read yet, about; `None` while there is nothing to go by.
+    pub fn get(&self) -> Option<u64> {
+        let jobs = self.0.load(Ordering::Relaxed);
+        (jobs != Self::UNKNOWN).then_some(jobs)
+    }
+
+    pub(super) fn set(&self, jobs: Option<u64>) {
+        self.0
+            .store(jobs.unwrap_or(Self::UNKNOWN), Ordering::Relaxed);
+    }
+}
+
+impl Default for ToCome {
+    fn default() -> Self {
+        ToCome(Arc::new(AtomicU64::new(Self::UNKNOWN)))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::job::{DoneSet, Job, JobId, RequestSpec, Role};
 use crate::outcome::{Finished, Outcome};
 
 use super::block::{Block, Format};
-use super::outlook::Outlook;
+use super::outlook::{Outlook, ToCome};
 use super::reader::{Input, LOOK_AHEAD, Parcel, read_all};
 use super::sitemap::{Errand, Fetched};
 use super::{BATCH, JobSource, Settings, Source};
@@ -106,6 +106,7 @@ impl Prepared {
             request,
             done,
             skipped: Arc::default(),
+            to_come: ToCome::default(),
             seq: 0,
             outlook,
         })
@@ -126,6 +127,7 @@ pub struct ReaderSource {
     request: Arc<RequestSpec>,
     done: DoneSet,
     skipped: Arc<AtomicU64>,
+    to_come: ToCome,
     /// Jobs so far, skipped ones included: the position in the input.
     seq: u64,
     outlook: Outlook,
@@ -135,6 +137,11 @@ impl ReaderSource {
     /// Jobs left out because they are done; counts on while the source is in use elsewhere.
     pub fn skipped(&self) -> Arc<AtomicU64> {
         self.skipped.clone()
+    }
+
+    /// Jobs still to come, about; follows the reading while the source is in use elsewhere.
+    pub fn to_come(&self) -> ToCome {
+        self.to_come.clone()
     }
 
     /// The job that brings a sitemap.
@@ -175,6 +182,7 @@ impl ReaderSource {
         }
         let bytes = self.block.size_of(self.at..end);
         self.outlook.note(bytes, jobs.len() as u64);
+        self.to_come.set(self.outlook.remaining());
         self.at = end;
         jobs
     }

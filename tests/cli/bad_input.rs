@@ -24,6 +24,20 @@ fn unknown_words_and_flags() {
     error: unknown flag -Y
     hint: see proxywheel fetch --help
     ");
+    // As other programs call it, whatever it is that looks alike here.
+    assert_snapshot!(fetch(&["--timeout", "5"]), @r"
+    exit 2
+    -- stderr
+    error: unknown flag --timeout
+    hint: did you mean --max-time ?
+    ");
+    let output = proxywheel().arg("https://a.test/").output().expect("runs");
+    assert_snapshot!(shown(&output), @r#"
+    exit 2
+    -- stderr
+    error: unknown command "https://a.test/"
+    hint: URLs stand behind a command: proxywheel fetch URL -x PROXY
+    "#);
     let output = proxywheel().arg("fecth").output().expect("runs");
     assert_snapshot!(shown(&output), @r#"
     exit 2
@@ -40,6 +54,12 @@ fn values_of_the_wrong_form() {
     -- stderr
     error: --rate: invalid rate "10": a unit is required
     hint: 10/s is per second, 10/m per minute, 10/h per hour
+    "#);
+    assert_snapshot!(fetch(&["--seed", "-1"]), @r#"
+    exit 2
+    -- stderr
+    error: --seed: invalid number "-1"
+    hint: write a whole number, 0 or more
     "#);
     assert_snapshot!(fetch(&["-m", "5 parsecs"]), @r#"
     exit 2

@@ -168,6 +168,13 @@ fn outputs() {
     error: out.jsonl:1: this file is not an output of this program: it is not an object
     hint: check the path and --format, or replace the file with --overwrite
     ");
+    // Known at the end of the run only, it would be the end of a long one.
+    assert_snapshot!(output(&["--stats", "no/such.json"]), @r"
+    exit 3
+    -- stderr
+    error: cannot write no/such.json: No such file or directory (os error 2)
+    hint: create its directory first
+    ");
     assert_snapshot!(output(&["-o", "no/such.jsonl"]), @r"
     exit 3
     -- stderr
@@ -279,7 +286,7 @@ fn a_bad_line_is_a_row_that_says_why() {
     assert_eq!(code, Some(4), "{said}");
     assert!(
         said.contains(
-            "hint: most lines are not URLs: check the input, --input-format and --url-column\n"
+            "hint: most lines are not URLs, which begin with https:// or http://: check the input, --input-format and --url-column\n"
         ),
         "{said}"
     );

@@ -185,6 +185,12 @@ fn with_why_each_decision_to_ask_about_has_a_line() {
     ] {
         assert!(line.contains(part), "{part:?} is not in {line}");
     }
+    let attempts = |said: &str| said.matches(", attempt ").count();
     let (_, quiet) = rig.run(&format!("{words} --overwrite"));
-    assert!(!quiet.contains("attempt 1"), "{quiet}");
+    assert_eq!(attempts(&quiet), 0, "{quiet}");
+    let (_, changes) = rig.run(&format!("{words} --overwrite -v"));
+    assert_eq!(attempts(&changes), 1, "{changes}");
+    let (_, all) = rig.run(&format!("{words} --overwrite -vv"));
+    assert_eq!(attempts(&all), 21, "{all}");
+    assert!(all.contains("probe of http://127."), "{all}");
 }

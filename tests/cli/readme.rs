@@ -16,7 +16,7 @@ use crate::proxywheel;
 
 pub(crate) const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../docs/record.md");
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("README.md", README),
     ("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")),
     ("docs/check.md", include_str!("../../docs/check.md")),
@@ -25,6 +25,7 @@ const PAGES: [(&str, &str); 10] = [
     ("docs/judge.md", include_str!("../../docs/judge.md")),
     ("docs/providers.md", include_str!("../../docs/providers.md")),
     ("docs/record.md", RECORD),
+    ("docs/rules.md", include_str!("../../docs/rules.md")),
     ("docs/track.md", include_str!("../../docs/track.md")),
     ("docs/faq.md", include_str!("../../docs/faq.md")),
 ];

@@ -321,7 +321,7 @@ pub struct CheckOutputArgs {
 
     /// Progress on standard error
     ///
-    /// `auto` is a bar when standard error is a terminal that the rows do not go to, else none.
+    /// `auto` is a bar when standard error is a terminal and the rows go into a file, else none.
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = words(&PROGRESS))]
     pub progress: Progress,
 }

@@ -36,7 +36,7 @@ pub struct InputArgs {
 
     /// CSV column that holds the URL
     ///
-    /// The other columns become the record's tag. The default is the column called url.
+    /// The other columns become the record's tag. The default is the column called url, else link, href, address or loc.
     ///
     /// Example: --url-column link
     #[arg(long, value_name = "NAME")]

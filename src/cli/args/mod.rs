@@ -285,7 +285,7 @@ pub struct FetchArgs {
 pub struct RunArgs {
     /// Progress on standard error
     ///
-    /// `auto` is a bar when standard error is a terminal that the records do not go to, else none.
+    /// `auto` is a bar when standard error is a terminal and the records go into a file, else none.
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = words(&PROGRESS))]
     pub progress: Progress,
 

@@ -41,7 +41,7 @@ use crate::client::Client;
 use crate::config::{Lists, Resolved, state_file};
 use crate::engine::system_seed;
 use crate::error::{Error, Problem};
-use crate::input::JobSource;
+use crate::input::{JobSource, ToCome};
 use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::outcome::Finished;
 use crate::output::Written;
@@ -152,6 +152,8 @@ pub(super) struct Started<S> {
     pub(super) join: Box<dyn FnOnce() -> Result<Written, Error> + Send>,
     /// Jobs left out because their rows are there already; counts on. `None` where that is no news.
     pub(super) skipped: Option<Arc<AtomicU64>>,
+    /// Jobs not read yet, about. `None` where nobody can tell.
+    pub(super) to_come: Option<ToCome>,
 }
 
 /// How a run went, before anybody is told.
@@ -429,6 +431,7 @@ async fn run_work<W: Work>(
         rows,
         join,
         skipped,
+        to_come,
     } = work.start()?;
     let running = client.start(source, rows)?;
     let mut progress = running.progress.clone();
@@ -461,7 +464,8 @@ async fn run_work<W: Work>(
             }
             (list, asked) = steering.reloader.read() => steering.swap(list, asked).await,
             Ok(()) = progress.changed() => {
-                let snapshot = progress.borrow_and_update().clone();
+                let mut snapshot = progress.borrow_and_update().clone();
+                snapshot.to_come = to_come.as_ref().and_then(ToCome::get);
                 // The display may have ended before the run has.
                 let _ = snapshots.send(snapshot);
             }

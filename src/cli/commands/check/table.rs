@@ -16,7 +16,7 @@ impl Table {
     pub(super) fn head(self) -> String {
         let places = self.column("WHERE");
         format!(
-            "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {places}{}\n",
+            "{:<38} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {places}{}\n",
             "PROXY",
             "VERDICT",
             "SCORE",
@@ -48,9 +48,8 @@ impl Table {
             }
             _ => remarks(report),
         };
-        let places = self.column(&place(report));
-        let line = format!(
-            "{:<44} {:<9} {:>5} {:>8}  {:<13} {:<12} {:<16} {places}{}",
+        let begin = format!(
+            "{:<38} {:<9} {:>5} {:>8}",
             report.proxy.label().to_string(),
             report.verdict.as_str(),
             report
@@ -61,11 +60,19 @@ impl Table {
                 .latency()
                 .map(|latency| format!("{:.0} ms", latency.p50.as_secs_f64() * 1000.0))
                 .unwrap_or_default(),
-            ways,
-            report.anonymity.map_or("", Anonymity::as_str),
-            exit,
-            why,
         );
+        let anonymity = report.anonymity.map_or("", Anonymity::as_str);
+        let place = place(report);
+        let line = if [ways, anonymity, &exit, &place]
+            .iter()
+            .all(|cell| cell.is_empty())
+        {
+            // Nothing was brought, so the reason has their room: at its own place it is beyond the edge of most terminals.
+            format!("{begin}  {why}")
+        } else {
+            let places = self.column(&place);
+            format!("{begin}  {ways:<13} {anonymity:<12} {exit:<16} {places}{why}")
+        };
         format!("{}\n", line.trim_end())
     }
 

@@ -129,7 +129,11 @@ impl Report {
                 self.banned.insert(attempt.proxy.clone());
             }
         }
-        let tries = |row: &Row| row.attempt_log.len();
+        // One that was taken back because another was faster is no failure.
+        let tries = |row: &Row| {
+            let counts = |attempt: &&Attempt| attempt.outcome != "cancelled";
+            row.attempt_log.iter().filter(counts).count()
+        };
         if self
             .hardest
             .as_ref()

@@ -38,13 +38,14 @@ impl Work for Rows {
             .0
             .ok_or_else(|| Error::Internal("started before it was opened".into()))?;
         let source = jobs.start(opened.done)?;
-        let skipped = source.skipped();
+        let (skipped, to_come) = (source.skipped(), source.to_come());
         let writer = opened.writer.start()?;
         Ok(Started {
             source,
             rows: writer.sender.clone(),
             join: Box::new(move || writer.join()),
             skipped: Some(skipped),
+            to_come: Some(to_come),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `--why` and `--record`: a thread that takes what the run tells of its decisions, and prints or writes it.
+//! `--why`, `-v` and `--record`: a thread that takes what the run tells of its decisions, and prints or writes it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 
+use super::why::Much;
 use super::{joined, why};
 use crate::cli::printer::Printer;
 use crate::cli::recording::{Attempt, End, GivenUp, Head, Line, Probe, VERSION};
@@ -42,7 +43,8 @@ pub(super) fn begin(
     proxies: usize,
     printer: &Printer,
 ) -> Result<Option<(SyncSender<Event>, Teller)>, Error> {
-    if !resolved.why && resolved.record.is_none() {
+    let much = Much::of(resolved.why, printer.level());
+    if much.is_none() && resolved.record.is_none() {
         return Ok(None);
     }
     let recorder = match &resolved.record {
@@ -51,7 +53,7 @@ pub(super) fn begin(
     };
     let (events, told) = sync_channel(CHANNEL);
     let is_over = Arc::new(AtomicBool::new(false));
-    let why = resolved.why.then(|| printer.clone());
+    let why = much.map(|much| (printer.clone(), much));
     let over = Arc::clone(&is_over);
     let thread = std::thread::spawn(move || take(&told, &over, why.as_ref(), recorder));
     Ok(Some((events, Teller { thread, is_over })))
@@ -93,7 +95,7 @@ fn joined_thread<T>(thread: JoinHandle<T>) -> T {
 fn take(
     told: &Receiver<Event>,
     is_over: &AtomicBool,
-    why: Option<&Printer>,
+    why: Option<&(Printer, Much)>,
     mut recorder: Option<Recorder>,
 ) -> Result<Option<Recorder>, Error> {
     let mut failed = None;
@@ -103,8 +105,8 @@ fn take(
             Err(RecvTimeoutError::Timeout) if !is_over.load(Ordering::Relaxed) => continue,
             Err(_) => break,
         };
-        if let Some(printer) = why
-            && let Some(line) = why::line(&event)
+        if let Some((printer, much)) = why
+            && let Some(line) = why::line(&event, *much)
         {
             printer.note(&line);
         }

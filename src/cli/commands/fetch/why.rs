@@ -1,14 +1,48 @@
-//! `--why`: a line for each decision that somebody may ask about.
+//! `--why`, `-v` and `-vv`: a line for each decision that somebody may ask about, for some of them, for everything.
 
 use crate::cli::figures::{rate, time};
+use crate::cli::printer::Level;
 use crate::engine::event::{Effect, Event, Kind, Next, Tried, What};
 use crate::outcome::Outcome;
 
-/// The line; `None` for what needs no explanation, such as an answer.
-pub(super) fn line(event: &Event) -> Option<String> {
+/// How much is told; each tells what those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Much {
+    /// What changes how proxies and sites stand (`-v`).
+    Changes,
+    /// Every decision as well (`--why`).
+    Decisions,
+    /// Every attempt and probe as well (`-vv`).
+    All,
+}
+
+impl Much {
+    /// What the flags ask for together.
+    pub(super) fn of(why: bool, level: Level) -> Option<Self> {
+        let said = match level {
+            Level::Quiet | Level::Normal => None,
+            Level::Verbose => Some(Much::Changes),
+            Level::Debug => Some(Much::All),
+        };
+        said.max(why.then_some(Much::Decisions))
+    }
+}
+
+/// The line; `None` for what is not asked for.
+pub(super) fn line(event: &Event, much: Much) -> Option<String> {
     let at = time(event.at);
     match &event.what {
-        What::Attempt(tried) => attempt(tried).map(|text| format!("{at}  {text}")),
+        What::Attempt(tried) => attempt(tried, much).map(|text| format!("{at}  {text}")),
+        What::Probe(probed) if much == Much::All => {
+            let came_to = match &probed.result {
+                Ok(took) => format!("connected in {} ms", took.as_millis()),
+                Err((phase, kind)) => format!("{phase} {kind}"),
+            };
+            Some(format!(
+                "{at}  probe of {}: {came_to}",
+                probed.proxy.label()
+            ))
+        }
         What::Probe(_) => None,
         What::GivenUp { job, outcome, why } => {
             Some(format!("{at}  {}: given up as {outcome}: {why}", job.input))
@@ -16,9 +50,14 @@ pub(super) fn line(event: &Event) -> Option<String> {
     }
 }
 
-fn attempt(tried: &Tried) -> Option<String> {
+fn attempt(tried: &Tried, much: Much) -> Option<String> {
     let quiet = matches!(tried.outcome, Outcome::Ok | Outcome::Cancelled);
-    if quiet && tried.effects.is_empty() {
+    let wanted = match much {
+        Much::Changes => !tried.effects.is_empty(),
+        Much::Decisions => !quiet || !tried.effects.is_empty(),
+        Much::All => true,
+    };
+    if !wanted {
         return None;
     }
     let label = tried.proxy.label();
@@ -32,6 +71,9 @@ fn attempt(tried: &Tried) -> Option<String> {
     );
     if let Some(status) = tried.status {
         text.push_str(&format!(" {status}"));
+    }
+    if much == Much::All {
+        text.push_str(&format!(" after {} ms", tried.took.as_millis()));
     }
     if let Some(ban) = &tried.ban {
         text.push_str(&format!(" (rule {}, it saw: {})", ban.rule, ban.evidence));
@@ -93,4 +135,22 @@ fn attempt(tried: &Tried) -> Option<String> {
         });
     }
     Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_tells_more_than_the_one_before() {
+        for (why, level, much) in [
+            (false, Level::Normal, None),
+            (false, Level::Verbose, Some(Much::Changes)),
+            (true, Level::Normal, Some(Much::Decisions)),
+            (true, Level::Verbose, Some(Much::Decisions)),
+            (true, Level::Debug, Some(Much::All)),
+        ] {
+            assert_eq!(Much::of(why, level), much, "{why} {level:?}");
+        }
+    }
 }

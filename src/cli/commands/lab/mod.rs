@@ -63,12 +63,14 @@ fn rehearse(
     let scenario = open(&args.scenario)?;
     let seed = args.scenario.seed;
     let mut resolved = settings(&args.fetch, &scenario)?;
+    // Said first: to find out what an oracle needs takes a while.
+    printer.note(&format!(
+        "{}: {} URLs through {} proxies, all of them in this process",
+        scenario.title, scenario.urls, scenario.proxies,
+    ));
     let truth = oracle(&scenario, seed);
     printer.note(&format!(
-        "{}: {} URLs through {} proxies, all of them in this process; an oracle needs {:.0} s",
-        scenario.title,
-        scenario.urls,
-        scenario.proxies,
+        "an oracle needs {:.0} s",
         truth.makespan.as_secs_f64()
     ));
     let lab = start(&scenario, seed)?;

@@ -146,6 +146,7 @@ impl Work for Tracking {
                 Err(panic) => resume_unwind(panic),
             }),
             skipped: None,
+            to_come: None,
         })
     }
 }
