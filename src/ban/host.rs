@@ -9,7 +9,8 @@
 //!   while nobody else was given a short one last. It takes more of them, because some sites have short pages side by side. Lengths are
 //!   those of bodies: to measure what a reader sees would cost every good page as much as its verdict.
 //! - **Nearly all exits challenged** and nobody served: the host dislikes this client, not these addresses. Going on would spend every
-//!   proxy of the pool on it.
+//!   proxy of the pool on it. **All exits refused**, in whatever manner, and never another answer: the host serves none of this
+//!   list, or the user expects what no page has. To wait until the bans end would only have them said again.
 //! - **The same refusal of one URL from several exits**, the last of which the host serves otherwise, is the answer of the target: it
 //!   costs no further pair ([`agreed`]).
 //! - **A bare refusal of a URL that another exit is served** was a block of the first exit ([`differing`]).
@@ -60,6 +61,8 @@ pub struct Hosts {
     of: HashMap<u32, Host, RandomState>,
     titles: RandomState,
     clock: u64,
+    /// Members of the pool that may serve, or are not known yet.
+    exits: usize,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +74,9 @@ struct Host {
     challenged: Vec<u32>,
     others: usize,
     served: bool,
+    /// Exits that were refused in any manner, and whether anybody met anything else.
+    refused: Vec<u32>,
+    answered: bool,
     /// Length of a page in the middle of all, bytes; moves a step with every page. 0 before the first.
     median: f32,
     /// Other proxies may yet be served.
@@ -160,15 +166,26 @@ impl Hosts {
         self.host(host).spared = spared;
     }
 
+    /// How many members of the pool may serve, or are not known yet.
+    pub fn know_exits(&mut self, exits: usize) {
+        self.exits = exits;
+    }
+
     /// Why nothing more should be asked of a host; `None` as a rule.
     pub fn gives_up(&self, host: u32) -> Option<Verdict> {
         let host = self.of.get(&host)?;
         let exits = host.challenged.len();
         let most = exits * 100 >= (exits + host.others) * CHALLENGED_PERCENT;
-        if host.served || host.spared || exits < CHALLENGED || !most {
+        let refused = host.refused.len();
+        let evidence = if host.served || host.spared {
             return None;
-        }
-        let evidence = format!("{exits} exits were challenged and none was served");
+        } else if exits >= CHALLENGED && most {
+            format!("{exits} exits were challenged and none was served")
+        } else if !host.answered && refused >= self.exits.clamp(CHALLENGED, MOST_EACH) {
+            format!("{refused} exits were refused and none was served")
+        } else {
+            return None;
+        };
         Some(Verdict {
             ban: Some(ban(BLOCKS_CLIENT, "block_client", &evidence)),
             ..Verdict::new(Outcome::Banned, Blame::Target)
@@ -192,6 +209,13 @@ impl Hosts {
 impl Host {
     fn note(&mut self, proxy: u32, verdict: &Verdict) {
         let class = verdict.ban.as_ref().map_or("", |ban| &*ban.class);
+        match verdict.outcome {
+            Outcome::Banned if self.refused.len() >= MOST_EACH || self.refused.contains(&proxy) => {
+            }
+            Outcome::Banned => self.refused.push(proxy),
+            // What a proxy says in its own name is no word of the host's. One that limits a rate serves those who ask less.
+            _ => self.answered |= !matches!(verdict.blame, Blame::Proxy(_) | Blame::Local),
+        }
         if !matches!(
             class,
             "challenge_js" | "challenge_captcha" | "block_client" | "js_required"

@@ -163,17 +163,17 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
                 host.done >= 3 && host.failed == host.done && host.worst == Some(Outcome::Banned)
             });
             match wall {
-                Some(host) if host.not_asked > 0 => format!(
-                    "{} challenges every exit, so nothing more was asked of it: it needs another kind of client, not other \
-                     proxies",
-                    host.host
-                ),
                 _ if totals.count(Outcome::Ok) == 0 && own_words(report).is_some() => {
                     let flag = own_words(report)?;
                     format!(
                         "no answer passes {flag}: if these are no blocks, compare it with a body kept by --body inline"
                     )
                 }
+                Some(host) if host.not_asked > 0 => format!(
+                    "{} refuses every exit, so nothing more was asked of it: it needs another kind of client or of proxies, not \
+                     more of these",
+                    host.host
+                ),
                 Some(host) => format!(
                     "{} blocks every proxy tried: it needs other proxies or another request, not more retries",
                     host.host
@@ -343,7 +343,7 @@ mod tests {
         sample.summary.totals.hosts[1].failed = 300;
         assert!(said(&sample).starts_with("http://a.example blocks every proxy"));
         sample.summary.totals.hosts[1].not_asked = 200;
-        assert!(said(&sample).starts_with("http://a.example challenges every exit"));
+        assert!(said(&sample).starts_with("http://a.example refuses every exit"));
     }
 
     #[test]

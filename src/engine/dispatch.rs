@@ -431,7 +431,7 @@ impl<E: Egress> Dispatcher<E> {
             return;
         };
         self.frontier.landed(job.host);
-        self.tell_given_up(&job, verdict.outcome, "the host challenges every exit", now);
+        self.tell_given_up(&job, verdict.outcome, "the host refuses every exit", now);
         self.leave(job, now, |record| {
             record.outcome = verdict.outcome;
             record.ban = verdict.ban;

@@ -68,7 +68,10 @@ impl<E: Egress> Dispatcher<E> {
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
         if end.verdict.outcome == Outcome::Banned && !self.some_given_up {
-            self.some_given_up = self.context.hosts().gives_up(flight.host).is_some();
+            let counts = self.pool.counts(now);
+            let mut hosts = self.context.hosts();
+            hosts.know_exits((counts.ready + counts.unknown) as usize);
+            self.some_given_up = hosts.gives_up(flight.host).is_some();
         }
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;

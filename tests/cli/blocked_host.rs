@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use proxywheel::lab::{BanStyle, Builder, HostPlan, Lab};
+use proxywheel::lab::{BanStyle, Builder, Fault, HostPlan, Lab, ProxySpec};
+use proxywheel::proxy::Scheme;
 use serde_json::Value;
 
 use crate::running::Rig;
@@ -66,7 +67,7 @@ fn the_only_host_is_given_up_after_some_exits_and_the_code_says_blocked() {
     assert!(rig.requests() < 40, "{} requests", rig.requests());
     let told = format!("given up, {stopped} not asked for");
     assert!(said.contains(&told), "{said}");
-    let hint = "hint: http://wall.test challenges every exit, so nothing more was asked of it";
+    let hint = "hint: http://wall.test refuses every exit, so nothing more was asked of it";
     assert!(said.contains(hint), "{said}");
     let stats = fs::read_to_string(rig.path("stats.json")).expect("written");
     let stats: Value = serde_json::from_str(&stats).expect("JSON");
@@ -102,4 +103,20 @@ fn a_host_that_is_given_up_does_not_hold_up_another() {
     assert!(matches!(code, Some(0 | 8)), "{said}");
     let served = outcomes(&self::rows(&rig)).get(&("wall", "ok")).copied();
     assert!(served > Some(40), "{served:?}: {said}");
+}
+
+#[test]
+fn a_host_that_has_for_nobody_what_is_expected_is_given_up_instead_of_asked_until_the_bans_end() {
+    let rig = Rig::new(
+        Lab::builder()
+            .perfect(PROXIES as u32)
+            .proxies(8, ProxySpec::new(Scheme::Http).fault(Fault::Refuse)),
+        &pages("shop.test", 60),
+    );
+    let (code, said) =
+        rig.run("-i urls.txt -o out.jsonl -j 8 --no-state --expect-text nowhere-to-be-found");
+    assert_eq!(code, Some(8), "{said}");
+    assert_eq!(outcomes(&rows(&rig)), [(("plain", "banned"), 60)].into());
+    assert!(rig.requests() < 60, "{} requests", rig.requests());
+    assert!(said.contains("no answer passes --expect-text"), "{said}");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::outcome::Charge;
 
 fn ok() -> Verdict {
     Verdict::new(Outcome::Ok, Blame::Nobody)
@@ -259,4 +260,33 @@ fn memory_is_bounded() {
     assert!((MOST_HOSTS / 2..=MOST_HOSTS).contains(&hosts.of.len()));
     assert!(hosts.of.contains_key(&19_999));
     assert!(hosts.of[&1].pages.len() <= MOST_EACH);
+}
+
+#[test]
+fn a_host_that_refuses_every_exit_there_is_and_never_says_anything_else_is_given_up() {
+    let mut hosts = Hosts::default();
+    hosts.know_exits(20);
+    let refusal = |class: &str| Verdict {
+        ban: Some(ban("some.rule", class, "")),
+        ..Verdict::new(Outcome::Banned, Blame::Pair)
+    };
+    for proxy in 0..19 {
+        hosts.weigh(page(proxy, 1, 1), refusal("soft_block"));
+        hosts.weigh(page(proxy, 1, 1), refusal("block_ip"));
+        // A proxy's own trouble is none of the host's.
+        let broken = Verdict::new(Outcome::ProxyError, Blame::Proxy(Charge::Broken));
+        hosts.weigh(page(proxy, 1, 1), broken);
+    }
+    assert_eq!(hosts.gives_up(1), None, "one may be served yet");
+    hosts.weigh(page(19, 1, 1), refusal("soft_block"));
+    let verdict = hosts.gives_up(1).expect("given up");
+    assert_eq!(&*verdict.ban.expect("a ban").rule, BLOCKS_CLIENT);
+    hosts.know_exits(21);
+    assert_eq!(hosts.gives_up(1), None, "another has come");
+    hosts.know_exits(20);
+    hosts.weigh(
+        page(3, 1, 1),
+        Verdict::new(Outcome::HttpError, Blame::Target),
+    );
+    assert_eq!(hosts.gives_up(1), None, "it answers somebody");
 }
