@@ -209,13 +209,13 @@ impl Hosts {
 impl Host {
     fn note(&mut self, proxy: u32, verdict: &Verdict) {
         let class = verdict.ban.as_ref().map_or("", |ban| &*ban.class);
-        match verdict.outcome {
-            Outcome::Banned if self.refused.len() >= MOST_EACH || self.refused.contains(&proxy) => {
-            }
-            Outcome::Banned => self.refused.push(proxy),
-            // What a proxy says in its own name is no word of the host's. One that limits a rate serves those who ask less.
-            _ => self.answered |= !matches!(verdict.blame, Blame::Proxy(_) | Blame::Local),
+        let is_refused = (verdict.outcome, verdict.blame) == (Outcome::Banned, Blame::Pair);
+        if is_refused && self.refused.len() < MOST_EACH && !self.refused.contains(&proxy) {
+            self.refused.push(proxy);
         }
+        // What a proxy says in its own name is no word of the host's. A wall before some URLs or a limit of a rate is no
+        // refusal of an exit.
+        self.answered |= !is_refused && !matches!(verdict.blame, Blame::Proxy(_) | Blame::Local);
         if !matches!(
             class,
             "challenge_js" | "challenge_captcha" | "block_client" | "js_required"
