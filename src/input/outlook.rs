@@ -43,7 +43,7 @@ impl Outlook {
     }
 }
 
-/// What [`Outlook::remaining`] was last, to be seen from elsewhere.
+/// What remained when it was last reckoned, to be seen from elsewhere.
 #[derive(Debug, Clone)]
 pub struct ToCome(Arc<AtomicU64>);
 
