@@ -44,12 +44,12 @@ pub(super) fn runs(
     len: usize,
     mut random: Random,
 ) -> impl ExactSizeIterator<Item = usize> + Clone {
-    let mut index = 0;
-    (0..count).map(move |at| {
-        index = match index + 1 {
-            _ if at % run == 0 => random.below(len),
-            end if end == len => 0,
-            next => next,
+    let (mut index, mut left) = (0, 0);
+    (0..count).map(move |_| {
+        (index, left) = match (left, index + 1) {
+            (0, _) => (random.below(len), run - 1),
+            (left, end) if end == len => (0, left - 1),
+            (left, next) => (next, left - 1),
         };
         index
     })

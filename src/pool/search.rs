@@ -148,14 +148,9 @@ impl<'a> Search<'a> {
         if self.found.complete {
             return self.best_of(field, 0..len);
         }
-        let run = field.run();
         for _ in 0..ROUNDS {
-            let mut looks = self.random.split();
-            if run == 1 {
-                self.best_of(field, (0..self.batch).map(move |_| looks.below(len)));
-            } else {
-                self.best_of(field, runs(run, self.batch, len, looks));
-            }
+            let looks = self.random.split();
+            self.best_of(field, runs(field.run(), self.batch, len, looks));
             if self.is_settled() {
                 return;
             }
