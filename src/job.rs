@@ -132,7 +132,7 @@ pub fn parse_target(input: &str) -> Result<Url, InvalidUrl> {
         return Err(InvalidUrl("the URL is empty".into()));
     }
     // The URL standard leaves them out: two columns, or two lines of an old Mac, would be fetched as one URL.
-    if text.contains(['\t', '\r', '\n']) {
+    if memchr::memchr3(b'\t', b'\r', b'\n', text.as_bytes()).is_some() {
         return Err(InvalidUrl(
             "there is a tab or a line break within the URL".into(),
         ));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
+use percent_encoding::{AsciiSet, percent_encode};
 use tokio::time::Instant as TokioInstant;
 use url::Url;
 
@@ -484,13 +485,7 @@ fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>
 /// in Latin-1.
 fn readable(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(
-        |_| {
-            let percent = |byte: &u8| match byte {
-                0..0x80 => char::from(*byte).to_string(),
-                _ => format!("%{byte:02X}"),
-            };
-            Cow::Owned(bytes.iter().map(percent).collect())
-        },
+        |_| percent_encode(bytes, &AsciiSet::EMPTY).into(),
         Cow::Borrowed,
     )
 }

@@ -139,12 +139,12 @@ type Fields = serde_json::Map<String, serde_json::Value>;
 fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
     record.outcome = end.verdict.outcome;
     record.ok = record.outcome == Outcome::Ok;
-    record.proxy = Some(end.proxy.clone());
-    record.proxy_connect_status = end.connect_status;
     if let Some(hop) = end.dead_end() {
         record.status = Some(hop.status);
         record.final_url = Some((*hop.url).into());
     }
+    record.proxy = Some(end.proxy);
+    record.proxy_connect_status = end.connect_status;
     record.redirects = end.redirects;
     fill_phases(&mut record.timing, &end.phases);
     record.error = error_info(end.fault.as_ref(), &end.verdict);
