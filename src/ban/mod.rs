@@ -173,8 +173,8 @@ impl Judge {
     /// The same for what is no page: a robots.txt or a sitemap. What the user says of pages does not count, but for bans.
     pub fn classify_errand(&self, request: &Seen<'_>, exchange: &Exchange) -> Verdict {
         match &exchange.result {
-            Ok(response) => self.any_answer(request, response, exchange, |status, view| {
-                if !(200..=299).contains(&status) {
+            Ok(response) => self.any_answer(request, response, exchange, |_, view| {
+                if !view.is_success() {
                     return status::refused(view);
                 }
                 cut_short(response).unwrap_or_else(|| good(view))

@@ -78,9 +78,14 @@ struct Reader {
 }
 
 impl Page {
-    /// It has furniture, elements and words: a page of a site, whatever it speaks of.
+    /// It has some elements, and words.
+    pub(super) fn has_content(&self) -> bool {
+        self.elements >= 3 && self.visible >= CONTENT
+    }
+
+    /// It has furniture as well: a page of a site, whatever it speaks of.
     pub(super) fn is_content(&self) -> bool {
-        self.furnished && self.elements >= 3 && self.visible >= CONTENT
+        self.furnished && self.has_content()
     }
 
     /// Reads the beginning of a body.

@@ -114,7 +114,7 @@ impl Scan {
             return false;
         }
         let length = view.body.len();
-        if !(200..=299).contains(&view.status) {
+        if !view.is_success() {
             let size = SIZES.iter().position(|limit| length <= *limit);
             let size = size.unwrap_or(SIZES.len() - 1);
             return self.statuses[usize::from(view.verified)][size].contains(view.status);

@@ -74,7 +74,7 @@ impl Score {
     ) -> Option<Score> {
         let refusing = refuses(view.status);
         let mut said = phrases.said(&page.text, &page.heard, filters && !view.verified);
-        let success = (200..=299).contains(&view.status);
+        let success = view.is_success();
         if success
             && widget.is_none()
             && !page.captcha
@@ -159,7 +159,7 @@ impl Score {
         if caching.any(|value| value.to_str().is_ok_and(|value| value.contains("no-store"))) {
             self.add("no-store".into(), 1);
         }
-        let success = (200..=299).contains(&view.status);
+        let success = view.is_success();
         if success && page.furnished {
             let wall = self.class == Class::ChallengeCaptcha && self.evidence.starts_with("body");
             let points = if wall || page.elements < 3 { -3 } else { -7 };
@@ -171,9 +171,8 @@ impl Score {
         if page.login {
             self.add("a form to fill in".into(), -3);
         }
-        let content = page.elements >= 3 && page.visible >= CONTENT;
         let filter = self.layer == Layer::Proxy;
-        let points = match (content, success) {
+        let points = match (page.has_content(), success) {
             (false, _) => 0,
             // What a filter on the way writes comes with success, and quotes the law.
             (true, true) if filter && page.visible < MUCH => 0,

@@ -148,7 +148,7 @@ impl Table {
     /// `filters`: somebody on the way may have written it.
     pub(super) fn score(&self, view: &View<'_>, signals: &Signals, filters: bool) -> Option<Score> {
         let page = signals.page.as_deref()?;
-        if (200..=299).contains(&view.status) && view.body.len() > WEIGHED {
+        if view.is_success() && view.body.len() > WEIGHED {
             return None;
         }
         let widget = self.widgets.iter().find(|id| signals.has(**id));
@@ -164,7 +164,7 @@ impl Table {
         signals: &Signals,
     ) -> Option<&'a Rule> {
         // Rules without conditions speak of statuses, and never of success.
-        if !signals.some && (200..=299).contains(&view.status) {
+        if !signals.some && view.is_success() {
             return None;
         }
         let group = &self.groups[group as usize];
@@ -191,7 +191,7 @@ impl Table {
         let weak = rule.layer == Layer::Edge && !rule.star && !rule.own;
         let titled =
             |id: &u16| matches!(self.specs[usize::from(*id)], Spec::Title(_)) && signals.has(*id);
-        weak && (200..=299).contains(&view.status)
+        weak && view.is_success()
             && signals.page.as_ref().is_some_and(|page| page.is_content())
             && !rule.all.iter().chain(&rule.any).any(titled)
     }
@@ -261,10 +261,9 @@ impl Table {
 
 /// True for answers whose words matter: missing pages and redirects say nothing that their status does not.
 fn is_read(view: &View<'_>) -> bool {
-    let success = (200..=299).contains(&view.status);
     matches!(view.kind, Kind::Html | Kind::Text)
         && !matches!(view.status, 300..=399 | 404 | 410 | 416)
-        && (!success || view.body.len() <= READ_ON_SUCCESS)
+        && (!view.is_success() || view.body.len() <= READ_ON_SUCCESS)
 }
 
 pub(super) fn group(layer: Layer, star: bool) -> Group {

@@ -88,6 +88,10 @@ impl<'a> View<'a> {
         }
     }
 
+    pub(super) fn is_success(&self) -> bool {
+        (200..=299).contains(&self.status)
+    }
+
     /// The bounded part of the body that is searched: its head, and its tail where that is not in the head.
     pub(super) fn windows(&self) -> (&'a [u8], &'a [u8]) {
         if self.body.len() <= HEAD + TAIL {

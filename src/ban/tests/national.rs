@@ -1,6 +1,6 @@
 //! Pages that providers show on behalf of a state or a court, each in the words of its country: in place of the target's, and never through TLS.
 
-use super::{ask, exchange, judge, rule};
+use super::{http, https, rule};
 use crate::outcome::{Blame, Charge, Outcome};
 
 const HTML: &[&str] = &["content-type: text/html; charset=utf-8"];
@@ -26,17 +26,14 @@ const REFUSALS: [&str; 16] = [
 
 #[test]
 fn the_word_of_a_state_on_the_way_is_the_exits_and_through_tls_it_is_a_page() {
-    let judge = judge(|_| {});
     let mut wrong = Vec::new();
     for words in REFUSALS {
         let body = format!("<html><title></title><p>{words}</p></html>");
-        let of =
-            |url: &str, verified| ask(&judge, url, false, &exchange(200, HTML, &body, verified));
-        let plain = of("http://a.example/", false);
+        let plain = http(200, HTML, &body);
         if plain.blame != Blame::Proxy(Charge::Policy) {
             wrong.push(format!("{words}: {plain:?}"));
         }
-        let sealed = of("https://a.example/", true);
+        let sealed = https(200, HTML, &body);
         if sealed.outcome != Outcome::Ok {
             wrong.push(format!("{words} through TLS: {sealed:?}"));
         }
@@ -46,7 +43,6 @@ fn the_word_of_a_state_on_the_way_is_the_exits_and_through_tls_it_is_a_page() {
 
 #[test]
 fn a_small_page_that_has_one_such_word_is_a_page() {
-    let judge = judge(|_| {});
     for words in [
         "<h1>Surat</h1><p>Mahkeme karar\u{131} bekleniyor.</p>",
         "<h1>Zeitung</h1><p>Der Zugang zur Bibliothek ist \u{fc}ber den Hof. Die Netzsperre ist aufgehoben.</p>",
@@ -54,8 +50,7 @@ fn a_small_page_that_has_one_such_word_is_a_page() {
         "<h1>Help</h1><p>If the website is not accessible, call us.</p>",
         "<h1>Chiuso</h1><p>Il mulino \u{e8} stato sottoposto a sequestro.</p>",
     ] {
-        let answer = exchange(200, HTML, &format!("<html>{words}</html>"), false);
-        let verdict = ask(&judge, "http://a.example/", false, &answer);
+        let verdict = http(200, HTML, &format!("<html>{words}</html>"));
         assert_eq!(
             (verdict.outcome, rule(&verdict)),
             (Outcome::Ok, None),

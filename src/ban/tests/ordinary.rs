@@ -1,6 +1,6 @@
 //! Pages of sites that speak of walls, quote them, or carry the scripts of their makers, and are none.
 
-use super::{ask, exchange, judge, rule};
+use super::{ask, exchange, https, judge, rule};
 use crate::ban::RuleFile;
 use crate::outcome::Outcome;
 
@@ -18,15 +18,7 @@ fn page(title: &str, body: &str) -> String {
 
 #[test]
 fn a_page_that_quotes_a_wall_is_none_and_the_quotation_alone_is_one() {
-    let judge = judge(|_| {});
-    let of = |body: &str| {
-        ask(
-            &judge,
-            "https://a.example/",
-            false,
-            &exchange(200, HTML, body, true),
-        )
-    };
+    let of = |body: &str| https(200, HTML, body);
     let mut wrong = Vec::new();
     for (title, quotation) in [
         (
@@ -76,17 +68,11 @@ fn a_page_that_quotes_a_wall_is_none_and_the_quotation_alone_is_one() {
 
 #[test]
 fn a_title_that_a_rule_knows_makes_a_wall_of_a_page_with_a_menu() {
-    let judge = judge(|_| {});
     let body = page(
         "Access to this page has been denied",
         "<div id=\"px-captcha\"></div>",
     );
-    let verdict = ask(
-        &judge,
-        "https://a.example/",
-        false,
-        &exchange(200, HTML, &body, true),
-    );
+    let verdict = https(200, HTML, &body);
     assert_eq!(rule(&verdict), Some("human.page_200"));
 }
 
@@ -162,17 +148,10 @@ fn forms_with_a_captcha_and_pages_with_a_sensor_are_ordinary() {
 
 #[test]
 fn what_caches_may_keep_weighs_against_a_wall() {
-    let judge = judge(|_| {});
     let body = "<html><title>Check</title><p>Please verify you are human.</p></html>";
     let of = |more: &[&str]| {
         let headers: Vec<&str> = HTML.iter().chain(more).copied().collect();
-        ask(
-            &judge,
-            "https://a.example/",
-            false,
-            &exchange(200, &headers, body, true),
-        )
-        .outcome
+        https(200, &headers, body).outcome
     };
     assert_eq!(of(&[]), Outcome::Banned);
     assert_eq!(of(&["cf-cache-status: HIT"]), Outcome::Ok);
