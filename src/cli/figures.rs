@@ -33,6 +33,14 @@ pub(super) fn money(amount: f64) -> String {
     format!("{amount:.decimals$}")
 }
 
+/// `1 proxy`, `3 proxies`.
+pub(super) fn counted(number: u64, one: &str, more: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {more}"),
+    }
+}
+
 /// `12.3 s`, `4 min 05 s`, `2 h 10 min`.
 pub(super) fn time(length: Duration) -> String {
     let seconds = length.as_secs();

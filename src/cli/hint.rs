@@ -159,16 +159,17 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
             half_the_pace(totals)
         ),
         Outcome::Banned => {
+            if totals.count(Outcome::Ok) == 0
+                && let Some(flag) = own_words(report)
+            {
+                return Some(format!(
+                    "no answer passes {flag}: if these are no blocks, compare it with a body kept by --body inline"
+                ));
+            }
             let wall = totals.hosts.iter().find(|host| {
                 host.done >= 3 && host.failed == host.done && host.worst == Some(Outcome::Banned)
             });
             match wall {
-                _ if totals.count(Outcome::Ok) == 0 && own_words(report).is_some() => {
-                    let flag = own_words(report)?;
-                    format!(
-                        "no answer passes {flag}: if these are no blocks, compare it with a body kept by --body inline"
-                    )
-                }
                 Some(host) if host.not_asked > 0 => format!(
                     "{} refuses every exit, so nothing more was asked of it: it needs another kind of client or of proxies, not \
                      more of these",

@@ -27,6 +27,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{Streams, Variables};
@@ -61,6 +62,14 @@ impl Environment {
             },
         }
     }
+}
+
+/// The folder that a path is in, if it is in one.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// True for a regular file.

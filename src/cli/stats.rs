@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::folder_of;
 use super::summary::Report;
 use crate::error::Error;
 use crate::metrics::rounded;
@@ -128,22 +129,13 @@ pub fn write(path: &Path, stats: &Map<String, Value>) -> Result<(), Error> {
 /// # Errors
 /// There is no such directory, or the path is one.
 pub fn check(path: &Path) -> Result<(), Error> {
-    let beside = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    match beside.map(fs::metadata) {
-        Some(Err(error)) => return Err(Error::io("write", path, error)),
-        Some(Ok(found)) if !found.is_dir() => {
-            return Err(Error::io("write", path, ErrorKind::NotADirectory.into()));
-        }
-        _ => {}
-    }
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            Err(Error::io("write", path, ErrorKind::IsADirectory.into()))
-        }
-        _ => Ok(()),
-    }
+    let reason = match fs::metadata(folder_of(path)) {
+        Err(error) => error,
+        Ok(found) if !found.is_dir() => ErrorKind::NotADirectory.into(),
+        Ok(_) if path.is_dir() => ErrorKind::IsADirectory.into(),
+        Ok(_) => return Ok(()),
+    };
+    Err(Error::io("write", path, reason))
 }
 
 /// Writes a file so that whoever reads it finds the old text or the new one, whole.

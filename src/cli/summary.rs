@@ -116,12 +116,8 @@ fn attempts(totals: &Snapshot, ok: u64) -> String {
         );
     }
     if totals.retries > 0 {
-        let word = if totals.retries == 1 {
-            "retry"
-        } else {
-            "retries"
-        };
-        let _ = write!(text, "; {} {word}", totals.retries);
+        let retries = figures::counted(totals.retries, "retry", "retries");
+        let _ = write!(text, "; {retries}");
         let reasons = top(totals.retry_reasons.iter().map(|(k, n)| (*k, *n)));
         if !reasons.is_empty() {
             let _ = write!(text, " ({reasons})");

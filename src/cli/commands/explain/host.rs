@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use super::proxy::rest;
 use super::tally::Tally;
-use super::words::{ago, counted, ordinal, until};
+use super::words::{ago, ordinal, until};
 use crate::cli::figures;
+use crate::cli::figures::counted;
 use crate::state::{KnownHost, LimitRow, TierRow, millis};
 
 /// Proxies shown one by one.

@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use super::tally::Tally;
-use super::words::{about, ago, counted, ordinal, until};
+use super::words::{about, ago, ordinal, until};
+use crate::cli::figures::counted;
 use crate::pool::Health;
 use crate::state::{PairRow, ProxyRow, gap, millis};
 

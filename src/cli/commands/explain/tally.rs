@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::results::{Results, Row};
-use super::words::counted;
+use crate::cli::figures::counted;
 use crate::error::Error;
 use crate::outcome::{Outcome, UnixMillis};
 

@@ -1,7 +1,8 @@
 //! What became of a URL, attempt by attempt.
 
 use super::results::{Attempt, Row};
-use super::words::{blame, counted, ms};
+use super::words::{blame, ms};
+use crate::cli::figures::counted;
 use crate::outcome::{Blame, Charge, Outcome, UnixMillis};
 
 /// Attempts shown one by one, the first and the last of them.

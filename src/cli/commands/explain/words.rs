@@ -74,14 +74,6 @@ pub(super) fn ordinal(number: u32) -> String {
     format!("{number}{ending}")
 }
 
-/// `1 proxy`, `3 proxies`.
-pub(super) fn counted(number: u64, one: &str, more: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{number} {more}"),
-    }
-}
-
 /// Milliseconds of a row.
 pub(super) fn ms(ms: f64) -> String {
     let length = Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::stats;
+use crate::cli::{folder_of, stats};
 use crate::config::{ListSource, Resolved};
 use crate::error::{Error, Problem};
 use crate::input::Source;
@@ -14,12 +14,30 @@ use crate::input::Source;
 /// A file that is written is one that is read, or is written twice; the counters cannot be written.
 pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
     let written = [
-        ("--output", "results", "out.jsonl", &resolved.output.path),
-        ("--stats", "counters", "run.json", &resolved.stats),
-        ("--record", "record", "run.jsonl", &resolved.record),
+        (
+            "--output",
+            "results",
+            "its results",
+            "out.jsonl",
+            &resolved.output.path,
+        ),
+        (
+            "--stats",
+            "counters",
+            "--stats",
+            "run.json",
+            &resolved.stats,
+        ),
+        (
+            "--record",
+            "record",
+            "--record",
+            "run.jsonl",
+            &resolved.record,
+        ),
     ];
     let mut taken = read(resolved);
-    for (flag, what, example, path) in written {
+    for (flag, what, to_others, example, path) in written {
         let Some(path) = path else {
             continue;
         };
@@ -34,14 +52,7 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
             .hint(format!("{flag} {example}"))
             .into());
         }
-        taken.push((
-            if what == "results" {
-                "its results"
-            } else {
-                flag
-            },
-            place,
-        ));
+        taken.push((to_others, place));
     }
     match &resolved.stats {
         Some(path) => stats::check(path),
@@ -72,9 +83,8 @@ fn place(path: &Path) -> Option<PathBuf> {
         Ok(_) => fs::canonicalize(path).ok(),
         // Not there yet.
         Err(_) => {
-            let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
-            let directory = fs::canonicalize(directory.unwrap_or(Path::new("."))).ok()?;
-            Some(directory.join(path.file_name()?))
+            let folder = fs::canonicalize(folder_of(path)).ok()?;
+            Some(folder.join(path.file_name()?))
         }
     }
 }

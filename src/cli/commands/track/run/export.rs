@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::history::{COLUMNS, csv, jsonl};
+use crate::cli::folder_of;
 use crate::error::{Error, Problem};
 use crate::observation::{Series, SeriesId};
 use crate::state::{History, RunId};
@@ -37,12 +38,7 @@ impl Export {
     pub(super) fn open(output: &Observations) -> Result<Self, Error> {
         let path = &output.path;
         let failed = |source| Error::io("write", path, source);
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
+        fs::create_dir_all(folder_of(path)).map_err(failed)?;
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         let mut file = options.open(path).map_err(failed)?;
