@@ -1,7 +1,7 @@
 //! CONNECT to an HTTP proxy, read by hand.
 //!
 //! General HTTP clients report every failed CONNECT alike, and some match its status by prefix or wait for a body that a 2xx
-//! cannot have. Here any 2xx opens the tunnel, whatever lengths it claims; HTTP/1.0 is fine; bytes behind the blank line
+//! cannot have. Here any 2xx opens the tunnel, whatever lengths it claims and whatever 1xx came before it; HTTP/1.0 is fine; bytes behind the blank line
 //! belong to the target; and a refusal is kept whole, since who refuses and why is evidence. Nothing is sent but the request
 //! line, `Host` and the credentials.
 
@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::fault;
-use super::head::{self, Head, NoHead, Scan};
+use super::head::{self, HEAD_MAX, Head, NoHead, Scan};
 use crate::exchange::ProxyReply;
 use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::Credentials;
@@ -22,6 +22,8 @@ use crate::proxy::Credentials;
 const BODY_MAX: usize = 16 * 1024;
 /// How long a refusal may take to send its body. The verdict is known by then; only evidence is at stake.
 const BODY_WAIT: Duration = Duration::from_secs(1);
+/// Interim answers before the real one. One is odd; more than a few are a proxy that plays for time.
+const INTERIM_MAX: usize = 4;
 /// Read at once: replies are a few hundred bytes.
 const READ_SIZE: usize = 1024;
 
@@ -79,8 +81,7 @@ where
     io.flush().await.map_err(lost)?;
 
     let mut buf = BytesMut::new();
-    let end = read_head(io, &mut buf).await?;
-    let reply = head::parse(&buf.split_to(end).freeze()).map_err(no_reply)?;
+    let reply = read_answer(io, &mut buf).await?;
     if (200..300).contains(&reply.status) {
         return Ok(Opened {
             status: reply.status,
@@ -88,6 +89,26 @@ where
         });
     }
     Err(refused(io, buf, reply).await)
+}
+
+/// Reads the head of the answer. Whatever is said before it is skipped (RFC 9110 section 15.2): some proxies say
+/// `100 Continue` to every request. All heads together are as long as one may be.
+async fn read_answer<T: AsyncRead + Unpin>(io: &mut T, buf: &mut BytesMut) -> Result<Head, Fault> {
+    let mut skipped = 0;
+    for _ in 0..=INTERIM_MAX {
+        let end = read_head(io, buf).await?;
+        if skipped + end > HEAD_MAX {
+            return Err(no_reply(head::TOO_LONG));
+        }
+        skipped += end;
+        let head = head::parse(&buf.split_to(end).freeze()).map_err(no_reply)?;
+        if !head.is_interim() {
+            return Ok(head);
+        }
+    }
+    Err(no_reply(NoHead(
+        "never comes, only more 1xx in front of it",
+    )))
 }
 
 /// Reads until the blank line; returns where the body starts.

@@ -80,6 +80,34 @@ async fn lengths_on_2xx_are_ignored_and_early_bytes_are_kept() {
 }
 
 #[tokio::test]
+async fn a_few_interim_answers_are_skipped_and_no_more() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+    let reply = format!("{interim}HTTP/1.1 200 OK\r\n\r\n220 hi");
+    let (result, _) = against(reply.as_bytes(), "a.test:25", None).await;
+    let opened = result.unwrap();
+    assert_eq!((opened.status, &opened.early[..]), (200, &b"220 hi"[..]));
+
+    let reply = format!("{interim}HTTP/1.1 407 Who?\r\nContent-Length: 0\r\n\r\n");
+    let (result, _) = against(reply.as_bytes(), "a.test:443", None).await;
+    assert_eq!(result.unwrap_err().fault.kind, FaultKind::Auth);
+
+    // 101 is no interim answer, and no tunnel either.
+    let (result, _) = against(b"HTTP/1.1 101 Sure\r\n\r\n", "a.test:443", None).await;
+    assert_eq!(result.unwrap_err().fault.kind, FaultKind::Rejected(101));
+
+    let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+    let long = format!("HTTP/1.1 100 C\r\na: {}\r\n\r\n", "b".repeat(30_000)).repeat(3);
+    for (reply, word) in [(endless, "1xx"), (long, "64 kB")] {
+        let (result, _) = against(reply.as_bytes(), "a.test:443", None).await;
+        let fault = result.unwrap_err().fault;
+        assert_eq!(fault.kind, FaultKind::Malformed);
+        assert!(fault.message.contains(word), "{fault}");
+    }
+    let (result, _) = against(b"HTTP/1.1 100 Continue\r\n\r\n", "a.test:443", None).await;
+    assert_eq!(result.unwrap_err().fault.kind, FaultKind::Closed);
+}
+
+#[tokio::test]
 async fn a_refusal_keeps_status_reason_headers_and_16_kb_of_body() {
     let mut reply = b"HTTP/1.1 403 Target blocked\r\nX-Why: policy\r\n\r\n".to_vec();
     reply.extend(vec![b'x'; 40_000]);

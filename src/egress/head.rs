@@ -26,6 +26,16 @@ pub(super) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoHead(pub(super) &'static str);
 
+/// Longer than [`HEAD_MAX`].
+pub(super) const TOO_LONG: NoHead = NoHead("has a header of more than 64 kB");
+
+impl Head {
+    /// True for what is said before the answer (100 Continue, 103 Early Hints). A 101 is an answer.
+    pub(super) fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
+    }
+}
+
 /// Finds the end of a head in bytes that arrive piece by piece; looks at none of them twice.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -43,7 +53,7 @@ impl Scan {
         }
         let end = head_end(buf, self.searched);
         if end.unwrap_or(buf.len()) > HEAD_MAX {
-            return Err(NoHead("has a header of more than 64 kB"));
+            return Err(TOO_LONG);
         }
         // The blank line may straddle two reads.
         self.searched = buf.len().saturating_sub(3);

@@ -86,8 +86,8 @@ async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
             let bytes = Bytes::copy_from_slice(&wire.buf[..end]);
             wire.buf.advance(end);
             let head = head::parse(&bytes).map_err(no_head)?;
-            // Whatever is said before the answer is not kept (100 Continue, 103 Early Hints).
-            if !matches!(head.status, 100 | 102..=199) {
+            // Whatever is said before the answer is not kept.
+            if !head.is_interim() {
                 return Ok(head);
             }
             scan = Scan::default();
