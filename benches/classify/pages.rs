@@ -60,6 +60,7 @@ impl Page {
             method: &self.method,
             https: self.url.scheme() == "https",
             follows: false,
+            now: None,
         }
     }
 

@@ -72,7 +72,7 @@ impl Judge {
             (Ok(response), _) => {
                 View::of_response(request, response, exchange.verified, exchange.forwarded)
             }
-            (Err(_), Some(reply)) => View::of_reply(Some(request.url), reply),
+            (Err(_), Some(reply)) => View::of_reply(Some(request.url), reply, request.now),
             (Err(_), None) => return explained,
         };
         explained.edge = self.edge(view.headers);

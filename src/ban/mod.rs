@@ -45,6 +45,7 @@ mod view;
 mod tests;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, Method};
 use url::Url;
@@ -138,6 +139,8 @@ pub struct Seen<'a> {
     pub https: bool,
     /// A redirect will be followed, so its status is not the last word; only where it leads is judged.
     pub follows: bool,
+    /// The wall clock when the answer came, for what says "until" without a `Date` beside it; `None` for saved answers.
+    pub now: Option<SystemTime>,
 }
 
 /// Judges exchanges. Cheap to share, holds no state.
@@ -166,7 +169,10 @@ impl Judge {
     pub fn classify(&self, request: &Seen<'_>, exchange: &Exchange) -> Verdict {
         match &exchange.result {
             Ok(response) => self.answer(request, response, exchange),
-            Err(fault) => self.failure(Some(request), fault, exchange.connect_reply.as_deref()),
+            Err(fault) => match exchange.connect_reply.as_deref() {
+                Some(reply) => self.refusal(&View::of_reply(Some(request.url), reply, request.now)),
+                None => fault::judge(fault, Some(request.https)),
+            },
         }
     }
 
@@ -183,9 +189,16 @@ impl Judge {
         }
     }
 
-    /// Judges a probe that failed, as [`Judge::classify`] judges an exchange that did.
-    pub fn classify_probe(&self, report: (&Fault, Option<&ProxyReply>)) -> Verdict {
-        self.failure(None, report.0, report.1)
+    /// Judges a probe that failed, as [`Judge::classify`] judges an exchange that did; `now` as [`Seen::now`].
+    pub fn classify_probe(
+        &self,
+        (fault, reply): (&Fault, Option<&ProxyReply>),
+        now: Option<SystemTime>,
+    ) -> Verdict {
+        match reply {
+            Some(reply) => self.refusal(&View::of_reply(None, reply, now)),
+            None => fault::judge(fault, None),
+        }
     }
 
     /// Which CDN, WAF or front end these headers speak of. Never a verdict.
@@ -193,21 +206,13 @@ impl Judge {
         edge::presence(headers)
     }
 
-    fn failure(
-        &self,
-        request: Option<&Seen<'_>>,
-        fault: &Fault,
-        reply: Option<&ProxyReply>,
-    ) -> Verdict {
-        let Some(reply) = reply else {
-            return fault::judge(fault, request.map(|request| request.https));
-        };
-        let view = View::of_reply(request.map(|request| request.url), reply);
-        let signals = self.table.signals(&view);
-        if let Some(rule) = self.table.first(Group::Proxy, &view, &signals) {
-            return self.by_rule(rule, &view, &signals);
+    /// A tunnel that the proxy refused.
+    fn refusal(&self, view: &View<'_>) -> Verdict {
+        let signals = self.table.signals(view);
+        match self.table.first(Group::Proxy, view, &signals) {
+            Some(rule) => self.by_rule(rule, view, &signals),
+            None => status::connect(view),
         }
-        status::connect(&view)
     }
 
     fn answer(&self, request: &Seen<'_>, response: &Response, exchange: &Exchange) -> Verdict {
@@ -330,7 +335,7 @@ impl Judge {
                 confidence: rule.confidence,
                 evidence: evidence::clip(&evidence),
             })),
-            retry_after: retry_after::wait(view.status, view.headers),
+            retry_after: retry_after::wait(view.status, view.headers, view.now),
         }
     }
 }
@@ -338,7 +343,7 @@ impl Judge {
 /// Nothing wrong with it, though it may have been the last before a pause.
 fn good(view: &View<'_>) -> Verdict {
     Verdict {
-        retry_after: retry_after::exhausted(view.headers),
+        retry_after: retry_after::exhausted(view.headers, view.now),
         ..Verdict::new(Outcome::Ok, Blame::Nobody)
     }
 }
@@ -359,7 +364,7 @@ fn empty(view: &View<'_>) -> Verdict {
             class::Class::Empty.as_str(),
             "200 with a page of no bytes",
         )),
-        retry_after: retry_after::wait(view.status, view.headers),
+        retry_after: retry_after::wait(view.status, view.headers, view.now),
         ..Verdict::new(outcome, blame)
     }
 }
@@ -376,7 +381,7 @@ fn by_score(score: &Score, view: &View<'_>) -> Verdict {
             confidence: score.confidence(),
             evidence: evidence::clip(&score.evidence),
         })),
-        retry_after: retry_after::wait(view.status, view.headers),
+        retry_after: retry_after::wait(view.status, view.headers, view.now),
     }
 }
 
@@ -391,7 +396,7 @@ fn by_user(fired: Fired, outcome: Outcome, blame: Blame, view: &View<'_>) -> Ver
             confidence: 1.0,
             evidence: evidence::clip(&fired.evidence),
         })),
-        retry_after: retry_after::wait(view.status, view.headers),
+        retry_after: retry_after::wait(view.status, view.headers, view.now),
     }
 }
 

@@ -1,7 +1,7 @@
 //! How long an answer asks to wait: Retry-After and the RateLimit families.
 //!
-//! No clock is read. A date is compared with the answer's own `Date`, which also cancels a wrong clock at either end;
-//! without one a date says nothing and counts as absent.
+//! No clock is read. A date is compared with the answer's own `Date`, which also cancels a wrong clock at either end; without one
+//! with the clock that is passed in, which may be wrong: the bounds keep the damage to an hour.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,21 +19,21 @@ const EPOCH_MILLIS_FROM: f64 = 1e12;
 /// The wait that an answer asks for, in 0..=[`LONGEST`]; zero is "at once", negative and past count as zero.
 ///
 /// Retry-After comes first. Without it, a RateLimit header counts when it says that nothing is left. The `Retry-After: 5`
-/// of a Varnish error page is a constant of its template, not advice, and is ignored.
-pub fn wait(status: u16, headers: &HeaderMap) -> Option<Duration> {
-    let now = date(headers);
+/// of a Varnish error page is a constant of its template, not advice, and is ignored. `now` is the wall clock when the answer
+/// came; without it, as for saved answers, a date beside no `Date` says nothing and counts as absent.
+pub fn wait(status: u16, headers: &HeaderMap, now: Option<SystemTime>) -> Option<Duration> {
     match headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
     {
         Some(value) if status == 503 && value.trim() == "5" && is_varnish(headers) => None,
-        Some(value) => parse(value, now).or_else(|| exhausted(headers)),
-        None => exhausted(headers),
+        Some(value) => parse(value, || date(headers).or(now)).or_else(|| exhausted(headers, now)),
+        None => exhausted(headers, now),
     }
 }
 
-/// The wait until a quota renews, if the answer says that it is used up.
-pub fn exhausted(headers: &HeaderMap) -> Option<Duration> {
+/// The wait until a quota renews, if the answer says that it is used up; `now` as for [`wait`].
+pub fn exhausted(headers: &HeaderMap, now: Option<SystemTime>) -> Option<Duration> {
     // Asked of every good answer, of which few have any of these: the names that there are, are faster looked through than
     // those below looked up.
     let speaks_of_it = |name: &HeaderName| {
@@ -49,7 +49,7 @@ pub fn exhausted(headers: &HeaderMap) -> Option<Duration> {
         let left = parameter(value, &["r", "remaining"]);
         let reset = parameter(value, &["t", "reset"]);
         if left.is_some_and(is_zero) {
-            return reset.and_then(|value| parse(value, date(headers)));
+            return reset.and_then(|value| parse(value, || date(headers).or(now)));
         }
     }
     for (left, resets) in [
@@ -62,7 +62,7 @@ pub fn exhausted(headers: &HeaderMap) -> Option<Duration> {
     ] {
         if text(left).is_some_and(is_zero) {
             let reset = resets.iter().find_map(|name| text(name));
-            return reset.and_then(|value| parse(value, date(headers)));
+            return reset.and_then(|value| parse(value, || date(headers).or(now)));
         }
     }
     None
@@ -93,18 +93,18 @@ fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
 }
 
-/// Seconds (fractions allowed), an HTTP date, or a point in time as a number; dates need `now`.
-fn parse(value: &str, now: Option<SystemTime>) -> Option<Duration> {
+/// Seconds (fractions allowed), an HTTP date, or a point in time as a number; dates ask for `now`.
+fn parse(value: &str, now: impl Fn() -> Option<SystemTime>) -> Option<Duration> {
     let value = value.trim();
     let seconds = match value.parse::<f64>() {
         Ok(number) if !number.is_finite() => return None,
-        Ok(number) if number >= EPOCH_MILLIS_FROM => number / 1000.0 - since_1970(now?)?,
-        Ok(number) if number >= EPOCH_FROM => number - since_1970(now?)?,
+        Ok(number) if number >= EPOCH_MILLIS_FROM => number / 1000.0 - since_1970(now()?)?,
+        Ok(number) if number >= EPOCH_FROM => number - since_1970(now()?)?,
         Ok(number) => number,
         Err(_) => {
             let until = httpdate::parse_http_date(value).ok()?;
             until
-                .duration_since(now?)
+                .duration_since(now()?)
                 .map_or(0.0, |wait| wait.as_secs_f64())
         }
     };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn seconds(pairs: &[(&str, &str)]) -> Option<f64> {
-        wait(429, &headers(pairs)).map(|wait| wait.as_secs_f64())
+        wait(429, &headers(pairs), None).map(|wait| wait.as_secs_f64())
     }
 
     #[test]
@@ -166,6 +166,31 @@ mod tests {
         assert_eq!(date("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0.0));
         assert_eq!(date("Sat, 06 Nov 2094 08:00:00 GMT"), Some(3600.0));
         assert_eq!(seconds(&[("retry-after", NOW)]), None);
+    }
+
+    #[test]
+    fn without_a_date_of_its_own_the_local_clock_counts_within_the_same_bounds() {
+        let clock = httpdate::parse_http_date(NOW).ok();
+        let date = |pairs: &[(&str, &str)]| {
+            wait(429, &headers(pairs), clock).map(|wait| wait.as_secs_f64())
+        };
+        for (until, expected) in [
+            ("Sun, 06 Nov 1994 08:50:37 GMT", 60.0),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", 0.0),
+            ("Sat, 06 Nov 2094 08:00:00 GMT", 3600.0),
+        ] {
+            assert_eq!(date(&[("retry-after", until)]), Some(expected), "{until}");
+        }
+        // The answer's own clock is the better one for its own words.
+        let own = "Sun, 06 Nov 1994 08:50:27 GMT";
+        let until = "Sun, 06 Nov 1994 08:50:37 GMT";
+        assert_eq!(date(&[("date", own), ("retry-after", until)]), Some(10.0));
+        // As where the answer has a Date: a number that is a point in time is one.
+        let renewed = [
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "1640995290"),
+        ];
+        assert_eq!(date(&renewed), Some(3600.0));
     }
 
     #[test]
@@ -227,10 +252,10 @@ mod tests {
     #[test]
     fn the_constant_of_the_varnish_error_page_is_no_advice() {
         let page = headers(&[("x-varnish", "32770"), ("retry-after", "5")]);
-        assert_eq!(wait(503, &page), None);
-        assert_eq!(wait(429, &page), Some(Duration::from_secs(5)));
+        assert_eq!(wait(503, &page, None), None);
+        assert_eq!(wait(429, &page, None), Some(Duration::from_secs(5)));
         assert_eq!(
-            wait(503, &headers(&[("retry-after", "5")])),
+            wait(503, &headers(&[("retry-after", "5")]), None),
             Some(Duration::from_secs(5))
         );
     }
@@ -240,7 +265,7 @@ mod tests {
         fn any_value_is_absent_or_bounded(value in "[ -~]{0,40}") {
             for name in ["retry-after", "ratelimit", "x-ratelimit-reset"] {
                 let all = headers(&[("date", LATER), ("x-ratelimit-remaining", "0"), (name, &value)]);
-                if let Some(wait) = wait(429, &all) {
+                if let Some(wait) = wait(429, &all, None) {
                     proptest::prop_assert!(wait <= LONGEST);
                 }
             }

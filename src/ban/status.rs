@@ -21,7 +21,7 @@ pub(super) fn connect(view: &View<'_>) -> Verdict {
         outcome,
         blame,
         ban: Some(stock(rule, class, &evidence)),
-        retry_after: retry_after::wait(view.status, view.headers),
+        retry_after: retry_after::wait(view.status, view.headers, view.now),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn refused(view: &View<'_>) -> Verdict {
             ..Verdict::new(Outcome::ProxyError, Blame::Proxy(Charge::Auth))
         },
         429 => rate_limited(view, "status.429", "429 too many requests"),
-        403 | 503 if retry_after::exhausted(view.headers).is_some() => rate_limited(
+        403 | 503 if retry_after::exhausted(view.headers, view.now).is_some() => rate_limited(
             view,
             "status.quota",
             "no requests left, say the rate limit headers",
@@ -67,7 +67,7 @@ pub(super) fn refused(view: &View<'_>) -> Verdict {
         _ => Verdict::new(Outcome::HttpError, Blame::Target),
     };
     if view.status >= 400 {
-        verdict.retry_after = retry_after::wait(view.status, view.headers);
+        verdict.retry_after = retry_after::wait(view.status, view.headers, view.now);
     }
     verdict
 }

@@ -84,6 +84,7 @@ pub(super) fn ask(judge: &Judge, url: &str, follows: bool, exchange: &Exchange) 
         url: &url,
         method: &Method::GET,
         follows,
+        now: None,
     };
     judge.classify(&seen, exchange)
 }
@@ -371,17 +372,41 @@ fn a_refused_port_is_no_tunnel_at_443_and_a_policy_elsewhere() {
 }
 
 #[test]
+fn a_date_to_retry_after_needs_the_clock_of_the_answer_or_of_the_caller() {
+    let judge = judge(|_| {});
+    let url = Url::parse("https://a.example/").expect("a URL");
+    let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").ok();
+    let lines = ["retry-after: Sun, 06 Nov 1994 08:50:07 GMT"];
+    let wait = Some(std::time::Duration::from_secs(30));
+    let seen = |now| Seen {
+        https: true,
+        url: &url,
+        method: &Method::GET,
+        follows: false,
+        now,
+    };
+    let refusal = refusal(429, "", &lines, "");
+    for exchange in [&exchange(429, &lines, "", true), &refusal] {
+        assert_eq!(judge.classify(&seen(now), exchange).retry_after, wait);
+        assert_eq!(judge.classify(&seen(None), exchange).retry_after, None);
+    }
+    let fault = refusal.result.as_ref().expect_err("a refusal");
+    let report = (fault, refusal.connect_reply.as_deref());
+    assert_eq!(judge.classify_probe(report, now).retry_after, wait);
+}
+
+#[test]
 fn probes_and_exchanges_are_judged_alike() {
     let judge = judge(|_| {});
     let refusal = refusal(403, "", &["x-brd-err-code: policy_1"], "");
     let exchange_verdict = ask(&judge, "https://a.example/", false, &refusal);
     let fault = refusal.result.as_ref().expect_err("a refusal");
-    let probe = judge.classify_probe((fault, refusal.connect_reply.as_deref()));
+    let probe = judge.classify_probe((fault, refusal.connect_reply.as_deref()), None);
     assert_eq!(probe, exchange_verdict);
     assert_eq!(rule(&probe), Some("brightdata.policy"));
     let timeout = Fault::new(Phase::Connect, FaultKind::Timeout, "x");
     assert_eq!(
-        judge.classify_probe((&timeout, None)).blame,
+        judge.classify_probe((&timeout, None), None).blame,
         Blame::Proxy(Charge::Unreachable)
     );
 }

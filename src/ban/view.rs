@@ -1,5 +1,7 @@
 //! An answer as the rules see it.
 
+use std::time::SystemTime;
+
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, LOCATION};
 use url::Url;
@@ -40,6 +42,8 @@ pub(super) struct View<'a> {
     pub(super) verified: bool,
     /// An HTTP proxy read the request and may have answered it itself.
     pub(super) forwarded: bool,
+    /// As [`Seen::now`].
+    pub(super) now: Option<SystemTime>,
 }
 
 impl<'a> View<'a> {
@@ -68,10 +72,15 @@ impl<'a> View<'a> {
             location,
             verified,
             forwarded,
+            now: request.now,
         }
     }
 
-    pub(super) fn of_reply(url: Option<&'a Url>, reply: &'a ProxyReply) -> Self {
+    pub(super) fn of_reply(
+        url: Option<&'a Url>,
+        reply: &'a ProxyReply,
+        now: Option<SystemTime>,
+    ) -> Self {
         let content_type = content_type(&reply.headers);
         View {
             connect: true,
@@ -85,6 +94,7 @@ impl<'a> View<'a> {
             location: None,
             verified: false,
             forwarded: false,
+            now,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One request to one judge, or to one of the user's URLs, through one proxy.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -154,6 +154,7 @@ impl<E: Egress> Context<E> {
             method: &Method::GET,
             https: judge.is_https(),
             follows: false,
+            now: Some(SystemTime::now()),
         };
         let sentence = self.rules.classify(&seen, &exchange);
         let trouble = trouble(&exchange, &sentence, no_echo);
@@ -207,6 +208,7 @@ impl<E: Egress> Context<E> {
             method: &Method::GET,
             https: url.scheme() == "https",
             follows: false,
+            now: Some(SystemTime::now()),
         };
         let sentence = self.rules.classify(&seen, &exchange);
         let ok = sentence.outcome == Outcome::Ok;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
@@ -247,6 +247,7 @@ async fn follow<E: Egress>(
             method: &request.method,
             https: url.scheme() == "https",
             follows: target.is_some(),
+            now: Some(SystemTime::now()),
         };
         let verdict = if role.is_errand() {
             context.judge.classify_errand(&seen, &exchange)

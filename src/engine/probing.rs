@@ -6,7 +6,7 @@
 //! Where a handshake makes the proxy connect to the host, the host's limits hold for it. Dead proxies, of which lists are
 //! full, never get that far, so they are sorted out at full speed before anybody waits for the host.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::Instant as TokioInstant;
 
@@ -89,7 +89,10 @@ impl<E: Egress> Dispatcher<E> {
             Err(fault) => {
                 self.tell_probe(&lease.proxy, Err(fault), now);
                 let reply = report.connect_reply.as_deref();
-                let verdict = self.context.judge.classify_probe((fault, reply));
+                let verdict = self
+                    .context
+                    .judge
+                    .classify_probe((fault, reply), Some(SystemTime::now()));
                 if verdict.blame == Blame::Local {
                     self.probe_rest_until = Some(now + LOCAL_REST);
                 }

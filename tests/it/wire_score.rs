@@ -154,6 +154,7 @@ impl Bench {
             method: &method,
             https,
             follows: false,
+            now: None,
         };
         let verdict = self.judge.classify(&seen, &exchange);
         let report = Settlement {

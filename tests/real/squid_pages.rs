@@ -131,6 +131,7 @@ fn classify(judge: &Judge, url: &str, exchange: &Exchange) -> Verdict {
         method: &Method::GET,
         https: url.scheme() == "https",
         follows: false,
+        now: None,
     };
     judge.classify(&seen, exchange)
 }

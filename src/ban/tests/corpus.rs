@@ -80,6 +80,7 @@ fn no_ordinary_page_of_the_corpus_is_called_a_block() {
                         method: &Method::GET,
                         https: true,
                         follows: true,
+                        now: None,
                     };
                     let view =
                         View::of_response(&seen, answer.result.as_ref().unwrap(), true, false);

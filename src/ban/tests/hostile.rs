@@ -22,6 +22,7 @@ fn ten_megabytes_of_anything_are_judged_at_once() {
         method: &Method::GET,
         https: false,
         follows: false,
+        now: None,
     };
     for part in [
         "captcha-delivery.com _cf_chl_opt verify you are human ",
@@ -61,7 +62,7 @@ proptest::proptest! {
                       text in "(<title>|<p>|Just a moment|captcha|&#x?[0-9a-f]{0,8};|\u{e9}|\0|verify you are human){0,30}") {
         let judge = judge(|_| {});
         let url = Url::parse("http://a.example/").expect("a URL");
-        let seen = Seen { url: &url, method: &Method::GET, https: false, follows: false };
+        let seen = Seen { url: &url, method: &Method::GET, https: false, follows: false, now: None };
         for body in [bytes, text.into_bytes()] {
             for kind in [&*kind, "text/html"] {
                 let headers = [format!("content-type: {kind}")];

@@ -26,6 +26,7 @@ impl Answer<'_> {
             url: &url,
             method: &Method::GET,
             follows: false,
+            now: None,
         };
         let exchange = exchange(self.status, self.headers, &self.body, seen.https);
         let verdict = judge.classify(&seen, &exchange);
@@ -398,6 +399,7 @@ fn a_body_that_was_cut_is_damage_and_no_block() {
         method: &Method::GET,
         https: true,
         follows: false,
+        now: None,
     };
     let mut answer = exchange(200, HTML, "<html><p>half a pa", true);
     answer.result.as_mut().expect("an answer").body.truncated = Some(Truncation::Disconnect);

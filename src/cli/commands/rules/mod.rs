@@ -151,6 +151,7 @@ fn judged<'a>(judge: &'a Judge, saved: &Saved) -> Explained<'a> {
         method: &saved.method,
         https: saved.url.scheme() == "https",
         follows: false,
+        now: None,
     };
     judge.explain(&seen, &saved.exchange)
 }
