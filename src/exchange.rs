@@ -10,7 +10,7 @@ use crate::outcome::Fault;
 /// One request through one proxy, redirects not followed.
 #[derive(Debug)]
 pub struct Exchange {
-    /// The answer, or the transport failure. A refused CONNECT is a failure here; its reply is in `connect_reply`.
+    /// The answer, or the transport failure. One whose head came is an answer, whatever became of its body. A refused CONNECT is a failure here; its reply is in `connect_reply`.
     pub result: Result<Response, Fault>,
     /// How long each phase took; phases skipped on a reused connection are `None`.
     pub phases: Phases,
@@ -81,6 +81,8 @@ pub struct Body {
     pub size_wire: u64,
     /// Why the body is not whole, if it is not.
     pub truncated: Option<Truncation>,
+    /// Why the rest cannot be read: broken encoding or framing. What is above is what came before.
+    pub broken: Option<Box<Fault>>,
 }
 
 /// Why a body is not whole (the words of WARC 1.1 `WARC-Truncated`).

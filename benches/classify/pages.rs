@@ -41,6 +41,7 @@ impl Page {
                         size_wire: body.len() as u64,
                         bytes: body.into(),
                         truncated: None,
+                        broken: None,
                     },
                 }),
                 phases: Phases::default(),

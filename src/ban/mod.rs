@@ -52,7 +52,7 @@ use url::Url;
 
 use crate::error::Problem;
 use crate::exchange::{Exchange, ProxyReply, Response, Truncation};
-use crate::outcome::{Ban, Blame, Fault, Outcome, StatusSet, Verdict};
+use crate::outcome::{Ban, Blame, Fault, FaultKind, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
@@ -232,6 +232,12 @@ impl Judge {
         exchange: &Exchange,
         unblocked: impl FnOnce(u16, &View<'_>) -> Verdict,
     ) -> Verdict {
+        if let Some(fault) = &response.body.broken
+            && fault.kind != FaultKind::Decode
+        {
+            // Framing and TLS are of the connection, and whoever breaks them may have written the rest as well.
+            return fault::judge(fault, Some(request.https));
+        }
         let verified = exchange.verified;
         let view = View::of_response(request, response, verified, exchange.forwarded);
         let signals = self.table.signals(&view);
@@ -402,6 +408,9 @@ fn by_user(fired: Fired, outcome: Outcome, blame: Blame, view: &View<'_>) -> Ver
 
 /// The verdict on a body that is not whole.
 fn cut_short(response: &Response) -> Option<Verdict> {
+    if let Some(fault) = &response.body.broken {
+        return Some(fault::judge(fault, None));
+    }
     Some(match response.body.truncated? {
         Truncation::Length => Verdict::new(Outcome::TooLarge, Blame::Target),
         Truncation::Time => Verdict::new(Outcome::Timeout, Blame::Unknown),

@@ -46,6 +46,7 @@ pub(super) fn exchange(
                 bytes: body.to_owned().into(),
                 size_wire: body.len() as u64,
                 truncated: None,
+                broken: None,
             },
         }),
         phases: Phases::default(),

@@ -123,7 +123,10 @@ pub(super) fn trouble(
 ) -> Trouble {
     match &exchange.result {
         Err(fault) => of_fault(fault, sentence.blame),
-        Ok(response) => of_answer(response, sentence.blame, no_echo),
+        Ok(response) => match &response.body.broken {
+            Some(fault) => of_fault(fault, sentence.blame),
+            None => of_answer(response, sentence.blame, no_echo),
+        },
     }
 }
 

@@ -216,6 +216,7 @@ fn page(status: StatusCode, body: String) -> Response {
             size_wire: body.len() as u64,
             bytes: Bytes::from(body),
             truncated: None,
+            broken: None,
         },
     }
 }

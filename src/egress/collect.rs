@@ -4,10 +4,10 @@
 //! into a buffer sized by the announced length.
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::decode::{Broken, Decoder};
 use crate::exchange::{Body, Truncation};
+use crate::outcome::Fault;
 
 /// Most that is reserved on the word of a Content-Length: a lie costs no more than this.
 const RESERVE_MAX: usize = 1024 * 1024;
@@ -28,29 +28,16 @@ enum Gathered {
 }
 
 impl Collector {
-    /// For a body announced as `length` bytes (`None`: unknown) under `headers`, of which at most `cap` decoded bytes are kept.
-    ///
-    /// # Errors
-    /// A content-encoding that cannot be undone.
-    pub(super) fn new(
-        cap: u64,
-        length: Option<u64>,
-        headers: &HeaderMap,
-        decode: bool,
-    ) -> Result<Self, Broken> {
-        let decoder = if decode {
-            Decoder::for_headers(headers)?
-        } else {
-            None
-        };
-        Ok(Collector {
+    /// For a body announced as `length` bytes (`None`: unknown), of which at most `cap` decoded bytes are kept.
+    pub(super) fn new(cap: u64, length: Option<u64>, decoder: Option<Decoder>) -> Self {
+        Collector {
             cap: usize::try_from(cap).unwrap_or(usize::MAX),
             expected: usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX),
             size_wire: 0,
             bytes: Gathered::One(Bytes::new()),
             decoder,
             full: false,
-        })
+        }
     }
 
     /// Takes in one frame; `false` when the cap is passed and no more is wanted.
@@ -82,7 +69,7 @@ impl Collector {
     }
 
     /// The body as far as it came; the cap is named as the reason before any other.
-    pub(super) fn into_body(self, truncated: Option<Truncation>) -> Body {
+    pub(super) fn into_body(self, truncated: Option<Truncation>, broken: Option<Fault>) -> Body {
         Body {
             bytes: match self.bytes {
                 Gathered::One(bytes) => bytes,
@@ -94,6 +81,7 @@ impl Collector {
             } else {
                 truncated
             },
+            broken: broken.map(Box::new),
         }
     }
 }
@@ -133,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn collector(cap: u64, length: Option<u64>) -> Collector {
-        Collector::new(cap, length, &HeaderMap::new(), true).unwrap()
+        Collector::new(cap, length, None)
     }
 
     #[test]
@@ -141,7 +129,7 @@ mod tests {
         let frame = Bytes::from(vec![7; 100]);
         let mut collector = collector(1000, Some(100));
         assert!(collector.push(frame.clone()).unwrap());
-        let body = collector.into_body(None);
+        let body = collector.into_body(None, None);
         assert_eq!(body.bytes.as_ptr(), frame.as_ptr());
         assert_eq!((body.size_wire, body.truncated), (100, None));
     }
@@ -174,7 +162,7 @@ mod tests {
                 more = collector.push(frame.into()).unwrap();
             }
             prop_assert_eq!(more, all.len() as u64 <= cap);
-            let body = collector.into_body(None);
+            let body = collector.into_body(None, None);
             prop_assert_eq!(&body.bytes[..], &all[..all.len().min(cap as usize)]);
             prop_assert_eq!(body.truncated.is_some(), !more);
         }

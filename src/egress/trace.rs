@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::collect::Collector;
-use super::decode::Broken;
+use super::decode::{Broken, Decoder};
 use super::dial::Report;
 use super::fault;
 use super::meter::{Meter, Traffic};
@@ -44,8 +44,8 @@ pub(super) struct Limits {
 }
 
 impl Answer {
-    /// The connection broke within the body: what came is kept as an answer cut short, unless it broke in a way that makes it
-    /// worthless. Always `Ok(false)`, "not whole", or the fault.
+    /// The connection broke within the body: what came is kept as an answer cut short, or as a broken one where that says more.
+    /// Always `Ok(false)`, "not whole", or the fault.
     pub(super) fn cut(&mut self, fault: Fault) -> Result<bool, Fault> {
         match fault.kind {
             FaultKind::Malformed | FaultKind::Tls | FaultKind::Certificate => Err(fault),
@@ -118,21 +118,28 @@ impl<'a> Trace<'a> {
         let has_body = length != Some(0);
         self.report.phases.ttfb = Some(now - started);
         self.report.phase = Phase::Body;
-        let body = Collector::new(
-            limits.max_filesize,
-            length,
-            &headers,
-            limits.decode && has_body,
-        )
-        .map_err(undecodable)?;
-        Ok(self.answer.insert(Answer {
+        let decoder = if limits.decode && has_body {
+            Decoder::for_headers(&headers)
+        } else {
+            Ok(None)
+        };
+        let (decoder, broken) = match decoder {
+            Ok(decoder) => (decoder, None),
+            Err(broken) => (None, Some(broken)),
+        };
+        let body = Collector::new(limits.max_filesize, length, decoder);
+        let answer = self.answer.insert(Answer {
             status,
             version,
             headers,
             body,
             truncated: None,
             since: has_body.then_some(now),
-        }))
+        });
+        match broken {
+            None => Ok(answer),
+            Some(broken) => Err(undecodable(broken)),
+        }
     }
 
     /// Nothing more comes of the answer, at `now`.
@@ -162,18 +169,22 @@ impl<'a> Trace<'a> {
         {
             self.body_is_over(Instant::now());
         }
-        let answer = self.answer.take().map(|answer| Response {
-            status: answer.status,
-            version: answer.version,
-            headers: answer.headers,
-            body: answer.body.into_body(answer.truncated),
-        });
-        Exchange {
-            result: result.and_then(|()| {
-                answer.ok_or_else(|| {
-                    Fault::new(Phase::Headers, FaultKind::Closed, "there was no answer")
-                })
+        let result = match (self.answer.take(), result) {
+            (Some(answer), result) => Ok(Response {
+                status: answer.status,
+                version: answer.version,
+                headers: answer.headers,
+                body: answer.body.into_body(answer.truncated, result.err()),
             }),
+            (None, Err(fault)) => Err(fault),
+            (None, Ok(())) => Err(Fault::new(
+                Phase::Headers,
+                FaultKind::Closed,
+                "there was no answer",
+            )),
+        };
+        Exchange {
+            result,
             phases: self.report.phases,
             connect_status: self.report.connect_status,
             connect_reply: self.report.connect_reply.take(),

@@ -359,8 +359,8 @@ fn answered<E>(
     End {
         proxy: lease.proxy.clone(),
         verdict,
+        fault: answer.response.body.broken.take().map(|fault| *fault),
         answer: Some(answer),
-        fault: None,
         redirects,
         phases: rest.phases,
         connect_status: rest.connect_status,

@@ -97,6 +97,7 @@ pub(super) struct End {
     pub(super) verdict: Verdict,
     /// The answer that was judged.
     pub(super) answer: Option<Answer>,
+    /// Why there is no answer, or why the rest of its body is missing.
     pub(super) fault: Option<Fault>,
     pub(super) redirects: Vec<RedirectHop>,
     /// Phases of the last hop.

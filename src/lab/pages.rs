@@ -93,6 +93,9 @@ pub(super) async fn answer(request: &Request<'_>) -> io::Result<Answer> {
             Ok(status @ 200..=599) => status_page(status),
             _ => status_page(400),
         },
+        "undecodable" => {
+            status_page(argument.parse().unwrap_or(200)).header("Content-Encoding", "gzip")
+        }
         "redirect" => match argument.parse::<u32>() {
             Ok(left @ 1..) => redirect(302, format!("/redirect/{}", left - 1)),
             _ => Answer::page(page_size(full)),

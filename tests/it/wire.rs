@@ -267,6 +267,33 @@ async fn a_page_cut_short_everywhere_is_corrupt_and_says_truncated() {
 }
 
 #[tokio::test]
+async fn a_body_that_cannot_be_decoded_leaves_the_rest_of_the_answer_in_the_row() {
+    let stack = Stack::start(Lab::builder().perfect(4));
+    let client = stack.client(stack.settings());
+    for scheme in ["http", "https"] {
+        for (code, outcome, again) in [
+            (200, Outcome::Corrupt, true),
+            (404, Outcome::HttpError, false),
+        ] {
+            let url = format!("{scheme}://shop.test/undecodable/{code}");
+            let done = client.fetch(&url).await.unwrap();
+            let record = &done.record;
+            assert_eq!(record.outcome, outcome, "{}", tell(&done));
+            assert_eq!(record.attempts > 1, again, "{}", tell(&done));
+            assert_eq!(record.status, Some(code));
+            assert_eq!(record.attempt_log[0].status, Some(code));
+            assert_eq!(
+                record.content_type.as_deref(),
+                Some("text/html; charset=utf-8")
+            );
+            assert!(record.size_wire > Some(0) && record.http_version.is_some());
+            let error = record.error.as_ref().unwrap();
+            assert_eq!((error.kind, error.phase), ("decode", Some("body")));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_chain_of_redirects_stays_on_one_proxy() {
     let stack = Stack::start(Lab::builder().perfect(5).record_hits(1000));
     let client = stack.client(stack.settings());

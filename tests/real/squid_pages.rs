@@ -112,6 +112,7 @@ impl Sent {
                 bytes: self.body.clone(),
                 size_wire: self.body.len() as u64,
                 truncated: None,
+                broken: None,
             },
         });
         (exchange.forwarded, exchange.verified) = (forwarded, !forwarded);

@@ -283,6 +283,7 @@ fn answer(status: u16, headers: Vec<(&'static str, String)>, body: String) -> Ex
         bytes: Bytes::from(body),
         size_wire,
         truncated: None,
+        broken: None,
     };
     let response = Response {
         status: StatusCode::from_u16(status).expect("a status"),

@@ -69,6 +69,7 @@ impl Parts {
                         size_wire: self.body.len() as u64,
                         bytes: self.body,
                         truncated: None,
+                        broken: None,
                     },
                 }),
                 phases: Phases::default(),

@@ -91,7 +91,9 @@ async fn broken_chunks_are_malformed() {
         closing("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\noops\r\n").await;
     let exchange = fetch(&server.proxy(Scheme::Http), "http://target.test/").await;
     assert!(exchange.sent);
-    let fault = exchange.result.unwrap_err();
+    let response = exchange.result.unwrap();
+    assert_eq!(response.status, 200);
+    let fault = response.body.broken.unwrap();
     assert_eq!(
         (fault.phase, fault.kind),
         (Phase::Body, FaultKind::Malformed),
@@ -168,8 +170,25 @@ async fn encoded_bodies_are_decoded_and_broken_ones_are_faults() {
 
     let server = closing(gzipped(b"this is not gzip")).await;
     let exchange = fetch(&server.proxy(Scheme::Http), "http://target.test/").await;
-    let fault = exchange.result.unwrap_err();
+    let response = exchange.result.unwrap();
+    assert_eq!(response.headers["content-encoding"], "gzip");
+    let fault = response.body.broken.unwrap();
     assert_eq!((fault.phase, fault.kind), (Phase::Body, FaultKind::Decode));
+
+    let mut late = encoded;
+    let last = late.len() - 1;
+    late[last] ^= 1;
+    let server = closing(gzipped(&late)).await;
+    let body = answer(fetch(&server.proxy(Scheme::Http), "http://target.test/").await).body;
+    assert_eq!(&body.bytes[..], b"hello world", "what came before is kept");
+    assert!(body.broken.is_some());
+
+    let stacked =
+        b"HTTP/1.1 418 Tea\r\nContent-Encoding: br, br, br, br\r\nContent-Length: 2\r\n\r\nhi";
+    let server = closing(&stacked[..]).await;
+    let response = answer(fetch(&server.proxy(Scheme::Http), "http://target.test/").await);
+    assert_eq!(response.status, 418);
+    assert_eq!(response.body.broken.unwrap().kind, FaultKind::Decode);
 }
 
 #[tokio::test]
