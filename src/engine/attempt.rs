@@ -421,13 +421,18 @@ fn without_proxy(mut verdict: Verdict, proxy: &Proxy) -> Verdict {
 }
 
 /// Headers that describe a body and go with it.
-const BODY_HEADERS: [HeaderName; 3] = [
+const BODY_HEADERS: [HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
     header::TRANSFER_ENCODING,
 ];
 
-/// Prepares the next hop: curl's and RFC 9110's method changes, and nothing secret to another site.
+/// Prepares the next hop: the method changes of RFC 9110 and of browsers, and nothing secret to another site.
+///
+/// Whether POST was said or follows from a body makes no difference. curl keeps what `-X` says on every hop, and so posts to
+/// the page that a 303 sends everybody to for reading.
 fn turn(request: &mut Cow<'_, RequestSpec>, status: StatusCode, from: &Url, to: &Url) {
     let drops_body = match status.as_u16() {
         303 => !matches!(request.method, Method::GET | Method::HEAD),
@@ -526,7 +531,63 @@ async fn pace<E>(
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
+
+    #[test]
+    fn redirects_change_the_method_as_in_browsers_and_then_drop_the_body() {
+        let url = Url::parse("http://a.test/").unwrap();
+        let (get, head, post) = (Method::GET, Method::HEAD, Method::POST);
+        let (put, patch, delete) = (Method::PUT, Method::PATCH, Method::DELETE);
+        for (statuses, changes, stays) in [
+            (
+                &[301, 302][..],
+                &[&post][..],
+                &[&get, &head, &put, &patch, &delete][..],
+            ),
+            (&[303], &[&post, &put, &patch, &delete], &[&get, &head]),
+            (
+                &[307, 308],
+                &[],
+                &[&get, &head, &post, &put, &patch, &delete],
+            ),
+        ] {
+            for status in statuses {
+                for (method, changed) in changes
+                    .iter()
+                    .map(|method| (*method, true))
+                    .chain(stays.iter().map(|method| (*method, false)))
+                {
+                    let asked = RequestSpec {
+                        method: method.clone(),
+                        headers: HeaderMap::from_iter(
+                            [
+                                header::CONTENT_TYPE,
+                                header::CONTENT_LANGUAGE,
+                                header::ACCEPT,
+                            ]
+                            .map(|name| (name, HeaderValue::from_static("x"))),
+                        ),
+                        body: Bytes::from_static(b"a=1"),
+                    };
+                    let mut next = Cow::Borrowed(&asked);
+                    turn(
+                        &mut next,
+                        StatusCode::from_u16(*status).unwrap(),
+                        &url,
+                        &url,
+                    );
+                    let seen = (next.method.clone(), next.headers.len(), next.body.len());
+                    let expected = match changed {
+                        true => (Method::GET, 1, 0),
+                        false => (method.clone(), 3, 3),
+                    };
+                    assert_eq!(seen, expected, "{method} {status}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_redirect_in_latin_1_leads_to_the_bytes_it_names() {

@@ -98,7 +98,8 @@ pub struct RequestArgs {
 
     /// Follow redirects (on by default)
     ///
-    /// The whole chain goes through one proxy. On by default.
+    /// The whole chain goes through one proxy. As in browsers, POST becomes GET on 301, 302 and 303, every other method but HEAD
+    /// on 303 only, and the body goes with it; 307 and 308 repeat the request as it was. -X makes no difference. On by default.
     #[arg(short = 'L', long, overrides_with = "no_location")]
     pub location: bool,
 
