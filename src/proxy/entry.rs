@@ -278,17 +278,26 @@ fn pair<'a>(address: Address<'a>, info: &'a str, at: usize) -> Option<Reading<'a
     })
 }
 
-/// Where the user name ends: at the first colon that is not part of `{session:8}`.
+/// Where the user name ends: at the first colon that is not part of `{session:8}`, or of the same with a mistaken name.
 fn user_length(info: &str) -> Option<usize> {
     let mut from = 0;
     loop {
         let colon = from + info[from..].find(':')?;
         let before = &info[..colon];
-        if !before.ends_with("{session") {
+        if !before.ends_with("{session") && !is_within_placeholder(before, &info[colon + 1..]) {
             return Some(colon);
         }
         from = colon + info[colon..].find('}')?;
     }
+}
+
+/// True for the colon of `{NAME:8}`, `{NAME:num}` and `{NAME:num:6}`.
+fn is_within_placeholder(before: &str, after: &str) -> bool {
+    let name = before.rsplit_once('{').map_or("", |(_, name)| name);
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    let is_option = |text: &str| text == "num" || text.parse::<u8>().is_ok();
+    let options = after.split_once('}').map(|(options, _)| options);
+    is_name && options.is_some_and(|options| options.split(':').all(is_option))
 }
 
 /// What may follow the address of a URL: nothing, `/`, or the digits of a printed label. A URL with `/` and without a port is

@@ -105,6 +105,12 @@ pub enum Reason {
     RemoteDirect,
     /// `{session…` that is not a placeholder.
     BadPlaceholder,
+    /// `{name}` that is no placeholder where only placeholders stand in braces.
+    UnknownPlaceholder,
+    /// Nearly `{session}`.
+    LikeSession,
+    /// Nearly `{country}`.
+    LikeCountry,
     /// A variable or placeholder outside user name and password.
     MisplacedPlaceholder,
     /// `{session}` without `sessions=`.
@@ -197,6 +203,15 @@ impl fmt::Display for Reason {
             }
             Reason::BadPlaceholder => {
                 "not a placeholder, expected {session}, {session:8} or {session:num:6} with a length from 1 to 32"
+            }
+            Reason::UnknownPlaceholder => {
+                "unknown placeholder, expected {session} or {country} (a { that is meant is written %7B, in scheme://user:password@host:port)"
+            }
+            Reason::LikeSession => {
+                "unknown placeholder, did you mean {session}? (a { that is meant is written %7B, in scheme://user:password@host:port)"
+            }
+            Reason::LikeCountry => {
+                "unknown placeholder, did you mean {country}? (a { that is meant is written %7B, in scheme://user:password@host:port)"
             }
             Reason::MisplacedPlaceholder => {
                 "a variable or placeholder outside user name and password, expected a host and a port"

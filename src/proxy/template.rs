@@ -16,6 +16,7 @@ use super::labels::Marks;
 use super::parse::Options;
 use super::reject::{Flaw, Reason};
 use super::{Credentials, Labels, Proxy};
+use crate::nearest::nearest;
 use crate::secret::Secret;
 
 /// Longest session name that can be asked for; a SHA-256 has as many bytes.
@@ -36,8 +37,8 @@ pub(super) fn expand(
 ) -> Result<(), Flaw> {
     let (parts, specs) = match &entry.credentials {
         Some((user, password)) => {
-            let user = Parts::read(user, &marks, options)?;
-            let password = Parts::read(password, &marks, options)?;
+            let user = Parts::read(user, true, &marks, options)?;
+            let password = Parts::read(password, marks.sessions.is_some(), &marks, options)?;
             let specs = user.specs().chain(password.specs()).collect();
             (Some((user, password)), specs)
         }
@@ -137,7 +138,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(field: &Field<'_>, marks: &Marks<'_>, options: &Options<'_>) -> Result<Self, Flaw> {
+    /// With `strict` every `{name}` has to be a placeholder.
+    fn read(
+        field: &Field<'_>,
+        strict: bool,
+        marks: &Marks<'_>,
+        options: &Options<'_>,
+    ) -> Result<Self, Flaw> {
         let mut parts = Parts {
             prefix: String::new(),
             rest: Vec::new(),
@@ -177,6 +184,8 @@ impl Parts {
                     return Err(flaw(Reason::NoSessions));
                 }
                 (options.len() + 9, Value::Session(spec))
+            } else if let Some(reason) = mistaken(token, strict) {
+                return Err(flaw(reason));
             } else {
                 from = start + 1;
                 continue;
@@ -225,6 +234,24 @@ impl Parts {
             filled.push_str(text);
         }
         filled
+    }
+}
+
+/// Why `token`, which is no placeholder, was probably meant as one.
+///
+/// No user name has words in braces, and a provider that is sent one refuses it without a reason. Generated passwords have them
+/// now and then: there a word is taken as it is, but in a template, or when it is a misspelt placeholder.
+fn mistaken(token: &str, strict: bool) -> Option<Reason> {
+    let (inside, _) = token.strip_prefix('{')?.split_once('}')?;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
+    if !inside.starts_with(|c: char| c.is_ascii_alphabetic()) || !inside.chars().all(is_word) {
+        return None;
+    }
+    let name = inside.split(':').next().unwrap_or(inside);
+    match nearest(name, ["session", "country"]) {
+        Some("session") => Some(Reason::LikeSession),
+        Some(_) => Some(Reason::LikeCountry),
+        None => strict.then_some(Reason::UnknownPlaceholder),
     }
 }
 
@@ -404,6 +431,65 @@ mod tests {
             .collect();
         assert_eq!(passwords, ["xA{session}%41@:${PASS}y", "%41{b}$"]);
         assert_eq!(user(&list.proxies[1]), "${a}");
+    }
+
+    #[test]
+    fn a_word_in_braces_is_literal_where_passwords_have_them_and_where_it_is_encoded() {
+        let list = read(
+            "h.example:1:u:pa{b}{}{x!y}{1}\nhttp://u%7Bsesion%7D:{a.b}%7Bsesion}@h.example:2\nhttp://u{:p}@h.example:3\nhttp://u-{session}%7Bcity%7D:p@h.example:4 sessions=1",
+        );
+        let rejects = &list.report.rejects;
+        assert_eq!(list.report.proxies, 4, "{rejects:?}");
+        let password = |at: usize| list.proxies[at].credentials().unwrap().password.expose();
+        assert_eq!(
+            (password(0), password(1)),
+            ("pa{b}{}{x!y}{1}", "{a.b}{sesion}")
+        );
+        assert_eq!(
+            (user(&list.proxies[1]), user(&list.proxies[2])),
+            ("u{sesion}", "u{")
+        );
+        assert!(user(&list.proxies[3]).ends_with("{city}"));
+    }
+
+    #[test]
+    fn a_misspelt_placeholder_is_named_at_its_place_and_its_line_is_not() {
+        for (text, column, hint) in [
+            (
+                "http://canary-{sesion:8}:canary@h.example:1",
+                15,
+                "did you mean {session}?",
+            ),
+            (
+                "h.example:1:canary:canary{Session_8}",
+                26,
+                "did you mean {session}?",
+            ),
+            (
+                "http://canary-{contry}:canary@h.example:1 country=us",
+                15,
+                "did you mean {country}?",
+            ),
+            (
+                "http://canary-{sid:8}:canary@h.example:1",
+                15,
+                "expected {session} or {country}",
+            ),
+            (
+                "http://canary-{session}:canary{city}@h.example:1 sessions=2",
+                31,
+                "expected {session}",
+            ),
+        ] {
+            let list = read(text);
+            let [reject] = &*list.report.rejects else {
+                panic!("{text} was taken");
+            };
+            let shown = reject.to_string();
+            assert_eq!((reject.line, reject.column), (1, column), "{text}");
+            assert!(shown.contains(hint) && shown.contains("%7B"), "{shown}");
+            assert!(!shown.contains("canary"), "{shown}");
+        }
     }
 
     #[test]
