@@ -237,7 +237,10 @@ impl fmt::Debug for JobId {
     }
 }
 
-/// How to ask: everything of a request but its URL.
+/// What is asked for in `Accept-Encoding`, in the order of browsers: the encodings that can be undone.
+pub const ENCODINGS: &str = "gzip, deflate, br, zstd";
+
+/// How to ask: everything of a request but its URL. By default a GET that asks for compressed bodies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestSpec {
     /// Request method.
@@ -252,7 +255,10 @@ impl Default for RequestSpec {
     fn default() -> Self {
         RequestSpec {
             method: Method::GET,
-            headers: HeaderMap::new(),
+            headers: HeaderMap::from_iter([(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static(ENCODINGS),
+            )]),
             body: Bytes::new(),
         }
     }

@@ -45,6 +45,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
+use crate::job::ENCODINGS;
+
 /// Settings of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -82,6 +84,7 @@ impl Default for Settings {
                 concat!("proxywheel/", env!("CARGO_PKG_VERSION")),
             ),
             (header::ACCEPT, "*/*"),
+            (header::ACCEPT_ENCODING, ENCODINGS),
         ];
         Settings {
             judges: Vec::new(),

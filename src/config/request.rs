@@ -10,12 +10,12 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::Method;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHORIZATION, REFERER, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHORIZATION, REFERER, USER_AGENT,
 };
 
 use crate::error::{Error, Problem};
-use crate::job::RequestSpec;
+use crate::job::{ENCODINGS, RequestSpec};
 use crate::secret::Secret;
 
 /// How a piece of the body was given.
@@ -57,6 +57,8 @@ pub struct RequestParts {
     pub cookies: Vec<Secret>,
     /// `-u`: `user:password`.
     pub user: Option<Secret>,
+    /// `--compressed`: asks for encodings that can be undone.
+    pub compressed: bool,
 }
 
 impl RequestParts {
@@ -113,6 +115,9 @@ impl RequestParts {
             headers.insert(USER_AGENT, value(agent, "--user-agent")?);
         }
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        if self.compressed {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+        }
         match kind {
             None => {}
             Some(DataKind::Json) => {
@@ -189,16 +194,6 @@ impl RequestParts {
             }
         }
         Ok((body.into(), Some(first.kind)))
-    }
-
-    /// True for `-H 'Accept-Encoding:'`, which takes away what is sent for bodies to come compressed.
-    pub fn asks_for_no_encoding(&self) -> bool {
-        let removes = |line: &String| {
-            line.split_once(':').is_some_and(|(name, value)| {
-                name.trim().eq_ignore_ascii_case("accept-encoding") && value.trim().is_empty()
-            })
-        };
-        self.headers.iter().any(removes)
     }
 
     /// True when a piece of the request is read from standard input.
@@ -330,6 +325,35 @@ mod tests {
         assert!(build(&data(&[(Json, "{}"), (Text, "a")])).is_err());
         assert!(data(&[(Text, "@-")]).reads_stdin());
         assert!(!data(&[(Raw, "@-")]).reads_stdin());
+    }
+
+    #[test]
+    fn every_standard_header_is_replaced_removed_and_emptied_alike() {
+        for name in ["User-Agent", "Accept", "Accept-Encoding", "Referer"] {
+            for (line, expected) in [
+                (format!("{name}:"), None),
+                (format!("{name}: "), None),
+                (format!("{name};"), Some("")),
+                (format!("{}: x", name.to_lowercase()), Some("x")),
+            ] {
+                for from_file in [false, true] {
+                    let parts = RequestParts {
+                        headers: vec![if from_file {
+                            "@file".into()
+                        } else {
+                            line.clone()
+                        }],
+                        referer: Some("http://r.test/".into()),
+                        compressed: true,
+                        ..RequestParts::default()
+                    };
+                    let spec = parts.build(&mut |_| Ok(line.clone().into_bytes())).unwrap();
+                    let seen = spec.headers.get(name).map(|value| value.to_str().unwrap());
+                    assert_eq!(seen, expected, "{line} {from_file}");
+                    assert_eq!(spec.headers.len(), 3 + usize::from(expected.is_some()));
+                }
+            }
+        }
     }
 
     #[test]

@@ -18,9 +18,6 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 
-/// What is asked for, in the order browsers do.
-pub(super) const ACCEPT: &str = "gzip, deflate, br, zstd";
-
 /// Encodings stacked at most. Two happen by misconfiguration; more is an attack.
 const STACK_MAX: usize = 3;
 /// Decoded at once.

@@ -161,7 +161,8 @@ pub enum HttpVersions {
 pub struct Settings {
     /// Cap on decoded body bytes.
     pub max_filesize: u64,
-    /// Ask for and undo gzip, br, zstd, deflate.
+    /// Undo gzip, br, zstd, deflate. Requests ask for them, with `Accept-Encoding`; where they do and this is off, bodies stay
+    /// as they come.
     pub compressed: bool,
     /// Do not verify targets (`-k`).
     pub insecure: bool,

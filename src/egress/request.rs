@@ -1,19 +1,19 @@
 //! The request as it goes over the wire.
 //!
-//! `Host` first, as browsers do, then the caller's headers in their order. Added are only `Accept-Encoding` (when asked for and
-//! not set by the caller), cookies, and for absolute-form the proxy's credentials. A user and password within the URL are not
-//! sent: [`crate::job::Job::take_credentials`] has turned them into `Authorization`.
+//! `Host` first, as browsers do, then the caller's headers in their order. Added are only cookies, and for absolute-form the
+//! proxy's credentials. A user and password within the URL are not sent: [`crate::job::Job::take_credentials`] has turned them
+//! into `Authorization`.
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
 };
 use http::{Method, Request, Uri};
 use url::{Position, Url};
 
 use super::http2::Payload;
-use super::{Outgoing, connect, decode};
+use super::{Outgoing, connect};
 use crate::outcome::{Fault, FaultKind, Phase};
 
 /// Longest URL that is sent. Servers refuse far shorter ones.
@@ -54,7 +54,6 @@ impl Message {
 pub(super) fn http1(
     outgoing: &Outgoing<'_>,
     form: Form,
-    compressed: bool,
     cookie: Option<HeaderValue>,
 ) -> Result<Message, Fault> {
     let url = outgoing.url;
@@ -64,17 +63,16 @@ pub(super) fn http1(
             // Without user and password, which stand between the two.
             let scheme = &url[..Position::BeforeUsername];
             let rest = &url[Position::BeforeHost..Position::AfterQuery];
-            return write(outgoing, &[scheme, rest], form, compressed, cookie);
+            return write(outgoing, &[scheme, rest], form, cookie);
         }
     };
-    write(outgoing, &[target], form, compressed, cookie)
+    write(outgoing, &[target], form, cookie)
 }
 
 fn write(
     outgoing: &Outgoing<'_>,
     target: &[&str],
     form: Form,
-    compressed: bool,
     cookie: Option<HeaderValue>,
 ) -> Result<Message, Fault> {
     if outgoing.url.as_str().len() > URL_MAX {
@@ -91,7 +89,7 @@ fn write(
         None => put(outgoing.url[Position::BeforeHost..Position::AfterPort].as_bytes()),
     }
     put(b"\r\n");
-    fields(outgoing, form, compressed, cookie, |name, value| {
+    fields(outgoing, form, cookie, |name, value| {
         put(name.as_str().as_bytes());
         put(b": ");
         put(value.as_bytes());
@@ -113,7 +111,6 @@ fn write(
 /// The request for `outgoing` over HTTP/2.
 pub(super) fn http2(
     outgoing: &Outgoing<'_>,
-    compressed: bool,
     cookie: Option<HeaderValue>,
 ) -> Result<Request<Payload>, Fault> {
     let url = outgoing.url;
@@ -125,7 +122,7 @@ pub(super) fn http2(
     let uri = format!("{}://{authority}{target}", url.scheme());
     let uri = Uri::from_maybe_shared(Bytes::from(uri)).map_err(|_| unsendable(url))?;
     let mut headers = HeaderMap::with_capacity(outgoing.headers.len() + 4);
-    fields(outgoing, Form::Origin, compressed, cookie, |name, value| {
+    fields(outgoing, Form::Origin, cookie, |name, value| {
         headers.append(name, value.clone());
     })?;
     let mut request = Request::new(Payload::new(outgoing.body.clone()));
@@ -139,7 +136,6 @@ pub(super) fn http2(
 fn fields(
     outgoing: &Outgoing<'_>,
     form: Form,
-    compressed: bool,
     cookie: Option<HeaderValue>,
     mut put: impl FnMut(&HeaderName, &HeaderValue),
 ) -> Result<(), Fault> {
@@ -154,9 +150,6 @@ fn fields(
         if !unwanted {
             put(name, value);
         }
-    }
-    if compressed && !headers.contains_key(ACCEPT_ENCODING) {
-        put(&ACCEPT_ENCODING, &HeaderValue::from_static(decode::ACCEPT));
     }
     if let Some(cookie) = &cookie {
         put(&COOKIE, cookie);
@@ -237,9 +230,9 @@ mod tests {
         }
     }
 
-    fn text(out: &Ask, form: Form, compressed: bool, cookie: Option<&str>) -> String {
+    fn text(out: &Ask, form: Form, cookie: Option<&str>) -> String {
         let cookie = cookie.map(|cookie| cookie.parse().unwrap());
-        let message = http1(&out.outgoing(), form, compressed, cookie).unwrap();
+        let message = http1(&out.outgoing(), form, cookie).unwrap();
         let mut all = Vec::new();
         while let Some(piece) = message.from(all.len()) {
             all.extend_from_slice(piece);
@@ -251,7 +244,7 @@ mod tests {
     fn absolute_form_carries_the_proxys_credentials_and_no_others() {
         let out = ask("http://me:secret@a.test:8080/p?q=1#f");
         assert_eq!(
-            text(&out, Form::Absolute, false, None),
+            text(&out, Form::Absolute, None),
             "GET http://a.test:8080/p?q=1 HTTP/1.1\r\nhost: a.test:8080\r\n\
              proxy-authorization: Basic dTpw\r\n\r\n"
         );
@@ -261,11 +254,9 @@ mod tests {
     fn origin_form_adds_nothing_but_host_and_what_is_asked_for() {
         let mut out = ask("https://[2001:db8::1]/");
         out.headers.insert("x-b", "2".parse().unwrap());
-        out.headers.insert("accept-encoding", "br".parse().unwrap());
         assert_eq!(
-            text(&out, Form::Origin, true, Some("c=1")),
-            "GET / HTTP/1.1\r\nhost: [2001:db8::1]\r\nx-b: 2\r\naccept-encoding: br\r\n\
-             cookie: c=1\r\n\r\n"
+            text(&out, Form::Origin, Some("c=1")),
+            "GET / HTTP/1.1\r\nhost: [2001:db8::1]\r\nx-b: 2\r\ncookie: c=1\r\n\r\n"
         );
     }
 
@@ -280,8 +271,8 @@ mod tests {
         for size in [0, 3, JOINED_MAX + 1] {
             out.body = "b".repeat(size).into();
             let expected = format!("{head}{size}\r\n\r\n{}", "b".repeat(size));
-            assert_eq!(text(&out, Form::Origin, false, None), expected);
-            let request = http2(&out.outgoing(), false, None).unwrap();
+            assert_eq!(text(&out, Form::Origin, None), expected);
+            let request = http2(&out.outgoing(), None).unwrap();
             assert_eq!(request.headers()[CONTENT_LENGTH], size.to_string());
             assert!(!request.headers().contains_key(TRANSFER_ENCODING));
         }
@@ -293,11 +284,11 @@ mod tests {
         out.proxy = Proxy::new(Scheme::Http, "p", 1, None);
         let own: HeaderValue = "Basic eDp5".parse().unwrap();
         out.headers.insert(PROXY_AUTHORIZATION, own);
-        assert!(!text(&out, Form::Origin, false, None).contains("Basic"));
-        let request = http2(&out.outgoing(), false, None).unwrap();
+        assert!(!text(&out, Form::Origin, None).contains("Basic"));
+        let request = http2(&out.outgoing(), None).unwrap();
         assert!(!request.headers().contains_key(PROXY_AUTHORIZATION));
         out.url = Url::parse("http://a.test/").unwrap();
-        assert!(text(&out, Form::Absolute, false, None).contains("Basic eDp5"));
+        assert!(text(&out, Form::Absolute, None).contains("Basic eDp5"));
     }
 
     #[test]
@@ -305,10 +296,10 @@ mod tests {
         let mut out = ask("http://a.test/x");
         out.headers.insert(HOST, "b.test".parse().unwrap());
         assert_eq!(
-            text(&out, Form::Origin, false, None),
+            text(&out, Form::Origin, None),
             "GET /x HTTP/1.1\r\nhost: b.test\r\n\r\n"
         );
-        let request = http2(&out.outgoing(), false, None).unwrap();
+        let request = http2(&out.outgoing(), None).unwrap();
         assert_eq!(request.uri().authority().unwrap(), "b.test");
         assert!(!request.headers().contains_key(HOST));
     }
@@ -317,16 +308,14 @@ mod tests {
     fn urls_that_do_not_fit_into_a_request_are_faults() {
         let out = ask(&format!("http://a.test/{}", "a".repeat(70_000)));
         for fault in [
-            http1(&out.outgoing(), Form::Origin, false, None)
-                .err()
-                .unwrap(),
-            http2(&out.outgoing(), false, None).err().unwrap(),
+            http1(&out.outgoing(), Form::Origin, None).err().unwrap(),
+            http2(&out.outgoing(), None).err().unwrap(),
         ] {
             assert_eq!(fault.kind, FaultKind::Unsupported);
         }
         for odd in ["{x}|^`\"<>\\ \t\n\u{a0}é", "?a=[1]&b={2}|^`'\" \r\n\u{1}"] {
             let out = ask(&format!("http://a.test/{odd}"));
-            let text = text(&out, Form::Absolute, false, None);
+            let text = text(&out, Form::Absolute, None);
             let line = text.split("\r\n").next().unwrap();
             assert_eq!(line.split(' ').count(), 3, "{line}");
             assert!(
@@ -334,7 +323,7 @@ mod tests {
                     .all(|byte| byte.is_ascii_graphic() || byte == b' '),
                 "{line}"
             );
-            http2(&out.outgoing(), false, None).unwrap();
+            http2(&out.outgoing(), None).unwrap();
         }
     }
 }

@@ -150,14 +150,13 @@ impl SocketEgress {
             .header(key.proxy, session, outgoing.url, own, elsewhere);
         let mut limits = self.limits;
         limits.max_filesize = limits.max_filesize.max(outgoing.least_filesize);
-        let decode = limits.decode;
         let kept = match conn {
             Conn::H1(stream) => {
                 let form = match key.route {
                     Route::Forward => Form::Absolute,
                     Route::Target(_) => Form::Origin,
                 };
-                let message = request::http1(outgoing, form, decode, cookie)?;
+                let message = request::http1(outgoing, form, cookie)?;
                 cleared(outgoing, trace).await;
                 let mut wire = http1::Wire::new(stream, message, &self.buffers);
                 http1::exchange(&mut wire, limits, trace)
@@ -165,7 +164,7 @@ impl SocketEgress {
                     .then(|| Conn::H1(wire.into_stream()))
             }
             Conn::H2(h2) => {
-                let request = request::http2(outgoing, decode, cookie)?;
+                let request = request::http2(outgoing, cookie)?;
                 cleared(outgoing, trace).await;
                 h2.exchange(request, limits, trace).await?.map(Conn::H2)
             }

@@ -93,7 +93,7 @@ pub fn resolve(
         ban: args.bans.settings(),
         egress: egress::Settings {
             max_filesize: args.request.max_filesize.0,
-            compressed: !args.request.no_compressed && !parts.asks_for_no_encoding(),
+            compressed: !args.request.no_compressed,
             insecure: args.request.insecure,
             cacert: args.request.cacert.clone(),
             proxy_insecure: args.proxies.list.proxy_insecure,
@@ -274,6 +274,7 @@ fn request_parts(args: &FetchArgs, matches: &ArgMatches) -> RequestParts {
         referer: flags.referer.clone(),
         cookies: flags.cookie.clone(),
         user: flags.user.clone(),
+        compressed: !flags.no_compressed,
     }
 }
 
@@ -326,8 +327,16 @@ mod tests {
         assert!(!resolved(&["-L", "--no-location"]).engine.follow);
         assert!(resolved(&["--no-location", "-L"]).engine.follow);
         assert!(!resolved(&["--no-compressed"]).egress.compressed);
-        assert!(!resolved(&["-H", "accept-encoding:"]).egress.compressed);
-        assert!(resolved(&["-H", "accept-encoding: br"]).egress.compressed);
+        let asks = |line: &[&str]| {
+            resolved(line)
+                .request
+                .headers
+                .contains_key("accept-encoding")
+        };
+        assert!(asks(&[]) && !asks(&["--no-compressed"]));
+        // Whoever does not ask may be answered so all the same.
+        let silent = ["-H", "accept-encoding:"];
+        assert!(!asks(&silent) && resolved(&silent).egress.compressed);
     }
 
     #[test]

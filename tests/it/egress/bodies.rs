@@ -166,7 +166,6 @@ async fn encoded_bodies_are_decoded_and_broken_ones_are_faults() {
             .await,
     );
     assert_eq!(&response.body.bytes[..], &encoded[..]);
-    assert!(!server.requests()[1].contains("accept-encoding"));
 
     let server = closing(gzipped(b"this is not gzip")).await;
     let exchange = fetch(&server.proxy(Scheme::Http), "http://target.test/").await;

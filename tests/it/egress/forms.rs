@@ -25,7 +25,6 @@ async fn plain_http_goes_in_absolute_form_with_the_proxys_credentials_and_little
         server.requests(),
         ["GET http://target.test:8080/a?b=c HTTP/1.1\r\n\
           host: target.test:8080\r\n\
-          accept-encoding: gzip, deflate, br, zstd\r\n\
           proxy-authorization: Basic YWxpY2U6cGE1NXdvcmQ=\r\n\r\n"]
     );
 }
