@@ -123,6 +123,13 @@ fn pool(report: &Report<'_>) -> Option<String> {
             "most proxies do not answer in time: raise --connect-timeout (now {now}), or get a fresher list"
         ));
     }
+    if mostly(&["proxy_tls certificate"]) {
+        return Some(
+            "most https proxies show certificates that do not verify: name their authority with --proxy-cacert FILE, or do \
+             not verify them with --proxy-insecure"
+                .into(),
+        );
+    }
     if mostly(&[
         "malformed",
         "handshake closed",
@@ -197,8 +204,15 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
             "most failures are timeouts: raise --max-time (now {})",
             Span(settings.engine.max_time)
         ),
+        Outcome::TlsError if settings.egress.insecure => return None,
         Outcome::TlsError if settings.egress.cacert.is_none() => {
-            "most failures are certificates of targets: name their authority with --cacert FILE"
+            "most failures are certificates of targets, and error.message says what is wrong with each: name an authority of your \
+             own with --cacert FILE; -k verifies nothing, and whoever is on the way can then change what is fetched"
+                .into()
+        }
+        Outcome::TlsError => {
+            "most failures are certificates of targets: --cacert replaces the built-in authorities, so its file has to have all \
+             that are needed"
                 .into()
         }
         Outcome::TooLarge => format!(
@@ -314,6 +328,17 @@ mod tests {
             let hint = said(&failing(outcome));
             assert!(hint.contains(flag), "{outcome}: {hint}");
         }
+    }
+
+    #[test]
+    fn certificates_of_proxies_have_their_own_flags() {
+        let mut sample = failing(Outcome::ProxyError);
+        sample.summary.totals.proxy_faults = [("proxy_tls certificate".to_owned(), 90)].into();
+        let hint = said(&sample);
+        assert!(
+            hint.contains("--proxy-cacert") && hint.contains("--proxy-insecure"),
+            "{hint}"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use http::header::{
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
-use super::tls;
+use super::{fault, tls};
 use crate::error::Error;
 
 /// Largest list: a million lines of 64 bytes.
@@ -142,6 +142,10 @@ fn described(error: reqwest::Error) -> String {
     let mut source = std::error::Error::source(&error);
     while let Some(inner) = source {
         text.push_str(": ");
+        if let Some(why) = fault::certificate_in(inner) {
+            text.push_str(&why);
+            break;
+        }
         text.push_str(&inner.to_string());
         source = inner.source();
     }

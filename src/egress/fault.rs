@@ -8,8 +8,7 @@ use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use rustls::CertificateError;
-
+use super::certificate;
 use crate::outcome::{Fault, FaultKind, Phase};
 
 /// The kind of a socket error.
@@ -77,32 +76,50 @@ pub(super) fn from_tls(phase: Phase, error: &io::Error) -> Fault {
         ),
         None => from_io(phase, error),
         Some(rustls::Error::InvalidCertificate(why)) => {
-            Fault::new(phase, FaultKind::Certificate, certificate(why))
+            let whose = match phase {
+                Phase::ProxyTls => "the proxy's certificate",
+                _ => "the certificate",
+            };
+            let message = format!("{whose} {}", certificate::complaint(why));
+            Fault::new(phase, FaultKind::Certificate, message)
         }
         Some(rustls::Error::InvalidMessage(_)) => Fault::new(
             phase,
             FaultKind::Tls,
             "the answer to the TLS handshake is not TLS",
         ),
-        Some(other) => Fault::new(phase, FaultKind::Tls, format!("TLS failed: {other}")),
+        Some(other) => Fault::new(phase, FaultKind::Tls, tls(other)),
     }
 }
 
-fn certificate(why: &CertificateError) -> String {
-    match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the certificate has expired".into()
+/// What is wrong with a certificate, where that is what `error` is about.
+pub(super) fn certificate_in(error: &(dyn StdError + 'static)) -> Option<String> {
+    let error = match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref()?.downcast_ref::<rustls::Error>(),
+        None => error.downcast_ref::<rustls::Error>(),
+    };
+    match error? {
+        rustls::Error::InvalidCertificate(why) => {
+            Some(format!("the certificate {}", certificate::complaint(why)))
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the certificate is not valid yet; is the clock right?".into()
+        _ => None,
+    }
+}
+
+/// What rustls says of a handshake, without the names of its types.
+fn tls(error: &rustls::Error) -> String {
+    use certificate::words;
+    match error {
+        rustls::Error::AlertReceived(alert) => {
+            format!("the other side gave up on TLS: {}", words(alert))
         }
-        CertificateError::UnknownIssuer => {
-            "the certificate was issued by an unknown authority".into()
+        rustls::Error::PeerIncompatible(why) => {
+            format!("no way of TLS that both sides know: {}", words(why))
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the certificate is for another name".into()
+        rustls::Error::PeerMisbehaved(why) => {
+            format!("the other side breaks the rules of TLS: {}", words(why))
         }
-        other => format!("the certificate does not verify: {other}"),
+        other => format!("TLS failed: {other}"),
     }
 }
 

@@ -7,12 +7,13 @@
 //! - `http1` (with `request`, `head`, `framing`, `buffers`) and `http2`: one request and its answer;
 //! - `trace` (with `collect`, `decode`): what is known of it so far, whatever cuts it short;
 //! - `cookies`: jars, apart by proxy identity and session;
-//! - `fault`: foreign errors as [`Fault`]s.
+//! - `fault` (with `certificate`): foreign errors as [`Fault`]s.
 //! - [`fetch_list`], [`post`]: direct traffic that is not to a target.
 //!
 //! Redirects, retries and verdicts are not decided here.
 
 mod buffers;
+mod certificate;
 mod collect;
 mod connect;
 mod conns;

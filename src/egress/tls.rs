@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::certificate::Telling;
 use super::{HttpVersions, Settings, fault};
 use crate::error::{Error, Problem};
 use crate::outcome::{Fault, FaultKind, Phase};
@@ -122,7 +123,12 @@ fn client_config(roots: RootCertStore, insecure: bool) -> Result<ClientConfig, E
             .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
             .with_no_client_auth()
     } else {
-        builder.with_root_certificates(roots).with_no_client_auth()
+        let verifier = Telling::new(roots, provider)
+            .map_err(|error| Error::Internal(format!("TLS authorities: {error}")))?;
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth()
     };
     config.resumption = Resumption::disabled();
     Ok(config)

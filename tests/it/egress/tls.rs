@@ -12,6 +12,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use proxywheel::egress::{Egress, HttpVersions, Settings, SocketEgress};
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -36,17 +39,23 @@ struct Identity {
 impl Identity {
     fn new(name: &str, alpn: &[&str]) -> Self {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        Identity::of(&made.signing_key, &made.cert, &[], alpn)
+    }
+
+    /// Shows `certificate` and the rest of its chain.
+    fn of(key: &KeyPair, certificate: &Certificate, chain: &[&Certificate], alpn: &[&str]) -> Self {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let shown = std::iter::once(&certificate).chain(chain);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(shown.map(|one| one.der().clone()).collect(), key)
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let pem = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(pem.path(), made.cert.pem()).unwrap();
+        std::fs::write(pem.path(), certificate.pem()).unwrap();
         Identity {
             acceptor: Arc::new(config).into(),
             pem,
@@ -143,6 +152,104 @@ async fn a_certificate_that_does_not_verify_is_a_fault_unless_the_user_does_not_
         .await;
     assert!(!exchange.verified);
     answer(exchange);
+}
+
+/// An authority and its certificate.
+fn authority(name: &str) -> (Issuer<'static, KeyPair>, Certificate) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (Issuer::new(params, key), certificate)
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_verify_is_described_for_people() {
+    let (root, root_certificate) = authority("root");
+    let trusted = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(trusted.path(), root_certificate.pem()).unwrap();
+    let (stranger, strangers) = authority("Zscaler \"Root\"\u{7} CA");
+    let key = KeyPair::generate().unwrap();
+    let params = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+        CertificateParams::new(names).unwrap()
+    };
+    let signed = |params: CertificateParams| params.signed_by(&key, &root).unwrap();
+    let mut old = params(&["a.test"]);
+    old.not_before = date_time_ymd(2020, 1, 1);
+    old.not_after = date_time_ymd(2021, 2, 3);
+    let mut young = params(&["a.test"]);
+    young.not_before = date_time_ymd(2090, 1, 1);
+    young.not_after = date_time_ymd(2091, 1, 1);
+    let mut own = params(&["a.test"]);
+    own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let five = params(&["b.test", "c.test", "192.0.2.1", "d.test", "e.test"]);
+    let strange = params(&["a.test"]).signed_by(&key, &stranger).unwrap();
+    let unknown = "the certificate was issued by an unknown authority, \"Zscaler Root CA\"";
+    for (certificate, chain, expected) in [
+        (
+            signed(old),
+            &[][..],
+            "the certificate expired on 2021-02-03",
+        ),
+        (
+            signed(young),
+            &[],
+            "the certificate is not valid before 2090-01-01; is the clock right?",
+        ),
+        (
+            signed(params(&["b.test"])),
+            &[],
+            "the certificate is for b.test, not for a.test",
+        ),
+        (
+            signed(five),
+            &[],
+            "the certificate is for b.test, c.test, 192.0.2.1 and 2 more, not for a.test",
+        ),
+        (
+            signed(params(&[])),
+            &[],
+            "the certificate is for no host, not for a.test",
+        ),
+        (
+            params(&["a.test"]).self_signed(&key).unwrap(),
+            &[],
+            "the certificate is self-signed",
+        ),
+        (
+            own.self_signed(&key).unwrap(),
+            &[],
+            "the certificate is self-signed, and an authority's where a server's is expected",
+        ),
+        (strange.clone(), &[], unknown),
+        (strange, &[&strangers], unknown),
+    ] {
+        let server = Identity::of(&key, &certificate, chain, &[])
+            .serve(Where::Target)
+            .await;
+        let exchange = egress(Settings {
+            cacert: Some(trusted.path().to_owned()),
+            ..Settings::default()
+        })
+        .send(get(&server.proxy(Scheme::Http), "https://a.test/").outgoing())
+        .await;
+        let fault = exchange.result.unwrap_err();
+        assert_eq!(
+            (fault.kind, &*fault.message),
+            (FaultKind::Certificate, expected)
+        );
+    }
+    let server = Identity::new("elsewhere.test", &[])
+        .serve(Where::Proxy)
+        .await;
+    let exchange = egress(Settings::default())
+        .send(get(&server.proxy(Scheme::Https), "https://a.test/").outgoing())
+        .await;
+    let fault = exchange.result.unwrap_err();
+    assert_eq!(fault.phase, Phase::ProxyTls);
+    assert_eq!(fault.message, "the proxy's certificate is self-signed");
 }
 
 #[tokio::test]
