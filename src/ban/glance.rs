@@ -126,16 +126,12 @@ impl Builder {
         if self.pieces.len() > most {
             return Err(format!("more than {most} texts to look for in successes"));
         }
-        let Glance {
-            mut known,
-            mut starts,
-            ..
-        } = Glance::default();
+        let mut glance = Glance::default();
         let mut runs = Vec::with_capacity(STRIDE * self.pieces.len());
         for (number, piece) in self.pieces.iter().enumerate() {
             for at in 0..STRIDE {
                 let (place, rest) = hash(fold(run_of(&piece.folded[at..])));
-                known[place >> 6] |= 1 << (place & 63);
+                glance.known[place >> 6] |= 1 << (place & 63);
                 let run = Run {
                     rest,
                     piece: number as u16,
@@ -146,19 +142,16 @@ impl Builder {
         }
         runs.sort_by_key(|(bucket, _)| *bucket);
         for (bucket, _) in &runs {
-            starts[bucket + 1] += 1;
+            glance.starts[bucket + 1] += 1;
         }
         let mut end = 0;
-        for start in starts.iter_mut() {
+        for start in glance.starts.iter_mut() {
             end += *start;
             *start = end;
         }
-        Ok(Glance {
-            known,
-            starts,
-            runs: runs.into_iter().map(|(_, run)| run).collect(),
-            pieces: self.pieces,
-        })
+        glance.runs = runs.into_iter().map(|(_, run)| run).collect();
+        glance.pieces = self.pieces;
+        Ok(glance)
     }
 }
 
