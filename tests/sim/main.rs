@@ -11,5 +11,6 @@ mod pool_run;
 mod pool_world;
 mod scale;
 mod scenarios;
+mod slow_host;
 mod tiers;
 mod world;
