@@ -273,10 +273,13 @@ fn speed(totals: &Snapshot) -> Option<String> {
     match totals.binding? {
         Binding::Concurrency => Some("-j was the limit: a higher one would be faster".into()),
         Binding::Rate => Some("--rate was the limit".into()),
-        Binding::HostRate => Some("--host-rate or --delay was the limit".into()),
-        Binding::HostConcurrency => Some("--host-concurrency was the limit".into()),
+        Binding::HostRate
+        | Binding::Delay
+        | Binding::HostConcurrency
+        | Binding::ProxyRate
+        | Binding::PairRate => Some(format!("{} was the limit", totals.binding?.as_str())),
         Binding::Proxies => {
-            Some("the limits per proxy were the limit: more proxies would be faster".into())
+            Some("what the proxies can bear was the limit: more proxies would be faster".into())
         }
         _ => None,
     }

@@ -2,6 +2,7 @@
 //! failure of a random run names its seed.
 
 mod answers;
+mod binding;
 mod caps;
 mod engine;
 mod hedging;

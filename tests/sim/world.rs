@@ -14,7 +14,7 @@ use proxywheel::engine::{self, Control, Keeping, Plan};
 use proxywheel::exchange::{Body, Exchange, Phases, Response};
 use proxywheel::input::StreamSource;
 use proxywheel::job::{HostKey, Job, RequestSpec};
-use proxywheel::metrics::{PoolCounts, Snapshot, Summary};
+use proxywheel::metrics::{Binding, PoolCounts, Snapshot, Summary, Wait};
 use proxywheel::outcome::{Fault, FaultKind, Finished, Phase};
 use proxywheel::proxy::{Proxy, Scheme};
 use proxywheel::{ban, limit, pool, retry};
@@ -344,6 +344,8 @@ pub(crate) struct Outcomes {
     pub(crate) bytes: u64,
     /// Where the members stood, at every snapshot.
     pub(crate) pools: Vec<PoolCounts>,
+    /// What bound, likewise.
+    pub(crate) bound: Vec<(Option<Binding>, Wait)>,
 }
 
 /// One proxy per number; each in its own /24 so that no retry is kept from any of them.
@@ -430,13 +432,15 @@ pub(crate) async fn run_stream(
         rows
     };
     let watch = async {
-        let mut pools = Vec::new();
+        let (mut pools, mut bound) = (Vec::new(), Vec::new());
         while progress.changed().await.is_ok() {
-            pools.push(progress.borrow_and_update().pool);
+            let now = progress.borrow_and_update();
+            pools.push(now.pool);
+            bound.push((now.binding, now.wait.clone()));
         }
-        pools
+        (pools, bound)
     };
-    let ((summary, input), rows, (), pools) =
+    let ((summary, input), rows, (), (pools, bound)) =
         tokio::join!(engine, collect, meanwhile(control), watch);
     input.expect("the input is a list");
     let hits = hits.lock().expect("hits").clone();
@@ -447,6 +451,7 @@ pub(crate) async fn run_stream(
         took: began.elapsed(),
         bytes: bytes.load(Ordering::Relaxed),
         pools,
+        bound,
     }
 }
 
