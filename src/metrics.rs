@@ -1,5 +1,6 @@
 //! Counters of a run, published as a snapshot a few times a second and once at the end.
 
+mod distinct;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Finished, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
 use crate::proxy::Price;
+use distinct::Distinct;
 use foldhash::fast::RandomState;
 pub use ledger::{Ledger, Spend, rounded};
 
@@ -50,7 +52,8 @@ pub struct Snapshot {
     pub probes: u64,
     /// Probes that failed.
     pub probes_failed: u64,
-    /// Failed probes and proxy faults by what went wrong: `connect refused`, `handshake rejected 403`.
+    /// Distinct proxies by what went wrong with them, in probes or in attempts: `connect refused`, `handshake rejected 403`. One
+    /// that fails in two ways is counted in both, and one that took the place of another in a reloaded list is not told apart.
     pub proxy_faults: BTreeMap<String, u64>,
     /// Requests in flight now.
     pub in_flight: u64,
@@ -316,7 +319,8 @@ pub(crate) struct Host<'a> {
 #[derive(Debug)]
 pub(crate) struct Tally {
     snapshot: Snapshot,
-    faults: HashMap<(Phase, FaultKind), u64, RandomState>,
+    /// Proxies by what went wrong with them.
+    faults: HashMap<(Phase, FaultKind), Distinct, RandomState>,
     latency: Box<[u64; BUCKETS]>,
     /// By the engine's number of the host.
     hosts: HashMap<u32, HostTally, RandomState>,
@@ -406,10 +410,11 @@ impl Tally {
 
     /// A proxy failed, in a probe or in an attempt. Refused credentials are called that, whatever status said so: some proxies
     /// answer CONNECT with 401.
-    pub(crate) fn proxy_fault(&mut self, phase: Phase, kind: FaultKind, blame: Blame) {
+    pub(crate) fn proxy_fault(&mut self, proxy: u32, fault: (Phase, FaultKind), blame: Blame) {
+        let (phase, kind) = fault;
         let refused = blame == Blame::Proxy(Charge::Auth);
         let key = (phase, if refused { FaultKind::Auth } else { kind });
-        *self.faults.entry(key).or_default() += 1;
+        self.faults.entry(key).or_default().add(proxy);
     }
 
     /// A job has its record.
@@ -478,7 +483,7 @@ impl Tally {
         snapshot.latency_ms = self.percentiles();
         let faults = self.faults.iter();
         snapshot.proxy_faults = faults
-            .map(|((phase, kind), count)| (format!("{phase} {kind}"), *count))
+            .map(|((phase, kind), proxies)| (format!("{phase} {kind}"), proxies.len()))
             .collect();
         if with_hosts {
             snapshot.hosts = self.hosts.values().map(HostTally::stats).collect();

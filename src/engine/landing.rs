@@ -185,8 +185,8 @@ impl<E: Egress> Dispatcher<E> {
             self.tally
                 .landed(Host { number, key }, verdict.outcome, served);
         }
-        if let Some((phase, kind)) = end.proxy_fault() {
-            self.tally.proxy_fault(phase, kind, verdict.blame);
+        if let Some(fault) = end.proxy_fault() {
+            self.tally.proxy_fault(proxy, fault, verdict.blame);
         }
         if verdict.outcome == Outcome::Ok {
             self.budget.earn();

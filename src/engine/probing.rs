@@ -94,8 +94,8 @@ impl<E: Egress> Dispatcher<E> {
                     self.probe_rest_until = Some(now + LOCAL_REST);
                 }
                 self.tally.counters().probes_failed += 1;
-                self.tally
-                    .proxy_fault(fault.phase, fault.kind, verdict.blame);
+                let (number, kind) = (lease.idx.number(), (fault.phase, fault.kind));
+                self.tally.proxy_fault(number, kind, verdict.blame);
                 ProbeResult::Failed {
                     blame: verdict.blame,
                     kind: (fault.phase, fault.kind),
