@@ -12,7 +12,7 @@ use crate::ban::BLOCKS_CLIENT;
 use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Finished, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
-use crate::proxy::Price;
+use crate::proxy::{Price, Scheme};
 use distinct::Distinct;
 use foldhash::fast::RandomState;
 pub use ledger::{Ledger, Spend, rounded};
@@ -55,6 +55,9 @@ pub struct Snapshot {
     /// Distinct proxies by what went wrong with them, in probes or in attempts: `connect refused`, `handshake rejected 403`. One
     /// that fails in two ways is counted in both, and one that took the place of another in a reloaded list is not told apart.
     pub proxy_faults: BTreeMap<String, u64>,
+    /// Distinct proxies that took a connection and answered nothing that their protocol knows, as long as none has served: in all
+    /// likelihood they speak another one.
+    pub foreign: Foreign,
     /// Requests in flight now.
     pub in_flight: u64,
     /// Jobs read but not in flight.
@@ -118,6 +121,22 @@ pub struct HostStats {
     pub wait_ms: f64,
     /// What its failed jobs failed with most.
     pub worst: Option<Outcome>,
+}
+
+/// Proxies that seem to speak another protocol, by the one they are listed with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// `http` and `https`.
+    pub http: u64,
+    /// `socks4`, `socks4a`, `socks5` and `socks5h`.
+    pub socks: u64,
+}
+
+impl Foreign {
+    /// Both.
+    pub fn all(self) -> u64 {
+        self.http + self.socks
+    }
 }
 
 /// Whom a limit is about, and how long it lasts.
@@ -321,6 +340,8 @@ pub(crate) struct Tally {
     snapshot: Snapshot,
     /// Proxies by what went wrong with them.
     faults: HashMap<(Phase, FaultKind), Distinct, RandomState>,
+    /// What [`Snapshot::foreign`] counts.
+    foreign: [Distinct; 2],
     latency: Box<[u64; BUCKETS]>,
     /// By the engine's number of the host.
     hosts: HashMap<u32, HostTally, RandomState>,
@@ -346,6 +367,7 @@ impl Tally {
         Tally {
             snapshot,
             faults: HashMap::default(),
+            foreign: Default::default(),
             latency: Box::new([0; BUCKETS]),
             hosts: HashMap::default(),
         }
@@ -417,6 +439,34 @@ impl Tally {
         self.faults.entry(key).or_default().add(proxy);
     }
 
+    /// A proxy that has never served met this, in a probe or in an attempt.
+    pub(crate) fn stranger_failed(
+        &mut self,
+        proxy: u32,
+        scheme: Scheme,
+        fault: (Phase, FaultKind),
+    ) {
+        use FaultKind::{Closed, Malformed, Reset};
+        if matches!(
+            fault,
+            (
+                Phase::Handshake | Phase::Headers,
+                Closed | Malformed | Reset
+            )
+        ) {
+            self.foreign[usize::from(!scheme.is_http())].add(proxy);
+        }
+    }
+
+    /// Distinct proxies that seem to speak another protocol than they are listed with.
+    pub(crate) fn foreign(&self) -> Foreign {
+        let [http, socks] = &self.foreign;
+        Foreign {
+            http: http.len(),
+            socks: socks.len(),
+        }
+    }
+
     /// A job has its record.
     pub(crate) fn finished(&mut self, host: Option<Host<'_>>, record: &Record, waited: Duration) {
         let snapshot = &mut self.snapshot;
@@ -485,6 +535,9 @@ impl Tally {
         snapshot.proxy_faults = faults
             .map(|((phase, kind), proxies)| (format!("{phase} {kind}"), proxies.len()))
             .collect();
+        if snapshot.pool.proven == 0 {
+            snapshot.foreign = self.foreign();
+        }
         if with_hosts {
             snapshot.hosts = self.hosts.values().map(HostTally::stats).collect();
             snapshot

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::args::Progress;
 use super::figures;
+use super::hint;
 use super::printer::{Level, Printer};
 use crate::config::Streams;
 use crate::metrics::{Binding, Snapshot, Wait};
@@ -51,6 +52,16 @@ pub async fn show(snapshots: watch::Receiver<Snapshot>, printer: Printer, shown:
         Shown::Nothing => {}
         Shown::Bar => draw(snapshots, &printer).await,
         Shown::Log => log(snapshots, &printer).await,
+    }
+}
+
+/// Says once what is likely to be wrong, as soon as it shows.
+pub async fn warn(mut snapshots: watch::Receiver<Snapshot>, printer: Printer) {
+    while snapshots.changed().await.is_ok() {
+        let said = hint::early(&snapshots.borrow_and_update());
+        if let Some(said) = said {
+            return printer.note(&format!("hint: {said}"));
+        }
     }
 }
 

@@ -188,6 +188,11 @@ impl<E: Egress> Dispatcher<E> {
         if let Some(fault) = end.proxy_fault() {
             self.tally.proxy_fault(proxy, fault, verdict.blame);
         }
+        if let Some(fault) = end.fault.as_ref().filter(|_| *stranger) {
+            let kind = (fault.phase, fault.kind);
+            self.tally
+                .stranger_failed(proxy, lease.proxy.scheme(), kind);
+        }
         if verdict.outcome == Outcome::Ok {
             self.budget.earn();
         }

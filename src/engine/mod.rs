@@ -520,7 +520,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             || self.on_no_proxy != OnNoProxy::Stop
             || !self.dispatcher.attempts.is_empty()
             || self.dispatcher.frontier.is_empty()
-            || !self.dispatcher.pool.is_exhausted(at)
+            || !(self.dispatcher.pool.is_exhausted(at) || self.dispatcher.speaks_to_nobody(at))
         {
             return;
         }

@@ -15,3 +15,4 @@ mod scenarios;
 mod slow_host;
 mod tiers;
 mod world;
+mod wrong_scheme;
