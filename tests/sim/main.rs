@@ -10,6 +10,7 @@ mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod refused;
 mod scale;
 mod scenarios;
 mod slow_host;
