@@ -1,5 +1,7 @@
 //! Counters of a run, published as a snapshot a few times a second and once at the end.
 
+mod binding;
+mod distinct;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,9 @@ use crate::ban::BLOCKS_CLIENT;
 use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Finished, Outcome, Phase, Record};
 pub use crate::pool::Counts as PoolCounts;
-use crate::proxy::Price;
+use crate::proxy::{Price, Scheme};
+pub use binding::{Binding, Wait};
+use distinct::Distinct;
 use foldhash::fast::RandomState;
 pub use ledger::{Ledger, Spend, rounded};
 
@@ -49,16 +53,22 @@ pub struct Snapshot {
     pub probes: u64,
     /// Probes that failed.
     pub probes_failed: u64,
-    /// Failed probes and proxy faults by what went wrong: `connect refused`, `handshake rejected 403`.
+    /// Distinct proxies by what went wrong with them, in probes or in attempts: `connect refused`, `handshake rejected 403`. One
+    /// that fails in two ways is counted in both, and one that took the place of another in a reloaded list is not told apart.
     pub proxy_faults: BTreeMap<String, u64>,
+    /// Distinct proxies that took a connection and answered nothing that their protocol knows, as long as none has served: in all
+    /// likelihood they speak another one.
+    pub foreign: Foreign,
     /// Requests in flight now.
     pub in_flight: u64,
     /// Jobs read but not in flight.
     pub queued: u64,
     /// The pool now.
     pub pool: PoolCounts,
-    /// What held dispatch back most since the previous snapshot.
+    /// What holds dispatch back now; at the end of a run, what did for more than half of it.
     pub binding: Option<Binding>,
+    /// Whom that is about.
+    pub wait: Wait,
     /// Body bytes on the wire.
     pub bytes_wire: u64,
     /// Body bytes decoded.
@@ -114,33 +124,20 @@ pub struct HostStats {
     pub worst: Option<Outcome>,
 }
 
-/// The limit that binds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Binding {
-    /// `-j`.
-    Concurrency,
-    /// `--rate`.
-    Rate,
-    /// `--host-rate`, `--delay`.
-    HostRate,
-    /// `--host-concurrency`.
-    HostConcurrency,
-    /// `--proxy-rate`, `--proxy-concurrency`, `--pair-rate` or what a proxy can bear.
-    Proxies,
-    /// A target asked to wait.
-    RetryAfter,
-    /// No proxy is ready.
-    NoProxy,
-    /// This machine has no network.
-    Uplink,
-    /// Jobs wait for a time: for their backoff, for the pace of their site, or for proxies that rest from it.
-    Backoff,
-    /// The input is slower than the fetching.
-    Input,
-    /// The output is slower than the fetching.
-    Output,
-    /// What is under way may use up what a cap leaves.
-    Caps,
+/// Proxies that seem to speak another protocol, by the one they are listed with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// `http` and `https`.
+    pub http: u64,
+    /// `socks4`, `socks4a`, `socks5` and `socks5h`.
+    pub socks: u64,
+}
+
+impl Foreign {
+    /// Both.
+    pub fn all(self) -> u64 {
+        self.http + self.socks
+    }
 }
 
 /// A cap of the run, set by the user.
@@ -164,26 +161,6 @@ impl Cap {
             Cap::Requests => "--max-requests",
             Cap::Bytes => "--max-bytes",
             Cap::Cost => "--max-cost",
-        }
-    }
-}
-
-impl Binding {
-    /// For the progress line, which has to fit into 80 columns: a flag where there is one.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Binding::Concurrency => "-j",
-            Binding::Rate => "--rate",
-            Binding::HostRate => "--host-rate or --delay",
-            Binding::HostConcurrency => "--host-concurrency",
-            Binding::Proxies => "limits per proxy",
-            Binding::RetryAfter => "the target asked to wait",
-            Binding::NoProxy => "no proxy ready",
-            Binding::Uplink => "no network",
-            Binding::Backoff => "pace, bans or backoff",
-            Binding::Input => "input",
-            Binding::Output => "output",
-            Binding::Caps => "caps (--max-...)",
         }
     }
 }
@@ -253,7 +230,10 @@ pub(crate) struct Host<'a> {
 #[derive(Debug)]
 pub(crate) struct Tally {
     snapshot: Snapshot,
-    faults: HashMap<(Phase, FaultKind), u64, RandomState>,
+    /// Proxies by what went wrong with them.
+    faults: HashMap<(Phase, FaultKind), Distinct, RandomState>,
+    /// What [`Snapshot::foreign`] counts.
+    foreign: [Distinct; 2],
     latency: Box<[u64; BUCKETS]>,
     /// By the engine's number of the host.
     hosts: HashMap<u32, HostTally, RandomState>,
@@ -279,6 +259,7 @@ impl Tally {
         Tally {
             snapshot,
             faults: HashMap::default(),
+            foreign: Default::default(),
             latency: Box::new([0; BUCKETS]),
             hosts: HashMap::default(),
         }
@@ -343,10 +324,39 @@ impl Tally {
 
     /// A proxy failed, in a probe or in an attempt. Refused credentials are called that, whatever status said so: some proxies
     /// answer CONNECT with 401.
-    pub(crate) fn proxy_fault(&mut self, phase: Phase, kind: FaultKind, blame: Blame) {
+    pub(crate) fn proxy_fault(&mut self, proxy: u32, fault: (Phase, FaultKind), blame: Blame) {
+        let (phase, kind) = fault;
         let refused = blame == Blame::Proxy(Charge::Auth);
         let key = (phase, if refused { FaultKind::Auth } else { kind });
-        *self.faults.entry(key).or_default() += 1;
+        self.faults.entry(key).or_default().add(proxy);
+    }
+
+    /// A proxy that has never served met this, in a probe or in an attempt.
+    pub(crate) fn stranger_failed(
+        &mut self,
+        proxy: u32,
+        scheme: Scheme,
+        fault: (Phase, FaultKind),
+    ) {
+        use FaultKind::{Closed, Malformed, Reset};
+        if matches!(
+            fault,
+            (
+                Phase::Handshake | Phase::Headers,
+                Closed | Malformed | Reset
+            )
+        ) {
+            self.foreign[usize::from(!scheme.is_http())].add(proxy);
+        }
+    }
+
+    /// Distinct proxies that seem to speak another protocol than they are listed with.
+    pub(crate) fn foreign(&self) -> Foreign {
+        let [http, socks] = &self.foreign;
+        Foreign {
+            http: http.len(),
+            socks: socks.len(),
+        }
     }
 
     /// A job has its record.
@@ -415,8 +425,11 @@ impl Tally {
         snapshot.latency_ms = self.percentiles();
         let faults = self.faults.iter();
         snapshot.proxy_faults = faults
-            .map(|((phase, kind), count)| (format!("{phase} {kind}"), *count))
+            .map(|((phase, kind), proxies)| (format!("{phase} {kind}"), proxies.len()))
             .collect();
+        if snapshot.pool.proven == 0 {
+            snapshot.foreign = self.foreign();
+        }
         if with_hosts {
             snapshot.hosts = self.hosts.values().map(HostTally::stats).collect();
             snapshot

@@ -81,6 +81,8 @@ struct Host {
     median: f32,
     /// Other proxies may yet be served.
     spared: bool,
+    /// Exits that were refused again and again, each after its ban had ended.
+    worn_out: usize,
 }
 
 /// The last page through a proxy, and what it has in common with those before it.
@@ -166,6 +168,16 @@ impl Hosts {
         self.host(host).spared = spared;
     }
 
+    /// Exits that were refused in any manner, by their numbers.
+    pub fn refused(&self, host: u32) -> &[u32] {
+        self.of.get(&host).map_or(&[], |host| &host.refused)
+    }
+
+    /// So many exits were refused again whenever their bans had ended.
+    pub fn wear_out(&mut self, host: u32, exits: usize) {
+        self.host(host).worn_out = exits;
+    }
+
     /// How many members of the pool may serve, or are not known yet.
     pub fn know_exits(&mut self, exits: usize) {
         self.exits = exits;
@@ -181,6 +193,8 @@ impl Hosts {
             return None;
         } else if exits >= CHALLENGED && most {
             format!("{exits} exits were challenged and none was served")
+        } else if !host.answered && host.worn_out >= self.exits.max(1) {
+            format!("{refused} exits were refused again and again and none was served")
         } else if !host.answered && refused >= self.exits.clamp(CHALLENGED, MOST_EACH) {
             format!("{refused} exits were refused and none was served")
         } else {

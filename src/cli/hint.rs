@@ -62,6 +62,10 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
         .find(|outcome| totals.count(*outcome) * 2 > failures);
     let without_proxies = report.summary.reason == FinishReason::NoProxy;
     let hint = match cause {
+        // Nothing came back from anybody.
+        Some(Outcome::NetworkError) if totals.statuses.is_empty() && protocol(totals).is_some() => {
+            protocol(totals)
+        }
         // The list is to blame only where no answer tells of something else.
         None if failures == 0 => pool(report),
         Some(Outcome::ProxyError) => pool(report).or_else(|| {
@@ -117,6 +121,9 @@ fn pool(report: &Report<'_>) -> Option<String> {
                 .into(),
         );
     }
+    if let Some(said) = protocol(totals) {
+        return Some(said);
+    }
     if mostly(&["timeout"]) {
         let now = Span(report.resolved.pool.connect_timeout);
         return Some(format!(
@@ -138,7 +145,7 @@ fn pool(report: &Report<'_>) -> Option<String> {
     ]) {
         return Some(
             "most proxies do not speak the protocol they are listed with: for lines without a scheme \
-             try --proxy-scheme socks5"
+             try another --proxy-scheme"
                 .into(),
         );
     }
@@ -155,6 +162,35 @@ fn pool(report: &Report<'_>) -> Option<String> {
         );
     }
     None
+}
+
+/// How many proxies seem to speak another protocol before it is said while the run goes on.
+const FOREIGN: u64 = 32;
+
+/// The list seems to be listed with the wrong protocol, said as soon as that shows: long lists take their time to fail.
+pub fn early(totals: &Snapshot) -> Option<String> {
+    (totals.foreign.all() >= FOREIGN)
+        .then(|| protocol(totals))
+        .flatten()
+}
+
+/// Nearly all proxies that were tried take connections and then answer nothing that their protocol knows.
+fn protocol(totals: &Snapshot) -> Option<String> {
+    let (pool, foreign) = (&totals.pool, totals.foreign);
+    let tried = u64::from(pool.total - pool.unknown);
+    if foreign.all() == 0 || foreign.all() * 10 < tried * 8 {
+        return None;
+    }
+    let (listed, other) = if foreign.socks > foreign.http {
+        ("socks", "http")
+    } else {
+        ("http", "socks5")
+    };
+    Some(format!(
+        "{} of {tried} proxies take connections, but do not speak {listed} as they are listed: for lines without a scheme \
+         try --proxy-scheme {other}; some providers do the same to addresses they do not know",
+        foreign.all()
+    ))
 }
 
 fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
@@ -287,10 +323,13 @@ fn speed(totals: &Snapshot) -> Option<String> {
     match totals.binding? {
         Binding::Concurrency => Some("-j was the limit: a higher one would be faster".into()),
         Binding::Rate => Some("--rate was the limit".into()),
-        Binding::HostRate => Some("--host-rate or --delay was the limit".into()),
-        Binding::HostConcurrency => Some("--host-concurrency was the limit".into()),
+        Binding::HostRate
+        | Binding::Delay
+        | Binding::HostConcurrency
+        | Binding::ProxyRate
+        | Binding::PairRate => Some(format!("{} was the limit", totals.binding?.as_str())),
         Binding::Proxies => {
-            Some("the limits per proxy were the limit: more proxies would be faster".into())
+            Some("what the proxies can bear was the limit: more proxies would be faster".into())
         }
         _ => None,
     }
@@ -300,6 +339,7 @@ fn speed(totals: &Snapshot) -> Option<String> {
 mod tests {
     use super::super::summary::tests::{Sample, sample, settings};
     use super::*;
+    use crate::metrics::Foreign;
 
     fn failing(outcome: Outcome) -> Sample {
         let mut sample = sample();
@@ -384,6 +424,29 @@ mod tests {
             sample.summary.reason = FinishReason::NoProxy;
             sample.summary.totals.proxy_faults = [(fault.to_owned(), 50)].into();
             assert!(said(&sample).contains(words), "{fault}: {}", said(&sample));
+        }
+    }
+
+    #[test]
+    fn a_list_with_the_wrong_scheme_is_told_which_one_to_try() {
+        for (foreign, flag) in [
+            (Foreign { http: 0, socks: 48 }, "--proxy-scheme http;"),
+            (Foreign { http: 48, socks: 0 }, "--proxy-scheme socks5;"),
+        ] {
+            let mut sample = failing(Outcome::NetworkError);
+            let totals = &mut sample.summary.totals;
+            totals.statuses.clear();
+            (totals.pool.total, totals.pool.unknown) = (1050, 1000);
+            totals.foreign = foreign;
+            let hint = early(totals).expect("it is said at once");
+            assert!(hint.contains(flag), "{hint}");
+            assert!(said(&sample).contains(flag), "{}", said(&sample));
+            sample.summary.totals.pool.unknown = 900;
+            assert_eq!(
+                early(&sample.summary.totals),
+                None,
+                "a third of those tried"
+            );
         }
     }
 

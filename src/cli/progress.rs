@@ -10,9 +10,10 @@ use tokio::sync::watch;
 
 use super::args::Progress;
 use super::figures;
+use super::hint;
 use super::printer::{Level, Printer};
 use crate::config::Streams;
-use crate::metrics::Snapshot;
+use crate::metrics::{Binding, Snapshot, Wait};
 
 /// What is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,16 @@ pub async fn show(snapshots: watch::Receiver<Snapshot>, printer: Printer, shown:
         Shown::Nothing => {}
         Shown::Bar => draw(snapshots, &printer).await,
         Shown::Log => log(snapshots, &printer).await,
+    }
+}
+
+/// Says once what is likely to be wrong, as soon as it shows.
+pub async fn warn(mut snapshots: watch::Receiver<Snapshot>, printer: Printer) {
+    while snapshots.changed().await.is_ok() {
+        let said = hint::early(&snapshots.borrow_and_update());
+        if let Some(said) = said {
+            return printer.note(&format!("hint: {said}"));
+        }
     }
 }
 
@@ -200,16 +211,44 @@ fn pool(now: &Snapshot) -> String {
         now.pool.ready, now.pool.cooling_pairs, now.pool.quarantined,
     );
     if let Some(binding) = now.binding {
-        line.push_str(&format!(" | limit: {}", binding.as_str()));
+        line.push_str(&format!(" | limit: {}", limit(binding, &now.wait)));
     }
     line
+}
+
+/// Characters of a site's name that the line has room for.
+const NAME: usize = 24;
+
+/// The limit, the site it is about, and how long it lasts where that is long enough to be read.
+fn limit(binding: Binding, wait: &Wait) -> String {
+    let mut text = binding.as_str().to_owned();
+    match (&wait.host, wait.hosts) {
+        (_, 0) => {}
+        (Some(host), 1) if host.len() <= NAME => text.push_str(&format!(" ({host}")),
+        // What tells sites apart stands in front.
+        (Some(host), 1) => {
+            let cut: String = host.chars().take(NAME - 2).collect();
+            text.push_str(&format!(" ({cut}.."));
+        }
+        (_, hosts) => text.push_str(&format!(" ({hosts} sites")),
+    }
+    let left = wait.ends_in.filter(|left| *left >= Duration::from_secs(1));
+    match (left, wait.hosts) {
+        (None, 0) => {}
+        (None, _) => text.push(')'),
+        (Some(left), 0) => text.push_str(&format!(" ({} s)", left.as_secs_f64().ceil())),
+        (Some(left), 1) => text.push_str(&format!(", {} s)", left.as_secs_f64().ceil())),
+        // Each has its own.
+        (Some(_), _) => text.push(')'),
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::printer::tests::printer;
     use super::*;
-    use crate::metrics::{Binding, PoolCounts};
+    use crate::metrics::PoolCounts;
 
     fn snapshot(seconds: u64, done: u64) -> Snapshot {
         let mut snapshot = Snapshot {
@@ -225,6 +264,11 @@ mod tests {
                 ..PoolCounts::default()
             },
             binding: Some(Binding::HostRate),
+            wait: Wait {
+                hosts: 1,
+                host: Some("shop.test".into()),
+                ends_in: Some(Duration::from_millis(2100)),
+            },
             ..Snapshot::default()
         };
         snapshot.outcomes[0] = done;
@@ -240,7 +284,7 @@ mod tests {
         );
         assert_eq!(
             pool(&now),
-            "proxies: 41 live 3 cooling 12 quarantined | limit: --host-rate or --delay"
+            "proxies: 41 live 3 cooling 12 quarantined | limit: --host-rate (shop.test, 3 s)"
         );
         let open = Snapshot {
             input_ended: false,

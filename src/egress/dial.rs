@@ -106,7 +106,19 @@ impl Dialer {
         }
         let shaken = timeout(limit, handshake(tls, proxy, route, tcp, report)).await;
         report.phases.proxy_handshake = Some(connected_at.elapsed());
-        shaken.unwrap_or_else(|_| Err(fault::timeout(report.phase, Some(limit))))
+        shaken.unwrap_or_else(|_| {
+            let exchanged = report.meter.as_ref().map_or(0, Meter::peek);
+            let greets = matches!(proxy.scheme(), Scheme::Socks5 | Scheme::Socks5h);
+            // A SOCKS5 server answers the greeting before it has to ask anybody else.
+            if greets && exchanged <= socks::GREETING {
+                return Err(Fault::new(
+                    Phase::Handshake,
+                    FaultKind::Malformed,
+                    "the proxy does not answer the SOCKS greeting; is this an http proxy?",
+                ));
+            }
+            Err(fault::timeout(report.phase, Some(limit)))
+        })
     }
 
     /// TCP to the first address of `host` that answers.

@@ -47,6 +47,11 @@ impl Meter {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Bytes so far, to look at.
+    pub(super) fn peek(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Bytes since this was last asked.
     pub(super) fn take(&self) -> u64 {
         self.0.swap(0, Ordering::Relaxed)

@@ -12,6 +12,9 @@ use super::head::looks_like;
 use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::Credentials;
 
+/// Length of the longest greeting of SOCKS5, bytes; the answer makes more of even the shortest.
+pub(super) const GREETING: u64 = 4;
+
 const NO_AUTH: u8 = 0x00;
 const USER_PASS: u8 = 0x02;
 const NONE_ACCEPTABLE: u8 = 0xff;

@@ -184,10 +184,9 @@ impl<E: Egress> Dispatcher<E> {
             }
             let admitted = self.context.limiter().check_host(host, now);
             if let Err(wait) = admitted {
-                match wait.limit {
+                let why = match wait.limit {
                     Limit::Global => return held.until(wait.until).because(Binding::Rate),
                     Limit::HostClock => {
-                        held.because(Binding::RetryAfter);
                         if self.is_lost(host, now) {
                             self.give_up_first(
                                 Outcome::NetworkError,
@@ -204,18 +203,18 @@ impl<E: Egress> Dispatcher<E> {
                             );
                             continue;
                         }
+                        self.clock_of(host, now)
                     }
-                    Limit::Host | Limit::Proxy => {
-                        held.because(Binding::HostRate);
-                    }
-                }
-                self.frontier.park_first(wait.until);
+                    Limit::Host => Binding::HostRate,
+                    Limit::Delay => Binding::Delay,
+                    Limit::Proxy => self.rate_of_proxies(),
+                };
+                self.frontier.park_first(wait.until, why);
                 continue;
             }
             let window = self.context.limiter().window(host);
             if window.is_some_and(|window| self.frontier.in_flight(host) >= window) {
-                held.because(Binding::RetryAfter);
-                self.frontier.fill_first();
+                self.frontier.fill_first(Binding::HostOut);
                 continue;
             }
             match self.start_first(host, now) {
@@ -227,9 +226,6 @@ impl<E: Egress> Dispatcher<E> {
                     return held.because(binding);
                 }
             }
-        }
-        if held.binding.is_none() && !self.frontier.is_empty() {
-            held.because(Binding::Backoff);
         }
         if let Some(again) = self.endgame(now) {
             held.until(again);
@@ -247,6 +243,7 @@ impl<E: Egress> Dispatcher<E> {
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
         let (mut only_time_helps, mut rests) = (true, true);
+        let mut why = Binding::NoProxy;
         // Each job passed over in this turn stands behind the others of its host for now.
         for passed_over in 0..JOBS_PER_TURN {
             if self.is_out_of_time(host, now) {
@@ -288,6 +285,7 @@ impl<E: Egress> Dispatcher<E> {
             if let Some(binding) = self.holds_everybody(host, &refusal) {
                 return Turn::Stop(binding, refusal.retry_at);
             }
+            why = self.reason(&refusal);
             use RefusalReason::{AllBusy, AllCooling, Limited};
             only_time_helps &= matches!(refusal.reason, AllCooling | Limited);
             rests &= refusal.reason == AllCooling;
@@ -310,8 +308,8 @@ impl<E: Egress> Dispatcher<E> {
         let soonest = now + if rests { QUOTA_GRAIN } else { SHORTEST };
         let at = earliest.map(|at| at.clamp(soonest, now + LONGEST_PARK));
         match at {
-            Some(at) if only_time_helps => self.frontier.park_first(at),
-            _ => self.frontier.block_first(at),
+            Some(at) if only_time_helps => self.frontier.park_first(at, why),
+            _ => self.frontier.block_first(at, why),
         }
         Turn::Again
     }

@@ -9,7 +9,7 @@ use super::{Phase, Run, reraise};
 use crate::egress::Egress;
 use crate::error::Error;
 use crate::input::JobSource;
-use crate::metrics::{Cap, FinishReason, Summary};
+use crate::metrics::{Cap, FinishReason, Summary, Wait};
 
 /// How long an attempt may take to notice that it is to stop.
 const STOPPING: Duration = Duration::from_secs(1);
@@ -57,6 +57,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         }
         let mut totals = self.snapshot(true);
         totals.left = self.left();
+        (totals.binding, totals.wait) = (self.looks.most(), Wait::default());
         let _ = self.progress.send(totals.clone());
         (
             Summary { reason, totals },

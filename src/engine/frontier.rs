@@ -10,7 +10,9 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use super::pending::Pending;
+use super::waits::{Longest, Waits};
 use crate::job::HostKey;
+use crate::metrics::Binding;
 use foldhash::fast::RandomState;
 
 /// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
@@ -42,6 +44,8 @@ struct Host {
     held: VecDeque<Box<Pending>>,
     in_flight: u32,
     place: Place,
+    /// What it waits for while it is parked, blocked or full.
+    why: Binding,
     /// It stands in the line of blocked hosts, perhaps since an earlier time at which it was blocked.
     in_line: bool,
     /// The time at which it gets a turn if it still waits then; what else the heap holds of it is out of date.
@@ -55,6 +59,7 @@ pub(super) struct Frontier {
     blocked: VecDeque<u32>,
     parked: BinaryHeap<Reverse<(Instant, u32)>>,
     later: BinaryHeap<Later>,
+    waits: Waits,
     queued: usize,
     /// Those of them whose host is ready.
     active: usize,
@@ -100,6 +105,7 @@ impl Frontier {
             blocked: VecDeque::new(),
             parked: BinaryHeap::new(),
             later: BinaryHeap::new(),
+            waits: Waits::default(),
             queued: 0,
             active: 0,
             bytes: 0,
@@ -133,6 +139,7 @@ impl Frontier {
             held: VecDeque::new(),
             in_flight: 0,
             place: Place::Idle,
+            why: Binding::Concurrency,
             in_line: false,
             wake: None,
         });
@@ -154,6 +161,7 @@ impl Frontier {
     pub(super) fn push_later(&mut self, job: Box<Pending>, at: Instant) {
         self.queued += 1;
         self.bytes += job.bytes;
+        self.waits.more(Binding::Retry, 1);
         self.later.push(Later { at, job });
     }
 
@@ -162,6 +170,7 @@ impl Frontier {
         if let Some(host) = self.hosts.get_mut(&job.host) {
             self.queued += 1;
             self.bytes += job.bytes;
+            self.waits.more(Binding::Robots, 1);
             host.held.push_back(job);
         }
     }
@@ -172,6 +181,7 @@ impl Frontier {
         let held = host.map(|host| std::mem::take(&mut host.held));
         let held = held.unwrap_or_default();
         self.queued -= held.len();
+        self.waits.fewer(Binding::Robots, held.len());
         self.bytes -= held.iter().map(|job| job.bytes).sum::<usize>();
         held
     }
@@ -190,13 +200,17 @@ impl Frontier {
             host.place = Place::Ready;
             self.ready.push_back(number);
         }
-        self.active += usize::from(host.place == Place::Ready);
+        match host.place {
+            Place::Ready => self.active += 1,
+            _ => self.waits.more(host.why, 1),
+        }
     }
 
     /// Makes ready what has become due at `now`.
     pub(super) fn promote(&mut self, now: Instant) {
         while self.later.peek().is_some_and(|later| later.at <= now) {
             if let Some(later) = self.later.pop() {
+                self.waits.fewer(Binding::Retry, 1);
                 self.enqueue(later.job, false);
             }
         }
@@ -217,6 +231,7 @@ impl Frontier {
         if let Some(host) = self.hosts.get_mut(&number)
             && from.contains(&host.place)
         {
+            self.waits.leave(host.why, host.jobs.len());
             if host.jobs.is_empty() {
                 host.place = Place::Idle;
             } else {
@@ -250,9 +265,7 @@ impl Frontier {
                 .host_concurrency
                 .is_some_and(|most| host.in_flight >= most.get())
             {
-                host.place = Place::Full;
-                self.active -= host.jobs.len();
-                self.ready.pop_front();
+                self.leave_line(Place::Full, Binding::HostConcurrency);
                 continue;
             }
             return Some(number);
@@ -326,24 +339,54 @@ impl Frontier {
         }
     }
 
-    /// Takes the host in front out of turn until `at`.
-    pub(super) fn park_first(&mut self, at: Instant) {
-        if let Some(number) = self.ready.pop_front()
-            && let Some(host) = self.hosts.get_mut(&number)
-        {
-            host.place = Place::Parked;
-            self.active -= host.jobs.len();
+    /// Takes the host in front out of turn, because of `why`.
+    fn leave_line(&mut self, place: Place, why: Binding) -> Option<u32> {
+        let number = self.ready.pop_front()?;
+        let host = self.hosts.get_mut(&number)?;
+        (host.place, host.why) = (place, why);
+        self.active -= host.jobs.len();
+        self.waits.enter(why, number, host.jobs.len());
+        Some(number)
+    }
+
+    /// What most of the jobs here wait for; `None` when all of them may go.
+    pub(super) fn longest_wait(&self) -> Option<Longest> {
+        let (why, hosts, last) = self.waits.most()?;
+        let waits = |number: &u32| {
+            let host = self.hosts.get(number)?;
+            let stands = !matches!(host.place, Place::Idle | Place::Ready);
+            (stands && host.why == why).then_some(host)
+        };
+        let first = || self.parked.peek().map(|Reverse((_, number))| *number);
+        let one = [Some(last), first()].into_iter().flatten();
+        let host = one
+            .filter(|_| hosts > 0)
+            .find(|number| waits(number).is_some());
+        let until = match host {
+            Some(number) => waits(&number).and_then(|host| host.wake),
+            None if why == Binding::Retry => self.later.peek().map(|later| later.at),
+            None => None,
+        };
+        Some(Longest {
+            why,
+            hosts,
+            host,
+            until,
+        })
+    }
+
+    /// Takes the host in front out of turn until `at`, because of `why`.
+    pub(super) fn park_first(&mut self, at: Instant, why: Binding) {
+        if let Some(number) = self.leave_line(Place::Parked, why) {
             self.wake_at(number, at);
         }
     }
 
     /// Takes the host in front out of turn until the pool changes, or until `at` if that comes first.
-    pub(super) fn block_first(&mut self, at: Option<Instant>) {
-        if let Some(number) = self.ready.pop_front()
+    pub(super) fn block_first(&mut self, at: Option<Instant>, why: Binding) {
+        if let Some(number) = self.leave_line(Place::Blocked, why)
             && let Some(host) = self.hosts.get_mut(&number)
         {
-            host.place = Place::Blocked;
-            self.active -= host.jobs.len();
             if !host.in_line {
                 host.in_line = true;
                 self.blocked.push_back(number);
@@ -389,13 +432,8 @@ impl Frontier {
     }
 
     /// Takes the host in front out of turn until one of its requests has ended.
-    pub(super) fn fill_first(&mut self) {
-        if let Some(number) = self.ready.pop_front()
-            && let Some(host) = self.hosts.get_mut(&number)
-        {
-            host.place = Place::Full;
-            self.active -= host.jobs.len();
-        }
+    pub(super) fn fill_first(&mut self, why: Binding) {
+        self.leave_line(Place::Full, why);
     }
 
     /// A request to `host` has left that was not taken from here.
@@ -422,6 +460,7 @@ impl Frontier {
         self.queued = 0;
         self.active = 0;
         self.bytes = 0;
+        self.waits = Waits::default();
         self.ready.clear();
         self.blocked.clear();
         self.parked.clear();
@@ -513,13 +552,13 @@ mod tests {
         let job = pending(request(0), &mut frontier, now);
         frontier.push(job);
         for turn in 0..1000 {
-            frontier.block_first(Some(after(100)));
+            frontier.block_first(Some(after(100)), Binding::NoProxy);
             frontier.promote(after(99));
             assert_eq!(frontier.first_ready(), None, "turn {turn}");
             frontier.unblock(1);
             assert_eq!(frontier.first_ready(), Some(0), "turn {turn}");
         }
-        frontier.block_first(Some(after(100)));
+        frontier.block_first(Some(after(100)), Binding::NoProxy);
         frontier.promote(after(100));
         assert_eq!(frontier.first_ready(), Some(0));
         // However often it was blocked, it stands in line and in the heap once.
@@ -538,7 +577,7 @@ mod tests {
         };
         (0..LOOK_AHEAD).for_each(|_| to(0, &mut frontier));
         assert!(frontier.is_full());
-        frontier.park_first(now + std::time::Duration::from_secs(60));
+        frontier.park_first(now + std::time::Duration::from_secs(60), Binding::HostRate);
         assert!(frontier.is_full(), "there is no other host");
         to(1, &mut frontier);
         assert!(!frontier.is_full());

@@ -19,6 +19,9 @@ use crate::retry::{self, Decision, Ended};
 /// Requests to a host that is out whose slots are worth having back.
 const MANY: usize = 8;
 
+/// With fewer exits than this their number alone does not show that a host refuses everybody.
+const FEW_EXITS: usize = 10;
+
 /// What an attempt has used, after the price it was used at.
 type Used = (Option<Price>, Spend);
 
@@ -71,6 +74,12 @@ impl<E: Egress> Dispatcher<E> {
             let counts = self.pool.counts(now);
             let mut hosts = self.context.hosts();
             hosts.know_exits((counts.ready + counts.unknown) as usize);
+            // A few exits prove nothing by their number, but by being refused each time that they are let go again.
+            let refused = hosts.refused(flight.host);
+            if refused.len() < FEW_EXITS {
+                let worn_out = self.pool.worn_out(refused, HostIdx(flight.host), now);
+                hosts.wear_out(flight.host, worn_out);
+            }
             self.some_given_up = hosts.gives_up(flight.host).is_some();
         }
         if self.pool.excuses(&lease, end.verdict.blame) {
@@ -185,8 +194,13 @@ impl<E: Egress> Dispatcher<E> {
             self.tally
                 .landed(Host { number, key }, verdict.outcome, served);
         }
-        if let Some((phase, kind)) = end.proxy_fault() {
-            self.tally.proxy_fault(phase, kind, verdict.blame);
+        if let Some(fault) = end.proxy_fault() {
+            self.tally.proxy_fault(proxy, fault, verdict.blame);
+        }
+        if let Some(fault) = end.fault.as_ref().filter(|_| *stranger) {
+            let kind = (fault.phase, fault.kind);
+            self.tally
+                .stranger_failed(proxy, lease.proxy.scheme(), kind);
         }
         if verdict.outcome == Outcome::Ok {
             self.budget.earn();

@@ -17,14 +17,54 @@ impl<E: Egress> Dispatcher<E> {
         match refusal.reason {
             RefusalReason::NoUplink => Some(Binding::Uplink),
             RefusalReason::NoneReady if !self.pool.has_room() => Some(Binding::NoProxy),
-            RefusalReason::AllBusy if !self.pool.has_room() => Some(Binding::Proxies),
+            RefusalReason::AllBusy if !self.pool.has_room() => Some(self.reason(refusal)),
             // Were every host to be parked until the next proxy is due, all of them would go through the pool for it.
             RefusalReason::AllBusy | RefusalReason::Limited
                 if refusal.everybody && self.limits.pair_rate.is_none() && self.takes_any(host) =>
             {
-                Some(Binding::Proxies)
+                Some(self.reason(refusal))
             }
             _ => None,
+        }
+    }
+
+    /// What a refusal of the pool is called to people.
+    pub(super) fn reason(&self, refusal: &Refusal) -> Binding {
+        let is_paced = self.limits.proxy_rate.is_some() || self.limits.pair_rate.is_some();
+        match refusal.reason {
+            RefusalReason::NoUplink => Binding::Uplink,
+            // Some are busy, and the others wait for their rate.
+            RefusalReason::AllBusy if is_paced && refusal.retry_at.is_some() => {
+                self.rate_of_proxies()
+            }
+            RefusalReason::AllBusy => Binding::Proxies,
+            RefusalReason::Limited => self.rate_of_proxies(),
+            RefusalReason::AllCooling => Binding::Rests,
+            RefusalReason::AllTried => Binding::Tried,
+            RefusalReason::NoneReady | RefusalReason::NoMatch | RefusalReason::Incapable => {
+                Binding::NoProxy
+            }
+        }
+    }
+
+    /// The rate of the user's that proxies are held to.
+    pub(super) fn rate_of_proxies(&self) -> Binding {
+        if self.limits.proxy_rate.is_some() {
+            Binding::ProxyRate
+        } else {
+            Binding::PairRate
+        }
+    }
+
+    /// Why the clock of `host` has it wait.
+    pub(super) fn clock_of(&self, host: u32, now: Instant) -> Binding {
+        let limiter = self.context.limiter();
+        if limiter.out_since(host).is_some() {
+            Binding::HostOut
+        } else if limiter.is_asked_to_wait(host, now) {
+            Binding::RetryAfter
+        } else {
+            Binding::HostPace
         }
     }
 

@@ -19,10 +19,12 @@ mod leasing;
 mod outbox;
 mod pending;
 mod probing;
+mod publishing;
 mod purse;
 mod robots;
 mod sessions;
 mod slots;
+mod waits;
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -46,6 +48,7 @@ use self::hedging::Budget;
 use self::held::Held;
 pub use self::keeping::Keeping;
 use self::keeping::{Beat, recall};
+use self::publishing::Looks;
 pub use self::purse::Caps;
 use self::purse::{Allowance, Purse};
 pub use self::robots::Obedience;
@@ -251,6 +254,8 @@ pub async fn run<E: Egress, S: JobSource>(
         input_error: None,
         deadline,
         beat: None,
+        held_by: None,
+        looks: Looks::default(),
     };
     if let Some(Keeping { memory, saves }) = plan.keeping {
         recall(&mut run.dispatcher, &memory, began);
@@ -298,6 +303,9 @@ struct Run<E, S> {
     /// When nothing more is started.
     deadline: Option<Instant>,
     beat: Option<Beat>,
+    /// What holds every job back, as of the last round of dispatch.
+    held_by: Option<Binding>,
+    looks: Looks,
 }
 
 impl<E: Egress, S: JobSource> Run<E, S> {
@@ -336,10 +344,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             if let Some(reason) = self.finished(at) {
                 break reason;
             }
-            let binding = held
-                .binding
-                .or_else(|| self.wants_input().then_some(Binding::Input));
-            self.dispatcher.tally.counters().binding = binding;
+            self.held_by = held.binding;
             let wake = self.wake(at, held.until, exhausted_check);
             // Moving a timer costs more than asking whether it has to move; under load it mostly has not.
             let wake = TokioInstant::from_std(wake);
@@ -515,7 +520,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             || self.on_no_proxy != OnNoProxy::Stop
             || !self.dispatcher.attempts.is_empty()
             || self.dispatcher.frontier.is_empty()
-            || !self.dispatcher.pool.is_exhausted(at)
+            || !(self.dispatcher.pool.is_exhausted(at) || self.dispatcher.speaks_to_nobody(at))
         {
             return;
         }
@@ -544,28 +549,6 @@ impl<E: Egress, S: JobSource> Run<E, S> {
         // A time that has passed and changed nothing must not become a busy loop.
         let soonest = soonest.map_or(exhausted_check, |soonest| soonest.min(exhausted_check));
         soonest.max(at + SHORTEST_SLEEP)
-    }
-
-    fn publish(&mut self) {
-        if self.progress.receiver_count() == 0 {
-            return;
-        }
-        let snapshot = self.snapshot(false);
-        // Nobody listening any more is not an error.
-        let _ = self.progress.send(snapshot);
-    }
-
-    fn snapshot(&mut self, with_hosts: bool) -> Snapshot {
-        let at = now();
-        let dispatcher = &mut self.dispatcher;
-        let counts = dispatcher.pool.counts(at);
-        let counters = dispatcher.tally.counters();
-        counters.in_flight = dispatcher.attempts.len() as u64;
-        counters.queued = dispatcher.frontier.len() as u64;
-        counters.pool = counts;
-        dispatcher
-            .tally
-            .snapshot(at.saturating_duration_since(self.began), with_hosts)
     }
 }
 

@@ -20,6 +20,8 @@ use crate::pool::{Demand, HostIdx, ProbeLease, ProbeResult};
 
 /// Probing rests this long after this machine itself failed (no descriptors, no route).
 const LOCAL_REST: Duration = Duration::from_secs(1);
+/// A list of so many that all speak another protocol is given up. Each of a few may as well have its own bad minute.
+const FOREIGN_LEAST: u32 = 8;
 /// A proxy that cannot be tried towards a limited host within this time is taken for what its connect showed.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,16 @@ impl<E: Egress> Dispatcher<E> {
         }
     }
 
+    /// True when every proxy of a list has taken a connection and then answered nothing that its protocol knows, and none ever
+    /// served: waiting will not teach them another one.
+    pub(super) fn speaks_to_nobody(&self, now: Instant) -> bool {
+        let counts = self.pool.counts(now);
+        counts.proven == 0
+            && counts.total >= FOREIGN_LEAST
+            && self.tally.foreign().all() >= u64::from(counts.total)
+            && !self.pool.remembers_service()
+    }
+
     /// A probe came back.
     pub(super) fn probed(&mut self, lease: ProbeLease, report: ProbeReport, now: Instant) {
         let price = lease.proxy.labels().cost;
@@ -97,8 +109,12 @@ impl<E: Egress> Dispatcher<E> {
                     self.probe_rest_until = Some(now + LOCAL_REST);
                 }
                 self.tally.counters().probes_failed += 1;
-                self.tally
-                    .proxy_fault(fault.phase, fault.kind, verdict.blame);
+                let (number, kind) = (lease.idx.number(), (fault.phase, fault.kind));
+                self.tally.proxy_fault(number, kind, verdict.blame);
+                if !self.pool.is_proven(lease.idx) {
+                    let scheme = lease.proxy.scheme();
+                    self.tally.stranger_failed(number, scheme, kind);
+                }
                 ProbeResult::Failed {
                     blame: verdict.blame,
                     kind: (fault.phase, fault.kind),

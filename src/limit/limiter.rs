@@ -27,8 +27,10 @@ const SHAKING_WAIT: Duration = Duration::from_millis(100);
 pub enum Limit {
     /// `--rate`.
     Global,
-    /// `--host-rate` or `--delay`.
+    /// `--host-rate`.
     Host,
+    /// `--delay`, or what the host wants between two requests.
+    Delay,
     /// The host asked to wait.
     HostClock,
     /// `--proxy-rate` or `--pair-rate`.
@@ -121,7 +123,7 @@ impl Limiter {
         wait.consider(self.global.ready_at(), Limit::Global);
         if let Some(host) = self.hosts.get(&host) {
             wait.consider(host.lane.cell.ready_at(), Limit::Host);
-            wait.consider(host.delayed_until, Limit::Host);
+            wait.consider(host.delayed_until, Limit::Delay);
             wait.consider(host.clock.ready_at(now), Limit::HostClock);
         }
         wait.answer()
@@ -332,6 +334,12 @@ impl Limiter {
     /// See [`HostClock::out_since`].
     pub fn out_since(&self, host: u32) -> Option<Instant> {
         self.hosts.get(&host)?.clock.out_since()
+    }
+
+    /// True when the host has asked everybody to wait.
+    pub fn is_asked_to_wait(&self, host: u32, now: Instant) -> bool {
+        let host = self.hosts.get(&host);
+        host.is_some_and(|host| host.clock.blocked_until(now).is_some())
     }
 
     /// See [`HostClock::failed`].

@@ -115,6 +115,14 @@ impl Pool {
         }
     }
 
+    /// True when some member has served in an earlier run. Looks at all members.
+    pub fn remembers_service(&self) -> bool {
+        let slots = &self.roster.slots;
+        slots
+            .iter()
+            .any(|slot| slot.is_member() && slot.earlier > 0)
+    }
+
     /// For tests: (proxy, host) pairs that something is remembered of, and members that were judged in all choices so far.
     #[doc(hidden)]
     pub fn effort(&self) -> (usize, u64) {

@@ -11,6 +11,10 @@ const HALF_LIFE: f32 = 20.0;
 const FORGOTTEN_AFTER: f32 = 120.0;
 /// What is left of one answer after two minutes.
 const REACHED: f32 = 0.015;
+/// Chance of failing by itself from which a host is said to fail for everybody.
+const FLAKY: f32 = 1.0 / 6.0;
+/// Failures, faded, that it takes to say so.
+const FLAKY_LEAST: f32 = 1.5;
 /// Hosts before the first look for forgotten ones.
 const FIRST_PRUNE: usize = 4096;
 
@@ -60,6 +64,14 @@ impl Hosts {
         let results = self.results.get(&host).copied().unwrap_or_default();
         let left = remains(seconds(results.faded, now), HALF_LIFE);
         (results.failures * left + 0.1) / ((results.failures + results.answers) * left + 4.0)
+    }
+
+    /// True while the host fails often by itself, through proxies that have served before.
+    pub(super) fn is_flaky(&self, host: u32, now: Micros) -> bool {
+        self.results.get(&host).is_some_and(|results| {
+            let left = remains(seconds(results.faded, now), HALF_LIFE);
+            results.failures * left >= FLAKY_LEAST && self.doubt(host, now) >= FLAKY
+        })
     }
 
     /// True when somebody got through to the host in the last minutes.

@@ -20,7 +20,7 @@
 //!
 //! Three ledgers stay apart: a proxy's own evidence (`slot`), refusals of a (proxy, host) pair (`pair`), and what is known
 //! of each host (`host`), which only weighs ambiguous failures. Those are charged to nobody before it shows whose they were
-//! (`doubt`), so that no outage of a target costs a proxy its score, nor does one of our own uplink (`uplink`). The pool is a state machine without I/O, clock or lock; one
+//! (`doubt`, `stranger`), so that no outage of a target costs a proxy its score, nor does one of our own uplink (`uplink`). The pool is a state machine without I/O, clock or lock; one
 //! task owns it. It does not know the user's rates: `admit` asks them, last and only for a proxy about to be chosen.
 
 mod account;
@@ -53,6 +53,7 @@ mod select;
 mod settle;
 mod slot;
 mod standing;
+mod stranger;
 mod tier;
 mod timers;
 mod uplink;
@@ -98,6 +99,7 @@ use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
+use stranger::Strangers;
 use tier::Tiers;
 use timers::Timers;
 use uplink::Uplink;
@@ -185,6 +187,7 @@ pub struct Pool {
     quotas: Quotas,
     hosts: Hosts,
     doubts: Doubts,
+    strangers: Strangers,
     filters: Filters,
     tiers: Tiers,
     /// A provider's policy refuses the host to this account; final for the run.
@@ -253,6 +256,7 @@ impl Pool {
             quotas: Quotas::default(),
             hosts: Hosts::new(),
             doubts: Doubts::default(),
+            strangers: Strangers::default(),
             filters: Filters::default(),
             tiers: Tiers::default(),
             accounts,

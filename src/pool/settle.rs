@@ -39,6 +39,8 @@ const HIGHEST_LEVEL: u8 = 8;
 const TIMEOUTS: u8 = 2;
 /// Failures in a row that quarantine a proven proxy when they are more its own than not.
 const STREAK: u8 = 3;
+/// Share of its own in a failure that shuts one that has never served: less while the host fails one request in six by itself.
+const STRANGER: f32 = 0.8;
 /// Chance of success below which a proxy is not worth a URL's attempt.
 const HOPELESS: f32 = 0.25;
 /// Weight of an altered answer, in failures.
@@ -281,7 +283,7 @@ impl Pool {
         }
         slot.doubts = slot.doubts.saturating_add(1);
         let own = self.doubts.add(doubt, now);
-        if !proven && !self.doubts.is_out(host.0) {
+        if !proven && !self.doubts.is_out(host.0) && !self.hosts.is_flaky(host.0, now) {
             self.set_aside(at, now);
         }
         for doubt in own {
@@ -328,19 +330,23 @@ impl Pool {
             return;
         }
         let slot = self.roster.slot_mut(at);
-        slot.on_doubt = false;
         slot.doubts = slot.doubts.saturating_sub(doubt.count);
+        let on_doubt = std::mem::take(&mut slot.on_doubt);
         if doubt.altered {
             // Others are shown a certificate that verifies.
             self.charged(at, Charge::Tampered, None, None, now);
         } else {
+            let mut charged = 0.0;
             for _ in 0..doubt.count {
                 let weight = self.blame_share(at, Some(HostIdx(doubt.host)), now);
                 self.failed(at, weight, now);
+                charged += weight;
             }
             // It may have been the host for a moment after all: one that often fails is believed less and less.
             if self.roster.slot(at).is_proven() {
-                self.hosts.failed(doubt.host, at, now);
+                self.host_failed(doubt.host, at, now);
+            } else if on_doubt {
+                self.stranger_shut(doubt, charged, now);
             }
         }
         self.roster.refile(at);
@@ -355,13 +361,11 @@ impl Pool {
         slot.doubts = slot.doubts.saturating_sub(doubt.count);
         let proven = slot.is_proven();
         if slot.on_doubt && slot.state == State::Quarantined && !slot.probing {
-            slot.state = State::Ready;
-            slot.level = slot.level.saturating_sub(1);
-            slot.on_doubt = false;
+            self.reopen(doubt.slot);
         }
         self.roster.refile(doubt.slot);
         if proven {
-            self.hosts.failed(doubt.host, doubt.slot, now);
+            self.host_failed(doubt.host, doubt.slot, now);
         }
     }
 
@@ -394,7 +398,7 @@ impl Pool {
         let out = if proven {
             slot.streak >= STREAK || slot.chance(present) < HOPELESS
         } else {
-            weight > 0.5 || slot.chance(present) < HOPELESS
+            weight > STRANGER || slot.chance(present) < HOPELESS
         };
         if out {
             let base = if proven { BASE_PROVEN } else { BASE_UNPROVEN };

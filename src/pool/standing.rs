@@ -21,7 +21,20 @@ pub struct Standing {
     pub retired: bool,
 }
 
+/// Bans in a row, less one, from which a pair is refused whatever the time: each began after the one before had ended, the last
+/// of them some minutes after the first.
+const AGAIN_AND_AGAIN: u8 = 2;
+
 impl Pool {
+    /// How many of these proxies the host has refused again whenever their bans had ended.
+    pub fn worn_out(&self, proxies: &[u32], host: HostIdx, now: Instant) -> usize {
+        let is_worn = |number: &&u32| {
+            let pair = self.standing(ProxyIdx(**number), host, now).pair;
+            pair.is_some_and(|rest| rest.level >= AGAIN_AND_AGAIN)
+        };
+        proxies.iter().filter(is_worn).count()
+    }
+
     /// How this proxy stands with this host.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 //! failure of a random run names its seed.
 
 mod answers;
+mod binding;
 mod caps;
 mod engine;
 mod hedging;
@@ -9,7 +10,10 @@ mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod refused;
 mod scale;
 mod scenarios;
+mod slow_host;
 mod tiers;
 mod world;
+mod wrong_scheme;

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use proxywheel::ban::Judge;
 use proxywheel::egress::{Egress, Outgoing, ProbeReport, Traffic};
-use proxywheel::engine::{self, Control, Plan};
+use proxywheel::engine::{self, Control, Keeping, Plan};
 use proxywheel::exchange::{Body, Exchange, Phases, Response};
 use proxywheel::input::StreamSource;
 use proxywheel::job::{HostKey, Job, RequestSpec};
-use proxywheel::metrics::{Snapshot, Summary};
+use proxywheel::metrics::{Binding, PoolCounts, Snapshot, Summary, Wait};
 use proxywheel::outcome::{Fault, FaultKind, Finished, Phase};
 use proxywheel::proxy::{Proxy, Scheme};
 use proxywheel::{ban, limit, pool, retry};
@@ -310,6 +310,7 @@ pub(crate) struct Setup {
     pub(crate) retry: retry::Settings,
     pub(crate) pool: pool::Settings,
     pub(crate) engine: engine::Settings,
+    pub(crate) keeping: Option<Keeping>,
 }
 
 impl Setup {
@@ -324,6 +325,7 @@ impl Setup {
                 seed: Some(7),
                 ..engine::Settings::default()
             },
+            keeping: None,
         }
     }
 
@@ -341,6 +343,10 @@ pub(crate) struct Outcomes {
     pub(crate) took: Duration,
     /// That went through the proxies.
     pub(crate) bytes: u64,
+    /// Where the members stood, at every snapshot.
+    pub(crate) pools: Vec<PoolCounts>,
+    /// What bound, likewise.
+    pub(crate) bound: Vec<(Option<Binding>, Wait)>,
 }
 
 /// One proxy per number; each in its own /24 so that no retry is kept from any of them.
@@ -411,12 +417,12 @@ pub(crate) async fn run_stream(
         limits: setup.limits,
         retry: setup.retry,
         engine: setup.engine,
-        keeping: None,
+        keeping: setup.keeping,
         events: None,
     };
     let (out, mut records) = mpsc::channel(64);
     let (control, commands) = mpsc::channel(4);
-    let (publish, _progress) = watch::channel(Snapshot::default());
+    let (publish, mut progress) = watch::channel(Snapshot::default());
     let source = StreamSource::new(jobs);
     let engine = engine::run(plan, source, out, commands, publish);
     let collect = async {
@@ -426,7 +432,17 @@ pub(crate) async fn run_stream(
         }
         rows
     };
-    let ((summary, input), rows, ()) = tokio::join!(engine, collect, meanwhile(control));
+    let watch = async {
+        let (mut pools, mut bound) = (Vec::new(), Vec::new());
+        while progress.changed().await.is_ok() {
+            let now = progress.borrow_and_update();
+            pools.push(now.pool);
+            bound.push((now.binding, now.wait.clone()));
+        }
+        (pools, bound)
+    };
+    let ((summary, input), rows, (), (pools, bound)) =
+        tokio::join!(engine, collect, meanwhile(control), watch);
     input.expect("the input is a list");
     let hits = hits.lock().expect("hits").clone();
     Outcomes {
@@ -435,6 +451,8 @@ pub(crate) async fn run_stream(
         summary,
         took: began.elapsed(),
         bytes: bytes.load(Ordering::Relaxed),
+        pools,
+        bound,
     }
 }
 

@@ -205,6 +205,7 @@ async fn drive<W: Work>(
 ) -> Result<Driven, Error> {
     let (mut control, _listener) = signals::listen()?;
     let (snapshots, seen) = watch::channel(Snapshot::default());
+    let warning = tokio::spawn(progress::warn(seen.clone(), printer.clone()));
     let display = tokio::spawn(progress::show(seen, printer.clone(), shown));
     let seed = resolved.engine.seed.unwrap_or_else(system_seed);
     let begun = starting::begin(&resolved.start, seed, &mut control, &snapshots).await;
@@ -239,6 +240,7 @@ async fn drive<W: Work>(
             Err(error)
         }
     };
+    warning.abort();
     if let Err(failed) = display.await
         && failed.is_panic()
     {
