@@ -7,14 +7,14 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::automaton::Automaton;
+use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, StartKind};
 
 /// Parts of a text that are searched at the same time.
 const LANES: usize = 4;
 /// Bytes below which a part is not worth its beginning.
-const SHORT: usize = 512;
+const SHORT: usize = 128;
 
 /// Texts, numbered in the order in which they were added; letters of ASCII count the same in both cases.
 #[derive(Debug, Default)]
@@ -56,49 +56,30 @@ impl Finder {
                 found(dfa.match_pattern(state, nth).as_usize(), end);
             }
         };
-        let part = haystack.len() / LANES;
-        // Each part begins early enough to know what has begun in the one before it.
-        let before = dfa.max_pattern_len().saturating_sub(1);
-        let mut done = 0;
-        if part >= SHORT + before {
+        // Parts overlap, so that what lies across their border is whole in one of them.
+        let overlap = dfa.max_pattern_len().saturating_sub(1);
+        let part = haystack.len().saturating_sub(overlap) / LANES;
+        if part >= SHORT + overlap {
+            let length = haystack.len() - (LANES - 1) * part;
             let mut states = [start; LANES];
-            for (lane, state) in states.iter_mut().enumerate().skip(1) {
-                for byte in &haystack[lane * part - before..lane * part] {
-                    *state = dfa.next_state(Anchored::No, *state, *byte);
-                }
-            }
-            let [first, second, third, fourth] =
-                [0, 1, 2, 3].map(|lane| &haystack[lane * part..(lane + 1) * part]);
-            let bytes = first.iter().zip(second).zip(third).zip(fourth);
-            let [mut one, mut two, mut three, mut four] = states;
-            for (at, (((a, b), c), d)) in bytes.enumerate() {
-                one = dfa.next_state(Anchored::No, one, *a);
-                two = dfa.next_state(Anchored::No, two, *b);
-                three = dfa.next_state(Anchored::No, three, *c);
-                four = dfa.next_state(Anchored::No, four, *d);
-                // One jump for all of them.
-                if dfa.is_special(one)
-                    | dfa.is_special(two)
-                    | dfa.is_special(three)
-                    | dfa.is_special(four)
-                {
-                    for (lane, state) in [one, two, three, four].into_iter().enumerate() {
-                        if dfa.is_match(state) {
-                            report(state, lane * part + at + 1);
-                        }
+            let mut at = 0;
+            let rest =
+                |at| [0, 1, 2, 3].map(|lane| &haystack[lane * part + at..lane * part + length]);
+            while let Some(more) = go_on(dfa, rest(at), &mut states) {
+                at += more;
+                for (lane, state) in states.into_iter().enumerate() {
+                    // What ends earlier has ended in the part before.
+                    if dfa.is_match(state) && (lane == 0 || at > length - part) {
+                        report(state, lane * part + at);
                     }
                 }
             }
-            done = LANES * part;
+            return;
         }
         let mut state = start;
-        for (at, byte) in haystack
-            .iter()
-            .enumerate()
-            .skip(done.saturating_sub(before))
-        {
+        for (at, byte) in haystack.iter().enumerate() {
             state = dfa.next_state(Anchored::No, state, *byte);
-            if at >= done && dfa.is_match(state) {
+            if dfa.is_match(state) {
                 report(state, at + 1);
             }
         }
@@ -114,6 +95,28 @@ impl Finder {
                 .expect("rule files are far from the limits of an automaton")
         })
     }
+}
+
+/// Takes bytes of all parts until something may have been found; gives how many of each. A function of its own that calls
+/// nothing: so the processor has the automaton's addresses in registers.
+#[inline(never)]
+fn go_on(dfa: &DFA, parts: [&[u8]; LANES], states: &mut [StateID; LANES]) -> Option<usize> {
+    let mut now = *states;
+    let length = parts[0].len();
+    let parts = parts.map(|part| &part[..length]);
+    for at in 0..length {
+        // One jump for all of them.
+        let mut special = false;
+        for (state, part) in now.iter_mut().zip(parts) {
+            *state = dfa.next_state(Anchored::No, *state, part[at]);
+            special |= dfa.is_special(*state);
+        }
+        if special {
+            *states = now;
+            return Some(at + 1);
+        }
+    }
+    None
 }
 
 #[cfg(test)]

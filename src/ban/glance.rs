@@ -7,7 +7,7 @@
 //!
 //! 8 kB cost 1.1 to 1.5 µs with 500 texts; a vectorised search cost as much for each sixty of them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -25,7 +25,7 @@ pub(super) const SHORTEST: usize = RUN + STRIDE - 1;
 const LONGEST: usize = 18;
 /// Bits of the hash: 16 kB of bits, half of the fastest cache.
 const BITS: u32 = 17;
-/// Of them, those that the heads of the table of runs do without.
+/// Of them, those by which the runs are not told apart in their table.
 const SHARED: u32 = 4;
 /// Clears what tells large letters from small ones, and all beyond five bytes.
 const FOLDED: u64 = 0xdf_dfdf_dfdf;
@@ -45,42 +45,50 @@ const COMMON: [&str; 6] = [
 #[derive(Debug)]
 pub(super) struct Glance {
     known: Box<[u64; 1 << (BITS - 6)]>,
-    /// By the hash of a run: the first of those that share it, by its number from 1.
-    heads: Box<[u32; 1 << (BITS - SHARED)]>,
+    /// By the beginning of the hash of a run: where those that share it begin, and where those of the next do.
+    starts: Box<[u16; (1 << (BITS - SHARED)) + 1]>,
     runs: Vec<Run>,
-    texts: Vec<Wanted>,
-    /// The runs of [`COMMON`].
-    common: HashSet<u64, RandomState>,
+    pieces: Vec<Piece>,
 }
 
-/// A run of a text.
-#[derive(Debug)]
+/// A run of a piece, in as little memory as will do: ordinary pages have many that a text has, too.
+#[derive(Debug, Clone, Copy)]
 struct Run {
-    bytes: u64,
-    text: u32,
-    /// Where in the text it is.
+    /// The rest of its hash.
+    rest: u32,
+    piece: u16,
+    /// Where in the piece it is.
     at: u8,
-    /// The next of those that share the hash.
-    next: u32,
 }
 
+/// What is looked for of a text.
 #[derive(Debug)]
-struct Wanted {
-    /// With all letters folded.
-    bytes: Box<[u8]>,
+struct Piece {
     /// Size of the largest page in which it matters, in bytes.
     longest: usize,
     /// Matters only where somebody on the way may have answered.
     by_proxy: bool,
+    /// Bytes of `folded` that count.
+    length: u8,
+    /// With all letters folded.
+    folded: [u8; LONGEST],
 }
 
-impl Glance {
+/// Takes texts.
+#[derive(Debug)]
+pub(super) struct Builder {
+    pieces: Vec<Piece>,
+    /// By what is in them.
+    numbers: HashMap<Vec<u8>, usize>,
+    /// The runs of [`COMMON`].
+    common: HashSet<u64, RandomState>,
+}
+
+impl Builder {
     pub(super) fn new() -> Self {
-        Glance {
-            known: Box::new([0; 1 << (BITS - 6)]),
-            heads: Box::new([0; 1 << (BITS - SHARED)]),
-            runs: Vec::new(),
-            texts: Vec::new(),
+        Builder {
+            pieces: Vec::new(),
+            numbers: HashMap::new(),
             common: common_runs(),
         }
     }
@@ -92,50 +100,74 @@ impl Glance {
         };
         let start = rarest(text, last, &self.common);
         let end = text.len().min(start + LONGEST);
-        let bytes: Box<[u8]> = text[start..end].iter().map(|byte| byte | 0x20).collect();
-        // Those that are the same have their first run in common.
-        let same = self
-            .sharing(fold(run_of(&bytes)))
-            .find(|run| run.at == 0 && self.texts[run.text as usize].bytes == bytes)
-            .map(|run| run.text as usize);
-        if let Some(same) = same {
-            let wanted = &mut self.texts[same];
-            wanted.longest = wanted.longest.max(longest);
-            wanted.by_proxy &= by_proxy;
+        let letters: Vec<u8> = text[start..end].iter().map(|byte| byte | 0x20).collect();
+        if let Some(&same) = self.numbers.get(&letters) {
+            let piece = &mut self.pieces[same];
+            piece.longest = piece.longest.max(longest);
+            piece.by_proxy &= by_proxy;
             return true;
         }
-        for at in 0..STRIDE {
-            let run = fold(run_of(&bytes[at..]));
-            let place = place(run);
-            self.known[place >> 6] |= 1 << (place & 63);
-            let head = &mut self.heads[place >> SHARED];
-            self.runs.push(Run {
-                bytes: run,
-                text: self.texts.len() as u32,
-                at: at as u8,
-                next: *head,
-            });
-            *head = self.runs.len() as u32;
-        }
-        self.texts.push(Wanted {
-            bytes,
+        let mut folded = [0; LONGEST];
+        folded[..letters.len()].copy_from_slice(&letters);
+        self.pieces.push(Piece {
             longest,
             by_proxy,
+            length: letters.len() as u8,
+            folded,
         });
+        self.numbers.insert(letters, self.pieces.len() - 1);
         true
     }
 
-    /// Where a run stands in texts.
-    fn sharing(&self, bytes: u64) -> impl Iterator<Item = &Run> {
-        let mut next = self.heads[place(bytes) >> SHARED];
-        std::iter::from_fn(move || {
-            let run = self.runs.get((next as usize).checked_sub(1)?)?;
-            next = run.next;
-            Some(run)
-        })
-        .filter(move |run| run.bytes == bytes)
+    /// # Errors
+    /// More texts than can be numbered.
+    pub(super) fn build(self) -> Result<Glance, String> {
+        let most = usize::from(u16::MAX) / STRIDE;
+        if self.pieces.len() > most {
+            return Err(format!("more than {most} texts to look for in successes"));
+        }
+        let mut glance = Glance::default();
+        let mut runs = Vec::with_capacity(STRIDE * self.pieces.len());
+        for (number, piece) in self.pieces.iter().enumerate() {
+            for at in 0..STRIDE {
+                let (place, rest) = hash(fold(run_of(&piece.folded[at..])));
+                glance.known[place >> 6] |= 1 << (place & 63);
+                let run = Run {
+                    rest,
+                    piece: number as u16,
+                    at: at as u8,
+                };
+                runs.push((place >> SHARED, run));
+            }
+        }
+        runs.sort_by_key(|(bucket, _)| *bucket);
+        for (bucket, _) in &runs {
+            glance.starts[bucket + 1] += 1;
+        }
+        let mut end = 0;
+        for start in glance.starts.iter_mut() {
+            end += *start;
+            *start = end;
+        }
+        glance.runs = runs.into_iter().map(|(_, run)| run).collect();
+        glance.pieces = self.pieces;
+        Ok(glance)
     }
+}
 
+/// Of no texts.
+impl Default for Glance {
+    fn default() -> Self {
+        Glance {
+            known: Box::new([0; 1 << (BITS - 6)]),
+            starts: Box::new([0; (1 << (BITS - SHARED)) + 1]),
+            runs: Vec::new(),
+            pieces: Vec::new(),
+        }
+    }
+}
+
+impl Glance {
     /// True when a text that matters for a page of `size` bytes is in this part of it.
     pub(super) fn sees(&self, part: &[u8], size: usize, by_proxy: bool) -> bool {
         let (blocks, rest) = part.as_chunks::<BLOCK>();
@@ -173,20 +205,24 @@ impl Glance {
 
     /// A word that is odd when the run is known.
     fn bit(&self, run: u64) -> u64 {
-        self.known[place(run) >> 6] >> (place(run) & 63)
+        let (place, _) = hash(run);
+        self.known[place >> 6] >> (place & 63)
     }
 
     fn is_text(&self, part: &[u8], at: usize, run: u64, size: usize, by_proxy: bool) -> bool {
-        self.sharing(run).any(|run| {
-            let wanted = &self.texts[run.text as usize];
-            size <= wanted.longest
-                && (by_proxy || !wanted.by_proxy)
+        let (place, rest) = hash(run);
+        let bucket = place >> SHARED;
+        let sharing = usize::from(self.starts[bucket])..usize::from(self.starts[bucket + 1]);
+        let mut runs = self.runs[sharing].iter().filter(|run| run.rest == rest);
+        runs.any(|run| {
+            let piece = &self.pieces[usize::from(run.piece)];
+            let bytes = &piece.folded[..usize::from(piece.length)];
+            size <= piece.longest
+                && (by_proxy || !piece.by_proxy)
                 && at
                     .checked_sub(usize::from(run.at))
-                    .and_then(|start| part.get(start..start + wanted.bytes.len()))
-                    .is_some_and(|found| {
-                        found.iter().zip(&wanted.bytes).all(|(a, b)| a | 0x20 == *b)
-                    })
+                    .and_then(|start| part.get(start..start + bytes.len()))
+                    .is_some_and(|found| found.iter().zip(bytes).all(|(a, b)| a | 0x20 == *b))
         })
     }
 }
@@ -212,8 +248,11 @@ fn fold(word: u64) -> u64 {
     word & FOLDED
 }
 
-fn place(run: u64) -> usize {
-    (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
+/// The place of its bit, and what else tells it from others.
+fn hash(run: u64) -> (usize, u32) {
+    let hash = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let rest = 64 - BITS;
+    ((hash >> rest) as usize, (hash >> (rest - 32)) as u32)
 }
 
 /// The start, `last` at most, of the [`SHORTEST`] bytes that ordinary pages have least; the first of several.
@@ -264,9 +303,10 @@ mod tests {
 
     #[test]
     fn a_text_is_seen_at_every_place_and_in_both_cases() {
-        let mut glance = Glance::new();
-        assert!(glance.add(b"you are human", usize::MAX, false));
-        assert!(!glance.add(b"too short", usize::MAX, false));
+        let mut texts = Builder::new();
+        assert!(texts.add(b"you are human", usize::MAX, false));
+        assert!(!texts.add(b"too short", usize::MAX, false));
+        let glance = texts.build().expect("a few texts");
         for before in 0..40 {
             for after in 0..12 {
                 for text in ["you are human", "You Are Human", "YOU ARE HUMAN"] {
@@ -281,9 +321,10 @@ mod tests {
 
     #[test]
     fn a_text_is_seen_only_where_it_matters() {
-        let mut glance = Glance::new();
-        glance.add(b"this site is blocked", 5_000, true);
-        glance.add(b"window._cf_chl_opt", usize::MAX, false);
+        let mut texts = Builder::new();
+        texts.add(b"this site is blocked", 5_000, true);
+        texts.add(b"window._cf_chl_opt", usize::MAX, false);
+        let glance = texts.build().expect("a few texts");
         let sees = |text: &str, size, by_proxy| glance.sees(text.as_bytes(), size, by_proxy);
         assert!(sees("This site is blocked.", 4_000, true));
         assert!(!sees("This site is blocked.", 4_000, false));
@@ -294,8 +335,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn it_sees_what_is_there_and_nothing_else(text in "[a-c]{10,14}", page in "[a-cA-C]{0,60}", at in 0..60usize, put: bool) {
-            let mut glance = Glance::new();
-            glance.add(text.as_bytes(), usize::MAX, false);
+            let mut texts = Builder::new();
+            texts.add(text.as_bytes(), usize::MAX, false);
+            let glance = texts.build().expect("one text");
             let mut page = page;
             if put {
                 page.insert_str(at.min(page.len()), &text);

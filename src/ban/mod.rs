@@ -14,6 +14,7 @@
 //! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
 //! not visible from one exchange: [`Hosts`] and [`agreed`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
 
+mod attributes;
 mod brief;
 mod build;
 mod class;

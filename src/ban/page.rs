@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::attributes::{self, ASKS, CAPTCHA, CHALLENGE, SHARED, SILENT, UNSEEN};
 use super::phrases::Heard;
 use super::view::Kind;
 use crate::text;
@@ -21,9 +22,6 @@ pub(super) const CONTENT: usize = 300;
 
 /// Bytes of plain text that are taken at once.
 const PIECE: usize = 256;
-/// Bytes of a tag that are looked at; pictures may stand in their tags whole.
-const LOOKED_AT: usize = 400;
-
 /// Bytes of the longest name of a tag that matters, and one more.
 const LONGEST_NAME: usize = 9;
 
@@ -73,8 +71,8 @@ pub(super) struct Page {
 #[derive(Debug, Default)]
 struct Reader {
     page: Page,
-    /// What becomes [`Page::text`]; whole letters.
-    text: Vec<u8>,
+    /// What becomes [`Page::text`].
+    text: String,
 }
 
 impl Page {
@@ -104,7 +102,7 @@ impl Page {
             reader.page.visible = reader.text.len();
         }
         Page {
-            text: String::from_utf8(reader.text).unwrap_or_default(),
+            text: reader.text,
             ..reader.page
         }
     }
@@ -153,7 +151,7 @@ impl Reader {
             }
             _ if opened.len() < tag.len() => {}
             b"script" => {
-                self.page.furnished |= contains(looked_at(tag), "application/ld+json");
+                self.page.furnished = self.page.furnished || attributes::of(tag) & SHARED != 0;
                 return after_closing(following, "</script");
             }
             b"style" => return after_closing(following, "</style"),
@@ -165,14 +163,16 @@ impl Reader {
                 return &following[close..];
             }
             b"nav" | b"aside" | b"pre" | b"code" => self.page.furnished = true,
-            b"meta" => self.page.furnished |= contains(looked_at(tag), "\"og:"),
+            b"meta" if !self.page.furnished => {
+                self.page.furnished = attributes::of(tag) & SHARED != 0;
+            }
             b"article" => {
                 self.page.furnished = true;
                 self.page.elements += 1;
             }
             b"p" | b"li" | b"td" | b"a" | b"h1" | b"h2" | b"h3" | b"h4" => self.page.elements += 1,
             b"form" => self.page.forms += 1,
-            b"img" | b"input" | b"textarea" => self.field(name, looked_at(tag)),
+            b"img" | b"input" | b"textarea" => self.field(name, attributes::of(tag)),
             _ => {}
         }
         self.gap();
@@ -180,31 +180,27 @@ impl Reader {
     }
 
     /// Takes what a tag tells that shows a picture or asks for something.
-    fn field(&mut self, name: &[u8], tag: &[u8]) {
-        let has = |word: &str| contains(tag, word);
+    fn field(&mut self, name: &[u8], said: u8) {
+        let says = |what: u8| said & what != 0;
         match name {
-            b"img" => self.page.captcha |= has("captcha") || has("challenge"),
+            b"img" => self.page.captcha |= says(CAPTCHA | CHALLENGE),
             b"input" => {
-                self.page.captcha |= has("captcha");
-                self.page.login |= has("type=\"password")
-                    || has("type=password")
-                    || has("type='password")
-                    || has("type=\"email");
-                let silent = [
-                    "hidden", "submit", "button", "checkbox", "radio", "image", "captcha",
-                ];
-                self.page.fields += usize::from(!silent.iter().any(|word| has(word)));
+                self.page.captcha |= says(CAPTCHA);
+                self.page.login |= says(ASKS);
+                self.page.fields += usize::from(!says(SILENT | CAPTCHA));
             }
-            _ => {
-                let hidden = has("display:none") || has("display: none");
-                self.page.login |= !has("captcha") && !hidden;
-            }
+            _ => self.page.login |= !says(CAPTCHA | UNSEEN),
         }
     }
 
+    /// True where a space would be one too many.
+    fn is_spaced(&self) -> bool {
+        self.text.as_bytes().last().is_none_or(|last| *last == b' ')
+    }
+
     fn gap(&mut self) {
-        if self.text.last().is_some_and(|last| *last != b' ') {
-            self.text.push(b' ');
+        if !self.is_spaced() {
+            self.text.push(' ');
         }
     }
 
@@ -227,7 +223,7 @@ impl Reader {
             let before = self.text.len();
             let same = other.find(|c| !is_small(c)).unwrap_or(other.len());
             let same = beginning(&other[..same], KEPT.saturating_sub(self.text.len()));
-            self.text.extend_from_slice(same.as_bytes());
+            self.text.push_str(same);
             let mut letters = other[same.len()..].chars();
             if same.is_empty()
                 && let Some(c) = letters.next()
@@ -236,23 +232,37 @@ impl Reader {
             }
             rest = letters.as_str();
             let starts = |byte: &&u8| **byte != b' ' && **byte & 0xc0 != 0x80;
-            said += self.text[before..].iter().filter(starts).count();
+            let bytes = &self.text.as_bytes()[before..];
+            said += bytes.iter().filter(starts).count();
         }
         said
     }
 
     /// The same of ASCII; may count a little more than is kept.
     fn say_plain(&mut self, words: &[u8]) -> usize {
+        // Most of what stands between tags is there for the eyes of whoever wrote it.
+        let from = words.trim_ascii_start();
+        if from.len() < words.len() {
+            self.gap();
+        }
+        let words = from.trim_ascii_end();
+        let said = self.say_trimmed(words);
+        if words.len() < from.len() {
+            self.gap();
+        }
+        said
+    }
+
+    fn say_trimmed(&mut self, words: &[u8]) -> usize {
         let mut said = 0;
         for words in words.chunks(PIECE) {
-            let start = self.text.len();
-            if start >= KEPT {
+            let left = KEPT.saturating_sub(self.text.len());
+            if left == 0 {
                 break;
             }
             // No space at the beginning, and never two.
-            let mut spaced = self.text.last().is_none_or(|last| *last == b' ');
-            self.text.resize(start + words.len(), 0);
-            let room = &mut self.text[start..];
+            let mut spaced = self.is_spaced();
+            let mut room = [0; PIECE];
             let mut length = 0;
             for byte in words {
                 let (folded, space) = SAID[usize::from(*byte)];
@@ -261,24 +271,19 @@ impl Reader {
                 said += usize::from(!space);
                 spaced = space;
             }
-            self.text.truncate((start + length).min(KEPT));
+            let room = std::str::from_utf8(&room[..length.min(left)]);
+            self.text.push_str(room.unwrap_or_default());
         }
         said
     }
 
     fn say_letter(&mut self, c: char) {
         match c {
-            '\u{2019}' | '\u{2018}' => self.text.push(b'\''),
+            '\u{2019}' | '\u{2018}' => self.text.push('\''),
             // Soft hyphens, direction marks and the like are seen by nobody.
             '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
             c if c.is_whitespace() => self.gap(),
-            c => {
-                for c in c.to_lowercase() {
-                    let mut bytes = [0; 4];
-                    self.text
-                        .extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
-                }
-            }
+            c => self.text.extend(c.to_lowercase()),
         }
     }
 }
@@ -291,11 +296,6 @@ fn is_small(c: char) -> bool {
         | '\u{430}'..='\u{45f}'
         | '\u{3001}'..='\u{a4cf}'
         | '\u{ac00}'..='\u{d7a3}')
-}
-
-/// The part of a tag that is searched.
-fn looked_at(tag: &str) -> &[u8] {
-    &tag.as_bytes()[..tag.len().min(LOOKED_AT)]
 }
 
 /// At most so many bytes, whole letters.
@@ -344,11 +344,6 @@ fn closing(rest: &str, tag: &str) -> usize {
 
 fn after_closing<'a>(rest: &'a str, tag: &str) -> &'a str {
     &rest[closing(rest, tag)..]
-}
-
-fn contains(tag: &[u8], word: &str) -> bool {
-    tag.windows(word.len())
-        .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use super::class::Layer;
 use super::condition::Spec;
-use super::glance::{Glance, SHORTEST};
+use super::glance::{Builder, Glance, SHORTEST};
 use super::phrases::PhraseSpec;
 use super::rule::RuleSpec;
 use super::view::{Kind, View};
@@ -46,13 +46,14 @@ impl Scan {
         let none = || [const { StatusSet::EMPTY }; SIZES.len()];
         let mut scan = Scan {
             statuses: [none(), none()],
-            glance: Glance::new(),
+            glance: Glance::default(),
             always: [0; 2],
             #[cfg(test)]
             blind: Vec::new(),
         };
+        let mut texts = Builder::new();
         for (layer, rule) in specs {
-            scan.add(*layer, rule)?;
+            scan.add(*layer, rule, &mut texts)?;
         }
         for phrase in phrases.iter().filter(|phrase| phrase.success) {
             for text in phrase.texts.iter().flat_map(|text| in_a_page(text)) {
@@ -63,16 +64,17 @@ impl Scan {
                     WEIGHED
                 };
                 // Shorter ones only add to what has drawn attention.
-                scan.glance.add(text.as_bytes(), longest, by_proxy);
+                texts.add(text.as_bytes(), longest, by_proxy);
             }
         }
         for marker in widgets {
-            scan.glance.add(marker.as_bytes(), WEIGHED, false);
+            texts.add(marker.as_bytes(), WEIGHED, false);
         }
+        scan.glance = texts.build()?;
         Ok(scan)
     }
 
-    fn add(&mut self, layer: Layer, rule: &RuleSpec) -> Result<(), String> {
+    fn add(&mut self, layer: Layer, rule: &RuleSpec, texts: &mut Builder) -> Result<(), String> {
         if !rule.all.iter().chain(&rule.any).any(Spec::reads_body) {
             return Ok(());
         }
@@ -105,7 +107,7 @@ impl Scan {
         };
         let mut short = wanted.is_empty();
         for text in &wanted {
-            short |= !self.glance.add(text.as_bytes(), longest, by_proxy);
+            short |= !texts.add(text.as_bytes(), longest, by_proxy);
         }
         if short {
             #[cfg(test)]
