@@ -17,6 +17,8 @@ use crate::outcome::StatusSet;
 const SIZES: [usize; 3] = [5_000, 20_000, usize::MAX];
 /// Successes above this, in bytes, are judged by structure only: soft words in a long page are talk.
 pub(super) const WEIGHED: usize = 12_000;
+/// The same of what somebody on the way may have written: providers put a notice into the frame of their own site.
+pub(super) const WEIGHED_ON_THE_WAY: usize = 30_000;
 /// Where a page names its charset (the HTML standard's prescan).
 const META_WINDOW: usize = 1024;
 
@@ -56,8 +58,13 @@ impl Scan {
         for phrase in phrases.iter().filter(|phrase| phrase.success) {
             for text in phrase.texts.iter().flat_map(|text| in_a_page(text)) {
                 let by_proxy = phrase.layer == Layer::Proxy;
+                let longest = if by_proxy {
+                    WEIGHED_ON_THE_WAY
+                } else {
+                    WEIGHED
+                };
                 // Shorter ones only add to what has drawn attention.
-                texts.add(text.as_bytes(), WEIGHED, by_proxy);
+                texts.add(text.as_bytes(), longest, by_proxy);
             }
         }
         for marker in widgets {
@@ -171,7 +178,7 @@ fn spelled(spec: &Spec) -> Vec<String> {
 }
 
 /// A sentence as pages may spell it. Apostrophes have too many forms, so the longest piece without one; letters beyond ASCII
-/// are not folded, so with a large one at the beginning too.
+/// are not folded, so with a large one at the beginning too, and with large ones only.
 fn in_a_page(text: &str) -> Vec<String> {
     let text = text
         .split('\'')
@@ -181,6 +188,7 @@ fn in_a_page(text: &str) -> Vec<String> {
     if !text.is_ascii() {
         let first = text.chars().take(1).flat_map(char::to_uppercase);
         all.push(first.chain(text.chars().skip(1)).collect());
+        all.push(text.to_uppercase());
         all.dedup();
     }
     all

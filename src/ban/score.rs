@@ -10,7 +10,7 @@
 //! | a sentence that only block pages say | 4 or 5, by the phrase |
 //! | a soft phrase | 1, at most 3 together |
 //! | that sentence in the title of a refusal, or of a filter on the way | 2 |
-//! | a captcha that is nearly all there is on the page | 4 |
+//! | a captcha that is nearly all there is on the page; of which there is a script only, on a success | 4; 3 |
 //! | refusing status: 403, 429, 503 and their kin | 2 |
 //! | the body is below 5 kB | 1 |
 //! | `no-store` | 1 |
@@ -98,7 +98,10 @@ impl Score {
             && (page.visible < CONTENT || page.forms == 1 && page.visible < 3 * CONTENT);
         let widget = widget.or(page.captcha.then_some("captcha"));
         if let Some(marker) = widget.filter(|_| alone && (refusing || view.body.len() < 10_000)) {
-            score.add(format!("little but a captcha: {marker}"), 4);
+            // A script alone may be for a captcha that nobody sees: the shell of an application is as empty.
+            let shown = refusing || page.captcha || !marker.contains(".com/");
+            let points = if shown { 4 } else { 3 };
+            score.add(format!("little but a captcha: {marker}"), points);
             score.class = Class::ChallengeCaptcha;
             score.evidence = format!("body: {marker}");
         }

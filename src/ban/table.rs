@@ -15,7 +15,7 @@ use super::header_index::{HeaderIndex, split_header};
 use super::page::Page;
 use super::phrases::Phrases;
 use super::rule::Rule;
-use super::scan::{Scan, WEIGHED};
+use super::scan::{Scan, WEIGHED, WEIGHED_ON_THE_WAY};
 use super::score::Score;
 use super::triggers::Triggers;
 use super::url_index::UrlIndex;
@@ -148,12 +148,15 @@ impl Table {
     /// `filters`: somebody on the way may have written it.
     pub(super) fn score(&self, view: &View<'_>, signals: &Signals, filters: bool) -> Option<Score> {
         let page = signals.page.as_deref()?;
-        if view.is_success() && view.body.len() > WEIGHED {
+        let long = view.is_success() && view.body.len() > WEIGHED;
+        if long && (view.verified || !filters || view.body.len() > WEIGHED_ON_THE_WAY) {
             return None;
         }
         let widget = self.widgets.iter().find(|id| signals.has(**id));
         let widget = widget.and_then(|id| self.specs[usize::from(*id)].literal());
-        Score::of(view, page, &self.phrases, widget, filters)
+        let score = Score::of(view, page, &self.phrases, widget, filters);
+        // A long page is weighed for the word of a filter alone.
+        score.filter(|score| !long || score.layer == Layer::Proxy)
     }
 
     /// The first rule of the group that describes this answer.

@@ -165,3 +165,15 @@ fn what_caches_may_keep_weighs_against_a_wall() {
         Outcome::Banned
     );
 }
+
+#[test]
+fn the_shell_of_an_application_that_loads_a_captcha_is_ordinary_and_a_captcha_alone_is_none() {
+    let shell = "<html><title>Portal</title><noscript>You need to enable JavaScript to run this app.</noscript>\
+        <script src=\"https://www.google.com/recaptcha/api.js\"></script><div id=\"root\"></div><script src=\"/main.js\"></script></html>";
+    assert_eq!(https(200, HTML, shell).outcome, Outcome::Ok);
+    let wall = shell.replace(
+        "<div id=\"root\">",
+        "<form id=\"x\"><div class=\"g-recaptcha\"></div></form><div>",
+    );
+    assert_eq!(https(200, HTML, &wall).outcome, Outcome::Banned);
+}
