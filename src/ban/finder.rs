@@ -1,15 +1,21 @@
-//! Many texts searched for at once, by an automaton that is made when it is first needed: ordinary pages never need it, and a
-//! command that ends at once should not wait for it.
+//! Many texts searched for at once, all of them at every place, letters of ASCII alike in both cases.
+//!
+//! Long texts are found by their rarest runs ([`super::runs`]), whatever their number, and short ones by an automaton. Both are made
+//! when they are first needed: ordinary pages never need them, and a command that ends at once should not wait for them.
 //!
 //! A step of an automaton waits for the memory that the step before has asked for, which is most of what it costs. So a long
-//! text is searched in four parts at the same time.
+//! page is searched in four parts at the same time.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, StartKind};
+
+use super::rarity::rarest;
+use super::runs::{MOST, Runs};
 
 /// Parts of a text that are searched at the same time.
 const LANES: usize = 4;
@@ -20,23 +26,34 @@ const SHORT: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Finder {
     texts: Vec<String>,
-    automaton: OnceLock<DFA>,
+    search: OnceLock<Search>,
+}
+
+/// What finds them.
+#[derive(Debug)]
+struct Search {
+    /// Of the long ones the number, and where in the text its rarest piece begins.
+    long: Vec<(usize, usize)>,
+    runs: Runs,
+    /// Of the others the number.
+    short: Vec<usize>,
+    automaton: Option<DFA>,
 }
 
 impl Finder {
     pub(super) fn new(texts: Vec<String>) -> Self {
         Finder {
             texts,
-            automaton: OnceLock::new(),
+            search: OnceLock::new(),
         }
     }
 
-    /// Every place where a text stands, overlapping ones too, from the first end to the last: the text's number, and from where
-    /// to where.
+    /// Every place where a text stands, overlapping ones too, from the first end to the last and the longest first: the text's
+    /// number, and from where to where.
     pub(super) fn each(&self, haystack: &[u8], mut found: impl FnMut(usize, Range<usize>)) {
         let mut places = Vec::new();
         self.which(haystack, |text, end| places.push((end, text)));
-        places.sort_by_key(|(end, _)| *end);
+        places.sort_unstable_by_key(|(end, text)| (*end, Reverse(self.texts[*text].len()), *text));
         for (end, text) in places {
             found(text, end - self.texts[text].len()..end);
         }
@@ -47,53 +64,87 @@ impl Finder {
         if self.texts.is_empty() {
             return;
         }
-        let dfa = self.automaton();
-        let start = dfa
-            .start_state(Anchored::No)
-            .expect("made for searches that begin anywhere");
-        let mut report = |state, end| {
-            for nth in 0..dfa.match_len(state) {
-                found(dfa.match_pattern(state, nth).as_usize(), end);
+        let search = self.search.get_or_init(|| Search::new(&self.texts));
+        search.runs.any(haystack, |piece, start| {
+            let (number, from) = search.long[piece];
+            let text = self.texts[number].as_bytes();
+            let there = start.checked_sub(from).filter(|start| {
+                let there = haystack.get(*start..start + text.len());
+                there.is_some_and(|there| there.eq_ignore_ascii_case(text))
+            });
+            if let Some(start) = there {
+                found(number, start + text.len());
             }
-        };
-        // Parts overlap, so that what lies across their border is whole in one of them.
-        let overlap = dfa.max_pattern_len().saturating_sub(1);
-        let part = haystack.len().saturating_sub(overlap) / LANES;
-        if part >= SHORT + overlap {
-            let length = haystack.len() - (LANES - 1) * part;
-            let mut states = [start; LANES];
-            let mut at = 0;
-            let rest =
-                |at| [0, 1, 2, 3].map(|lane| &haystack[lane * part + at..lane * part + length]);
-            while let Some(more) = go_on(dfa, rest(at), &mut states) {
-                at += more;
-                for (lane, state) in states.into_iter().enumerate() {
-                    // What ends earlier has ended in the part before.
-                    if dfa.is_match(state) && (lane == 0 || at > length - part) {
-                        report(state, lane * part + at);
-                    }
-                }
-            }
-            return;
-        }
-        let mut state = start;
-        for (at, byte) in haystack.iter().enumerate() {
-            state = dfa.next_state(Anchored::No, state, *byte);
-            if dfa.is_match(state) {
-                report(state, at + 1);
-            }
+            false
+        });
+        if let Some(automaton) = &search.automaton {
+            step_through(automaton, haystack, |text, end| {
+                found(search.short[text], end);
+            });
         }
     }
+}
 
-    fn automaton(&self) -> &DFA {
-        self.automaton.get_or_init(|| {
-            DFA::builder()
-                .ascii_case_insensitive(true)
-                .start_kind(StartKind::Unanchored)
-                .prefilter(false)
-                .build(&self.texts)
-                .expect("rule files are far from the limits of an automaton")
-        })
+impl Search {
+    fn new(texts: &[String]) -> Self {
+        let (mut long, mut short) = (Vec::new(), Vec::new());
+        for (number, text) in texts.iter().enumerate() {
+            match rarest(text.as_bytes()) {
+                Some(start) if long.len() < MOST => long.push((number, start)),
+                _ => short.push(number),
+            }
+        }
+        let piece = |(number, start): &(usize, usize)| &texts[*number].as_bytes()[*start..];
+        let automaton = DFA::builder()
+            .ascii_case_insensitive(true)
+            .start_kind(StartKind::Unanchored)
+            .prefilter(false)
+            .build(short.iter().map(|number| &texts[*number]))
+            .expect("rule files are far from the limits of an automaton");
+        Search {
+            runs: Runs::new(long.iter().map(piece)),
+            long,
+            automaton: (!short.is_empty()).then_some(automaton),
+            short,
+        }
+    }
+}
+
+/// Tells `found` every place where a text of the automaton stands: its number, and where it ends.
+fn step_through(dfa: &DFA, haystack: &[u8], mut found: impl FnMut(usize, usize)) {
+    let start = dfa
+        .start_state(Anchored::No)
+        .expect("made for searches that begin anywhere");
+    let mut report = |state, end| {
+        for nth in 0..dfa.match_len(state) {
+            found(dfa.match_pattern(state, nth).as_usize(), end);
+        }
+    };
+    // Parts overlap, so that what lies across their border is whole in one of them.
+    let overlap = dfa.max_pattern_len().saturating_sub(1);
+    let part = haystack.len().saturating_sub(overlap) / LANES;
+    if part >= SHORT + overlap {
+        let length = haystack.len() - (LANES - 1) * part;
+        let mut states = [start; LANES];
+        let mut at = 0;
+        let rest = |at| [0, 1, 2, 3].map(|lane| &haystack[lane * part + at..lane * part + length]);
+        while let Some(more) = go_on(dfa, rest(at), &mut states) {
+            at += more;
+            for (lane, state) in states.into_iter().enumerate() {
+                // What ends earlier has ended in the part before.
+                if dfa.is_match(state) && (lane == 0 || at > length - part) {
+                    report(state, lane * part + at);
+                }
+            }
+        }
+        return;
+    }
+    let mut state = start;
+    for (at, byte) in haystack.iter().enumerate() {
+        state = dfa.next_state(Anchored::No, state, *byte);
+        if dfa.is_match(state) {
+            report(state, at + 1);
+        }
     }
 }
 
@@ -125,7 +176,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn texts_are_found_wherever_the_parts_are_cut(page in "[abAB<]{0,9000}", more in "[ab]{1,3}") {
+        fn texts_are_found_wherever_the_parts_are_cut(page in "[abAB<]{0,9000}", more in "[ab]{1,14}") {
             let texts = ["a", "ab", "bab", "<a", &more];
             let finder = Finder::new(texts.map(str::to_owned).to_vec());
             let folded = page.to_lowercase();

@@ -7,9 +7,10 @@
 
 use super::class::Layer;
 use super::condition::Spec;
-use super::glance::{Builder, Glance, SHORTEST};
+use super::glance::{Builder, Glance};
 use super::phrases::PhraseSpec;
 use super::rule::RuleSpec;
+use super::runs::SHORTEST;
 use super::view::{Kind, View};
 use crate::outcome::StatusSet;
 
@@ -51,7 +52,7 @@ impl Scan {
             #[cfg(test)]
             blind: Vec::new(),
         };
-        let mut texts = Builder::new();
+        let mut texts = Builder::default();
         for (layer, rule) in specs {
             scan.add(*layer, rule, &mut texts)?;
         }

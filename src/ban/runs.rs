@@ -1,0 +1,163 @@
+//! Where texts of a large set may stand in a page, for next to nothing.
+//!
+//! Only every sixth place of a page is looked at: of each text, six runs of five bytes are known, one of which has to stand at
+//! such a place wherever the text itself begins. One bit for each possible run, by a hash, says whether it is known; what it does
+//! not rule out is for the caller to compare. Letters count the same in both cases.
+//!
+//! 8 kB cost 1.5 µs with 900 texts; a vectorised search cost as much for each sixty of them.
+
+/// Bytes of a run.
+pub(super) const RUN: usize = 5;
+/// Bytes between the places looked at.
+pub(super) const STRIDE: usize = 6;
+/// Places that are asked about at once.
+const PLACES: usize = 8;
+/// Their bytes.
+const BLOCK: usize = PLACES * STRIDE;
+/// Shortest text that cannot be stepped over.
+pub(super) const SHORTEST: usize = RUN + STRIDE - 1;
+/// Most pieces of a set.
+pub(super) const MOST: usize = u16::MAX as usize / STRIDE;
+/// Bits of the hash: 16 kB of bits, half of the fastest cache.
+const BITS: u32 = 17;
+/// Of them, those by which the runs are not told apart in their table.
+const SHARED: u32 = 4;
+/// Clears what tells large letters from small ones, and all beyond five bytes.
+const FOLDED: u64 = 0xdf_dfdf_dfdf;
+
+/// The runs of a set of pieces.
+#[derive(Debug)]
+pub(super) struct Runs {
+    known: Box<[u64; 1 << (BITS - 6)]>,
+    /// By the beginning of the hash of a run: where those that share it begin, and where those of the next do.
+    starts: Box<[u16; (1 << (BITS - SHARED)) + 1]>,
+    runs: Vec<Run>,
+}
+
+/// A run of a piece, in as little memory as will do: ordinary pages have many that a text has, too.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The rest of its hash.
+    rest: u32,
+    piece: u16,
+    /// Where in the piece it is.
+    at: u8,
+}
+
+/// Of no pieces.
+impl Default for Runs {
+    fn default() -> Self {
+        Runs {
+            known: Box::new([0; 1 << (BITS - 6)]),
+            starts: Box::new([0; (1 << (BITS - SHARED)) + 1]),
+            runs: Vec::new(),
+        }
+    }
+}
+
+impl Runs {
+    /// Of pieces of at least [`SHORTEST`] bytes, [`MOST`] at most.
+    pub(super) fn new<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut all = Runs::default();
+        let mut runs = Vec::new();
+        for (piece, bytes) in (0..).zip(pieces) {
+            for at in 0..STRIDE {
+                let (place, rest) = hash(fold(run_of(&bytes[at..])));
+                all.known[place >> 6] |= 1 << (place & 63);
+                let at = at as u8;
+                runs.push((place >> SHARED, Run { rest, piece, at }));
+            }
+        }
+        runs.sort_by_key(|(bucket, _)| *bucket);
+        for (bucket, _) in &runs {
+            all.starts[bucket + 1] += 1;
+        }
+        let mut end = 0;
+        for start in all.starts.iter_mut() {
+            end += *start;
+            *start = end;
+        }
+        all.runs = runs.into_iter().map(|(_, run)| run).collect();
+        all
+    }
+
+    /// Tells `found` each piece that may stand in this part of a page, and where it would begin, until that is true. Every
+    /// place where one does stand is told once.
+    #[inline]
+    pub(super) fn any(&self, part: &[u8], mut found: impl FnMut(usize, usize) -> bool) -> bool {
+        let (blocks, rest) = part.as_chunks::<BLOCK>();
+        for (number, block) in blocks.iter().enumerate() {
+            // One question in place of eight.
+            let runs = runs_of(block);
+            let known = runs.iter().fold(0, |any, run| any | self.bit(*run));
+            if known & 1 != 0 && self.is_in(number * BLOCK, block, &mut found) {
+                return true;
+            }
+        }
+        let start = part.len() - rest.len();
+        (start..part.len()).step_by(STRIDE).any(|at| {
+            part.get(at..at + RUN)
+                .is_some_and(|bytes| self.is_piece(at, fold(run_of(bytes)), &mut found))
+        })
+    }
+
+    /// The same of the places of the block that begins at `start`. The runs are made once more: to keep them takes more
+    /// registers than there are.
+    #[cold]
+    fn is_in(
+        &self,
+        start: usize,
+        block: &[u8; BLOCK],
+        found: &mut impl FnMut(usize, usize) -> bool,
+    ) -> bool {
+        runs_of(block).iter().enumerate().any(|(nth, run)| {
+            let at = start + nth * STRIDE;
+            self.bit(*run) & 1 != 0 && self.is_piece(at, *run, found)
+        })
+    }
+
+    /// A word that is odd when the run is known.
+    fn bit(&self, run: u64) -> u64 {
+        let (place, _) = hash(run);
+        self.known[place >> 6] >> (place & 63)
+    }
+
+    fn is_piece(&self, at: usize, run: u64, found: &mut impl FnMut(usize, usize) -> bool) -> bool {
+        let (place, rest) = hash(run);
+        let bucket = place >> SHARED;
+        let sharing = usize::from(self.starts[bucket])..usize::from(self.starts[bucket + 1]);
+        let mut runs = self.runs[sharing].iter().filter(|run| run.rest == rest);
+        runs.any(|run| {
+            at.checked_sub(usize::from(run.at))
+                .is_some_and(|start| found(usize::from(run.piece), start))
+        })
+    }
+}
+
+/// The first five bytes.
+pub(super) fn run_of(bytes: &[u8]) -> u64 {
+    let [a, b, c, d, e] = [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]];
+    u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(e) << 32
+}
+
+/// The runs at each place of a block, folded.
+fn runs_of(block: &[u8; BLOCK]) -> [u64; PLACES] {
+    // Eight bytes in one load, of which folding drops three. The last word would end outside, so it begins earlier.
+    std::array::from_fn(|place| {
+        let outside = (place * STRIDE + 8).saturating_sub(BLOCK);
+        let eight = block[place * STRIDE - outside..].first_chunk();
+        fold(eight.map_or(0, |eight| u64::from_le_bytes(*eight)) >> (8 * outside))
+    })
+}
+
+/// The first five bytes of eight, large letters and small ones alike; some other bytes become alike, too.
+pub(super) fn fold(word: u64) -> u64 {
+    word & FOLDED
+}
+
+/// The place of its bit, and what else tells it from others.
+fn hash(run: u64) -> (usize, u32) {
+    let hash = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let rest = 64 - BITS;
+    ((hash >> rest) as usize, (hash >> (rest - 32)) as u32)
+}
