@@ -32,13 +32,16 @@ const FOLDED: u64 = 0xdf_dfdf_dfdf;
 /// What a run that ordinary pages are full of takes from the rarity of a piece: about what the letters of one add.
 const COMMON_COSTS: i32 = 8;
 /// What ordinary pages are full of: markup, and words that every site says.
-const COMMON: [&str; 6] = [
+const COMMON: [&str; 9] = [
     r#"javascript|contents|function|background|windows|document|display|class="|style="|title="|https://www."#,
     r#"google.com| the | and | this | your | you | with | have | from | that |page |block|source|filter|config|check"#,
     r#"global|active|service|support|device|international|action|section|protection|policy|privacy|account|security"#,
     r#"click|button|access|loading|network|continue|through|address|information|customer|verify|browser|traffic"#,
     r#"website|server|online|error|message|control|number|version|product|update|email|register|company|please|cookies"#,
-    r#"enable|position|requests|.com/|link |link-|script "#,
+    r#"enable|position|requests|.com/|link |link-|script |ation |contact|interest|people|mobile|search|order|trust|light|state"#,
+    r#" for | are | can | our | over | while | more | about| which | their | when | been | were | will | them | other | into "#,
+    r#" not | only | some | time | what | there| after | first| where | would | could | these | here | just | like | make "#,
+    r#" need | news | home |world|image|button|input|width|height|color|align|center|right|left|hidden|label|value|padding|margin|share"#,
 ];
 
 /// A set of texts, each with the answers for which it matters.

@@ -58,7 +58,8 @@ impl Scan {
         for phrase in phrases.iter().filter(|phrase| phrase.success) {
             for text in phrase.texts.iter().flat_map(|text| in_a_page(text)) {
                 let by_proxy = phrase.layer == Layer::Proxy;
-                let longest = if by_proxy {
+                // On a long page only what says it alone is worth a reading.
+                let longest = if by_proxy && phrase.points > 1 {
                     WEIGHED_ON_THE_WAY
                 } else {
                     WEIGHED
@@ -166,11 +167,12 @@ fn spelled(spec: &Spec) -> Vec<String> {
         Spec::Text(text) => in_a_page(text),
         Spec::Title(text) => {
             let words = text.trim_start_matches(['^', '=']);
-            // The end of a title that is known whole makes a short one longer.
-            if words.len() < SHORTEST && text.starts_with('=') {
-                vec![format!("{words}</title")]
-            } else {
-                in_a_page(words)
+            // What stands beside a title makes a short one longer. One with a blank before it is not seen on pages too large to
+            // be looked at for anything softer.
+            match text.as_bytes().first() {
+                Some(b'=') if words.len() < SHORTEST => vec![format!("{words}</title")],
+                Some(b'^') if words.len() < SHORTEST => vec![format!("title>{words}")],
+                _ => in_a_page(words),
             }
         }
         spec => spec.literal().map(str::to_owned).into_iter().collect(),

@@ -25,7 +25,7 @@ pub(super) trait Field: Copy {
     }
 
     /// Asks for the memory of all of these before any is looked at.
-    fn fetch(self, _: impl Iterator<Item = usize>) {}
+    fn fetch(self, _: &[Entry]) {}
 
     /// What `with` says of the one at `index`; `None` when it is not READY, which is noted.
     fn show<T>(
@@ -37,22 +37,24 @@ pub(super) trait Field: Copy {
     ) -> Option<T>;
 }
 
-/// `count` places below `len`, so many neighbours at a time, each place as likely as any other: after the last comes the first.
-pub(super) fn runs(
-    run: usize,
-    count: usize,
-    len: usize,
-    mut random: Random,
-) -> impl ExactSizeIterator<Item = usize> + Clone {
-    let (mut index, mut left) = (0, 0);
-    (0..count).map(move |_| {
-        (index, left) = match (left, index + 1) {
-            (0, _) => (random.below(len), run - 1),
-            (left, end) if end == len => (0, left - 1),
-            (left, next) => (next, left - 1),
-        };
-        index
-    })
+/// One that is looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Entry {
+    /// The least is chosen.
+    pub(super) rank: f32,
+    /// Its place in the field.
+    pub(super) index: u32,
+}
+
+/// Enters places below `len`, so many neighbours at a time, each place as likely as any other: after the last comes the first.
+pub(super) fn draw(run: usize, len: usize, mut random: Random, batch: &mut [Entry]) {
+    for neighbours in batch.chunks_mut(run) {
+        let mut index = random.below(len);
+        for entry in neighbours {
+            entry.index = index as u32;
+            index = if index + 1 == len { 0 } else { index + 1 };
+        }
+    }
 }
 
 /// A shelf.
@@ -67,10 +69,10 @@ impl Field for &[Candidate] {
 
     /// Weighing is so much work that the processor would see five or six candidates ahead and wait for the others in turn;
     /// a byte of each lets it wait for all at once.
-    fn fetch(self, indices: impl Iterator<Item = usize>) {
+    fn fetch(self, batch: &[Entry]) {
         if self.len() > NEAR {
-            let places = indices.fold(0, |all, index| all | self[index].place as u8);
-            std::hint::black_box(places);
+            let place = |entry: &Entry| self[entry.index as usize].place as u8;
+            std::hint::black_box(batch.iter().fold(0, |all, entry| all | place(entry)));
         }
     }
 
@@ -135,12 +137,14 @@ mod tests {
         const LEN: usize = 50;
         let mut looks = [0u32; LEN];
         for seed in 0..10_000 {
-            let places: Vec<usize> = runs(4, 32, LEN, Random::new(seed)).collect();
-            assert_eq!(places.len(), 32);
-            let next = |pair: &[usize]| pair[1] == (pair[0] + 1) % LEN;
+            let mut places = [Entry::default(); 32];
+            draw(4, LEN, Random::new(seed), &mut places);
+            let next = |pair: &[Entry]| pair[1].index == (pair[0].index + 1) % LEN as u32;
             let mut runs = places.chunks(4);
             assert!(runs.all(|run| run.windows(2).all(next)), "{places:?}");
-            places.iter().for_each(|at| looks[*at] += 1);
+            places
+                .iter()
+                .for_each(|entry| looks[entry.index as usize] += 1);
         }
         // Mean 6400, standard deviation 157: four come together.
         let alike = |count: &u32| (5_700..7_100).contains(count);

@@ -8,7 +8,7 @@
 
 use super::candidate::{Candidate, Place};
 use super::clock::Micros;
-use super::field::{Field, runs};
+use super::field::{Entry, Field, draw};
 use super::lease::{Ask, ProxyIdx, Tier};
 use super::pair::Gate;
 use super::random::Random;
@@ -145,12 +145,18 @@ impl<'a> Search<'a> {
     pub(super) fn sample(&mut self, field: impl Field) {
         let len = field.len();
         self.found.complete = len <= SMALL.max(self.batch);
+        let mut room = [Entry::default(); BATCH_ENDGAME];
         if self.found.complete {
-            return self.best_of(field, 0..len);
+            let batch = &mut room[..len];
+            for (entry, index) in batch.iter_mut().zip(0..) {
+                entry.index = index;
+            }
+            return self.best_of(field, batch);
         }
         for _ in 0..ROUNDS {
-            let looks = self.random.split();
-            self.best_of(field, runs(field.run(), self.batch, len, looks));
+            let batch = &mut room[..self.batch];
+            draw(field.run(), len, self.random.split(), batch);
+            self.best_of(field, batch);
             if self.is_settled() {
                 return;
             }
@@ -161,38 +167,30 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A batch of a field, 96 at most.
-    fn best_of(
-        &mut self,
-        field: impl Field,
-        indices: impl ExactSizeIterator<Item = usize> + Clone,
-    ) {
-        let len = indices.len();
-        if len == 0 {
+    /// Those of a field that are entered here.
+    fn best_of(&mut self, field: impl Field, batch: &mut [Entry]) {
+        if batch.is_empty() {
             return;
         }
-        field.fetch(indices.clone());
-        let mut batch = [(0.0, 0); BATCH_ENDGAME];
-        let batch = &mut batch[..len];
+        field.fetch(batch);
         let (mut least, mut first) = (f32::INFINITY, 0);
-        for (at, (entry, index)) in batch.iter_mut().zip(indices).enumerate() {
+        for (at, entry) in batch.iter_mut().enumerate() {
             let (ranking, random) = (&self.ranking, &mut self.random);
             let rank = |candidate: &Candidate| ranking.rank(candidate, random);
             let (roster, met) = (&self.pool.roster, &mut self.found.met);
-            let rank = field.show(index, roster, met, rank);
-            let rank = rank.unwrap_or(f32::INFINITY);
-            *entry = (rank, index as u32);
-            if rank < least {
-                (least, first) = (rank, at);
+            let rank = field.show(entry.index as usize, roster, met, rank);
+            entry.rank = rank.unwrap_or(f32::INFINITY);
+            if entry.rank < least {
+                (least, first) = (entry.rank, at);
             }
         }
         batch.swap(0, first);
-        for at in 0..len {
+        for at in 0..batch.len() {
             if at == 1 {
                 // Something speaks against the first: rare enough for a sort.
-                batch[1..].sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+                batch[1..].sort_unstable_by(|one, other| one.rank.total_cmp(&other.rank));
             }
-            let (rank, index) = batch[at];
+            let Entry { rank, index } = batch[at];
             if rank == f32::INFINITY {
                 return;
             }

@@ -36,6 +36,8 @@ pub(in crate::pool) type Vector = [u16; WINDOWS];
 pub(super) struct Windows {
     /// Number of the running part of each window.
     running: [u32; WINDOWS],
+    /// What the parts of a window add up to.
+    sums: Vector,
     parts: [[u16; PARTS as usize]; WINDOWS],
 }
 
@@ -49,27 +51,27 @@ impl Windows {
         self.parts.iter().fold(0, |all, parts| all ^ parts[0])
     }
 
-    /// Counts one more use.
+    /// Counts one more use, as far as can be counted.
     pub(super) fn note(&mut self, now: Micros) {
         for window in 0..WINDOWS {
             let (parts, running) = (&mut self.parts[window], &mut self.running[window]);
+            let sum = &mut self.sums[window];
             let at = part(window, now);
             for passed in 0..at.saturating_sub(*running).min(PARTS) {
-                parts[((at - passed) % PARTS) as usize] = 0;
+                *sum -= std::mem::take(&mut parts[((at - passed) % PARTS) as usize]);
             }
             *running = at.max(*running);
-            let part = &mut parts[(*running % PARTS) as usize];
-            *part = part.saturating_add(1);
+            if *sum < u16::MAX {
+                *sum += 1;
+                parts[(*running % PARTS) as usize] += 1;
+            }
         }
     }
 
     /// Counts one more use, and gives the counts with it.
     pub(super) fn count(&mut self, now: Micros) -> Vector {
         self.note(now);
-        self.parts.map(|parts| {
-            let sum: u32 = parts.iter().map(|part| u32::from(*part)).sum();
-            sum.min(u32::from(u16::MAX)) as u16
-        })
+        self.sums
     }
 
     /// All counts as of `at`: as far as is still known, if that is past.
@@ -79,8 +81,12 @@ impl Windows {
 
     /// Uses within `window` as of `now`.
     pub(super) fn used(&self, window: usize, now: Micros) -> u16 {
-        self.kept(window, part(window, now))
-            .fold(0, |sum, (_, count)| sum.saturating_add(count))
+        let at = part(window, now);
+        // Mostly it is asked soon after it was used.
+        if at == self.running[window] {
+            return self.sums[window];
+        }
+        self.kept(window, at).map(|(_, count)| count).sum()
     }
 
     /// The earliest moment, `now` or later, at which fewer than `limit` uses are within `window`.
