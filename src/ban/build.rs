@@ -22,7 +22,7 @@ use crate::error::Problem;
 use crate::outcome::StatusSet;
 
 /// The rules that come with the program, in the order of the questions.
-pub(super) const FILES: [(Layer, &str, &str); 7] = [
+pub(super) const FILES: [(Layer, &str, &str); 9] = [
     (Layer::Proxy, "proxy.toml", include_str!("rules/proxy.toml")),
     (
         Layer::Proxy,
@@ -34,9 +34,15 @@ pub(super) const FILES: [(Layer, &str, &str); 7] = [
         "filter.toml",
         include_str!("rules/filter.toml"),
     ),
+    (
+        Layer::Proxy,
+        "country.toml",
+        include_str!("rules/country.toml"),
+    ),
     (Layer::Edge, "edge.toml", include_str!("rules/edge.toml")),
     (Layer::Edge, "site.toml", include_str!("rules/site.toml")),
     (Layer::Edge, "wall.toml", include_str!("rules/wall.toml")),
+    (Layer::Edge, "waf.toml", include_str!("rules/waf.toml")),
     (
         Layer::Edge,
         "phrases.toml",
