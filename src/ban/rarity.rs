@@ -10,7 +10,7 @@ use super::runs::{RUN, SHORTEST, STRIDE, fold, run_of};
 /// What a run that ordinary pages are full of takes from the rarity of a piece: about what the letters of one add.
 const COMMON_COSTS: i32 = 8;
 /// What ordinary pages are full of: markup, and words that every site says.
-const COMMON: [&str; 9] = [
+const COMMON: [&str; 12] = [
     r#"javascript|contents|function|background|windows|document|display|class="|style="|title="|https://www."#,
     r#"google.com| the | and | this | your | you | with | have | from | that |page |block|source|filter|config|check"#,
     r#"global|active|service|support|device|international|action|section|protection|policy|privacy|account|security"#,
@@ -20,6 +20,9 @@ const COMMON: [&str; 9] = [
     r#" for | are | can | our | over | while | more | about| which | their | when | been | were | will | them | other | into "#,
     r#" not | only | some | time | what | there| after | first| where | would | could | these | here | just | like | make "#,
     r#" need | news | home |world|image|button|input|width|height|color|align|center|right|left|hidden|label|value|padding|margin|share"#,
+    r#"="https://| name="|default|transfer|login|disabled|enabled|frame|delivery| in the | of the | to the |s to | to co| to be "#,
+    r#"ed to |ered |self |ccess |.google|.org/| by the | on the | at the |d to |ent of |.com/s|current|direct| is a |l is |tent "#,
+    r#"rmation|supported|checking|webkit|session|http |page | https|block|comment|"id="|_frame|filter | link| type|submit"#,
 ];
 
 /// The runs that ordinary pages are full of.
