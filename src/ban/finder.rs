@@ -95,16 +95,18 @@ impl Search {
             }
         }
         let piece = |(number, start): &(usize, usize)| &texts[*number].as_bytes()[*start..];
-        let automaton = DFA::builder()
-            .ascii_case_insensitive(true)
-            .start_kind(StartKind::Unanchored)
-            .prefilter(false)
-            .build(short.iter().map(|number| &texts[*number]))
-            .expect("rule files are far from the limits of an automaton");
+        let automaton = || {
+            DFA::builder()
+                .ascii_case_insensitive(true)
+                .start_kind(StartKind::Unanchored)
+                .prefilter(false)
+                .build(short.iter().map(|number| &texts[*number]))
+                .expect("rule files are far from the limits of an automaton")
+        };
         Search {
             runs: Runs::new(long.iter().map(piece)),
             long,
-            automaton: (!short.is_empty()).then_some(automaton),
+            automaton: (!short.is_empty()).then(automaton),
             short,
         }
     }

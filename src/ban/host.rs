@@ -168,9 +168,11 @@ impl Hosts {
         self.host(host).spared = spared;
     }
 
-    /// Exits that were refused in any manner, by their numbers.
-    pub fn refused(&self, host: u32) -> &[u32] {
-        self.of.get(&host).map_or(&[], |host| &host.refused)
+    /// The exits that were refused in any manner, as long as they are too few to show by their number that the host refuses
+    /// everybody.
+    pub fn few_refused(&self, host: u32) -> Option<&[u32]> {
+        let refused = self.of.get(&host).map_or(&[][..], |host| &host.refused);
+        (refused.len() < CHALLENGED).then_some(refused)
     }
 
     /// So many exits were refused again whenever their bans had ended.

@@ -151,7 +151,7 @@ impl Reader {
             }
             _ if opened.len() < tag.len() => {}
             b"script" => {
-                self.page.furnished = self.page.furnished || attributes::of(tag) & SHARED != 0;
+                self.card(tag);
                 return after_closing(following, "</script");
             }
             b"style" => return after_closing(following, "</style"),
@@ -163,9 +163,7 @@ impl Reader {
                 return &following[close..];
             }
             b"nav" | b"aside" | b"pre" | b"code" => self.page.furnished = true,
-            b"meta" if !self.page.furnished => {
-                self.page.furnished = attributes::of(tag) & SHARED != 0;
-            }
+            b"meta" => self.card(tag),
             b"article" => {
                 self.page.furnished = true;
                 self.page.elements += 1;
@@ -177,6 +175,14 @@ impl Reader {
         }
         self.gap();
         following
+    }
+
+    /// Takes what a tag tells that may be the card of a page.
+    fn card(&mut self, tag: &str) {
+        // One will do.
+        if !self.page.furnished {
+            self.page.furnished = attributes::of(tag) & SHARED != 0;
+        }
     }
 
     /// Takes what a tag tells that shows a picture or asks for something.

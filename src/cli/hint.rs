@@ -61,11 +61,10 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
         .filter(told)
         .find(|outcome| totals.count(*outcome) * 2 > failures);
     let without_proxies = report.summary.reason == FinishReason::NoProxy;
+    let unanswered = totals.statuses.is_empty();
+    let wrong_protocol = unanswered.then(|| protocol(totals)).flatten();
     let hint = match cause {
-        // Nothing came back from anybody.
-        Some(Outcome::NetworkError) if totals.statuses.is_empty() && protocol(totals).is_some() => {
-            protocol(totals)
-        }
+        Some(Outcome::NetworkError) if wrong_protocol.is_some() => wrong_protocol,
         // The list is to blame only where no answer tells of something else.
         None if failures == 0 => pool(report),
         Some(Outcome::ProxyError) => pool(report).or_else(|| {

@@ -221,27 +221,22 @@ const NAME: usize = 24;
 
 /// The limit, the site it is about, and how long it lasts where that is long enough to be read.
 fn limit(binding: Binding, wait: &Wait) -> String {
-    let mut text = binding.as_str().to_owned();
-    match (&wait.host, wait.hosts) {
-        (_, 0) => {}
-        (Some(host), 1) if host.len() <= NAME => text.push_str(&format!(" ({host}")),
+    let site = match (&wait.host, wait.hosts) {
+        (_, 0) => None,
+        (Some(host), 1) if host.len() <= NAME => Some(host.to_string()),
         // What tells sites apart stands in front.
-        (Some(host), 1) => {
-            let cut: String = host.chars().take(NAME - 2).collect();
-            text.push_str(&format!(" ({cut}.."));
-        }
-        (_, hosts) => text.push_str(&format!(" ({hosts} sites")),
+        (Some(host), 1) => Some(host.chars().take(NAME - 2).chain("..".chars()).collect()),
+        (_, hosts) => Some(format!("{hosts} sites")),
+    };
+    // Each of several sites has its own.
+    let left = wait.ends_in.filter(|_| wait.hosts <= 1);
+    let left = left.filter(|left| *left >= Duration::from_secs(1));
+    let left = left.map(|left| format!("{} s", left.as_secs_f64().ceil()));
+    let about: Vec<String> = site.into_iter().chain(left).collect();
+    match about.is_empty() {
+        true => binding.as_str().to_owned(),
+        false => format!("{} ({})", binding.as_str(), about.join(", ")),
     }
-    let left = wait.ends_in.filter(|left| *left >= Duration::from_secs(1));
-    match (left, wait.hosts) {
-        (None, 0) => {}
-        (None, _) => text.push(')'),
-        (Some(left), 0) => text.push_str(&format!(" ({} s)", left.as_secs_f64().ceil())),
-        (Some(left), 1) => text.push_str(&format!(", {} s)", left.as_secs_f64().ceil())),
-        // Each has its own.
-        (Some(_), _) => text.push(')'),
-    }
-    text
 }
 
 #[cfg(test)]

@@ -117,19 +117,17 @@ fn client_config(roots: RootCertStore, insecure: bool) -> Result<ClientConfig, E
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Internal(format!("TLS versions: {error}")))?;
-    let mut config = if insecure {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-            .with_no_client_auth()
+    let verifier: Arc<dyn ServerCertVerifier> = if insecure {
+        Arc::new(Anybody(provider))
     } else {
-        let verifier = Telling::new(roots, provider)
+        let telling = Telling::new(roots, provider)
             .map_err(|error| Error::Internal(format!("TLS authorities: {error}")))?;
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth()
+        Arc::new(telling)
     };
+    let mut config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(config)
 }

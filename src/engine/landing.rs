@@ -19,9 +19,6 @@ use crate::retry::{self, Decision, Ended};
 /// Requests to a host that is out whose slots are worth having back.
 const MANY: usize = 8;
 
-/// With fewer exits than this their number alone does not show that a host refuses everybody.
-const FEW_EXITS: usize = 10;
-
 /// What an attempt has used, after the price it was used at.
 type Used = (Option<Price>, Spend);
 
@@ -75,9 +72,8 @@ impl<E: Egress> Dispatcher<E> {
             let mut hosts = self.context.hosts();
             hosts.know_exits((counts.ready + counts.unknown) as usize);
             // A few exits prove nothing by their number, but by being refused each time that they are let go again.
-            let refused = hosts.refused(flight.host);
-            if refused.len() < FEW_EXITS {
-                let worn_out = self.pool.worn_out(refused, HostIdx(flight.host), now);
+            if let Some(few) = hosts.few_refused(flight.host) {
+                let worn_out = self.pool.worn_out(few, HostIdx(flight.host), now);
                 hosts.wear_out(flight.host, worn_out);
             }
             self.some_given_up = hosts.gives_up(flight.host).is_some();

@@ -107,10 +107,8 @@ pub enum Reason {
     BadPlaceholder,
     /// `{name}` that is no placeholder where only placeholders stand in braces.
     UnknownPlaceholder,
-    /// Nearly `{session}`.
-    LikeSession,
-    /// Nearly `{country}`.
-    LikeCountry,
+    /// Nearly this placeholder.
+    Misspelt(&'static str),
     /// A variable or placeholder outside user name and password.
     MisplacedPlaceholder,
     /// `{session}` without `sessions=`.
@@ -132,6 +130,9 @@ pub enum Reason {
     /// A `provider=` line that asks for what the provider does not give.
     Preset(Misuse),
 }
+
+/// How a brace is written that begins no placeholder.
+const MEANT: &str = "(a { that is meant is written %7B, in scheme://user:password@host:port)";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,13 +206,16 @@ impl fmt::Display for Reason {
                 "not a placeholder, expected {session}, {session:8} or {session:num:6} with a length from 1 to 32"
             }
             Reason::UnknownPlaceholder => {
-                "unknown placeholder, expected {session} or {country} (a { that is meant is written %7B, in scheme://user:password@host:port)"
+                return write!(
+                    f,
+                    "unknown placeholder, expected {{session}} or {{country}} {MEANT}"
+                );
             }
-            Reason::LikeSession => {
-                "unknown placeholder, did you mean {session}? (a { that is meant is written %7B, in scheme://user:password@host:port)"
-            }
-            Reason::LikeCountry => {
-                "unknown placeholder, did you mean {country}? (a { that is meant is written %7B, in scheme://user:password@host:port)"
+            Reason::Misspelt(name) => {
+                return write!(
+                    f,
+                    "unknown placeholder, did you mean {{{name}}}? {MEANT}"
+                );
             }
             Reason::MisplacedPlaceholder => {
                 "a variable or placeholder outside user name and password, expected a host and a port"

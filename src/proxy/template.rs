@@ -249,8 +249,7 @@ fn mistaken(token: &str, strict: bool) -> Option<Reason> {
     }
     let name = inside.split(':').next().unwrap_or(inside);
     match nearest(name, ["session", "country"]) {
-        Some("session") => Some(Reason::LikeSession),
-        Some(_) => Some(Reason::LikeCountry),
+        Some(meant) => Some(Reason::Misspelt(meant)),
         None => strict.then_some(Reason::UnknownPlaceholder),
     }
 }
