@@ -1,5 +1,7 @@
 //! The members a search is made among: a shelf, two of them, or a list of slots.
 
+use prefetch_index::prefetch_index;
+
 use super::candidate::Candidate;
 use super::random::Random;
 use super::roster::Roster;
@@ -24,9 +26,6 @@ pub(super) trait Field: Copy {
         1
     }
 
-    /// Asks for the memory of all of these before any is looked at.
-    fn fetch(self, _: &[Entry]) {}
-
     /// What `with` says of the one at `index`; `None` when it is not READY, which is noted.
     fn show<T>(
         self,
@@ -37,22 +36,61 @@ pub(super) trait Field: Copy {
     ) -> Option<T>;
 }
 
-/// One that is looked at.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Entry {
-    /// The least is chosen.
-    pub(super) rank: f32,
-    /// Its place in the field.
-    pub(super) index: u32,
+/// Places of a field that are looked at: some runs of neighbours. The same ones every time.
+#[derive(Debug, Clone)]
+pub(super) struct Looks {
+    len: usize,
+    run: usize,
+    runs: usize,
+    random: Random,
 }
 
-/// Enters places below `len`, so many neighbours at a time, each place as likely as any other: after the last comes the first.
-pub(super) fn draw(run: usize, len: usize, mut random: Random, batch: &mut [Entry]) {
-    for neighbours in batch.chunks_mut(run) {
-        let mut index = random.below(len);
-        for entry in neighbours {
-            entry.index = index as u32;
-            index = if index + 1 == len { 0 } else { index + 1 };
+impl Looks {
+    /// `count` places, each as likely as any other.
+    pub(super) fn some(field: impl Field, count: usize, random: Random) -> Self {
+        let run = field.run().min(count);
+        Looks {
+            len: field.len(),
+            run,
+            runs: count / run,
+            random,
+        }
+    }
+
+    /// All of them.
+    pub(super) fn all(field: impl Field) -> Self {
+        Looks {
+            len: field.len(),
+            run: field.len(),
+            runs: 1,
+            random: Random::new(0),
+        }
+    }
+
+    /// Where the runs begin.
+    #[inline]
+    pub(super) fn starts(&self) -> impl Iterator<Item = usize> + use<> {
+        let (mut random, len) = (self.random.clone(), self.len);
+        (0..self.runs).map(move |_| random.below(len))
+    }
+
+    /// The places of the run that begins there. After the last place comes the first.
+    #[inline]
+    pub(super) fn run(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+        let len = self.len;
+        let round = move |index| if index < len { index } else { index - len };
+        (start..start + self.run).map(round)
+    }
+}
+
+/// Asks for the memory of what `looks` will show, if it may be far. Nothing waits for it; when it is looked at it is near.
+pub(super) fn fetch(shelf: &[Candidate], looks: &Looks) {
+    if shelf.len() > NEAR {
+        for start in looks.starts() {
+            // Two of them share a line of memory.
+            for index in [start, start + 2, start + RUN - 1] {
+                prefetch_index(shelf, index);
+            }
         }
     }
 }
@@ -65,15 +103,6 @@ impl Field for &[Candidate] {
 
     fn run(self) -> usize {
         if self.len() > NEAR { RUN } else { 1 }
-    }
-
-    /// Weighing is so much work that the processor would see five or six candidates ahead and wait for the others in turn;
-    /// a byte of each lets it wait for all at once.
-    fn fetch(self, batch: &[Entry]) {
-        if self.len() > NEAR {
-            let place = |entry: &Entry| self[entry.index as usize].place as u8;
-            std::hint::black_box(batch.iter().fold(0, |all, entry| all | place(entry)));
-        }
     }
 
     fn show<T>(
@@ -137,14 +166,18 @@ mod tests {
         const LEN: usize = 50;
         let mut looks = [0u32; LEN];
         for seed in 0..10_000 {
-            let mut places = [Entry::default(); 32];
-            draw(4, LEN, Random::new(seed), &mut places);
-            let next = |pair: &[Entry]| pair[1].index == (pair[0].index + 1) % LEN as u32;
+            let some = Looks {
+                len: LEN,
+                run: 4,
+                runs: 8,
+                random: Random::new(seed),
+            };
+            let places: Vec<_> = some.starts().flat_map(|start| some.run(start)).collect();
+            assert_eq!(places.len(), 32);
+            let next = |pair: &[usize]| pair[1] == (pair[0] + 1) % LEN;
             let mut runs = places.chunks(4);
             assert!(runs.all(|run| run.windows(2).all(next)), "{places:?}");
-            places
-                .iter()
-                .for_each(|entry| looks[entry.index as usize] += 1);
+            places.iter().for_each(|index| looks[*index] += 1);
         }
         // Mean 6400, standard deviation 157: four come together.
         let alike = |count: &u32| (5_700..7_100).contains(count);

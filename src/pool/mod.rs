@@ -206,6 +206,8 @@ pub struct Pool {
     connect_timeout: ConnectTimeout,
     latencies: Recent,
     jitter: Random,
+    /// Of the next choice. Known before it is made, so that its memory can be asked for in time.
+    next_choice: Random,
     /// Leases so far; the order of use for round-robin.
     turn: u64,
     /// Members judged in all choices so far.
@@ -269,6 +271,7 @@ impl Pool {
             noted: Vec::new(),
             connect_timeout: ConnectTimeout::new(settings.connect_timeout),
             latencies: Recent::default(),
+            next_choice: jitter.split(),
             jitter,
             turn: 0,
             judged: 0,

@@ -6,9 +6,11 @@
 //! one member mostly, and of everybody when nobody passes, and a refusal knows its reasons. When six batches hold nobody, a
 //! bounded scan from a random place follows; a list that is small is looked at as a whole from the start, exactly.
 
+use prefetch_index::prefetch_index;
+
 use super::candidate::{Candidate, Place};
 use super::clock::Micros;
-use super::field::{Entry, Field, draw};
+use super::field::{Field, Looks, fetch};
 use super::lease::{Ask, ProxyIdx, Tier};
 use super::pair::Gate;
 use super::random::Random;
@@ -73,6 +75,20 @@ pub(super) struct Search<'a> {
     random: Random,
     batch: usize,
     pub(super) found: Found,
+}
+
+impl Pool {
+    /// Asks for the memory that is needed next: the slot that was chosen, and what the next choice will look at if it is one
+    /// among all members.
+    pub(super) fn look_ahead(&self, chosen: u32) {
+        prefetch_index(&self.roster.slots, chosen as usize);
+        let [fresh, free] = [Shelf::Fresh, Shelf::Free].map(|shelf| self.roster.shelf(shelf));
+        let shelf = if fresh.is_empty() { free } else { fresh };
+        if !shelf.is_empty() {
+            let mut random = self.next_choice.clone();
+            fetch(shelf, &Looks::some(shelf, BATCH, random.split()));
+        }
+    }
 }
 
 impl<'a> Search<'a> {
@@ -145,18 +161,12 @@ impl<'a> Search<'a> {
     pub(super) fn sample(&mut self, field: impl Field) {
         let len = field.len();
         self.found.complete = len <= SMALL.max(self.batch);
-        let mut room = [Entry::default(); BATCH_ENDGAME];
         if self.found.complete {
-            let batch = &mut room[..len];
-            for (entry, index) in batch.iter_mut().zip(0..) {
-                entry.index = index;
-            }
-            return self.best_of(field, batch);
+            return self.best_of(field, &Looks::all(field));
         }
         for _ in 0..ROUNDS {
-            let batch = &mut room[..self.batch];
-            draw(field.run(), len, self.random.split(), batch);
-            self.best_of(field, batch);
+            let looks = Looks::some(field, self.batch, self.random.split());
+            self.best_of(field, &looks);
             if self.is_settled() {
                 return;
             }
@@ -167,40 +177,66 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Those of a field that are entered here.
-    fn best_of(&mut self, field: impl Field, batch: &mut [Entry]) {
-        if batch.is_empty() {
+    /// The best of those that are looked at.
+    fn best_of(&mut self, field: impl Field, looks: &Looks) {
+        let roster = &self.pool.roster;
+        let (ranking, random, met) = (&self.ranking, &mut self.random, &mut self.found.met);
+        let (mut least, mut first) = (f32::INFINITY, 0);
+        for start in looks.starts() {
+            for index in looks.run(start) {
+                field.show(index, roster, met, |candidate| {
+                    let rank = ranking.rank(candidate, random);
+                    if rank < least {
+                        (least, first) = (rank, index);
+                    }
+                });
+            }
+            // Its slot is far as well, and will be written to if nothing better comes.
+            if field.run() > 1 {
+                field.show(first, roster, met, |candidate| {
+                    prefetch_index(&roster.slots, candidate.at as usize);
+                });
+            }
+        }
+        if least == f32::INFINITY {
             return;
         }
-        field.fetch(batch);
-        let (mut least, mut first) = (f32::INFINITY, 0);
-        for (at, entry) in batch.iter_mut().enumerate() {
-            let (ranking, random) = (&self.ranking, &mut self.random);
-            let rank = |candidate: &Candidate| ranking.rank(candidate, random);
-            let (roster, met) = (&self.pool.roster, &mut self.found.met);
-            let rank = field.show(entry.index as usize, roster, met, rank);
-            entry.rank = rank.unwrap_or(f32::INFINITY);
-            if entry.rank < least {
-                (least, first) = (entry.rank, at);
+        self.judge_at(field, first, least);
+        if !self.is_settled() {
+            self.rest_of(field, looks, first);
+        }
+    }
+
+    /// The others, when something speaks against the first: rare enough to rank them again, and for a sort.
+    #[inline(never)]
+    fn rest_of(&mut self, field: impl Field, looks: &Looks, first: usize) {
+        let (roster, ranking, random) = (&self.pool.roster, &self.ranking, &mut self.random);
+        let mut room = [(f32::INFINITY, 0); BATCH_ENDGAME];
+        let mut len = 0;
+        for index in looks.starts().flat_map(|start| looks.run(start)) {
+            // Who is not READY was noted.
+            let rank = field.show(index, roster, &mut Met::default(), |candidate| {
+                ranking.rank(candidate, random)
+            });
+            if let Some(rank) = rank.filter(|_| index != first) {
+                room[len] = (rank, index);
+                len += 1;
             }
         }
-        batch.swap(0, first);
-        for at in 0..batch.len() {
-            if at == 1 {
-                // Something speaks against the first: rare enough for a sort.
-                batch[1..].sort_unstable_by(|one, other| one.rank.total_cmp(&other.rank));
-            }
-            let Entry { rank, index } = batch[at];
-            if rank == f32::INFINITY {
-                return;
-            }
-            let (roster, met) = (&self.pool.roster, &mut self.found.met);
-            if let Some(candidate) = field.show(index as usize, roster, met, |one| *one) {
-                self.judge(&candidate, rank);
-            }
+        let rest = &mut room[..len];
+        rest.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+        for (rank, index) in rest {
+            self.judge_at(field, *index, *rank);
             if self.is_settled() {
                 return;
             }
+        }
+    }
+
+    fn judge_at(&mut self, field: impl Field, index: usize, rank: f32) {
+        let (roster, met) = (&self.pool.roster, &mut self.found.met);
+        if let Some(candidate) = field.show(index, roster, met, |candidate| *candidate) {
+            self.judge(&candidate, rank);
         }
     }
 

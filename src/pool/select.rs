@@ -49,7 +49,7 @@ impl Pool {
         let view = ask
             .filter
             .map(|filter| self.filters.index(filter, &self.roster));
-        let mut random = Random::new(rng.random());
+        let mut random = std::mem::replace(&mut self.next_choice, Random::new(rng.random()));
         let chosen = if view.is_none() && ask.pinned.is_none() && self.tiers.are_used() {
             // Another host may be served from another tier.
             self.choose_by_tier(ask, at, &mut random, admit)
@@ -59,7 +59,10 @@ impl Pool {
                 .map_err(|refused| (refused, view))
         };
         match chosen {
-            Ok(slot) => Ok(self.bind(slot, ask, now, at)),
+            Ok(slot) => {
+                self.look_ahead(slot);
+                Ok(self.bind(slot, ask, now, at))
+            }
             Err(((reason, retry_at, everybody, _), view)) => {
                 if reason != RefusalReason::NoMatch {
                     self.lane.pick_failed(at, ask, view);
