@@ -26,6 +26,8 @@ const CONFIRMED: usize = 3;
 const REPEATED: usize = 2;
 /// The canary may use this many times the quota.
 const CANARY: f32 = 1.3;
+/// And at least so many more: of fewer the inexact count would take all away again.
+const CANARY_LEAST: f32 = 2.0;
 /// First time between canaries; doubles with each that is banned.
 const CANARY_EVERY: Micros = 60 * SECOND;
 const CANARY_RAREST: Micros = 3600 * SECOND;
@@ -55,6 +57,14 @@ struct Ban {
     kin: Kin,
 }
 
+/// A use beyond the learned quota.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beyond {
+    pub(super) window: usize,
+    /// Uses that were surely within the window, this one included. A pair that begins with a burst has all of them in one part.
+    pub(super) surely: u16,
+}
+
 /// The three largest counts of distinct pairs that were served, for each window: slot and count, largest first. The third
 /// counts, so that two gateways whose exits change with every request do not hide a limit.
 #[derive(Debug, Clone)]
@@ -79,6 +89,11 @@ impl Survivors {
     /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
     pub(super) fn is_low(&self, counts: Vector) -> bool {
         (MINUTE..WINDOWS).all(|window| counts[window] <= (self.most(window) / 2).max(2))
+    }
+
+    /// True when three distinct pairs have borne twice of this, in whatever window from a minute on.
+    fn is_borne(&self, counts: Vector) -> bool {
+        (MINUTE..WINDOWS).all(|window| counts[window] <= self.most(window) / 2)
     }
 
     /// The most that three distinct pairs have survived within `window`.
@@ -133,14 +148,15 @@ impl Learner {
     }
 
     /// A pair was served with these counts at dispatch.
-    pub(super) fn served(&mut self, slot: u32, counts: Vector) {
+    pub(super) fn served(&mut self, slot: u32, counts: Vector, beyond: Option<Beyond>) {
         self.survivors.note(slot, counts);
         self.latest[usize::from(self.next) % LATEST] = counts;
         self.next = self.next.wrapping_add(1);
-        let Some(window) = self.active else { return };
-        // A count may be too high by the oldest part of its window, and whoever is held to a quota has as many uses there as anywhere.
-        let surely = (u32::from(counts[window]) * 14 / 15) as u16;
-        if self.canary == Some(slot) && surely > self.quota[window] {
+        if self.canary == Some(slot)
+            && let Some(Beyond { window, surely }) = beyond
+            && self.active == Some(window)
+            && surely > self.quota[window]
+        {
             // It has survived more than the others were thought to bear.
             self.quota[window] = surely;
             for ban in &mut self.bans {
@@ -150,8 +166,12 @@ impl Learner {
         }
     }
 
-    /// A pair in good standing was banned with these counts at dispatch.
+    /// A pair in good standing was banned with these counts at dispatch. Of a count that others have borne twice it teaches
+    /// nothing: whatever the reason was, it was another one.
     pub(super) fn banned(&mut self, counts: Vector, kin: Kin) {
+        if self.survivors.is_borne(counts) {
+            return;
+        }
         if self.bans.len() >= SAMPLES {
             self.bans.pop_front();
         }
@@ -172,11 +192,15 @@ impl Learner {
         for window in 0..WINDOWS {
             let mut counts: Vec<u16> = self.bans.iter().map(|ban| ban.counts[window]).collect();
             counts.sort_unstable();
-            self.quota[window] = counts[counts.len() / 4].saturating_sub(1).max(1);
+            self.quota[window] = counts[counts.len() / 4].saturating_sub(1);
         }
         let (mut active, mut best) = (None, 0.0);
         for window in 0..WINDOWS {
             let quota = self.quota[window];
+            if quota == 0 {
+                // Whoever is refused the first of a window is not refused for what is counted in it.
+                continue;
+            }
             let exceeds = |served: &&Vector| served[window] > quota;
             if self.latest.iter().filter(exceeds).count() > EXCEEDED {
                 continue;
@@ -257,7 +281,8 @@ impl Learner {
     /// True when the pair in `slot` may be the one that tries more than the quota, `uses` with this one.
     pub(super) fn may_try(&self, slot: u32, window: usize, uses: u16, now: Micros) -> bool {
         let free = self.canary.is_none() && now >= self.canary_at;
-        let within = f32::from(uses) <= CANARY * f32::from(self.quota[window]);
+        let quota = f32::from(self.quota[window]);
+        let within = f32::from(uses) <= (CANARY * quota).max(quota + CANARY_LEAST);
         within && (free || self.canary == Some(slot))
     }
 

@@ -21,7 +21,7 @@ use super::hash::Mixing;
 use super::memory::Quota;
 use super::pair::{Gate, PairKey};
 pub(super) use learner::Kin;
-use learner::{Learner, Survivors};
+use learner::{Beyond, Learner, Survivors};
 use wide::Wide;
 use window::{LONGEST, Vector, Windows};
 
@@ -29,7 +29,7 @@ use window::{LONGEST, Vector, Windows};
 const RECENT: Micros = 60 * SECOND;
 /// Pairs whose uses are counted; those idle for longest go first. About 180 bytes each.
 const MOST_PAIRS: usize = 1 << 17;
-/// Hosts about which something is kept; beyond it, those unused for longest go. About 150 bytes each, a kilobyte when watched.
+/// Hosts about which something is kept; beyond it, those unused for longest go. About 300 bytes each, a kilobyte more when watched.
 const MOST_HOSTS: usize = 1 << 14;
 /// Uses and answers that are written down before they are counted. 40 bytes each.
 const NOTES: usize = 256;
@@ -64,6 +64,7 @@ pub(super) struct Use {
     at: Micros,
     /// This use included; `None` when the host was not watched yet.
     counts: Option<Vector>,
+    beyond: Option<Beyond>,
 }
 
 /// What happened to a pair of a host that is not watched.
@@ -116,18 +117,23 @@ impl Quotas {
             return Use {
                 at: now,
                 counts: None,
+                beyond: None,
             };
         };
         let pair = used_pair(&mut self.pairs, &mut self.idle, key, now);
         let counts = pair.windows.count(now);
-        if let Some((window, limit)) = learner.limit(kin)
-            && counts[window] > limit
-        {
-            learner.tries(key.slot);
-        }
+        let limit = learner.limit(kin);
+        let exceeded = limit.filter(|(window, limit)| counts[*window] > *limit);
         Use {
             at: now,
             counts: Some(counts),
+            beyond: exceeded.map(|(window, _)| {
+                learner.tries(key.slot);
+                Beyond {
+                    window,
+                    surely: pair.windows.surely(window),
+                }
+            }),
         }
     }
 
@@ -177,7 +183,7 @@ impl Quotas {
         }
         let counts = used.counts(pair.as_deref());
         host.wide.served(learner.is_low(counts), now);
-        learner.served(key.slot, counts);
+        learner.served(key.slot, counts, used.beyond);
     }
 
     /// A request was refused. `in_ban` when the pair is banned already; `live` is the number of proxies that could have been
@@ -200,7 +206,11 @@ impl Quotas {
         let Some(learner) = &mut host.learner else {
             return Scope::Everybody;
         };
-        if recent && learner.is_low(counts) && host.wide.refused(key.slot, live, now) {
+        if recent {
+            host.wide.refused(key.slot, counts, now);
+        }
+        let is_low = |counts| learner.is_low(counts);
+        if host.wide.is_shown(is_low, live, now) {
             host.is_wide = true;
             host.learner = None;
             let goodput = host.wide.goodput(now);
@@ -284,7 +294,7 @@ impl Quotas {
         let mut learner = Box::new(Learner::new(survivors.unwrap_or_default()));
         for (packed, pair) in &self.pairs {
             if *packed as u32 == number && pair.served.is_some() {
-                learner.served((*packed >> 32) as u32, pair.windows.as_of(now));
+                learner.served((*packed >> 32) as u32, pair.windows.as_of(now), None);
             }
         }
         if let Some(host) = self.hosts.get_mut(&number) {

@@ -7,9 +7,11 @@
 use std::collections::VecDeque;
 
 use super::super::clock::{Micros, SECOND};
+use super::window::Vector;
 
-/// How far back the evidence goes.
-const MEMORY: u64 = 10;
+/// How far back the evidence goes, seconds. Pairs that take turns are served alike, and it takes them as long to show that they
+/// bear twice of what they were refused for.
+const MEMORY: u64 = 60;
 /// Distinct proxies that have to be refused, or all of a small pool, if it is not too small to tell.
 const DISTINCT: usize = 5;
 const DISTINCT_LEAST: usize = 3;
@@ -23,11 +25,19 @@ const PACE: u64 = 5;
 /// See the module text.
 #[derive(Debug, Default)]
 pub(super) struct Wide {
-    /// Refused although they had asked little: when, and which slot.
-    refused: VecDeque<(Micros, u32)>,
+    /// Refused although they had been served a moment ago.
+    refused: VecDeque<Refused>,
     /// Served pairs that had asked little.
-    served_low: Seconds,
-    served: Seconds,
+    served_low: Seconds<{ MEMORY as usize + 1 }>,
+    served: Seconds<{ PACE as usize + 1 }>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    at: Micros,
+    slot: u32,
+    /// Uses, this one included.
+    counts: Vector,
 }
 
 impl Wide {
@@ -38,17 +48,28 @@ impl Wide {
         }
     }
 
-    /// A pair that had asked little, and was served within the last minute, was refused; `live` proxies could be. True when the
-    /// host is shown to limit all of them together.
-    pub(super) fn refused(&mut self, slot: u32, live: usize, now: Micros) -> bool {
-        let begin = now.saturating_sub(MEMORY * SECOND);
-        while let Some((at, _)) = self.refused.front()
-            && (*at < begin || self.refused.len() >= MOST)
-        {
+    /// A pair that was served within the last minute was refused with these uses.
+    pub(super) fn refused(&mut self, slot: u32, counts: Vector, at: Micros) {
+        if self.refused.len() >= MOST {
             self.refused.pop_front();
         }
-        self.refused.push_back((now, slot));
-        let mut distinct: Vec<u32> = self.refused.iter().map(|(_, slot)| *slot).collect();
+        self.refused.push_back(Refused { at, slot, counts });
+    }
+
+    /// True when the host is shown to limit all pairs together: too many were refused although they had asked little, by what
+    /// `is_low` says now. `live` proxies could be refused.
+    pub(super) fn is_shown(
+        &mut self,
+        is_low: impl Fn(Vector) -> bool,
+        live: usize,
+        now: Micros,
+    ) -> bool {
+        let begin = now.saturating_sub(MEMORY * SECOND);
+        while self.refused.front().is_some_and(|first| first.at < begin) {
+            self.refused.pop_front();
+        }
+        let low = self.refused.iter().filter(|one| is_low(one.counts));
+        let mut distinct: Vec<u32> = low.map(|one| one.slot).collect();
         let refused = distinct.len() as f32;
         distinct.sort_unstable();
         distinct.dedup();
@@ -63,14 +84,23 @@ impl Wide {
     }
 }
 
-/// Events in each of the last seconds.
-#[derive(Debug, Default)]
-struct Seconds {
-    counts: [u32; MEMORY as usize + 1],
+/// Events in each of the last seconds, as far as can be counted.
+#[derive(Debug)]
+struct Seconds<const KEPT: usize> {
+    counts: [u16; KEPT],
     running: u64,
 }
 
-impl Seconds {
+impl<const KEPT: usize> Default for Seconds<KEPT> {
+    fn default() -> Self {
+        Seconds {
+            counts: [0; KEPT],
+            running: 0,
+        }
+    }
+}
+
+impl<const KEPT: usize> Seconds<KEPT> {
     fn count(&mut self, now: Micros) {
         let second = now / SECOND;
         let len = self.counts.len() as u64;
@@ -78,7 +108,8 @@ impl Seconds {
             self.counts[((second - passed) % len) as usize] = 0;
         }
         self.running = second.max(self.running);
-        self.counts[(self.running % len) as usize] += 1;
+        let count = &mut self.counts[(self.running % len) as usize];
+        *count = count.saturating_add(1);
     }
 
     /// Events in the running second and the `seconds` before it.
@@ -87,14 +118,29 @@ impl Seconds {
         let oldest = second.saturating_sub(seconds);
         let from = oldest.max((self.running + 1).saturating_sub(len));
         (from..=self.running)
-            .map(|second| self.counts[(second % len) as usize])
+            .map(|second| u32::from(self.counts[(second % len) as usize]))
             .sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::window::WINDOWS;
     use super::*;
+
+    /// What is shown after each refusal.
+    fn refuse(
+        wide: &mut Wide,
+        slots: impl IntoIterator<Item = u32>,
+        live: usize,
+        now: Micros,
+    ) -> Vec<bool> {
+        let refuse = |slot| {
+            wide.refused(slot, [1; WINDOWS], now);
+            wide.is_shown(|_| true, live, now)
+        };
+        slots.into_iter().map(refuse).collect()
+    }
 
     #[test]
     fn five_proxies_refused_early_show_a_common_limit_unless_many_more_are_served_as_early() {
@@ -103,9 +149,7 @@ mod tests {
             for n in 0..served {
                 wide.served(true, SECOND + n);
             }
-            let shown: Vec<bool> = (0..5)
-                .map(|slot| wide.refused(slot, 100, 2 * SECOND))
-                .collect();
+            let shown = refuse(&mut wide, 0..5, 100, 2 * SECOND);
             assert_eq!(shown, [false, false, false, false, expected], "{served}");
         }
     }
@@ -113,10 +157,22 @@ mod tests {
     #[test]
     fn one_proxy_refused_again_and_again_shows_nothing_in_a_large_pool() {
         let mut wide = Wide::default();
-        assert!((0..50).all(|n| !wide.refused(7, 100, n * SECOND / 10)));
+        let shown = refuse(&mut wide, [7; 50], 100, SECOND);
+        assert!(!shown.contains(&true));
         let mut wide = Wide::default();
-        let shown: Vec<bool> = (0..3).map(|slot| wide.refused(slot, 3, 0)).collect();
+        let shown = refuse(&mut wide, 0..3, 3, 0);
         assert_eq!(shown, [false, false, true], "they are all of the pool");
+    }
+
+    #[test]
+    fn what_was_much_when_it_was_refused_is_little_when_others_have_borne_more() {
+        let mut wide = Wide::default();
+        (0..10).for_each(|slot| wide.refused(slot, [3; WINDOWS], SECOND));
+        for (second, most, expected) in [(2, 3, false), (30, 6, true), (62, 6, false)] {
+            let is_low = |counts: Vector| 2 * counts[1] <= most;
+            let shown = wide.is_shown(is_low, 100, second * SECOND);
+            assert_eq!(shown, expected, "{second}");
+        }
     }
 
     #[test]

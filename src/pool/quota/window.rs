@@ -74,6 +74,12 @@ impl Windows {
         self.sums
     }
 
+    /// Uses that are surely within `window` as of the last one: without its oldest part, which may be over.
+    pub(super) fn surely(&self, window: usize) -> u16 {
+        let oldest = (self.running[window] + 1) % PARTS;
+        self.sums[window] - self.parts[window][oldest as usize]
+    }
+
     /// All counts as of `at`: as far as is still known, if that is past.
     pub(super) fn as_of(&self, at: Micros) -> Vector {
         std::array::from_fn(|window| self.used(window, at))
@@ -140,6 +146,8 @@ mod tests {
                     prop_assert!(counts[window] >= within(length));
                     prop_assert!(counts[window] <= within(length + length / 15 + 1));
                     prop_assert_eq!(windows.used(window, now), counts[window]);
+                    prop_assert!(windows.surely(window) <= within(length));
+                    prop_assert!(windows.surely(window) >= within(length - length / 15 - 1));
                     let free = windows.free_at(window, limit, now);
                     prop_assert!(windows.used(window, free) < limit);
                     prop_assert!(free == now || windows.used(window, free - 1) >= limit);
