@@ -14,7 +14,8 @@ use super::header_index::HeaderIndex;
 use super::phrases::{PhraseSpec, Phrases};
 use super::rule::{DECIDES, Rule, RuleSpec};
 use super::scan::Scan;
-use super::table::{Group, MOST_CONDITIONS, Signals, Table, group};
+use super::short::{self, ShortMarkers};
+use super::table::{Conditions, Group, MOST_CONDITIONS, Table, group};
 use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::{RuleFile, Settings};
@@ -206,7 +207,7 @@ impl Builder {
             triggers: Triggers::new(&rules, &self.specs),
             rules: Vec::new(),
             specs: Vec::new(),
-            in_body: Signals::default(),
+            in_body: Conditions::default(),
             headers: HeaderIndex::new(),
             titles: Vec::new(),
             reasons: Vec::new(),
@@ -214,6 +215,7 @@ impl Builder {
             locations: UrlIndex::new(),
             markers: Finder::default(),
             marker_ids: Vec::new(),
+            short_markers: ShortMarkers::new(&rules, &self.specs),
             widgets: widget_ids,
             phrases: Phrases::new(phrases, talk, texts)?,
             groups: [Group::Proxy, Group::Star, Group::Rest].map(|wanted| {
@@ -233,7 +235,7 @@ impl Builder {
         let mut markers = Vec::new();
         for (id, spec) in (0u16..).zip(&self.specs) {
             if spec.reads_body() {
-                table.in_body.set(id);
+                table.in_body.add(id);
             }
             match spec {
                 Spec::Header(text) => table.headers.add_header(text, id),
@@ -242,6 +244,7 @@ impl Builder {
                 Spec::Reason(text) => table.reasons.push((TextMatch::parse(text), id)),
                 Spec::Url(text) => table.urls.add(text, id),
                 Spec::Location(text) => table.locations.add(text, id),
+                Spec::Body(text) if short::is_short(text) => {}
                 Spec::Body(text) => {
                     markers.push(text.clone());
                     table.marker_ids.push(id);

@@ -37,6 +37,7 @@ mod rule;
 mod runs;
 mod scan;
 mod score;
+mod short;
 mod status;
 mod table;
 mod triggers;

@@ -48,7 +48,7 @@ pub(super) fn rarest(text: &[u8]) -> Option<usize> {
 }
 
 /// How rare a byte is in ordinary pages.
-fn rarity(byte: u8) -> i32 {
+pub(super) fn rarity(byte: u8) -> i32 {
     const RARITIES: [u8; 256] = {
         let mut all = [0; 256];
         let mut byte = 0;
