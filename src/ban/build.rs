@@ -16,6 +16,7 @@ use super::rule::{DECIDES, Rule, RuleSpec};
 use super::scan::Scan;
 use super::short::{self, ShortMarkers};
 use super::table::{Conditions, Group, MOST_CONDITIONS, Table, group};
+use super::titles::Titles;
 use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::{RuleFile, Settings};
@@ -209,7 +210,7 @@ impl Builder {
             specs: Vec::new(),
             in_body: Conditions::default(),
             headers: HeaderIndex::new(),
-            titles: Vec::new(),
+            titles: Titles::default(),
             reasons: Vec::new(),
             urls: UrlIndex::new(),
             locations: UrlIndex::new(),
@@ -240,7 +241,6 @@ impl Builder {
             match spec {
                 Spec::Header(text) => table.headers.add_header(text, id),
                 Spec::Cookie(text) => table.headers.add_cookie(text, id),
-                Spec::Title(text) => table.titles.push((TextMatch::parse(text), id)),
                 Spec::Reason(text) => table.reasons.push((TextMatch::parse(text), id)),
                 Spec::Url(text) => table.urls.add(text, id),
                 Spec::Location(text) => table.locations.add(text, id),
@@ -249,10 +249,17 @@ impl Builder {
                     markers.push(text.clone());
                     table.marker_ids.push(id);
                 }
-                Spec::Text(_) => {}
+                Spec::Title(_) | Spec::Text(_) => {}
             }
         }
         table.markers = Finder::new(markers);
+        let titles = (0u16..)
+            .zip(&self.specs)
+            .filter_map(|(id, spec)| match spec {
+                Spec::Title(text) => Some((text.as_str(), id)),
+                _ => None,
+            });
+        table.titles = Titles::new(titles);
         table.rules = rules;
         table.specs = self.specs;
         Ok(table)

@@ -40,6 +40,7 @@ mod score;
 mod short;
 mod status;
 mod table;
+mod titles;
 mod triggers;
 mod url_index;
 mod user;

@@ -19,6 +19,7 @@ use super::rule::Rule;
 use super::scan::{Scan, WEIGHED, WEIGHED_ON_THE_WAY};
 use super::score::Score;
 use super::short::ShortMarkers;
+use super::titles::Titles;
 use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::view::{Kind, View};
@@ -39,7 +40,7 @@ pub(super) struct Table {
     /// The conditions that read the body.
     pub(super) in_body: Conditions,
     pub(super) headers: HeaderIndex<u16>,
-    pub(super) titles: Vec<(TextMatch, u16)>,
+    pub(super) titles: Titles,
     pub(super) reasons: Vec<(TextMatch, u16)>,
     pub(super) urls: UrlIndex<u16>,
     pub(super) locations: UrlIndex<u16>,
@@ -153,11 +154,7 @@ impl Table {
                 .which(window, |marker, _| signals.set(self.marker_ids[marker]));
         }
         if let Some(title) = text::title(view.content_type, head) {
-            for (pattern, id) in &self.titles {
-                if pattern.matches(title.as_bytes()) {
-                    signals.set(*id);
-                }
-            }
+            self.titles.each(&title, |id| signals.set(id));
         }
         if is_read(view) {
             let mut page = Page::read(view.content_type, view.kind, view.body);
