@@ -45,6 +45,7 @@ mod triggers;
 mod url_index;
 mod user;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod tests;
