@@ -149,7 +149,9 @@ impl Reader {
             }
             b"p" | b"li" | b"td" | b"a" | b"h1" | b"h2" | b"h3" | b"h4" => self.page.elements += 1,
             b"form" => self.page.forms += 1,
-            b"img" | b"input" | b"textarea" => self.field(name, attributes::of(tag)),
+            b"img" => self.page.captcha |= attributes::says(tag, CAPTCHA | CHALLENGE),
+            b"input" => self.field(attributes::of(tag)),
+            b"textarea" => self.page.login |= !attributes::says(tag, CAPTCHA | UNSEEN),
             _ => {}
         }
         self.words.gap();
@@ -160,22 +162,15 @@ impl Reader {
     fn card(&mut self, tag: &str) {
         // One will do.
         if !self.page.furnished {
-            self.page.furnished = attributes::of(tag) & SHARED != 0;
+            self.page.furnished = attributes::says(tag, SHARED);
         }
     }
 
-    /// Takes what a tag tells that shows a picture or asks for something.
-    fn field(&mut self, name: &[u8], said: u8) {
-        let says = |what: u8| said & what != 0;
-        match name {
-            b"img" => self.page.captcha |= says(CAPTCHA | CHALLENGE),
-            b"input" => {
-                self.page.captcha |= says(CAPTCHA);
-                self.page.login |= says(ASKS);
-                self.page.fields += usize::from(!says(SILENT | CAPTCHA));
-            }
-            _ => self.page.login |= !says(CAPTCHA | UNSEEN),
-        }
+    /// Takes what a field says of itself.
+    fn field(&mut self, said: u8) {
+        self.page.captcha |= said & CAPTCHA != 0;
+        self.page.login |= said & ASKS != 0;
+        self.page.fields += usize::from(said & (SILENT | CAPTCHA) == 0);
     }
 }
 
