@@ -70,7 +70,7 @@ impl Finder {
             let text = self.texts[number].as_bytes();
             let there = start.checked_sub(from).filter(|start| {
                 let there = haystack.get(*start..start + text.len());
-                there.is_some_and(|there| is_same(there, text))
+                there.is_some_and(|there| there.eq_ignore_ascii_case(text))
             });
             if let Some(start) = there {
                 found(number, start + text.len());
@@ -110,12 +110,6 @@ impl Search {
             short,
         }
     }
-}
-
-/// Letters of ASCII count the same in both cases. Texts that have a run in common begin alike more often than they end alike.
-fn is_same(there: &[u8], text: &[u8]) -> bool {
-    let ends = there.iter().zip(text).next_back();
-    ends.is_some_and(|(a, b)| a.eq_ignore_ascii_case(b)) && there.eq_ignore_ascii_case(text)
 }
 
 /// Tells `found` every place where a text of the automaton stands: its number, and where it ends.

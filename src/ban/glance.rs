@@ -34,7 +34,7 @@ struct Piece {
 
 impl Piece {
     fn rarest(&self) -> &[u8] {
-        &self.folded[usize::from(self.lead)..]
+        &self.folded[usize::from(self.lead)..usize::from(self.length)]
     }
 }
 
