@@ -14,7 +14,9 @@ use super::header_index::HeaderIndex;
 use super::phrases::{PhraseSpec, Phrases};
 use super::rule::{DECIDES, Rule, RuleSpec};
 use super::scan::Scan;
-use super::table::{Group, MOST_CONDITIONS, Signals, Table, group};
+use super::short::{self, ShortMarkers};
+use super::table::{Conditions, Group, MOST_CONDITIONS, Table, group};
+use super::titles::Titles;
 use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::{RuleFile, Settings};
@@ -206,14 +208,15 @@ impl Builder {
             triggers: Triggers::new(&rules, &self.specs),
             rules: Vec::new(),
             specs: Vec::new(),
-            in_body: Signals::default(),
+            in_body: Conditions::default(),
             headers: HeaderIndex::new(),
-            titles: Vec::new(),
+            titles: Titles::default(),
             reasons: Vec::new(),
             urls: UrlIndex::new(),
             locations: UrlIndex::new(),
             markers: Finder::default(),
             marker_ids: Vec::new(),
+            short_markers: ShortMarkers::new(&rules, &self.specs),
             widgets: widget_ids,
             phrases: Phrases::new(phrases, talk, texts)?,
             groups: [Group::Proxy, Group::Star, Group::Rest].map(|wanted| {
@@ -233,23 +236,30 @@ impl Builder {
         let mut markers = Vec::new();
         for (id, spec) in (0u16..).zip(&self.specs) {
             if spec.reads_body() {
-                table.in_body.set(id);
+                table.in_body.add(id);
             }
             match spec {
                 Spec::Header(text) => table.headers.add_header(text, id),
                 Spec::Cookie(text) => table.headers.add_cookie(text, id),
-                Spec::Title(text) => table.titles.push((TextMatch::parse(text), id)),
                 Spec::Reason(text) => table.reasons.push((TextMatch::parse(text), id)),
                 Spec::Url(text) => table.urls.add(text, id),
                 Spec::Location(text) => table.locations.add(text, id),
+                Spec::Body(text) if short::is_short(text) => {}
                 Spec::Body(text) => {
                     markers.push(text.clone());
                     table.marker_ids.push(id);
                 }
-                Spec::Text(_) => {}
+                Spec::Title(_) | Spec::Text(_) => {}
             }
         }
         table.markers = Finder::new(markers);
+        let titles = (0u16..)
+            .zip(&self.specs)
+            .filter_map(|(id, spec)| match spec {
+                Spec::Title(text) => Some((text.as_str(), id)),
+                _ => None,
+            });
+        table.titles = Titles::new(titles);
         table.rules = rules;
         table.specs = self.specs;
         Ok(table)

@@ -1,7 +1,7 @@
 //! Many texts searched for at once, all of them at every place, letters of ASCII alike in both cases.
 //!
-//! Long texts are found by their rarest runs ([`super::runs`]), whatever their number, and short ones by an automaton. Both are made
-//! when they are first needed: ordinary pages never need them, and a command that ends at once should not wait for them.
+//! Texts are found by their rarest runs ([`super::runs`]), whatever their number, and only those of a few bytes by an automaton. Both
+//! are made when they are first needed: ordinary pages never need them, and a command that ends at once should not wait for them.
 //!
 //! A step of an automaton waits for the memory that the step before has asked for, which is most of what it costs. So a long
 //! page is searched in four parts at the same time.
@@ -14,9 +14,11 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, StartKind};
 
-use super::rarity::rarest;
-use super::runs::{MOST, Runs};
+use super::rarity::{rarest, rarest_bytes};
+use super::runs::{DENSE_SHORTEST, Dense, MOST, Sparse};
 
+/// Texts of middling length from which they are found by their runs: an automaton of so many outgrows the nearest memory.
+const MANY: usize = 24;
 /// Parts of a text that are searched at the same time.
 const LANES: usize = 4;
 /// Bytes below which a part is not worth its beginning.
@@ -34,7 +36,10 @@ pub(super) struct Finder {
 struct Search {
     /// Of the long ones the number, and where in the text its rarest piece begins.
     long: Vec<(usize, usize)>,
-    runs: Runs,
+    sparse: Sparse,
+    /// The same of those that are less long.
+    middling: Vec<(usize, usize)>,
+    dense: Option<Dense>,
     /// Of the others the number.
     short: Vec<usize>,
     automaton: Option<DFA>,
@@ -65,8 +70,7 @@ impl Finder {
             return;
         }
         let search = self.search.get_or_init(|| Search::new(&self.texts));
-        search.runs.any(haystack, |piece, start| {
-            let (number, from) = search.long[piece];
+        let mut compare = |(number, from): (usize, usize), start: usize| {
             let text = self.texts[number].as_bytes();
             let there = start.checked_sub(from).filter(|start| {
                 let there = haystack.get(*start..start + text.len());
@@ -76,7 +80,15 @@ impl Finder {
                 found(number, start + text.len());
             }
             false
-        });
+        };
+        search
+            .sparse
+            .any(haystack, |piece, start| compare(search.long[piece], start));
+        if let Some(dense) = &search.dense {
+            dense.any(haystack, |piece, start| {
+                compare(search.middling[piece], start)
+            });
+        }
         if let Some(automaton) = &search.automaton {
             step_through(automaton, haystack, |text, end| {
                 found(search.short[text], end);
@@ -87,12 +99,17 @@ impl Finder {
 
 impl Search {
     fn new(texts: &[String]) -> Self {
-        let (mut long, mut short) = (Vec::new(), Vec::new());
+        let (mut long, mut middling, mut short) = (Vec::new(), Vec::new(), Vec::new());
         for (number, text) in texts.iter().enumerate() {
-            match rarest(text.as_bytes()) {
-                Some(start) if long.len() < MOST => long.push((number, start)),
+            let text = text.as_bytes();
+            match (rarest(text), rarest_bytes(text, DENSE_SHORTEST)) {
+                (Some(start), _) if long.len() < MOST => long.push((number, start)),
+                (_, Some(start)) if middling.len() < MOST => middling.push((number, start)),
                 _ => short.push(number),
             }
+        }
+        if middling.len() < MANY {
+            short.extend(middling.drain(..).map(|(number, _)| number));
         }
         let piece = |(number, start): &(usize, usize)| &texts[*number].as_bytes()[*start..];
         let automaton = || {
@@ -104,8 +121,10 @@ impl Search {
                 .expect("rule files are far from the limits of an automaton")
         };
         Search {
-            runs: Runs::new(long.iter().map(piece)),
+            sparse: Sparse::new(long.iter().map(piece)),
             long,
+            dense: (!middling.is_empty()).then(|| Dense::new(middling.iter().map(piece))),
+            middling,
             automaton: (!short.is_empty()).then(automaton),
             short,
         }
@@ -174,25 +193,41 @@ fn go_on(dfa: &DFA, parts: [&[u8]; LANES], states: &mut [StateID; LANES]) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use proptest::test_runner::TestCaseError;
+
     use super::*;
+
+    /// Compares what is found with what a search for each of the texts finds.
+    fn finds_all(texts: &[String], page: &str) -> Result<(), TestCaseError> {
+        let folded = page.to_lowercase();
+        let mut expected: Vec<(usize, usize)> = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            let starts = (0..folded.len()).filter(|at| folded[*at..].starts_with(text));
+            expected.extend(starts.map(|at| (at + text.len(), number)));
+        }
+        let mut seen = Vec::new();
+        let finder = Finder::new(texts.to_vec());
+        finder.each(page.as_bytes(), |number, range| {
+            seen.push((range.end, number))
+        });
+        proptest::prop_assert!(seen.is_sorted_by_key(|(end, _)| *end));
+        expected.sort_unstable();
+        seen.sort_unstable();
+        proptest::prop_assert_eq!(seen, expected);
+        Ok(())
+    }
 
     proptest::proptest! {
         #[test]
         fn texts_are_found_wherever_the_parts_are_cut(page in "[abAB<]{0,9000}", more in "[ab]{1,14}") {
-            let texts = ["a", "ab", "bab", "<a", &more];
-            let finder = Finder::new(texts.map(str::to_owned).to_vec());
-            let folded = page.to_lowercase();
-            let mut expected: Vec<(usize, usize)> = Vec::new();
-            for (number, text) in texts.iter().enumerate() {
-                let starts = (0..folded.len()).filter(|at| folded[*at..].starts_with(text));
-                expected.extend(starts.map(|at| (at + text.len(), number)));
-            }
-            let mut seen = Vec::new();
-            finder.each(page.as_bytes(), |number, range| seen.push((range.end, number)));
-            proptest::prop_assert!(seen.is_sorted_by_key(|(end, _)| *end));
-            expected.sort_unstable();
-            seen.sort_unstable();
-            proptest::prop_assert_eq!(seen, expected);
+            finds_all(&["a", "ab", "bab", "<a", &more].map(str::to_owned), &page)?;
+        }
+
+        #[test]
+        fn many_texts_of_all_lengths_are_found_wherever_they_stand(
+            texts in proptest::collection::vec("[ab]{5,12}", 2 * MANY), page in "[abA]{0,300}"
+        ) {
+            finds_all(&texts, &page)?;
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::rarity::rarest;
-use super::runs::{MOST, Runs};
+use super::runs::{MOST, Sparse};
 
 /// Most bytes of a text that are compared.
 const LONGEST: usize = 18;
@@ -13,7 +13,7 @@ const LONGEST: usize = 18;
 /// A set of texts, each with the answers for which it matters.
 #[derive(Debug, Default)]
 pub(super) struct Glance {
-    runs: Runs,
+    runs: Sparse,
     pieces: Vec<Piece>,
 }
 
@@ -34,7 +34,7 @@ struct Piece {
 
 impl Piece {
     fn rarest(&self) -> &[u8] {
-        &self.folded[usize::from(self.lead)..]
+        &self.folded[usize::from(self.lead)..usize::from(self.length)]
     }
 }
 
@@ -83,7 +83,7 @@ impl Builder {
             return Err(format!("more than {MOST} texts to look for in successes"));
         }
         Ok(Glance {
-            runs: Runs::new(self.pieces.iter().map(Piece::rarest)),
+            runs: Sparse::new(self.pieces.iter().map(Piece::rarest)),
             pieces: self.pieces,
         })
     }

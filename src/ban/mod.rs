@@ -37,12 +37,15 @@ mod rule;
 mod runs;
 mod scan;
 mod score;
+mod short;
 mod status;
 mod table;
+mod titles;
 mod triggers;
 mod url_index;
 mod user;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -10,37 +10,16 @@ use std::borrow::Cow;
 use super::attributes::{self, ASKS, CAPTCHA, CHALLENGE, SHARED, SILENT, UNSEEN};
 use super::phrases::Heard;
 use super::view::Kind;
+use super::words::{KEPT, Words};
 use crate::text;
 
 /// Bytes of a body that are read. Some pages carry 100 kB of styles before their first word.
 const READ: usize = 256 * 1024;
-/// Bytes of text after which no more is read: block pages have said it by then, and a page that goes on has something else to say.
-pub(super) const KEPT: usize = 4 * 1024;
-
 /// Visible characters from which a page with some elements has content.
 pub(super) const CONTENT: usize = 300;
 
-/// Bytes of plain text that are taken at once.
-const PIECE: usize = 256;
 /// Bytes of the longest name of a tag that matters, and one more.
 const LONGEST_NAME: usize = 9;
-
-/// What becomes of a byte of ASCII: a small letter or a space, and whether it is a space.
-const SAID: [(u8, bool); 256] = {
-    let mut all = [(0, false); 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let space = matches!(byte as u8, b' ' | b'\t'..=b'\r');
-        let folded = if space {
-            b' '
-        } else {
-            (byte as u8).to_ascii_lowercase()
-        };
-        all[byte] = (folded, space);
-        byte += 1;
-    }
-    all
-};
 
 /// What a page says.
 #[derive(Debug, Default)]
@@ -72,7 +51,7 @@ pub(super) struct Page {
 struct Reader {
     page: Page,
     /// What becomes [`Page::text`].
-    text: String,
+    words: Words,
 }
 
 impl Page {
@@ -90,19 +69,19 @@ impl Page {
     pub(super) fn read(content_type: Option<&str>, kind: Kind, body: &[u8]) -> Self {
         let bytes = whole_letters(&body[..body.len().min(READ)]);
         // Whoever saved or relayed a page as UTF-8 may have left its old label; nothing else looks like UTF-8 by chance.
-        let decoded = match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => text::decode(content_type, bytes),
+        let decoded = match text::utf8(bytes) {
+            Some(text) => Cow::Borrowed(text),
+            None => text::decode(content_type, bytes),
         };
         let mut reader = Reader::default();
         if kind == Kind::Html {
             reader.markup(&decoded);
         } else {
-            reader.say(&decoded);
-            reader.page.visible = reader.text.len();
+            reader.words.say(&decoded);
+            reader.page.visible = reader.words.length();
         }
         Page {
-            text: reader.text,
+            text: reader.words.into_text(),
             ..reader.page
         }
     }
@@ -111,18 +90,18 @@ impl Page {
 impl Reader {
     fn markup(&mut self, html: &str) {
         let mut rest = html;
-        while self.text.len() < KEPT {
+        while self.words.length() < KEPT {
             let Some(open) = memchr::memchr(b'<', rest.as_bytes()) else {
-                self.page.visible += self.say(rest);
+                self.page.visible += self.words.say(rest);
                 return;
             };
-            self.page.visible += self.say(&rest[..open]);
+            self.page.visible += self.words.say(&rest[..open]);
             rest = &rest[open..];
             rest = match rest.as_bytes().get(1) {
                 Some(b'!') if rest.starts_with("<!--") => after(rest, "-->"),
                 Some(b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'?') => self.tag(rest),
                 _ => {
-                    self.page.visible += self.say("<");
+                    self.page.visible += self.words.say("<");
                     &rest[1..]
                 }
             };
@@ -155,11 +134,11 @@ impl Reader {
                 return after_closing(following, "</script");
             }
             b"style" => return after_closing(following, "</style"),
-            b"title" if self.text.is_empty() => {
+            b"title" if self.words.length() == 0 => {
                 let close = closing(following, "</title");
-                self.say(&following[..close]);
-                self.gap();
-                self.page.title = self.text.len();
+                self.words.say(&following[..close]);
+                self.words.gap();
+                self.page.title = self.words.length();
                 return &following[close..];
             }
             b"nav" | b"aside" | b"pre" | b"code" => self.page.furnished = true,
@@ -170,10 +149,12 @@ impl Reader {
             }
             b"p" | b"li" | b"td" | b"a" | b"h1" | b"h2" | b"h3" | b"h4" => self.page.elements += 1,
             b"form" => self.page.forms += 1,
-            b"img" | b"input" | b"textarea" => self.field(name, attributes::of(tag)),
+            b"img" => self.page.captcha |= attributes::says(tag, CAPTCHA | CHALLENGE),
+            b"input" => self.field(attributes::of(tag)),
+            b"textarea" => self.page.login |= !attributes::says(tag, CAPTCHA | UNSEEN),
             _ => {}
         }
-        self.gap();
+        self.words.gap();
         following
     }
 
@@ -181,136 +162,16 @@ impl Reader {
     fn card(&mut self, tag: &str) {
         // One will do.
         if !self.page.furnished {
-            self.page.furnished = attributes::of(tag) & SHARED != 0;
+            self.page.furnished = attributes::says(tag, SHARED);
         }
     }
 
-    /// Takes what a tag tells that shows a picture or asks for something.
-    fn field(&mut self, name: &[u8], said: u8) {
-        let says = |what: u8| said & what != 0;
-        match name {
-            b"img" => self.page.captcha |= says(CAPTCHA | CHALLENGE),
-            b"input" => {
-                self.page.captcha |= says(CAPTCHA);
-                self.page.login |= says(ASKS);
-                self.page.fields += usize::from(!says(SILENT | CAPTCHA));
-            }
-            _ => self.page.login |= !says(CAPTCHA | UNSEEN),
-        }
+    /// Takes what a field says of itself.
+    fn field(&mut self, said: u8) {
+        self.page.captcha |= said & CAPTCHA != 0;
+        self.page.login |= said & ASKS != 0;
+        self.page.fields += usize::from(said & (SILENT | CAPTCHA) == 0);
     }
-
-    /// True where a space would be one too many.
-    fn is_spaced(&self) -> bool {
-        self.text.as_bytes().last().is_none_or(|last| *last == b' ')
-    }
-
-    fn gap(&mut self) {
-        if !self.is_spaced() {
-            self.text.push(' ');
-        }
-    }
-
-    /// Appends words; gives how many characters it were.
-    fn say(&mut self, words: &str) -> usize {
-        let words = beginning(words, 4 * KEPT);
-        let words = match memchr::memchr(b'&', words.as_bytes()) {
-            Some(_) => text::unescape(words),
-            None => Cow::Borrowed(words),
-        };
-        if words.is_ascii() {
-            return self.say_plain(words.as_bytes());
-        }
-        let mut said = 0;
-        let mut rest = &*words;
-        while !rest.is_empty() && self.text.len() < KEPT {
-            let ascii = rest.bytes().position(|byte| byte >= 0x80);
-            let (plain, other) = rest.split_at(ascii.unwrap_or(rest.len()));
-            said += self.say_plain(plain.as_bytes());
-            let before = self.text.len();
-            let same = other.find(|c| !is_small(c)).unwrap_or(other.len());
-            let same = beginning(&other[..same], KEPT.saturating_sub(self.text.len()));
-            self.text.push_str(same);
-            let mut letters = other[same.len()..].chars();
-            if same.is_empty()
-                && let Some(c) = letters.next()
-            {
-                self.say_letter(c);
-            }
-            rest = letters.as_str();
-            let starts = |byte: &&u8| **byte != b' ' && **byte & 0xc0 != 0x80;
-            let bytes = &self.text.as_bytes()[before..];
-            said += bytes.iter().filter(starts).count();
-        }
-        said
-    }
-
-    /// The same of ASCII; may count a little more than is kept.
-    fn say_plain(&mut self, words: &[u8]) -> usize {
-        // Most of what stands between tags is there for the eyes of whoever wrote it.
-        let from = words.trim_ascii_start();
-        if from.len() < words.len() {
-            self.gap();
-        }
-        let words = from.trim_ascii_end();
-        let said = self.say_trimmed(words);
-        if words.len() < from.len() {
-            self.gap();
-        }
-        said
-    }
-
-    fn say_trimmed(&mut self, words: &[u8]) -> usize {
-        let mut said = 0;
-        for words in words.chunks(PIECE) {
-            let left = KEPT.saturating_sub(self.text.len());
-            if left == 0 {
-                break;
-            }
-            // No space at the beginning, and never two.
-            let mut spaced = self.is_spaced();
-            let mut room = [0; PIECE];
-            let mut length = 0;
-            for byte in words {
-                let (folded, space) = SAID[usize::from(*byte)];
-                room[length] = folded;
-                length += usize::from(!(space & spaced));
-                said += usize::from(!space);
-                spaced = space;
-            }
-            let room = std::str::from_utf8(&room[..length.min(left)]);
-            self.text.push_str(room.unwrap_or_default());
-        }
-        said
-    }
-
-    fn say_letter(&mut self, c: char) {
-        match c {
-            '\u{2019}' | '\u{2018}' => self.text.push('\''),
-            // Soft hyphens, direction marks and the like are seen by nobody.
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
-            c if c.is_whitespace() => self.gap(),
-            c => self.text.extend(c.to_lowercase()),
-        }
-    }
-}
-
-/// Small letters of Latin, Greek and Cyrillic, and those of scripts that have no large ones: what pages are full of.
-fn is_small(c: char) -> bool {
-    matches!(c,
-        '\u{df}'..='\u{ff}'
-        | '\u{3ac}'..='\u{3ce}'
-        | '\u{430}'..='\u{45f}'
-        | '\u{3001}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}')
-}
-
-/// At most so many bytes, whole letters.
-fn beginning(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// Without the part of a letter at the end, which would make all of it look like another charset.

@@ -29,14 +29,14 @@ const COMMON: [&str; 12] = [
 static COMMON_RUNS: LazyLock<HashSet<u64, RandomState>> = LazyLock::new(|| {
     let words = COMMON.iter().flat_map(|line| line.split('|'));
     let runs = words.flat_map(|word| word.as_bytes().windows(RUN));
-    runs.map(|run| fold(run_of(run))).collect()
+    runs.map(|run| fold::<RUN>(run_of(run))).collect()
 });
 
 /// Where the rarest [`SHORTEST`] bytes of a text begin, the first of several; `None` in a shorter one.
 pub(super) fn rarest(text: &[u8]) -> Option<usize> {
     let last = text.len().checked_sub(SHORTEST)?;
     let bytes: Vec<i32> = text.iter().map(|byte| rarity(*byte)).collect();
-    let runs = text.windows(RUN).map(|run| fold(run_of(run)));
+    let runs = text.windows(RUN).map(|run| fold::<RUN>(run_of(run)));
     let runs: Vec<i32> = runs
         .map(|run| i32::from(COMMON_RUNS.contains(&run)))
         .collect();
@@ -47,8 +47,18 @@ pub(super) fn rarest(text: &[u8]) -> Option<usize> {
     (0..=last).rev().max_by_key(|start| score(*start))
 }
 
+/// Where the rarest `length` bytes of a text begin, the first of several; `None` in a shorter one.
+pub(super) fn rarest_bytes(text: &[u8], length: usize) -> Option<usize> {
+    let last = text.len().checked_sub(length)?;
+    let score = |start: usize| -> i32 {
+        let bytes = &text[start..start + length];
+        bytes.iter().map(|byte| rarity(*byte)).sum()
+    };
+    (0..=last).rev().max_by_key(|start| score(*start))
+}
+
 /// How rare a byte is in ordinary pages.
-fn rarity(byte: u8) -> i32 {
+pub(super) fn rarity(byte: u8) -> i32 {
     const RARITIES: [u8; 256] = {
         let mut all = [0; 256];
         let mut byte = 0;

@@ -189,6 +189,26 @@ impl Rule {
             && !self.none.iter().any(|&id| holds(id))
     }
 
+    /// The same while it is not known of some conditions whether they hold: true when the rule could still fire.
+    pub(super) fn may_fire(&self, view: &View<'_>, holds: impl Fn(u16) -> Option<bool>) -> bool {
+        let may_hold = |id: u16| holds(id) != Some(false);
+        self.frame_admits(view)
+            && self.all.iter().all(|&id| may_hold(id))
+            && (self.any.is_empty()
+                || self.any.iter().filter(|&&id| may_hold(id)).count() >= self.least)
+            && !self.none.iter().any(|&id| holds(id) == Some(true))
+    }
+
+    /// All its conditions, those first that have to hold.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = u16> + '_ {
+        self.all.iter().chain(&self.any).chain(&self.none).copied()
+    }
+
+    /// True when its conditions on title and body count for this kind of body.
+    pub(super) fn reads(&self, view: &View<'_>) -> bool {
+        self.kind.is_none_or(|kind| kind.admits(view.kind))
+    }
+
     fn frame_admits(&self, view: &View<'_>) -> bool {
         self.status
             .as_ref()

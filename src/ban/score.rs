@@ -29,9 +29,10 @@ use http::{HeaderMap, HeaderName};
 
 use super::class::{Class, Layer};
 use super::edge;
-use super::page::{self, CONTENT, Page};
+use super::page::{CONTENT, Page};
 use super::phrases::{Phrases, Said};
 use super::view::View;
+use super::words;
 
 /// Points at which an answer is a block.
 pub(super) const BLOCK: i32 = 6;
@@ -43,7 +44,7 @@ const MOST_SOFT: i32 = 3;
 /// Bodies below this are small.
 const SMALL: usize = 5_000;
 /// Text above this, in bytes, is an article.
-const LONG: usize = page::KEPT;
+const LONG: usize = words::KEPT;
 /// Visible characters of a page that has something to tell.
 const MUCH: usize = 1000;
 

@@ -2,8 +2,9 @@
 //!
 //! Conditions are shared between rules and answered first, each at most once, into a set of bits; rules then only read
 //! bits. When no bit is set, which is the fate of an ordinary page, no rule is looked at. The body is searched in one
-//! pass for all markers, and only where a rule could use it: on error statuses that some body rule names, and on a
+//! pass for all long markers, and only where a rule could use it: on error statuses that some body rule names, and on a
 //! success only after a glance (`glance.rs`) has seen one of the texts that block pages served as 200 cannot do without.
+//! Short markers come last (`short.rs`): they are looked for only where a rule hangs on them.
 
 use std::ops::Range;
 
@@ -17,6 +18,8 @@ use super::phrases::Phrases;
 use super::rule::Rule;
 use super::scan::{Scan, WEIGHED, WEIGHED_ON_THE_WAY};
 use super::score::Score;
+use super::short::ShortMarkers;
+use super::titles::Titles;
 use super::triggers::Triggers;
 use super::url_index::UrlIndex;
 use super::view::{Kind, View};
@@ -35,14 +38,15 @@ pub(super) struct Table {
     pub(super) triggers: Triggers,
     pub(super) specs: Vec<Spec>,
     /// The conditions that read the body.
-    pub(super) in_body: Signals,
+    pub(super) in_body: Conditions,
     pub(super) headers: HeaderIndex<u16>,
-    pub(super) titles: Vec<(TextMatch, u16)>,
+    pub(super) titles: Titles,
     pub(super) reasons: Vec<(TextMatch, u16)>,
     pub(super) urls: UrlIndex<u16>,
     pub(super) locations: UrlIndex<u16>,
     pub(super) markers: Finder,
     pub(super) marker_ids: Vec<u16>,
+    pub(super) short_markers: ShortMarkers,
     /// The conditions that name captchas.
     pub(super) widgets: Vec<u16>,
     pub(super) phrases: Phrases,
@@ -61,10 +65,30 @@ pub(super) enum Group {
     Rest,
 }
 
+/// A set of conditions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Conditions {
+    bits: [u64; MOST_CONDITIONS / 64],
+}
+
+impl Conditions {
+    pub(super) fn add(&mut self, id: u16) {
+        self.bits[usize::from(id / 64)] |= 1 << (id % 64);
+    }
+
+    pub(super) fn remove(&mut self, id: u16) {
+        self.bits[usize::from(id / 64)] &= !(1 << (id % 64));
+    }
+
+    pub(super) fn has(&self, id: u16) -> bool {
+        self.bits[usize::from(id / 64)] & (1 << (id % 64)) != 0
+    }
+}
+
 /// Which conditions hold.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
-    bits: [u64; MOST_CONDITIONS / 64],
+    holding: Conditions,
     some: bool,
     /// What a suspect page says.
     pub(super) page: Option<Box<Page>>,
@@ -72,17 +96,17 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn set(&mut self, id: u16) {
-        self.bits[usize::from(id / 64)] |= 1 << (id % 64);
+        self.holding.add(id);
         self.some = true;
     }
 
     pub(super) fn has(&self, id: u16) -> bool {
-        self.bits[usize::from(id / 64)] & (1 << (id % 64)) != 0
+        self.holding.has(id)
     }
 
     /// The conditions that hold.
     pub(super) fn ids(&self) -> impl Iterator<Item = u16> + '_ {
-        (0u16..).zip(&self.bits).flat_map(|(word, bits)| {
+        (0u16..).zip(&self.holding.bits).flat_map(|(word, bits)| {
             let mut left = *bits;
             std::iter::from_fn(move || {
                 let bit = (left != 0).then(|| left.trailing_zeros() as u16)?;
@@ -130,17 +154,14 @@ impl Table {
                 .which(window, |marker, _| signals.set(self.marker_ids[marker]));
         }
         if let Some(title) = text::title(view.content_type, head) {
-            for (pattern, id) in &self.titles {
-                if pattern.matches(title.as_bytes()) {
-                    signals.set(*id);
-                }
-            }
+            self.titles.each(&title, |id| signals.set(id));
         }
         if is_read(view) {
             let mut page = Page::read(view.content_type, view.kind, view.body);
             page.heard = self.phrases.hear(&page.text, |id| signals.set(id));
             signals.page = Some(Box::new(page));
         }
+        self.short_markers.answer(&self.rules, view, signals);
     }
 
     /// What weak evidence adds up to, for an answer that was suspect enough to be read.
@@ -182,7 +203,7 @@ impl Table {
     }
 
     fn fires(&self, rule: &Rule, view: &View<'_>, signals: &Signals) -> bool {
-        let legible = rule.kind.is_none_or(|kind| kind.admits(view.kind));
+        let legible = rule.reads(view);
         rule.fires(view, |id| {
             signals.has(id) && (legible || !self.in_body.has(id))
         })
