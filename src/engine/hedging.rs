@@ -148,9 +148,11 @@ impl<E: Egress> Dispatcher<E> {
         slots.saturating_sub(self.attempts.len())
     }
 
-    /// Sends the job of a request in flight once more, if another proxy and all limits are free for it.
+    /// Sends the job of a request in flight once more, if that was not done yet and another proxy and all limits are free for it.
     fn duplicate(&mut self, number: usize, now: Instant) -> bool {
-        let Some(flight) = self.flights.get_mut(number) else {
+        let flight = self.flights.get_mut(number);
+        // A duplicate of the end-game may become a straggler after all.
+        let Some(flight) = flight.filter(|flight| flight.twin.is_none()) else {
             return false;
         };
         let (host, first) = (flight.host, flight.proxy);
