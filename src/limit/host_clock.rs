@@ -13,6 +13,9 @@ use super::host_rate::HostRate;
 
 /// Distinct proxies that have to agree.
 const AGREEING_PROXIES: usize = 3;
+/// Waits in a row that show a host which limits everybody: it has refused distinct proxies together, everybody has left it alone
+/// for as long as it wanted, and it does so again. A large pool shows it no other way, because no proxy comes twice.
+const WAITS: u32 = 2;
 /// They have to agree within this time.
 const WINDOW: Duration = Duration::from_secs(10);
 /// First wait when the host does not say how long, doubling to the cap (the values Crawlee settled on).
@@ -28,6 +31,9 @@ pub struct HostClock {
     moved_at: Option<Instant>,
     level: u32,
     witnesses: Vec<Witness>,
+    /// Accepted answers since the clock last moved.
+    served: u32,
+    served_at: Option<Instant>,
     /// It limits everybody together.
     rate: Option<Box<HostRate>>,
     breaker: HostBreaker,
@@ -132,13 +138,20 @@ impl HostClock {
         Some(rate.rate())
     }
 
+    /// True when the host has served somebody within the last `time`.
+    pub fn has_served(&self, time: Duration, now: Instant) -> bool {
+        self.served_at
+            .is_some_and(|at| now.saturating_duration_since(at) <= time)
+    }
+
     /// Times in a row the host has asked everybody to wait.
     pub fn level(&self) -> u32 {
         self.level
     }
 
     /// A request through `proxy`, sent at `sent`, was told to slow down, or was told that nothing is left (RateLimit headers). `live` is the number of proxies that could be
-    /// witnesses: in a small pool all of them agreeing is enough. Returns true when the clock moved.
+    /// witnesses: in a small pool all of them agreeing is enough. Returns what it has served a second between its waits when the
+    /// clock moved and that shows that it limits everybody together.
     pub fn refused(
         &mut self,
         proxy: u32,
@@ -146,9 +159,9 @@ impl HostClock {
         sent: Instant,
         now: Instant,
         live: usize,
-    ) -> bool {
+    ) -> Option<f64> {
         if self.moved_at.is_some_and(|moved| sent <= moved) {
-            return false;
+            return None;
         }
         let asked = asked.filter(|asked| !asked.is_zero());
         self.witnesses.retain(|witness| {
@@ -160,7 +173,7 @@ impl HostClock {
             asked,
         });
         if self.witnesses.len() < AGREEING_PROXIES.min(live.max(1)) {
-            return false;
+            return None;
         }
         let longest = self
             .witnesses
@@ -171,16 +184,22 @@ impl HostClock {
             Some(asked) => asked.min(LONGEST_ASKED),
             None => BASE.saturating_mul(1 << self.level.min(10)).min(CAP),
         };
+        let moved = self.moved_at.replace(now);
+        let served = std::mem::take(&mut self.served);
         self.level += 1;
         self.witnesses.clear();
-        self.moved_at = Some(now);
         self.blocked_until = Some(now + wait);
-        true
+        let shown = self.level >= WAITS && self.rate.is_none();
+        let since = moved.filter(|_| shown && served > 0)?;
+        let seconds = now.saturating_duration_since(since).as_secs_f64();
+        Some(f64::from(served) / seconds)
     }
 
     /// An accepted answer. One quiet window after the wait is over the backoff starts from the beginning.
     pub fn served(&mut self, now: Instant) {
         self.witnesses.clear();
+        self.served += 1;
+        self.served_at = Some(now);
         if let Some(rate) = &mut self.rate {
             rate.served(now);
         }
@@ -219,10 +238,10 @@ mod tests {
     fn forty_concurrent_refusals_advance_the_clock_once() {
         let start = Instant::now();
         let mut clock = HostClock::default();
-        let moves = (0..40)
-            .filter(|n| clock.refused(*n, None, start, start + second(1), 100))
-            .count();
-        assert_eq!(moves, 1);
+        for n in 0..40 {
+            clock.refused(n, None, start, start + second(1), 100);
+        }
+        assert_eq!(clock.level(), 1);
         assert_eq!(
             clock.blocked_until(start + second(1)),
             Some(start + second(3))
@@ -244,10 +263,12 @@ mod tests {
         let now = Instant::now();
         let mut clock = HostClock::default();
         for _ in 0..10 {
-            assert!(!clock.refused(7, Some(second(30)), now, now, 100));
+            clock.refused(7, Some(second(30)), now, now, 100);
         }
         assert_eq!(clock.blocked_until(now), None);
-        assert!(HostClock::default().refused(7, Some(second(30)), now, now, 1));
+        let mut clock = HostClock::default();
+        clock.refused(7, Some(second(30)), now, now, 1);
+        assert_eq!(clock.blocked_until(now), Some(now + second(30)));
     }
 
     #[test]
@@ -258,10 +279,33 @@ mod tests {
     fn absurd_waits_are_bounded_and_zero_is_no_answer() {
         let now = Instant::now();
         let mut clock = HostClock::default();
-        assert!(clock.refused(1, Some(Duration::from_secs(1 << 40)), now, now, 1));
+        clock.refused(1, Some(Duration::from_secs(1 << 40)), now, now, 1);
         assert_eq!(clock.blocked_until(now), Some(now + LONGEST_ASKED));
         let mut clock = HostClock::default();
-        assert!(clock.refused(1, Some(Duration::ZERO), now, now, 1));
+        clock.refused(1, Some(Duration::ZERO), now, now, 1);
         assert_eq!(clock.blocked_until(now), Some(now + BASE));
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do as the zero of the test"
+    )]
+    fn a_host_that_serves_a_few_and_refuses_the_rest_after_every_wait_limits_everybody() {
+        let start = Instant::now();
+        let round = |clock: &mut HostClock, at: Instant, served: u32| {
+            (0..served).for_each(|_| clock.served(at));
+            let asked = Some(second(30));
+            let shown = (0..20).filter_map(|n| clock.refused(n, asked, at, at, 100));
+            shown.collect::<Vec<_>>()
+        };
+        let mut clock = HostClock::default();
+        assert_eq!(round(&mut clock, start + second(1), 10), []);
+        assert_eq!(round(&mut clock, start + second(41), 10), [0.25]);
+        // One that serves nobody is no host with a rate.
+        let mut clock = HostClock::default();
+        for n in 0..5 {
+            assert_eq!(round(&mut clock, start + second(1 + 40 * n), 0), []);
+        }
     }
 }

@@ -38,8 +38,8 @@ const LEAST: f64 = 0.2;
 /// Least part of the rate it began with, as long as the host has served at least this part of what was asked.
 const LEAST_PART: f64 = 0.25;
 const SERVED: f64 = 0.5;
-/// Requests of so much time may go at once, if none went before.
-const BURST: f64 = 0.25;
+/// Requests of so much time may go at once beside the first, if none went before: of a host that takes one a second not two.
+const BURST: Duration = Duration::from_millis(250);
 /// Unused for so long, nothing of it holds any more.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
@@ -166,8 +166,7 @@ impl HostRate {
 
     /// When the next request may go.
     pub(super) fn ready_at(&self) -> Instant {
-        let burst = Duration::from_secs_f64(BURST.max(1.0 / self.rate));
-        let next = self.next.checked_sub(burst).unwrap_or(self.next);
+        let next = self.next.checked_sub(BURST).unwrap_or(self.next);
         next.max(self.paused_until)
     }
 
@@ -329,5 +328,16 @@ mod tests {
         }
         assert!((rate.rate - 68.0).abs() < 0.01, "{}", rate.rate);
         assert_eq!(rate.ready_at(), second(15));
+    }
+
+    #[test]
+    fn after_a_pause_a_slow_host_is_asked_one_at_a_time() {
+        let start = Instant::now();
+        let second = |n: u64| start + Duration::from_secs(n);
+        let mut rate = HostRate::new(1.0, start);
+        rate.refused(Some(Duration::from_secs(30)), second(1), second(2));
+        assert_eq!(rate.ready_at(), second(32));
+        rate.charge(second(32));
+        assert!(rate.ready_at() > second(33), "at most 0.8 a second");
     }
 }

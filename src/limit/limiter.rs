@@ -318,7 +318,7 @@ impl Limiter {
         sent: Instant,
         now: Instant,
         live: usize,
-    ) -> bool {
+    ) -> Option<f64> {
         self.hosts
             .entry(host)
             .or_default()
@@ -366,6 +366,12 @@ impl Limiter {
     ) {
         let clock = &mut self.hosts.entry(host).or_default().clock;
         clock.throttled(goodput, asked, sent, now);
+    }
+
+    /// See [`HostClock::has_served`].
+    pub fn has_served(&self, host: u32, time: Duration, now: Instant) -> bool {
+        let host = self.hosts.get(&host);
+        host.is_some_and(|host| host.clock.has_served(time, now))
     }
 
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.

@@ -102,7 +102,9 @@ impl Pool {
             sent,
             tunnel: ask.tunnel,
             on_trial: self.pairs.begin(key),
-            used: self.quotas.begin(key, || slot.kin(), sent),
+            used: self
+                .quotas
+                .begin(key, || slot.kin(), slot.in_flight - 1, sent),
             proxy,
         }
     }

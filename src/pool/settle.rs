@@ -131,6 +131,13 @@ impl Pool {
         }
     }
 
+    /// The host was found to limit all proxies together: what it refuses any of them for is nothing of theirs.
+    pub fn limits_everybody(&mut self, host: HostIdx, now: Instant) {
+        let t = self.moment(now);
+        self.quotas.limits_everybody(host.0, t);
+        self.pairs.pardon(host.0);
+    }
+
     /// The pair is in good standing again if this was the one request of its probation.
     fn clear(&mut self, lease: &Lease, key: PairKey, now: Micros) {
         if lease.on_trial

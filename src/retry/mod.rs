@@ -68,6 +68,8 @@ pub struct Spent {
     pub local: u32,
     /// Second opinions asked for a bare 401 or 403, or for redirects that lead nowhere.
     pub second_opinions: u32,
+    /// Refusals that were nothing of the URL's.
+    pub excused: u32,
 }
 
 /// The attempt that has just ended.

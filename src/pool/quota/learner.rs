@@ -86,9 +86,13 @@ impl Survivors {
         }
     }
 
-    /// True when so many uses are too few to explain a refusal, in whatever window from a minute on.
+    /// True when so many uses are too few to explain a refusal in any window: others have borne twice of it, or as much where
+    /// that is two.
     pub(super) fn is_low(&self, counts: Vector) -> bool {
-        (MINUTE..WINDOWS).all(|window| counts[window] <= (self.most(window) / 2).max(2))
+        (0..WINDOWS).all(|window| {
+            let most = self.most(window);
+            counts[window] <= (most / 2).max(most.min(2))
+        })
     }
 
     /// True when three distinct pairs have borne twice of this, in whatever window from a minute on.
@@ -274,7 +278,7 @@ impl Learner {
                 return None;
             }
         }
-        let limit = (USED * f32::from(self.quota[window])) as u16;
+        let limit = (USED * f32::from(self.quota[window])).round() as u16;
         Some((window, limit.max(1)))
     }
 

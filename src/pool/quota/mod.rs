@@ -31,7 +31,7 @@ const RECENT: Micros = 60 * SECOND;
 const MOST_PAIRS: usize = 1 << 17;
 /// Hosts about which something is kept; beyond it, those unused for longest go. About 300 bytes each, a kilobyte more when watched.
 const MOST_HOSTS: usize = 1 << 14;
-/// Uses and answers that are written down before they are counted. 40 bytes each.
+/// Uses and answers that are written down before they are counted. 48 bytes each.
 const NOTES: usize = 256;
 
 #[derive(Debug, Default)]
@@ -58,12 +58,21 @@ struct Host {
     told: Option<(usize, u16)>,
 }
 
+impl Host {
+    fn limits_everybody(&mut self) {
+        self.is_wide = true;
+        self.learner = None;
+    }
+}
+
 /// One use of a pair, as it was counted when it began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Use {
     at: Micros,
     /// This use included; `None` when the host was not watched yet.
     counts: Option<Vector>,
+    /// Other requests of the proxy in flight, which may have arrived later than this one.
+    beside: u16,
     beyond: Option<Beyond>,
 }
 
@@ -72,8 +81,8 @@ pub(super) struct Use {
 struct Note {
     at: Micros,
     key: PairKey,
-    /// When the request left, of one that was served at `at`; `None` of one that leaves.
-    sent: Option<Micros>,
+    /// When the request left and how many were beside it, of one that was served at `at`; `None` of one that leaves.
+    served: Option<(Micros, u16)>,
 }
 
 /// What a refusal is about.
@@ -110,13 +119,21 @@ impl Quotas {
 
     /// A request leaves on this pair.
     #[inline]
-    pub(super) fn begin(&mut self, key: PairKey, kin: impl FnOnce() -> Kin, now: Micros) -> Use {
+    pub(super) fn begin(
+        &mut self,
+        key: PairKey,
+        kin: impl FnOnce() -> Kin,
+        beside: u32,
+        now: Micros,
+    ) -> Use {
+        let beside = u16::try_from(beside).unwrap_or(u16::MAX);
         let host = self.hosts.get_mut(&key.host);
         let Some(learner) = host.and_then(|host| host.learner.as_mut()) else {
             self.note(key, None, now);
             return Use {
                 at: now,
                 counts: None,
+                beside,
                 beyond: None,
             };
         };
@@ -127,6 +144,7 @@ impl Quotas {
         Use {
             at: now,
             counts: Some(counts),
+            beside,
             beyond: exceeded.map(|(window, _)| {
                 learner.tries(key.slot);
                 Beyond {
@@ -175,13 +193,13 @@ impl Quotas {
     pub(super) fn served(&mut self, key: PairKey, used: Use, now: Micros) {
         let host = host(&mut self.hosts, key.host, now);
         let Some(learner) = &mut host.learner else {
-            return self.note(key, Some(used.at), now);
+            return self.note(key, Some((used.at, used.beside)), now);
         };
         let mut pair = known_mut(&mut self.pairs, key);
         if let Some(pair) = &mut pair {
             pair.served = Some(now);
         }
-        let counts = used.counts(pair.as_deref());
+        let counts = without(used.counts(pair.as_deref()), used.beside);
         host.wide.served(learner.is_low(counts), now);
         learner.served(key.slot, counts, used.beyond);
     }
@@ -211,8 +229,7 @@ impl Quotas {
         }
         let is_low = |counts| learner.is_low(counts);
         if host.wide.is_shown(is_low, live, now) {
-            host.is_wide = true;
-            host.learner = None;
+            host.limits_everybody();
             let goodput = host.wide.goodput(now);
             return Scope::Shown { goodput };
         }
@@ -223,6 +240,11 @@ impl Quotas {
         }
         learner.refused(key.slot, now);
         Scope::Pair { learned }
+    }
+
+    /// The host is known to limit all pairs together.
+    pub(super) fn limits_everybody(&mut self, number: u32, now: Micros) {
+        host(&mut self.hosts, number, now).limits_everybody();
     }
 
     /// The request of a probation, `after` the beginning of the ban, was refused or served.
@@ -302,8 +324,8 @@ impl Quotas {
         }
     }
 
-    fn note(&mut self, key: PairKey, sent: Option<Micros>, at: Micros) {
-        self.notes.push(Note { at, key, sent });
+    fn note(&mut self, key: PairKey, served: Option<(Micros, u16)>, at: Micros) {
+        self.notes.push(Note { at, key, served });
         if self.notes.len() >= NOTES {
             self.count_notes();
         }
@@ -320,8 +342,8 @@ impl Quotas {
             .flatten()
             .fold(0, |all, pair| all ^ pair.windows.look());
         std::hint::black_box(looks);
-        for Note { at, key, sent } in self.notes.drain(..) {
-            let Some(sent) = sent else {
+        for Note { at, key, served } in self.notes.drain(..) {
+            let Some((sent, beside)) = served else {
                 let pair = used_pair(&mut self.pairs, &mut self.idle, key, at);
                 pair.windows.note(at);
                 continue;
@@ -329,7 +351,7 @@ impl Quotas {
             if let Some(pair) = known_mut(&mut self.pairs, key) {
                 pair.served = Some(at);
                 if let Some(host) = self.hosts.get_mut(&key.host) {
-                    let counts = pair.windows.as_of(sent);
+                    let counts = without(pair.windows.as_of(sent), beside);
                     host.survivors.note(key.slot, counts);
                     host.wide.served(host.survivors.is_low(counts), at);
                 }
@@ -344,6 +366,11 @@ impl Use {
         let as_of = || pair.map(|pair| pair.windows.as_of(self.at));
         self.counts.or_else(as_of).unwrap_or_default()
     }
+}
+
+/// The uses that have surely arrived, of some of which so many may have come later.
+fn without(counts: Vector, beside: u16) -> Vector {
+    counts.map(|count| count.saturating_sub(beside).max(1))
 }
 
 fn known_mut(pairs: &mut Pairs, key: PairKey) -> Option<&mut Pair> {
