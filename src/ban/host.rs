@@ -83,6 +83,8 @@ struct Host {
     spared: bool,
     /// Exits that were refused again and again, each after its ban had ended.
     worn_out: usize,
+    /// Nothing more is asked of it, as long as nothing speaks against that.
+    given_up: bool,
 }
 
 /// The last page through a proxy, and what it has in common with those before it.
@@ -185,8 +187,20 @@ impl Hosts {
         self.exits = exits;
     }
 
-    /// Why nothing more should be asked of a host; `None` as a rule.
+    /// Why nothing more is asked of a host; `None` as a rule.
     pub fn gives_up(&self, host: u32) -> Option<Verdict> {
+        let given_up = self.of.get(&host).is_some_and(|host| host.given_up);
+        given_up.then(|| self.suspects(host)).flatten()
+    }
+
+    /// From now on nothing more is asked of a suspect.
+    pub fn give_up(&mut self, host: u32) {
+        self.host(host).given_up = true;
+    }
+
+    /// Why nothing more should be asked of a host, once those have come back that were sent before this was so: a page takes
+    /// longer than a refusal, so the first that come are refusals even where half of the exits are served.
+    pub fn suspects(&self, host: u32) -> Option<Verdict> {
         let host = self.of.get(&host)?;
         let exits = host.challenged.len();
         let most = exits * 100 >= (exits + host.others) * CHALLENGED_PERCENT;

@@ -3,10 +3,11 @@
 //! A job is sent only when a slot, a READY proxy and all four limits are free *now*; otherwise nothing is held and the
 //! dispatcher sleeps until the earliest of them. Attempts and probes run in their own tasks and come back as values.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -75,6 +76,8 @@ pub(super) struct Dispatcher<E> {
     pub(super) rng: StdRng,
     pub(super) style: Style,
     pub(super) sessions: Sessions,
+    /// Hosts that refuse everybody so far, since when.
+    pub(super) suspects: HashMap<u32, Instant, RandomState>,
     /// Of some host nothing more is asked.
     pub(super) some_given_up: bool,
     /// The input has ended: what is in the frontier is all there is.

@@ -167,6 +167,12 @@ impl Flights {
         found
     }
 
+    /// True when a request to a host that left before `since` is still in flight.
+    pub(super) fn has_left_before(&self, host: u32, since: Instant) -> bool {
+        let mut flights = self.flights.iter().flatten();
+        flights.any(|flight| flight.host == host && flight.began < since)
+    }
+
     /// Requests to a host, as far as they may be sent again.
     pub(super) fn to(&self, host: u32) -> Vec<usize> {
         let mut found = Vec::new();

@@ -19,6 +19,11 @@ use crate::retry::{self, Decision, Ended};
 /// Requests to a host that is out whose slots are worth having back.
 const MANY: usize = 8;
 
+/// So long a host that refuses everybody so far is waited for to serve somebody.
+const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// Refusals by hosts that limit everybody which cost a URL no attempt. One that never gets through may be limited for itself.
+const EXCUSED: u32 = 10;
+
 /// What an attempt has used, after the price it was used at.
 type Used = (Option<Price>, Spend);
 
@@ -33,6 +38,8 @@ struct Arrival {
     sent: Instant,
     /// Beside another one.
     is_second: bool,
+    /// Refused by a host that limits everybody together.
+    is_wide: bool,
     used: Used,
     /// What it has changed, for who listens.
     effects: Vec<Effect>,
@@ -67,16 +74,8 @@ impl<E: Egress> Dispatcher<E> {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
-        if end.verdict.outcome == Outcome::Banned && !self.some_given_up {
-            let counts = self.pool.counts(now);
-            let mut hosts = self.context.hosts();
-            hosts.know_exits((counts.ready + counts.unknown) as usize);
-            // A few exits prove nothing by their number, but by being refused each time that they are let go again.
-            if let Some(few) = hosts.few_refused(flight.host) {
-                let worn_out = self.pool.worn_out(few, HostIdx(flight.host), now);
-                hosts.wear_out(flight.host, worn_out);
-            }
-            self.some_given_up = hosts.gives_up(flight.host).is_some();
+        if end.verdict.outcome == Outcome::Banned {
+            self.consider_giving_up(flight.host, now);
         }
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;
@@ -88,16 +87,39 @@ impl<E: Egress> Dispatcher<E> {
             served,
             sent: started,
             is_second: flight.is_second,
+            is_wide: false,
             used,
             effects: Vec::new(),
         };
         let proxy = lease.idx;
-        self.learn(flight.host, lease, &arrival, now);
+        arrival.is_wide = self.learn(flight.host, lease, &arrival, now);
         arrival.effects = self.effects(before, proxy, flight.host, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, arrival, now);
         } else {
             self.tally.used(Use::Retry, used.0, used.1);
+        }
+    }
+
+    /// The host has refused one more. When it refuses everybody, those that are under way are waited for, and then nothing more is
+    /// asked of it.
+    fn consider_giving_up(&mut self, host: u32, now: Instant) {
+        let counts = self.pool.counts(now);
+        let mut hosts = self.context.hosts();
+        hosts.know_exits((counts.ready + counts.unknown) as usize);
+        // A few exits prove nothing by their number, but by being refused each time that they are let go again.
+        if let Some(few) = hosts.few_refused(host) {
+            let worn_out = self.pool.worn_out(few, HostIdx(host), now);
+            hosts.wear_out(host, worn_out);
+        }
+        if hosts.suspects(host).is_none() {
+            return;
+        }
+        let since = *self.suspects.entry(host).or_insert(now);
+        let is_late = now.saturating_duration_since(since) >= PAGE_PATIENCE;
+        if is_late || !self.flights.has_left_before(host, since) {
+            hosts.give_up(host);
+            self.some_given_up = true;
         }
     }
 
@@ -173,8 +195,8 @@ impl<E: Egress> Dispatcher<E> {
         Some((flight.job.or(of_other)?, Some(twin)))
     }
 
-    /// Three ledgers.
-    fn learn(&mut self, host: u32, lease: Lease, arrival: &Arrival, now: Instant) {
+    /// Three ledgers. True when the host has refused all of us together.
+    fn learn(&mut self, host: u32, lease: Lease, arrival: &Arrival, now: Instant) -> bool {
         let Arrival {
             end,
             stranger,
@@ -236,6 +258,7 @@ impl<E: Egress> Dispatcher<E> {
                 limiter.throttled(host, goodput, asked, sent, now);
             }
         }
+        wide.is_some()
     }
 
     /// Only what the host makes of an exit says something about its tier.
@@ -259,9 +282,13 @@ impl<E: Egress> Dispatcher<E> {
             || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
         {
             let live = self.pool.counts(now).ready as usize;
-            self.context
-                .limiter()
-                .refused(host, proxy, verdict.retry_after, sent, now, live);
+            let asked = verdict.retry_after;
+            let mut limiter = self.context.limiter();
+            let shown = limiter.refused(host, proxy, asked, sent, now, live);
+            if shown.is_some() && !self.pool.without(Mechanism::HostWideLimit) {
+                limiter.throttled(host, shown, asked, sent, now);
+                self.pool.limits_everybody(HostIdx(host), now);
+            }
         } else if verdict.outcome == Outcome::Ok {
             self.context.limiter().served(host, now);
         }
@@ -281,6 +308,7 @@ impl<E: Egress> Dispatcher<E> {
             took,
             sent: started,
             is_second,
+            is_wide,
             used,
             effects,
             ..
@@ -319,6 +347,21 @@ impl<E: Egress> Dispatcher<E> {
         {
             // The host is out for everybody: no URL of it pays for that.
             (job.spent, free) = (spent, true);
+            decision = Decision::Retry {
+                after: Duration::ZERO,
+            };
+        }
+        if is_wide
+            && spent.excused < EXCUSED
+            && self
+                .context
+                .limiter()
+                .has_served(number, OUTAGE_PATIENCE, now)
+            && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
+        {
+            // We were too fast for it, which is no fault of the URL that it refused.
+            (job.spent, free) = (spent, true);
+            job.spent.excused += 1;
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };
@@ -370,8 +413,11 @@ impl<E: Egress> Dispatcher<E> {
 
     /// The job goes on with the attempt that is still in flight.
     fn leave_to(&mut self, twin: usize, job: Box<Pending>) {
-        if let Some(flight) = self.flights.get_mut(twin) {
-            flight.job = Some(job);
+        let flight = self.flights.get_mut(twin);
+        debug_assert!(flight.is_some(), "attempt {twin} has landed before");
+        match flight {
+            Some(flight) => flight.job = Some(job),
+            None => self.frontier.push(job),
         }
     }
 

@@ -26,7 +26,7 @@ mod sessions;
 mod slots;
 mod waits;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::{Pin, pin};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
@@ -235,6 +235,7 @@ pub async fn run<E: Egress, S: JobSource>(
             rng,
             style,
             sessions: Sessions::default(),
+            suspects: HashMap::default(),
             some_given_up: false,
             input_ended: false,
             last_pick_failed: false,

@@ -232,16 +232,19 @@ fn a_host_that_challenges_everybody_is_given_up_and_one_that_serves_somebody_is_
             hosts.weigh(page(proxy, 1, 1), challenged());
         }
     }
-    assert_eq!(hosts.gives_up(1), None, "nine exits");
+    assert_eq!(hosts.suspects(1), None, "nine exits");
     hosts.weigh(page(9, 1, 1), challenged());
-    let verdict = hosts.gives_up(1).expect("ten exits");
+    let verdict = hosts.suspects(1).expect("ten exits");
+    assert_eq!(hosts.gives_up(1), None, "pages may be on their way");
+    hosts.give_up(1);
+    assert_eq!(hosts.gives_up(1), Some(verdict.clone()));
     assert_eq!(
         (verdict.outcome, verdict.blame),
         (Outcome::Banned, Blame::Target)
     );
-    assert_eq!(hosts.gives_up(2), None);
+    assert_eq!(hosts.suspects(2), None);
     hosts.weigh(page(11, 2, 2), ok());
-    assert_eq!(hosts.gives_up(1), None, "somebody was served");
+    assert_eq!(hosts.suspects(1), None, "somebody was served");
 }
 
 #[test]
@@ -277,16 +280,16 @@ fn a_host_that_refuses_every_exit_there_is_and_never_says_anything_else_is_given
         let broken = Verdict::new(Outcome::ProxyError, Blame::Proxy(Charge::Broken));
         hosts.weigh(page(proxy, 1, 1), broken);
     }
-    assert_eq!(hosts.gives_up(1), None, "one may be served yet");
+    assert_eq!(hosts.suspects(1), None, "one may be served yet");
     hosts.weigh(page(19, 1, 1), refusal("soft_block"));
-    let verdict = hosts.gives_up(1).expect("given up");
+    let verdict = hosts.suspects(1).expect("given up");
     assert_eq!(&*verdict.ban.expect("a ban").rule, BLOCKS_CLIENT);
     hosts.know_exits(21);
-    assert_eq!(hosts.gives_up(1), None, "another has come");
+    assert_eq!(hosts.suspects(1), None, "another has come");
     hosts.know_exits(20);
     hosts.weigh(
         page(3, 1, 1),
         Verdict::new(Outcome::HttpError, Blame::Target),
     );
-    assert_eq!(hosts.gives_up(1), None, "it answers somebody");
+    assert_eq!(hosts.suspects(1), None, "it answers somebody");
 }
