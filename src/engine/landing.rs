@@ -229,6 +229,7 @@ impl<E: Egress> Dispatcher<E> {
                 blame: verdict.blame,
                 latency: served,
                 retry_after: verdict.retry_after,
+                for_rate: verdict.outcome == Outcome::RateLimited,
                 connect: end.phases.connect,
                 kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
             },

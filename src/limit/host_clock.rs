@@ -293,19 +293,22 @@ mod tests {
     )]
     fn a_host_that_serves_a_few_and_refuses_the_rest_after_every_wait_limits_everybody() {
         let start = Instant::now();
-        let round = |clock: &mut HostClock, at: Instant, served: u32| {
+        let round = |clock: &mut HostClock, at: Instant, served: u32| -> Vec<f64> {
             (0..served).for_each(|_| clock.served(at));
             let asked = Some(second(30));
             let shown = (0..20).filter_map(|n| clock.refused(n, asked, at, at, 100));
-            shown.collect::<Vec<_>>()
+            shown.collect()
         };
         let mut clock = HostClock::default();
-        assert_eq!(round(&mut clock, start + second(1), 10), []);
-        assert_eq!(round(&mut clock, start + second(41), 10), [0.25]);
+        assert_eq!(round(&mut clock, start + second(1), 10), Vec::<f64>::new());
+        assert_eq!(round(&mut clock, start + second(41), 10), vec![0.25]);
         // One that serves nobody is no host with a rate.
         let mut clock = HostClock::default();
         for n in 0..5 {
-            assert_eq!(round(&mut clock, start + second(1 + 40 * n), 0), []);
+            assert_eq!(
+                round(&mut clock, start + second(1 + 40 * n), 0),
+                Vec::<f64>::new()
+            );
         }
     }
 }

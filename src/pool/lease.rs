@@ -193,6 +193,8 @@ pub struct Settlement {
     pub latency: Duration,
     /// How long the target asked to wait.
     pub retry_after: Option<Duration>,
+    /// The target refused it for the rate, by its own words.
+    pub for_rate: bool,
     /// Time of the TCP connect, when a new connection was made and succeeded.
     pub connect: Option<Duration>,
     /// The fault, when there was one.
@@ -213,6 +215,7 @@ impl Settlement {
             blame,
             latency: Duration::ZERO,
             retry_after: None,
+            for_rate: false,
             connect: None,
             kind: None,
         }

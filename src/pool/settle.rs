@@ -13,7 +13,7 @@ use super::host::share;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::{PairKey, Term};
 use super::pause::is_connect;
-use super::quota::Scope;
+use super::quota::{Kind, Refusal, Scope};
 use super::slot::{NONE, State};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
@@ -91,7 +91,7 @@ impl Pool {
                 if lease.tunnel {
                     self.host_was_up(at, &lease, t);
                 }
-                wide = self.refused(&lease, key, report.retry_after, t);
+                wide = self.refused(&lease, key, report, t);
             }
             Blame::Local if is_connect(report.kind) => self.uplink_failed(at, None, lease.sent, t),
             Blame::Local => {}
@@ -152,13 +152,19 @@ impl Pool {
         &mut self,
         lease: &Lease,
         key: PairKey,
-        asked: Option<Duration>,
+        report: &Settlement,
         now: Micros,
     ) -> Option<HostWide> {
-        let kin = self.roster.slot(key.slot).kin();
-        let live = self.roster.tally.ready as usize;
-        let banned = self.pairs.is_banned(key);
-        let learned = match self.quotas.refused(key, lease.used, kin, banned, live, now) {
+        let refusal = Refusal {
+            kind: match report.for_rate {
+                true => Kind::Rate,
+                false => Kind::Other,
+            },
+            kin: self.roster.slot(key.slot).kin(),
+            in_ban: self.pairs.is_banned(key),
+            live: self.roster.tally.ready as usize,
+        };
+        let learned = match self.quotas.refused(key, lease.used, refusal, now) {
             Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
                 None
             }
@@ -172,6 +178,7 @@ impl Pool {
                 });
             }
         };
+        let asked = report.retry_after;
         let (term, jitter) = (Term { asked, learned }, &mut self.jitter);
         let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
         if let Some(lasted) = lasted {

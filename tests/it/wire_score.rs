@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use proxywheel::ban::{Judge, Seen};
 use proxywheel::egress::{Egress, Outgoing, SocketEgress};
 use proxywheel::lab::{Fault, HostPlan, Lab, ProxySpec};
-use proxywheel::outcome::{Blame, Verdict};
+use proxywheel::outcome::{Blame, Outcome, Verdict};
 use proxywheel::pool::{
     Ask, Avoid, Demand, HostIdx, Pool, ProbeResult, ProxyIdx, Settings, Settlement,
 };
@@ -161,6 +161,7 @@ impl Bench {
             blame: verdict.blame,
             latency: Duration::from_millis(5),
             retry_after: verdict.retry_after,
+            for_rate: verdict.outcome == Outcome::RateLimited,
             connect: None,
             kind: exchange.result.err().map(|fault| (fault.phase, fault.kind)),
         };

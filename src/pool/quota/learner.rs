@@ -14,6 +14,8 @@ use super::window::{MINUTE, Vector, WINDOWS};
 const SAMPLES: usize = 16;
 /// The share of the learned quota that is used. All of it would be faster by a tenth and meet twice the bans.
 const USED: f32 = 0.93;
+/// Smaller quotas are used whole: the least that can be spared is much of them.
+const WHOLE: u16 = 8;
 /// The last requests that were served are remembered.
 const LATEST: usize = 64;
 /// When more of them than this had more uses than the quota, the bans do not come from the count.
@@ -52,6 +54,8 @@ impl Kin {
 
 #[derive(Debug, Clone, Copy)]
 struct Ban {
+    slot: u32,
+    at: Micros,
     /// Uses at the ban, this one included.
     counts: Vector,
     kin: Kin,
@@ -172,15 +176,33 @@ impl Learner {
 
     /// A pair in good standing was banned with these counts at dispatch. Of a count that others have borne twice it teaches
     /// nothing: whatever the reason was, it was another one.
-    pub(super) fn banned(&mut self, counts: Vector, kin: Kin) {
+    pub(super) fn banned(&mut self, slot: u32, counts: Vector, kin: Kin, at: Micros) {
         if self.survivors.is_borne(counts) {
             return;
         }
         if self.bans.len() >= SAMPLES {
             self.bans.pop_front();
         }
-        self.bans.push_back(Ban { counts, kin });
+        let ban = Ban {
+            slot,
+            at,
+            counts,
+            kin,
+        };
+        self.bans.push_back(ban);
         self.learn();
+    }
+
+    /// Another request of a pair that has just been banned was refused. If it left before, the ban may have been for it, whichever
+    /// answer came first.
+    pub(super) fn banned_beside(&mut self, slot: u32, counts: Vector, sent: Micros) {
+        let mut bans = self.bans.iter_mut().rev();
+        if let Some(ban) = bans.find(|ban| ban.slot == slot && sent <= ban.at) {
+            for (known, count) in ban.counts.iter_mut().zip(counts) {
+                *known = count.min(*known);
+            }
+            self.learn();
+        }
     }
 
     /// The pair in `slot` was refused: if it was the one that tried more, another one will, later.
@@ -255,7 +277,12 @@ impl Learner {
                 subnet: u64::MAX - stranger,
                 account: None,
             };
-            self.bans.push_back(Ban { counts, kin });
+            self.bans.push_back(Ban {
+                slot: u32::MAX,
+                at: 0,
+                counts,
+                kin,
+            });
         }
         // Nobody has been seen to bear more, and not less either.
         self.survivors = Survivors([[(u32::MAX, uses); 3]; WINDOWS]);
@@ -278,8 +305,12 @@ impl Learner {
                 return None;
             }
         }
-        let limit = (USED * f32::from(self.quota[window])).round() as u16;
-        Some((window, limit.max(1)))
+        let quota = self.quota[window];
+        let limit = match quota {
+            ..WHOLE => quota,
+            _ => (USED * f32::from(quota)) as u16,
+        };
+        Some((window, limit))
     }
 
     /// True when the pair in `slot` may be the one that tries more than the quota, `uses` with this one.

@@ -51,16 +51,16 @@ struct Host {
     /// Since it has refused somebody, unless it limits all of us together: then there is nothing to learn about pairs.
     learner: Option<Box<Learner>>,
     wide: Wide,
-    /// It limits all of us together.
-    is_wide: bool,
+    /// It limits all of us together, and says so in this way. What it refuses otherwise is for the exit all the same.
+    is_wide: Option<Kind>,
     used: Micros,
     /// What was last told of it: window and uses.
     told: Option<(usize, u16)>,
 }
 
 impl Host {
-    fn limits_everybody(&mut self) {
-        self.is_wide = true;
+    fn limits_everybody(&mut self, kind: Kind) {
+        self.is_wide = Some(kind);
         self.learner = None;
     }
 }
@@ -83,6 +83,26 @@ struct Note {
     key: PairKey,
     /// When the request left and how many were beside it, of one that was served at `at`; `None` of one that leaves.
     served: Option<(Micros, u16)>,
+}
+
+/// What a refusal says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// That it is for the rate.
+    Rate,
+    /// Anything else.
+    Other,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    pub(super) kind: Kind,
+    pub(super) kin: Kin,
+    /// The pair is banned already.
+    pub(super) in_ban: bool,
+    /// Proxies that could have been refused.
+    pub(super) live: usize,
 }
 
 /// What a refusal is about.
@@ -204,17 +224,20 @@ impl Quotas {
         learner.served(key.slot, counts, used.beyond);
     }
 
-    /// A request was refused. `in_ban` when the pair is banned already; `live` is the number of proxies that could have been
-    /// refused.
+    /// A request was refused.
     pub(super) fn refused(
         &mut self,
         key: PairKey,
         used: Use,
-        kin: Kin,
-        in_ban: bool,
-        live: usize,
+        refusal: Refusal,
         now: Micros,
     ) -> Scope {
+        let Refusal {
+            kind,
+            kin,
+            in_ban,
+            live,
+        } = refusal;
         self.watch(key.host, now);
         let mut pair = known_mut(&mut self.pairs, key);
         let served = pair.as_mut().and_then(|pair| pair.served.take());
@@ -222,29 +245,34 @@ impl Quotas {
         let recent = served.is_some_and(|served| now < served + RECENT);
         let host = host(&mut self.hosts, key.host, now);
         let Some(learner) = &mut host.learner else {
-            return Scope::Everybody;
+            return match host.is_wide {
+                Some(known) if known != kind => Scope::Pair { learned: false },
+                _ => Scope::Everybody,
+            };
         };
         if recent {
-            host.wide.refused(key.slot, counts, now);
+            host.wide.refused(key.slot, kind, counts, now);
         }
         let is_low = |counts| learner.is_low(counts);
-        if host.wide.is_shown(is_low, live, now) {
-            host.limits_everybody();
+        if host.wide.is_shown(kind, is_low, live, now) {
+            host.limits_everybody(kind);
             let goodput = host.wide.goodput(now);
             return Scope::Shown { goodput };
         }
         // Only one that was served before shows what was too much.
         let learned = served.is_some();
         if learned && !in_ban {
-            learner.banned(counts, kin);
+            learner.banned(key.slot, counts, kin, now);
+        } else if in_ban {
+            learner.banned_beside(key.slot, counts, used.at);
         }
         learner.refused(key.slot, now);
         Scope::Pair { learned }
     }
 
-    /// The host is known to limit all pairs together.
+    /// The host is known to limit the rate of all pairs together.
     pub(super) fn limits_everybody(&mut self, number: u32, now: Micros) {
-        host(&mut self.hosts, number, now).limits_everybody();
+        host(&mut self.hosts, number, now).limits_everybody(Kind::Rate);
     }
 
     /// The request of a probation, `after` the beginning of the ban, was refused or served.
@@ -305,7 +333,7 @@ impl Quotas {
     /// From now on the uses of this host's pairs are counted as they happen.
     fn watch(&mut self, number: u32, now: Micros) {
         let host = host(&mut self.hosts, number, now);
-        if host.is_wide || host.learner.is_some() {
+        if host.is_wide.is_some() || host.learner.is_some() {
             return;
         }
         self.count_notes();
@@ -313,12 +341,7 @@ impl Quotas {
             .hosts
             .get_mut(&number)
             .map(|host| std::mem::take(&mut host.survivors));
-        let mut learner = Box::new(Learner::new(survivors.unwrap_or_default()));
-        for (packed, pair) in &self.pairs {
-            if *packed as u32 == number && pair.served.is_some() {
-                learner.served((*packed >> 32) as u32, pair.windows.as_of(now), None);
-            }
-        }
+        let learner = Box::new(Learner::new(survivors.unwrap_or_default()));
         if let Some(host) = self.hosts.get_mut(&number) {
             host.learner = Some(learner);
         }

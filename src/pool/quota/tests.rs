@@ -57,6 +57,15 @@ impl Rule {
     }
 }
 
+fn refusal(kin: Kin, live: usize) -> Refusal {
+    Refusal {
+        kind: super::Kind::Rate,
+        kin,
+        in_ban: false,
+        live,
+    }
+}
+
 /// Uses `slots` proxies as often as their quota allows, at most `pace` times a second in all, for `seconds`. Gives the numbers
 /// of requests served and refused.
 fn use_up(quotas: &mut Quotas, rule: &mut Rule, slots: u32, pace: u64, seconds: u64) -> (u32, u32) {
@@ -70,13 +79,13 @@ fn use_up(quotas: &mut Quotas, rule: &mut Rule, slots: u32, pace: u64, seconds: 
         let Some(slot) = free else { continue };
         // Not all alike: some are used more than others.
         next = if tick % 3 == 0 { slot } else { slot + 1 };
-        let counts = quotas.begin(key(slot), || kin(slot), now);
+        let counts = quotas.begin(key(slot), || kin(slot), 0, now);
         if rule.serves(slot, now) {
             served += 1;
             quotas.served(key(slot), counts, now);
         } else {
             refused += 1;
-            let scope = quotas.refused(key(slot), counts, kin(slot), false, slots as usize, now);
+            let scope = quotas.refused(key(slot), counts, refusal(kin(slot), slots as usize), now);
             assert!(matches!(scope, Scope::Pair { .. }), "{scope:?} at {now}");
         }
     }
@@ -139,11 +148,11 @@ fn refusals_that_do_not_depend_on_use_teach_no_quota() {
     let mut refused = 0;
     for tick in 0..20_000u64 {
         let (now, slot) = (SECOND + tick * SECOND / 50, (tick % 40) as u32);
-        let counts = quotas.begin(key(slot), || kin(slot), now);
+        let counts = quotas.begin(key(slot), || kin(slot), 0, now);
         // One in ninety, by no rule that a count could explain.
         if tick.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 3 {
             refused += 1;
-            let _ = quotas.refused(key(slot), counts, kin(slot), false, 40, now);
+            let _ = quotas.refused(key(slot), counts, refusal(kin(slot), 40), now);
         } else {
             quotas.served(key(slot), counts, now);
         }
@@ -164,7 +173,7 @@ fn until_three_unrelated_exits_are_banned_only_their_relatives_are_held_back() {
     let mut now = SECOND;
     for slot in 0..50 {
         for _ in 0..10 {
-            let counts = quotas.begin(key(slot), || family(slot), now);
+            let counts = quotas.begin(key(slot), || family(slot), 0, now);
             quotas.served(key(slot), counts, now);
         }
     }
@@ -182,8 +191,8 @@ fn until_three_unrelated_exits_are_banned_only_their_relatives_are_held_back() {
         (11, vec![0, 1]),
         (20, vec![0, 1, 2, 3, 4]),
     ] {
-        let counts = quotas.begin(key(banned), || family(banned), now);
-        let _ = quotas.refused(key(banned), counts, family(banned), false, 50, now);
+        let counts = quotas.begin(key(banned), || family(banned), 0, now);
+        let _ = quotas.refused(key(banned), counts, refusal(family(banned), 50), now);
         assert_eq!(
             Vec::from_iter(held(&quotas, now)),
             expected,
@@ -218,14 +227,14 @@ fn memory_is_bounded_however_many_pairs_and_hosts_there_are() {
         host: n / 10,
     };
     for n in 0..3 * MOST_PAIRS as u32 {
-        let counts = quotas.begin(names(n), || kin(0), u64::from(n));
+        let counts = quotas.begin(names(n), || kin(0), 0, u64::from(n));
         quotas.served(names(n), counts, u64::from(n));
     }
     assert!(quotas.pairs.len() <= MOST_PAIRS && quotas.idle.len() <= MOST_PAIRS);
     assert!(quotas.hosts.len() <= MOST_HOSTS);
     // An hour later all of it can go, as others come.
     for n in 0..MOST_PAIRS as u32 {
-        quotas.begin(names(n), || kin(0), 2 * LONGEST + u64::from(n));
+        quotas.begin(names(n), || kin(0), 0, 2 * LONGEST + u64::from(n));
     }
     assert!(quotas.pairs.len() <= MOST_PAIRS);
 }

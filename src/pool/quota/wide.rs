@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::super::clock::{Micros, SECOND};
+use super::Kind;
 use super::window::Vector;
 
 /// How far back the evidence goes, seconds. Pairs that take turns are served alike, and it takes them as long to show that they
@@ -36,6 +37,7 @@ pub(super) struct Wide {
 struct Refused {
     at: Micros,
     slot: u32,
+    kind: Kind,
     /// Uses, this one included.
     counts: Vector,
 }
@@ -49,17 +51,23 @@ impl Wide {
     }
 
     /// A pair that was served within the last minute was refused with these uses.
-    pub(super) fn refused(&mut self, slot: u32, counts: Vector, at: Micros) {
+    pub(super) fn refused(&mut self, slot: u32, kind: Kind, counts: Vector, at: Micros) {
         if self.refused.len() >= MOST {
             self.refused.pop_front();
         }
-        self.refused.push_back(Refused { at, slot, counts });
+        self.refused.push_back(Refused {
+            at,
+            slot,
+            kind,
+            counts,
+        });
     }
 
-    /// True when the host is shown to limit all pairs together: too many were refused although they had asked little, by what
+    /// True when the host is shown to limit all pairs together in this way: too many were refused although they had asked little, by what
     /// `is_low` says now. `live` proxies could be refused.
     pub(super) fn is_shown(
         &mut self,
+        kind: Kind,
         is_low: impl Fn(Vector) -> bool,
         live: usize,
         now: Micros,
@@ -68,7 +76,8 @@ impl Wide {
         while self.refused.front().is_some_and(|first| first.at < begin) {
             self.refused.pop_front();
         }
-        let low = self.refused.iter().filter(|one| is_low(one.counts));
+        let alike = self.refused.iter().filter(|one| one.kind == kind);
+        let low = alike.filter(|one| is_low(one.counts));
         let mut distinct: Vec<u32> = low.map(|one| one.slot).collect();
         let refused = distinct.len() as f32;
         distinct.sort_unstable();
@@ -136,8 +145,9 @@ mod tests {
         now: Micros,
     ) -> Vec<bool> {
         let refuse = |slot| {
-            wide.refused(slot, [1; WINDOWS], now);
-            wide.is_shown(|_| true, live, now)
+            wide.refused(slot, Kind::Rate, [1; WINDOWS], now);
+            assert!(!wide.is_shown(Kind::Other, |_| true, live, now));
+            wide.is_shown(Kind::Rate, |_| true, live, now)
         };
         slots.into_iter().map(refuse).collect()
     }
@@ -167,10 +177,10 @@ mod tests {
     #[test]
     fn what_was_much_when_it_was_refused_is_little_when_others_have_borne_more() {
         let mut wide = Wide::default();
-        (0..10).for_each(|slot| wide.refused(slot, [3; WINDOWS], SECOND));
+        (0..10).for_each(|slot| wide.refused(slot, Kind::Other, [3; WINDOWS], SECOND));
         for (second, most, expected) in [(2, 3, false), (30, 6, true), (62, 6, false)] {
             let is_low = |counts: Vector| 2 * counts[1] <= most;
-            let shown = wide.is_shown(is_low, 100, second * SECOND);
+            let shown = wide.is_shown(Kind::Other, is_low, 100, second * SECOND);
             assert_eq!(shown, expected, "{second}");
         }
     }

@@ -7,6 +7,7 @@
 
 mod measure;
 mod outage;
+mod small;
 mod warm;
 
 use std::num::NonZeroU32;
