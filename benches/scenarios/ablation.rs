@@ -23,7 +23,7 @@ const TITLES: [&str; 3] = [
 pub(crate) fn table(worlds: &[&str], seeds: RangeInclusive<u64>) {
     let count = seeds.clone().count() as f64;
     let all: Vec<Option<Mechanism>> = [None].into_iter().chain(Mechanism::ALL.map(Some)).collect();
-    let runs = spread(worlds, seeds, |scenario, seed| {
+    let runs = spread(&super::read_all(worlds), seeds, |scenario, seed| {
         let figures = all.iter().map(|without| {
             let how = How {
                 without: *without,

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench scenarios` runs the engine on a paused clock and fails where a scenario's expectation is missed;
 //! `-- --table` prints the comparison with simple rules, `-- --ablate` what each mechanism is worth, `-- --scale` a run of a million
-//! URLs, `-- --sockets` the same scenarios over real sockets, by the wall clock; `-- w8 wd` takes these scenarios only, `-- --seeds 1-3` these seeds.
+//! URLs, `-- --random 0-199` small worlds drawn at random, `-- --sockets` the same scenarios over real sockets, by the wall clock; `-- w8 wd` takes these scenarios only, `-- --seeds 1-3` these seeds.
 //! Times are the worlds' own, so the machine and its load do not matter. Method and bias: `benches/README.md`.
 //!
 //! Under `cargo test` a small version checks that everybody gets to the end and measures nothing.
@@ -14,6 +14,7 @@ mod ablation;
 mod choosers;
 #[path = "../../tests/sim/scenarios/measure/mod.rs"]
 mod measure;
+mod random;
 mod scale;
 mod sockets;
 
@@ -67,6 +68,11 @@ fn main() -> ExitCode {
         ablation::table(&worlds, seeds.unwrap_or(1..=1));
         return ExitCode::SUCCESS;
     }
+    if let Some(at) = words.iter().position(|word| word == "--random") {
+        let numbers = words.get(at + 1).map(|text| measure::seeds(text));
+        random::run(numbers.unwrap_or(0..=199));
+        return ExitCode::SUCCESS;
+    }
     if has("--scale") {
         scale::run();
         return ExitCode::SUCCESS;
@@ -92,14 +98,17 @@ fn small() {
     println!("scenarios: everybody gets to the end");
 }
 
+fn read_all(worlds: &[&str]) -> Vec<Scenario> {
+    worlds.iter().map(|name| read(name)).collect()
+}
+
 /// Runs `work` for all pairs on as many threads as there are processors, in the order given.
 fn spread<T: Send>(
-    worlds: &[&str],
+    scenarios: &[Scenario],
     seeds: RangeInclusive<u64>,
     work: impl Fn(&Scenario, u64) -> T + Sync,
 ) -> Vec<(usize, T)> {
-    let scenarios: Vec<Scenario> = worlds.iter().map(|name| read(name)).collect();
-    let pairs: Vec<(usize, u64)> = (0..worlds.len())
+    let pairs: Vec<(usize, u64)> = (0..scenarios.len())
         .flat_map(|world| seeds.clone().map(move |seed| (world, seed)))
         .collect();
     let next = AtomicUsize::new(0);
@@ -125,7 +134,7 @@ fn spread<T: Send>(
 
 /// Ours beside the oracle, seed by seed; fails where an expectation is missed.
 fn ours(worlds: &[&str], seeds: RangeInclusive<u64>) -> ExitCode {
-    let runs = spread(worlds, seeds, |scenario, seed| {
+    let runs = spread(&read_all(worlds), seeds, |scenario, seed| {
         let began = Instant::now();
         let run = Measured::of(scenario, seed, LONGEST);
         (run, began.elapsed())
@@ -190,7 +199,7 @@ fn per_success(run: &Figures, count: u64) -> f64 {
 /// All rules and ours, as tables in Markdown; means over the seeds.
 fn table(worlds: &[&str], seeds: RangeInclusive<u64>) {
     let count = seeds.clone().count() as f64;
-    let runs = spread(worlds, seeds, |scenario, seed| {
+    let runs = spread(&read_all(worlds), seeds, |scenario, seed| {
         let ours = Measured::of(scenario, seed, LONGEST);
         let mut all: Vec<Figures> = Rule::ALL
             .iter()
