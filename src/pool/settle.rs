@@ -70,7 +70,8 @@ impl Pool {
                 if lease.tunnel {
                     self.roster.slot_mut(at).odd_towards = NONE;
                 }
-                self.quotas.served(key, lease.used, t);
+                let in_flight = self.roster.slot(at).in_flight;
+                self.quotas.served(key, lease.used, in_flight, t);
                 self.clear(&lease, key, t);
                 // A good answer that says it was the last one of its quota.
                 if let Some(asked) = report.retry_after.filter(|asked| !asked.is_zero()) {

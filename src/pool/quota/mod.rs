@@ -209,8 +209,13 @@ impl Quotas {
         self.pair(key).is_some_and(|pair| pair.served.is_some())
     }
 
-    /// A request was served.
-    pub(super) fn served(&mut self, key: PairKey, used: Use, now: Micros) {
+    /// A request was served, while so many of the proxy are still in flight.
+    pub(super) fn served(&mut self, key: PairKey, mut used: Use, in_flight: u32, now: Micros) {
+        if used.counts.is_none() {
+            // What is known of its beginning counts those that left after it.
+            let in_flight = u16::try_from(in_flight).unwrap_or(u16::MAX);
+            used.beside = used.beside.max(in_flight);
+        }
         let host = host(&mut self.hosts, key.host, now);
         let Some(learner) = &mut host.learner else {
             return self.note(key, Some((used.at, used.beside)), now);

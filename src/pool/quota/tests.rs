@@ -82,7 +82,7 @@ fn use_up(quotas: &mut Quotas, rule: &mut Rule, slots: u32, pace: u64, seconds: 
         let counts = quotas.begin(key(slot), || kin(slot), 0, now);
         if rule.serves(slot, now) {
             served += 1;
-            quotas.served(key(slot), counts, now);
+            quotas.served(key(slot), counts, 0, now);
         } else {
             refused += 1;
             let scope = quotas.refused(key(slot), counts, refusal(kin(slot), slots as usize), now);
@@ -154,7 +154,7 @@ fn refusals_that_do_not_depend_on_use_teach_no_quota() {
             refused += 1;
             let _ = quotas.refused(key(slot), counts, refusal(kin(slot), 40), now);
         } else {
-            quotas.served(key(slot), counts, now);
+            quotas.served(key(slot), counts, 0, now);
         }
     }
     assert!(refused > 150, "{refused}");
@@ -174,7 +174,7 @@ fn until_three_unrelated_exits_are_banned_only_their_relatives_are_held_back() {
     for slot in 0..50 {
         for _ in 0..10 {
             let counts = quotas.begin(key(slot), || family(slot), 0, now);
-            quotas.served(key(slot), counts, now);
+            quotas.served(key(slot), counts, 0, now);
         }
     }
     let held = |quotas: &Quotas, now| {
@@ -228,7 +228,7 @@ fn memory_is_bounded_however_many_pairs_and_hosts_there_are() {
     };
     for n in 0..3 * MOST_PAIRS as u32 {
         let counts = quotas.begin(names(n), || kin(0), 0, u64::from(n));
-        quotas.served(names(n), counts, u64::from(n));
+        quotas.served(names(n), counts, 0, u64::from(n));
     }
     assert!(quotas.pairs.len() <= MOST_PAIRS && quotas.idle.len() <= MOST_PAIRS);
     assert!(quotas.hosts.len() <= MOST_HOSTS);
