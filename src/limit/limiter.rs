@@ -319,11 +319,8 @@ impl Limiter {
         now: Instant,
         live: usize,
     ) -> Option<f64> {
-        self.hosts
-            .entry(host)
-            .or_default()
-            .clock
-            .refused(proxy, asked, sent, now, live)
+        let clock = &mut self.hosts.entry(host).or_default().clock;
+        clock.refused(proxy, asked, sent, now, live)
     }
 
     /// See [`HostClock::window`].
@@ -402,12 +399,9 @@ impl Limiter {
         if self.numbers.len() < self.sweep_at {
             return;
         }
-        let others: Vec<_> = self
-            .numbers
-            .iter()
-            .filter(|(_, number)| !wanted(**number))
-            .map(|(key, number)| (key.clone(), *number))
-            .collect();
+        let known = self.numbers.iter();
+        let others = known.filter(|(_, number)| !wanted(**number));
+        let others: Vec<_> = others.map(|(key, number)| (key.clone(), *number)).collect();
         for (key, number) in others {
             self.forget_host(number, &key, now);
         }
