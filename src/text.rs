@@ -119,6 +119,15 @@ pub(crate) fn utf8(bytes: &[u8]) -> Option<&str> {
     }
 }
 
+/// At most so many bytes of a text, whole letters.
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// The body as UTF-8; broken sequences become U+FFFD, a byte order mark is dropped.
 pub fn decode<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Cow<'a, str> {
     charset(content_type, bytes).decode(bytes).0

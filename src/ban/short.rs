@@ -105,10 +105,7 @@ impl Text {
         memchr::memchr2_iter(*rarest, rarest.to_ascii_uppercase(), part).any(|at| {
             let there = at.checked_sub(self.rarest);
             let there = there.and_then(|start| part.get(start..start + self.bytes.len()));
-            there.is_some_and(|found| {
-                let mut pairs = found.iter().zip(&self.bytes);
-                pairs.all(|(a, b)| a.to_ascii_lowercase() == *b)
-            })
+            there.is_some_and(|found| found.eq_ignore_ascii_case(&self.bytes))
         })
     }
 }

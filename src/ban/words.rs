@@ -78,7 +78,7 @@ impl Words {
 
     /// Appends words; gives how many characters it were, and may count a little more than is kept.
     pub(super) fn say(&mut self, words: &str) -> usize {
-        let words = beginning(words, 4 * KEPT);
+        let words = text::beginning(words, 4 * KEPT);
         let words = match memchr::memchr(b'&', words.as_bytes()) {
             Some(_) => text::unescape(words),
             None => Cow::Borrowed(words),
@@ -262,15 +262,6 @@ const fn small(c: char) -> Option<char> {
         _ => return None,
     };
     char::from_u32(c as u32 + further)
-}
-
-/// At most so many bytes, whole letters.
-fn beginning(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]

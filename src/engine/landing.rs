@@ -14,7 +14,7 @@ use crate::metrics::{Host, Spend, Use};
 use crate::outcome::{Blame, Outcome};
 use crate::pool::{HostIdx, HostWide, Lease, Mechanism, ProxyIdx, Settlement};
 use crate::proxy::Price;
-use crate::retry::{self, Decision, Ended};
+use crate::retry::{self, Decision, Ended, Spent};
 
 /// Requests to a host that is out whose slots are worth having back.
 const MANY: usize = 8;
@@ -341,40 +341,10 @@ impl<E: Egress> Dispatcher<E> {
         }
         let (spent, mut free) = (job.spent, false);
         let mut decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
-        if verdict.blame == Blame::Unknown
-            && let Some(since) = self.context.limiter().out_since(number)
-            && now.saturating_duration_since(since) < OUTAGE_PATIENCE
+        if let Some(spent) = self.forgiven(spent, &end, number, is_wide, now)
             && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
         {
-            // The host is out for everybody: no URL of it pays for that.
             (job.spent, free) = (spent, true);
-            decision = Decision::Retry {
-                after: Duration::ZERO,
-            };
-        }
-        if is_wide
-            && spent.excused < EXCUSED
-            && self
-                .context
-                .limiter()
-                .has_served(number, OUTAGE_PATIENCE, now)
-            && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
-        {
-            // We were too fast for it, which is no fault of the URL that it refused.
-            (job.spent, free) = (spent, true);
-            job.spent.excused += 1;
-            decision = Decision::Retry {
-                after: Duration::ZERO,
-            };
-        }
-        if (verdict.outcome, verdict.blame) == (Outcome::Banned, Blame::Pair)
-            && self.pool.has_tiers()
-            && end.proxy.labels().tier < self.pool.tier(HostIdx(number))
-            && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
-        {
-            // Its host has risen above this tier meanwhile: what was banned there says nothing about the next.
-            (job.spent, free) = (spent, true);
-            job.spent.proxies = 0;
             decision = Decision::Retry {
                 after: Duration::ZERO,
             };
@@ -410,6 +380,43 @@ impl<E: Egress> Dispatcher<E> {
             (Decision::Retry { after }, None) if after.is_zero() => self.frontier.push(job),
             (Decision::Retry { after }, None) => self.frontier.push_later(job, now + after),
         }
+    }
+
+    /// What a job has spent if this end is nothing of its own; `None` for one that counts.
+    fn forgiven(
+        &self,
+        spent: Spent,
+        end: &End,
+        host: u32,
+        is_wide: bool,
+        now: Instant,
+    ) -> Option<Spent> {
+        let verdict = &end.verdict;
+        if verdict.blame == Blame::Unknown {
+            // The host is out for everybody: no URL of it pays for that.
+            let since = self.context.limiter().out_since(host)?;
+            let is_new = now.saturating_duration_since(since) < OUTAGE_PATIENCE;
+            return is_new.then_some(spent);
+        }
+        if (verdict.outcome, verdict.blame) == (Outcome::Banned, Blame::Pair)
+            && self.pool.has_tiers()
+            && end.proxy.labels().tier < self.pool.tier(HostIdx(host))
+        {
+            // Its host has risen above this tier meanwhile: what was banned there says nothing about the next.
+            return Some(Spent {
+                proxies: 0,
+                ..spent
+            });
+        }
+        // We were too fast for the host, which is no fault of the URL that it refused.
+        let serves = || {
+            let limiter = self.context.limiter();
+            limiter.has_served(host, OUTAGE_PATIENCE, now)
+        };
+        (is_wide && spent.excused < EXCUSED && serves()).then(|| Spent {
+            excused: spent.excused + 1,
+            ..spent
+        })
     }
 
     /// The job goes on with the attempt that is still in flight.

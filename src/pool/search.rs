@@ -82,6 +82,10 @@ impl Pool {
     /// among all members.
     pub(super) fn look_ahead(&self, chosen: u32) {
         prefetch_index(&self.roster.slots, chosen as usize);
+        if self.settings.strategy != Strategy::Best {
+            // The others look elsewhere.
+            return;
+        }
         let [fresh, free] = [Shelf::Fresh, Shelf::Free].map(|shelf| self.roster.shelf(shelf));
         let shelf = if fresh.is_empty() { free } else { fresh };
         if !shelf.is_empty() {

@@ -13,7 +13,7 @@ use super::host::share;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::{PairKey, Term};
 use super::pause::is_connect;
-use super::quota::{Kind, Refusal, Scope};
+use super::quota::{Block, Kind, Scope};
 use super::slot::{NONE, State};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
@@ -156,7 +156,7 @@ impl Pool {
         report: &Settlement,
         now: Micros,
     ) -> Option<HostWide> {
-        let refusal = Refusal {
+        let block = Block {
             kind: match report.for_rate {
                 true => Kind::Rate,
                 false => Kind::Other,
@@ -165,7 +165,7 @@ impl Pool {
             in_ban: self.pairs.is_banned(key),
             live: self.roster.tally.ready as usize,
         };
-        let learned = match self.quotas.refused(key, lease.used, refusal, now) {
+        let learned = match self.quotas.refused(key, lease.used, block, now) {
             Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
                 None
             }

@@ -4,6 +4,7 @@ use similar::{ChangeTag, TextDiff};
 
 use super::job::Threshold;
 use crate::observation::{Observation, State};
+use crate::text::beginning;
 
 /// When a new value counts as a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,7 +87,7 @@ const COMPARED: usize = 256 * 1024;
 
 /// Lines that went and came, each with its sign, at most `most` of them; then how many more there are.
 pub fn diff(old: &str, new: &str, most: usize) -> String {
-    let (old, new) = (beginning(old), beginning(new));
+    let (old, new) = (beginning(old, COMPARED), beginning(new, COMPARED));
     let diff = TextDiff::configure()
         .timeout(std::time::Duration::from_millis(500))
         .diff_lines(old, new);
@@ -113,14 +114,6 @@ pub fn diff(old: &str, new: &str, most: usize) -> String {
         text.push_str(&format!("and {more} more lines\n"));
     }
     text
-}
-
-fn beginning(text: &str) -> &str {
-    let mut end = text.len().min(COMPARED);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ struct Host {
     learner: Option<Box<Learner>>,
     wide: Wide,
     /// It limits all of us together, and says so in this way. What it refuses otherwise is for the exit all the same.
-    is_wide: Option<Kind>,
+    limits_by: Option<Kind>,
     used: Micros,
     /// What was last told of it: window and uses.
     told: Option<(usize, u16)>,
@@ -60,7 +60,7 @@ struct Host {
 
 impl Host {
     fn limits_everybody(&mut self, kind: Kind) {
-        self.is_wide = Some(kind);
+        self.limits_by = Some(kind);
         self.learner = None;
     }
 }
@@ -94,9 +94,9 @@ pub(super) enum Kind {
     Other,
 }
 
-/// A refusal.
+/// A refusal of a pair.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Refusal {
+pub(super) struct Block {
     pub(super) kind: Kind,
     pub(super) kin: Kin,
     /// The pair is banned already.
@@ -230,19 +230,13 @@ impl Quotas {
     }
 
     /// A request was refused.
-    pub(super) fn refused(
-        &mut self,
-        key: PairKey,
-        used: Use,
-        refusal: Refusal,
-        now: Micros,
-    ) -> Scope {
-        let Refusal {
+    pub(super) fn refused(&mut self, key: PairKey, used: Use, block: Block, now: Micros) -> Scope {
+        let Block {
             kind,
             kin,
             in_ban,
             live,
-        } = refusal;
+        } = block;
         self.watch(key.host, now);
         let mut pair = known_mut(&mut self.pairs, key);
         let served = pair.as_mut().and_then(|pair| pair.served.take());
@@ -250,7 +244,7 @@ impl Quotas {
         let recent = served.is_some_and(|served| now < served + RECENT);
         let host = host(&mut self.hosts, key.host, now);
         let Some(learner) = &mut host.learner else {
-            return match host.is_wide {
+            return match host.limits_by {
                 Some(known) if known != kind => Scope::Pair { learned: false },
                 _ => Scope::Everybody,
             };
@@ -338,17 +332,13 @@ impl Quotas {
     /// From now on the uses of this host's pairs are counted as they happen.
     fn watch(&mut self, number: u32, now: Micros) {
         let host = host(&mut self.hosts, number, now);
-        if host.is_wide.is_some() || host.learner.is_some() {
+        if host.limits_by.is_some() || host.learner.is_some() {
             return;
         }
         self.count_notes();
-        let survivors = self
-            .hosts
-            .get_mut(&number)
-            .map(|host| std::mem::take(&mut host.survivors));
-        let learner = Box::new(Learner::new(survivors.unwrap_or_default()));
         if let Some(host) = self.hosts.get_mut(&number) {
-            host.learner = Some(learner);
+            let survivors = std::mem::take(&mut host.survivors);
+            host.learner = Some(Box::new(Learner::new(survivors)));
         }
     }
 

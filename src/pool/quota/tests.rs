@@ -57,8 +57,8 @@ impl Rule {
     }
 }
 
-fn refusal(kin: Kin, live: usize) -> Refusal {
-    Refusal {
+fn block(kin: Kin, live: usize) -> Block {
+    Block {
         kind: super::Kind::Rate,
         kin,
         in_ban: false,
@@ -85,7 +85,7 @@ fn use_up(quotas: &mut Quotas, rule: &mut Rule, slots: u32, pace: u64, seconds: 
             quotas.served(key(slot), counts, 0, now);
         } else {
             refused += 1;
-            let scope = quotas.refused(key(slot), counts, refusal(kin(slot), slots as usize), now);
+            let scope = quotas.refused(key(slot), counts, block(kin(slot), slots as usize), now);
             assert!(matches!(scope, Scope::Pair { .. }), "{scope:?} at {now}");
         }
     }
@@ -152,7 +152,7 @@ fn refusals_that_do_not_depend_on_use_teach_no_quota() {
         // One in ninety, by no rule that a count could explain.
         if tick.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 3 {
             refused += 1;
-            let _ = quotas.refused(key(slot), counts, refusal(kin(slot), 40), now);
+            let _ = quotas.refused(key(slot), counts, block(kin(slot), 40), now);
         } else {
             quotas.served(key(slot), counts, 0, now);
         }
@@ -192,7 +192,7 @@ fn until_three_unrelated_exits_are_banned_only_their_relatives_are_held_back() {
         (20, vec![0, 1, 2, 3, 4]),
     ] {
         let counts = quotas.begin(key(banned), || family(banned), 0, now);
-        let _ = quotas.refused(key(banned), counts, refusal(family(banned), 50), now);
+        let _ = quotas.refused(key(banned), counts, block(family(banned), 50), now);
         assert_eq!(
             Vec::from_iter(held(&quotas, now)),
             expected,
