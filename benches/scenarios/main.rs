@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench scenarios` runs the engine on a paused clock and fails where a scenario's expectation is missed;
 //! `-- --table` prints the comparison with simple rules, `-- --ablate` what each mechanism is worth, `-- --scale` a run of a million
-//! URLs, `-- --random 0-199` small worlds drawn at random, `-- --sockets` the same scenarios over real sockets, by the wall clock; `-- w8 wd` takes these scenarios only, `-- --seeds 1-3` these seeds.
+//! URLs, `-- --random 0-199` small worlds drawn at random, `-- --few 0-199` such of one to four proxies, `-- --sockets` the same scenarios over real sockets, by the wall clock; `-- w8 wd` takes these scenarios only, `-- --seeds 1-3` these seeds.
 //! Times are the worlds' own, so the machine and its load do not matter. Method and bias: `benches/README.md`.
 //!
 //! Under `cargo test` a small version checks that everybody gets to the end and measures nothing.
@@ -68,9 +68,12 @@ fn main() -> ExitCode {
         ablation::table(&worlds, seeds.unwrap_or(1..=1));
         return ExitCode::SUCCESS;
     }
-    if let Some(at) = words.iter().position(|word| word == "--random") {
+    if let Some(at) = words
+        .iter()
+        .position(|word| ["--random", "--few"].contains(&&**word))
+    {
         let numbers = words.get(at + 1).map(|text| measure::seeds(text));
-        random::run(numbers.unwrap_or(0..=199));
+        random::run(numbers.unwrap_or(0..=199), words[at] == "--few");
         return ExitCode::SUCCESS;
     }
     if has("--scale") {

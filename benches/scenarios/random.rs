@@ -1,5 +1,6 @@
 //! Small worlds drawn at random, as users have them: a few to some hundred proxies, one to three sites that ban, limit, are out or
-//! have banned some exits from the start. Nobody has tuned anything for one of them.
+//! have banned some exits from the start; or one to four proxies that work, as somebody has who has bought his first. Nobody has tuned
+//! anything for one of them.
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -17,9 +18,14 @@ const SEEDS: RangeInclusive<u64> = 1..=3;
 /// Shown by themselves are runs that took longer, in times of the oracle.
 const SHOWN: f64 = 5.0;
 
+/// Sizes of the pools.
+const SIZES: [u32; 10] = [5, 10, 15, 20, 30, 50, 80, 120, 200, 400];
+/// The same of somebody who has a few.
+const FEW: [u32; 4] = [1, 2, 3, 4];
+
 /// Prints what took long, and how the rest did: makespan over the oracle's, for each page that was got.
-pub(crate) fn run(numbers: RangeInclusive<u64>) {
-    let worlds: Vec<Scenario> = numbers.clone().map(world).collect();
+pub(crate) fn run(numbers: RangeInclusive<u64>, few: bool) {
+    let worlds: Vec<Scenario> = numbers.clone().map(|number| world(number, few)).collect();
     let runs = spread(&worlds, SEEDS, |scenario, seed| {
         let run = Measured::of(scenario, seed, LONGEST);
         let (ours, oracle) = (&run.ours, &run.oracle);
@@ -34,7 +40,7 @@ pub(crate) fn run(numbers: RangeInclusive<u64>) {
             if shown.replace(number) != Some(number) {
                 println!(
                     "{}",
-                    text(&mut StdRng::seed_from_u64(number)).replace('\n', "; ")
+                    text(&mut StdRng::seed_from_u64(number), few).replace('\n', "; ")
                 );
             }
             println!("{number}: {ratio:.1}, {lost} lost");
@@ -54,8 +60,8 @@ pub(crate) fn run(numbers: RangeInclusive<u64>) {
 }
 
 /// The world with this number.
-fn world(number: u64) -> Scenario {
-    let text = text(&mut StdRng::seed_from_u64(number));
+fn world(number: u64, few: bool) -> Scenario {
+    let text = text(&mut StdRng::seed_from_u64(number), few);
     Scenario::parse("random", &text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -63,18 +69,18 @@ fn one<T: Copy>(rng: &mut StdRng, of: &[T]) -> T {
     *of.choose(rng).expect("there are some")
 }
 
-fn text(rng: &mut StdRng) -> String {
+fn text(rng: &mut StdRng, few: bool) -> String {
     let mut text = format!(
         "title = \"random\"\nurls = {}\nproxies = {}\nconcurrency = {}\n",
         one(rng, &[500, 1000, 2000, 4000]),
-        one(rng, &[5, 10, 15, 20, 30, 50, 80, 120, 200, 400]),
+        one(rng, if few { &FEW } else { &SIZES }),
         one(rng, &[8, 16, 32, 64, 128, 200]),
     );
     let mut add = |line: String| writeln!(text, "{line}").expect("a string has room");
     if rng.random_bool(0.3) {
         add(format!("proxy-concurrency = {}", one(rng, &[1, 2, 4])));
     }
-    let bad = one(rng, &[0.0, 0.0, 0.3, 0.6, 0.8]);
+    let bad = one(rng, &[0.0, 0.0, 0.3, 0.6, 0.8]) * f64::from(!few);
     add(format!(
         "[[group]]\nname = \"good\"\nshare = {:.1}",
         1.0 - bad

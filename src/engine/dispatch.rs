@@ -41,6 +41,9 @@ pub(super) const BLOCKED_HOSTS_PER_CHANGE: usize = 2;
 const BLOCKED_HOSTS_PER_CHECK: usize = 64;
 /// A job that the pool or the host would hold back longer than this is reported instead.
 const LONGEST_HOLD: Duration = Duration::from_secs(600);
+/// The same for a host that has served before its bans began, from its last page on: bans of ten minutes are usual, and the longest
+/// wait that is found out to be enough may be twice as long.
+const LONGEST_BAN: Duration = Duration::from_secs(1_200);
 /// A host that is out is waited for so long, and attempts meanwhile cost their jobs nothing.
 pub(super) const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// A host that waits for a proxy asks again after this at the latest.
@@ -348,8 +351,12 @@ impl<E: Egress> Dispatcher<E> {
                     "no proxy of the pool can carry this kind of request"
                 },
             )),
-            RefusalReason::AllCooling if wait.is_some_and(|wait| wait > LONGEST_HOLD) => {
-                Some((Outcome::Banned, "every proxy has to rest from this host"))
+            RefusalReason::AllCooling => {
+                let wait = wait.filter(|wait| *wait > LONGEST_HOLD)?;
+                let quiet = self.pool.unserved_for(HostIdx(host), now);
+                let is_worth_it = quiet.is_some_and(|quiet| quiet + wait <= LONGEST_BAN);
+                (!is_worth_it)
+                    .then_some((Outcome::Banned, "every proxy has to rest from this host"))
             }
             _ => None,
         }

@@ -358,7 +358,8 @@ impl<E: Egress> Dispatcher<E> {
         let what = if is_useful { Use::Useful } else { Use::Retry };
         self.tally.used(what, used.0, used.1);
         job.pay(used.0, used.1);
-        if !matches!(verdict.blame, Blame::Local) {
+        let goes_on = decision != Decision::Finish || twin.is_some();
+        if goes_on && !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
         }
         let next = event::next(decision, free, twin.is_some(), charged);

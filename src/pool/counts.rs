@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::clock::{Micros, SECOND};
+use super::clock::{Micros, SECOND, between};
 use super::pair::PairKey;
 use super::roster::Shelf;
 use super::slot::Slot;
-use super::{Lease, Mechanism, Pool, ProxyIdx};
+use super::{HostIdx, Lease, Mechanism, Pool, ProxyIdx};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -88,6 +88,12 @@ impl Pool {
             generation: lease.generation,
             host: lease.host.0,
         })
+    }
+
+    /// How long it is since the host has served anybody; `None` if it never has.
+    pub fn unserved_for(&self, host: HostIdx, now: Instant) -> Option<Duration> {
+        let at = self.quotas.served_at(host.0)?;
+        Some(between(at, self.clock.micros(now)))
     }
 
     /// True when this member has served in this run.

@@ -3,7 +3,8 @@
 //! How many requests, in which window, and how long a ban lasts are properties of the host: they are learned once, from all
 //! proxies together. Every window is a hypothesis: if the host counts within it, bans happen at one count and nobody survives
 //! more. The window that separates the two best is believed, and only that one: limiting by all of them would hold back three
-//! times too much. A hypothesis that is too short disproves itself, because bans then happen at counts that many others survive.
+//! times too much. A hypothesis that is too short disproves itself, because bans then happen at counts that many others survive; and
+//! where everybody who bursts is banned, so that nobody survives, because they happen at counts that are not alike.
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,8 @@ const WHOLE: u16 = 8;
 const LATEST: usize = 64;
 /// When more of them than this had more uses than the quota, the bans do not come from the count.
 const EXCEEDED: usize = LATEST / 8;
+/// Bans that are compared with each other: in the window of the host they are at one count.
+const COMPARED: usize = 4;
 /// Another window has to explain the bans better by this much than a shorter one.
 const BETTER: f32 = 1.05;
 /// Unrelated exits (another subnet, another account) that have to be banned before all others are held to what they show.
@@ -126,8 +129,8 @@ pub(super) struct Learner {
     active: Option<usize>,
     /// So many unrelated exits were banned that it holds for all.
     is_confirmed: bool,
-    /// The pair that tries more, once it has begun.
-    canary: Option<u32>,
+    /// The pair that tries more, once it has begun, and when it did last.
+    canary: Option<(u32, Micros)>,
     canary_at: Micros,
     canary_every: Micros,
     /// The longest wait after which a pair was still banned.
@@ -160,7 +163,7 @@ impl Learner {
         self.survivors.note(slot, counts);
         self.latest[usize::from(self.next) % LATEST] = counts;
         self.next = self.next.wrapping_add(1);
-        if self.canary == Some(slot)
+        if self.is_canary(slot)
             && let Some(Beyond { window, surely }) = beyond
             && self.active == Some(window)
             && surely > self.quota[window]
@@ -207,7 +210,7 @@ impl Learner {
 
     /// The pair in `slot` was refused: if it was the one that tried more, another one will, later.
     pub(super) fn refused(&mut self, slot: u32, now: Micros) {
-        if self.canary == Some(slot) {
+        if self.is_canary(slot) {
             self.canary = None;
             self.canary_every = (2 * self.canary_every).min(CANARY_RAREST);
             self.canary_at = now + self.canary_every;
@@ -215,10 +218,16 @@ impl Learner {
     }
 
     fn learn(&mut self) {
-        for window in 0..WINDOWS {
+        let mut alike = [1.0; WINDOWS];
+        for (window, alike) in alike.iter_mut().enumerate() {
             let mut counts: Vec<u16> = self.bans.iter().map(|ban| ban.counts[window]).collect();
             counts.sort_unstable();
-            self.quota[window] = counts[counts.len() / 4].saturating_sub(1);
+            let low = counts[counts.len() / 4];
+            self.quota[window] = low.saturating_sub(1);
+            if counts.len() >= COMPARED {
+                let high = counts[3 * counts.len() / 4];
+                *alike = f32::from(low) / f32::from(high.max(1));
+            }
         }
         let (mut active, mut best) = (None, 0.0);
         for window in 0..WINDOWS {
@@ -233,7 +242,7 @@ impl Learner {
             }
             let survived = self.survivors.most(window).max(1);
             let explained = f32::from(quota) / f32::from(survived);
-            let explained = explained.min(1.0);
+            let explained = explained.min(1.0) * alike[window];
             if explained > best * BETTER {
                 (active, best) = (Some(window), explained);
             }
@@ -313,17 +322,46 @@ impl Learner {
         Some((window, limit))
     }
 
-    /// True when the pair in `slot` may be the one that tries more than the quota, `uses` with this one.
-    pub(super) fn may_try(&self, slot: u32, window: usize, uses: u16, now: Micros) -> bool {
-        let free = self.canary.is_none() && now >= self.canary_at;
+    /// When the pair in `slot`, used last at `last`, may be the one that tries more than the quota, `uses` with this one; `None`
+    /// while another one does. Beyond a little more than the quota it has to have rested: else a quota that is far too low would
+    /// shut everybody out for as long as its window is.
+    pub(super) fn may_try_at(
+        &self,
+        slot: u32,
+        window: usize,
+        uses: u16,
+        (last, now): (Micros, Micros),
+    ) -> Option<Micros> {
+        if self.does_another_try(slot, now) {
+            return None;
+        }
+        let from = match self.is_canary(slot) {
+            true => 0,
+            false => self.canary_at,
+        };
         let quota = f32::from(self.quota[window]);
         let within = f32::from(uses) <= (CANARY * quota).max(quota + CANARY_LEAST);
-        within && (free || self.canary == Some(slot))
+        Some(match within {
+            true => from,
+            false => from.max(last + self.canary_every),
+        })
     }
 
     /// The pair in `slot` goes beyond the quota.
-    pub(super) fn tries(&mut self, slot: u32) {
-        self.canary.get_or_insert(slot);
+    pub(super) fn tries(&mut self, slot: u32, now: Micros) {
+        if !self.does_another_try(slot, now) {
+            self.canary = Some((slot, now));
+        }
+    }
+
+    /// One that has not tried for so long may be dead.
+    fn does_another_try(&self, slot: u32, now: Micros) -> bool {
+        self.canary
+            .is_some_and(|(other, tried)| other != slot && now < tried + self.canary_every)
+    }
+
+    fn is_canary(&self, slot: u32) -> bool {
+        self.canary.is_some_and(|(canary, _)| canary == slot)
     }
 
     /// A request this long after the beginning of a ban was still refused.

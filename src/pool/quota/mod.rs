@@ -54,6 +54,8 @@ struct Host {
     /// It limits all of us together, and says so in this way. What it refuses otherwise is for the exit all the same.
     limits_by: Option<Kind>,
     used: Micros,
+    /// Last time it served anybody.
+    served: Option<Micros>,
     /// What was last told of it: window and uses.
     told: Option<(usize, u16)>,
 }
@@ -166,7 +168,7 @@ impl Quotas {
             counts: Some(counts),
             beside,
             beyond: exceeded.map(|(window, _)| {
-                learner.tries(key.slot);
+                learner.tries(key.slot, now);
                 Beyond {
                     window,
                     surely: pair.windows.surely(window),
@@ -197,10 +199,19 @@ impl Quotas {
             return Gate::Open;
         }
         let uses = pair.windows.used(window, now).saturating_add(1);
-        if uses <= limit || learner.may_try(key.slot, window, uses, now) {
+        if uses <= limit {
             return Gate::Open;
         }
-        Gate::Cooling(pair.windows.free_at(window, limit, now))
+        let may_try = learner.may_try_at(key.slot, window, uses, (pair.used, now));
+        match may_try.unwrap_or(Micros::MAX) {
+            at if at <= now => Gate::Open,
+            at => Gate::Cooling(pair.windows.free_at(window, limit, now).min(at)),
+        }
+    }
+
+    /// When the host served anybody last.
+    pub(super) fn served_at(&self, host: u32) -> Option<Micros> {
+        self.hosts.get(&host)?.served
     }
 
     /// True when this pair was served, and has not been refused since.
@@ -217,6 +228,7 @@ impl Quotas {
             used.beside = used.beside.max(in_flight);
         }
         let host = host(&mut self.hosts, key.host, now);
+        host.served = Some(now);
         let Some(learner) = &mut host.learner else {
             return self.note(key, Some((used.at, used.beside)), now);
         };

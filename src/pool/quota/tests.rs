@@ -202,6 +202,38 @@ fn until_three_unrelated_exits_are_banned_only_their_relatives_are_held_back() {
 }
 
 #[test]
+fn a_quota_that_is_far_too_low_does_not_shut_everybody_out_for_as_long_as_its_window() {
+    let mut quotas = Quotas::default();
+    let use_once = |quotas: &mut Quotas, slot, now| {
+        let used = quotas.begin(key(slot), || kin(slot), 0, now);
+        quotas.served(key(slot), used, 0, now);
+    };
+    for n in 0..120 {
+        use_once(&mut quotas, n % 3, SECOND + u64::from(n) * SECOND / 2);
+    }
+    let too_low = Quota {
+        window: window::length(window::WINDOWS - 1),
+        uses: 5,
+    };
+    let now = 62 * SECOND;
+    quotas.recall(HOST, too_low, now);
+    let gates =
+        |quotas: &Quotas, now| [0, 1, 2].map(|slot| quotas.gate(key(slot), || kin(slot), now));
+    let cooling = |gate| matches!(gate, Gate::Cooling(until) if until <= now + 60 * SECOND);
+    assert!(gates(&quotas, now).into_iter().all(cooling));
+    // One tries, the others do not; when it is served the quota is what that one has borne.
+    let later = now + 60 * SECOND;
+    assert_eq!(gates(&quotas, later), [Gate::Open; 3]);
+    let used = quotas.begin(key(1), || kin(1), 0, later);
+    assert!(!gates(&quotas, later).contains(&Gate::Open));
+    let [other, _, _] = gates(&quotas, later + 60 * SECOND);
+    assert_eq!(other, Gate::Open, "what tried may be dead");
+    quotas.served(key(1), used, 0, later);
+    let (_, learned) = quotas.news().next().expect("it has changed");
+    assert!(learned.uses >= 40, "{learned:?}");
+}
+
+#[test]
 fn a_wait_is_doubled_until_one_works_and_then_it_is_known() {
     let mut quotas = Quotas::default();
     assert_eq!(quotas.wait(HOST), None);

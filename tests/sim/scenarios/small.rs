@@ -99,3 +99,19 @@ fn duplicates_at_the_end_leave_no_url_without_a_row() {
          [[host]]\nban = { requests = 10, window-s = 60, lasts-s = 600 }",
     );
 }
+
+#[test]
+fn three_proxies_get_through_a_limit_and_sit_out_bans() {
+    check(
+        3.0,
+        "urls = 4000\nproxies = 3\nconcurrency = 16
+         [[group]]\nname = \"good\"\nshare = 1\nanswer = { median-s = 0.3, between = 0.2, within = 0.4 }
+         [[host]]\nlimit = { per-second = 2, retry-after-s = 30, closes-s = 27 }",
+    );
+    check(
+        6.0,
+        "urls = 1000\nproxies = 3\nconcurrency = 128
+         [[group]]\nname = \"good\"\nshare = 1\nanswer = { median-s = 2.0, between = 1.0, within = 0.2 }
+         [[host]]\nban = { requests = 30, window-s = 60, lasts-s = 600 }",
+    );
+}
