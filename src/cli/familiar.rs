@@ -62,6 +62,62 @@ const FLAGS: [(&[&str], &str); 24] = [
     (&["debug", "log-level", "loglevel"], "--verbose"),
 ];
 
+/// What curl has a flag for, and how it is done here.
+const OF_CURL: [(&[&str], &str); 14] = [
+    (&["-I", "--head"], "write -X HEAD"),
+    (
+        &["-G", "--get", "--url-query"],
+        "write the parameters into the URL",
+    ),
+    (
+        &["--data-urlencode"],
+        "encode the value yourself and write --data 'name=value'",
+    ),
+    (
+        &["-F", "--form", "--form-string"],
+        "send a body made elsewhere: --data-binary @FILE -H 'Content-Type: multipart/form-data; boundary=...'",
+    ),
+    (&["-T", "--upload-file"], "write -X PUT --data-binary @FILE"),
+    (&["-r", "--range"], "write -H 'Range: bytes=0-1023'"),
+    (
+        &["-z", "--time-cond"],
+        "write -H 'If-Modified-Since: ...'; a 304 is an ok row",
+    ),
+    (&["-s", "-S", "--show-error"], "write -q"),
+    (
+        &["-f", "--fail", "--fail-with-body"],
+        "an HTTP error is a row that is not ok; --accept says what is",
+    ),
+    (
+        &["-O", "--remote-name", "-J", "--output-dir"],
+        "write --body file --save-dir DIR",
+    ),
+    (
+        &["-U", "--proxy-user"],
+        "write the credentials into the proxy: -x http://USER:PASSWORD@HOST:PORT",
+    ),
+    (
+        &["-c", "--cookie-jar"],
+        "cookies are kept for each proxy and session while the program runs, and in no file",
+    ),
+    (
+        &["--resolve", "--connect-to", "--dns-servers", "--interface"],
+        "names are resolved by the proxy",
+    ),
+    (
+        &[
+            "-E",
+            "--cert",
+            "--key",
+            "--cert-type",
+            "--ntlm",
+            "--negotiate",
+            "--digest",
+        ],
+        "of logins only Basic (-u) and what a header says (-H) are known",
+    ),
+];
+
 /// Other words for commands.
 const COMMANDS: [(&[&str], &str); 4] = [
     (
@@ -89,6 +145,11 @@ pub(super) fn flag(flag: &str, near: Option<&str>, knows: impl Fn(&str) -> bool)
         return Some(known.to_owned());
     }
     likely(name, near.map(|near| near.trim_start_matches('-'))).map(|near| format!("--{near}"))
+}
+
+/// How the thing is done here that curl has `flag` for.
+pub(super) fn instead_of(flag: &str) -> Option<&'static str> {
+    translated(&OF_CURL, flag)
 }
 
 /// The command that `word` stands for; else `near`, if it is a typing error away.
@@ -131,6 +192,18 @@ mod tests {
             for other in others {
                 assert!(!is_long(other), "--{other} has a meaning of its own");
             }
+        }
+        for other in OF_CURL.iter().flat_map(|(others, _)| *others) {
+            let has = |arg: &clap::Arg| {
+                arg.get_short().map(|short| format!("-{short}")).as_deref() == Some(*other)
+                    || arg
+                        .get_long()
+                        .is_some_and(|long| other.strip_prefix("--") == Some(long))
+            };
+            assert!(
+                !fetch.get_arguments().any(has),
+                "{other} has a meaning of its own"
+            );
         }
         for (others, own) in COMMANDS {
             assert!(root.find_subcommand(own).is_some(), "{own}");

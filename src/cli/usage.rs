@@ -57,6 +57,11 @@ pub(super) fn problem_of(error: &clap::Error, merged: Option<&Merged>) -> Proble
             let near = text(error, ContextKind::SuggestedArg).map(|near| flag_of(&near));
             let command = command_of(error);
             let knows = |name: &str| has_flag(command.trim_end(), name);
+            if knows("request")
+                && let Some(instead) = familiar::instead_of(&flag)
+            {
+                return problem.hint(instead);
+            }
             match familiar::flag(&flag, near.as_deref(), knows) {
                 Some(meant) => problem.hint(format!("did you mean {meant} ?")),
                 None => problem.hint(see),

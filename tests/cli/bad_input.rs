@@ -31,6 +31,19 @@ fn unknown_words_and_flags() {
     error: unknown flag --timeout
     hint: did you mean --max-time ?
     ");
+    // What curl has a flag for.
+    assert_snapshot!(fetch(&["-I"]), @r"
+    exit 2
+    -- stderr
+    error: unknown flag -I
+    hint: write -X HEAD
+    ");
+    assert_snapshot!(fetch(&["--proxy-user", "canary:secret"]), @r"
+    exit 2
+    -- stderr
+    error: unknown flag --proxy-user
+    hint: write the credentials into the proxy: -x http://USER:PASSWORD@HOST:PORT
+    ");
     let output = proxywheel().arg("https://a.test/").output().expect("runs");
     assert_snapshot!(shown(&output), @r#"
     exit 2
