@@ -129,9 +129,9 @@ pub(crate) fn fetched(https: bool) -> Page {
     )
 }
 
-/// Where the corpus is: `PROXYWHEEL_CORPUS`, else `../shared/corpus` beside the source.
+/// Where the corpus is: `CORPUS_DIR`, else `../shared/corpus` beside the source.
 pub(crate) fn place() -> PathBuf {
-    std::env::var_os("PROXYWHEEL_CORPUS").map_or_else(
+    std::env::var_os("CORPUS_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
         Into::into,
     )

@@ -262,9 +262,9 @@ fn answers_of_apis_are_pages_of_results() {
     );
 }
 
-/// Where the corpus is: `PROXYWHEEL_CORPUS`, else `../shared/corpus` beside the source.
+/// Where the corpus is: `CORPUS_DIR`, else `../shared/corpus` beside the source.
 fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("PROXYWHEEL_CORPUS").map_or_else(
+    let root = std::env::var_os("CORPUS_DIR").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus")),
         PathBuf::from,
     );
@@ -310,9 +310,7 @@ const PAGES: [(&str, &str, State); 26] = [
 )]
 fn saved_pages_of_results_are_what_a_person_sees() {
     let Some(corpus) = corpus() else {
-        eprintln!(
-            "the corpus is not here: set PROXYWHEEL_CORPUS to test the profiles on real pages"
-        );
+        eprintln!("the corpus is not here: set CORPUS_DIR to test the profiles on real pages");
         return;
     };
     let mut wrong = Vec::new();

@@ -242,20 +242,20 @@ proptest! {
     }
 }
 
-/// Files of real sites and of other parsers' tests: in `PROXYWHEEL_CORPUS`, else `../shared/corpus` beside the source.
+/// Files of real sites and of other parsers' tests: in `CORPUS_DIR`, else `../shared/corpus` beside the source.
 #[test]
 #[expect(
     clippy::print_stderr,
     reason = "a test that could not look has to say so"
 )]
 fn every_file_of_the_corpus_is_read() {
-    let corpus = std::env::var_os("PROXYWHEEL_CORPUS").map_or_else(
+    let corpus = std::env::var_os("CORPUS_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
         PathBuf::from,
     );
     if !corpus.join("robots.jsonl").exists() {
         eprintln!(
-            "skipped: no corpus of robots.txt at {}; set PROXYWHEEL_CORPUS",
+            "skipped: no corpus of robots.txt at {}; set CORPUS_DIR",
             corpus.display()
         );
         return;

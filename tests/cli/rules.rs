@@ -161,9 +161,9 @@ fn what_was_not_saved_is_told_and_not_judged_in_silence() {
     assert!(row.contains("\"confidence\":0.9}"), "{row}");
 }
 
-/// Where the corpus is: `PROXYWHEEL_CORPUS`, else `../shared/corpus` beside the source.
+/// Where the corpus is: `CORPUS_DIR`, else `../shared/corpus` beside the source.
 fn corpus() -> PathBuf {
-    std::env::var_os("PROXYWHEEL_CORPUS").map_or_else(
+    std::env::var_os("CORPUS_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
         Into::into,
     )

@@ -23,10 +23,10 @@ struct Page {
     ambiguous: bool,
 }
 
-/// Real pages, where they are at hand: `PROXYWHEEL_CORPUS`, else `../shared/corpus` beside the source.
+/// Real pages, where they are at hand: `CORPUS_DIR`, else `../shared/corpus` beside the source.
 #[test]
 fn no_ordinary_page_of_the_corpus_is_called_a_block() {
-    let root = std::env::var_os("PROXYWHEEL_CORPUS").map_or_else(
+    let root = std::env::var_os("CORPUS_DIR").map_or_else(
         || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
         Into::into,
     );
@@ -105,7 +105,7 @@ fn no_ordinary_page_of_the_corpus_is_called_a_block() {
             let counts = recall.entry(format!("{}{unsure}", page.kind)).or_default();
             counts.0 += u32::from(found);
             counts.1 += 1;
-            if !found && std::env::var_os("PROXYWHEEL_CORPUS_MISSES").is_some() {
+            if !found && std::env::var_os("CORPUS_MISSES").is_some() {
                 report(&format!(
                     "missed: {} {} {} {}",
                     page.file, page.kind, page.vendor, page.sub
