@@ -55,13 +55,19 @@ pub async fn show(snapshots: watch::Receiver<Snapshot>, printer: Printer, shown:
     }
 }
 
-/// Says once what is likely to be wrong, as soon as it shows.
+/// A run that ends so soon says at its end what is likely to be wrong, and not twice.
+const AT_THE_END: Duration = Duration::from_secs(2);
+
+/// Says once what is likely to be wrong, as soon as it shows and the run goes on all the same.
 pub async fn warn(mut snapshots: watch::Receiver<Snapshot>, printer: Printer) {
     while snapshots.changed().await.is_ok() {
         let said = hint::early(&snapshots.borrow_and_update());
-        if let Some(said) = said {
-            return printer.note(&format!("hint: {said}"));
+        let Some(said) = said else { continue };
+        let ends = async { while snapshots.changed().await.is_ok() {} };
+        if tokio::time::timeout(AT_THE_END, ends).await.is_err() {
+            printer.note(&format!("hint: {said}"));
         }
+        return;
     }
 }
 
@@ -389,5 +395,24 @@ mod tests {
         shown.await.expect("no panic");
         assert_eq!(err.text().lines().count(), 3, "{}", err.text());
         assert_eq!(out.text(), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wrong_is_said_while_the_run_goes_on_and_left_to_the_end_of_a_short_one() {
+        for (goes_on, lines) in [(1, 0), (30, 1)] {
+            let (printer, _, err) = printer(Level::Normal, false);
+            let (sender, receiver) = watch::channel(Snapshot::default());
+            let warning = tokio::spawn(warn(receiver, printer));
+            for second in 0..goes_on {
+                let mut now = snapshot(second, 0);
+                now.pool.total = 50;
+                now.foreign.http = 50;
+                sender.send_replace(now);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            drop(sender);
+            warning.await.expect("no panic");
+            assert_eq!(err.text().lines().count(), lines, "{}", err.text());
+        }
     }
 }
