@@ -96,9 +96,12 @@ pub(super) async fn attempt<E: Egress>(
     let traffic = Traffic::default();
     let (mut paced, mut taken) = (Duration::ZERO, 1);
     let given_up = context.hosts().gives_up(errand.host);
-    let end = match (&errand.job.target, given_up) {
+    let mut end = match (&errand.job.target, given_up) {
         // Nothing is sent, and the record says why.
-        (Ok(_), Some(verdict)) => Some(unasked(&errand.lease, verdict)),
+        (Ok(_), Some(verdict)) => {
+            let rest = Exchangeless::default();
+            Some(unanswered(&errand.lease, verdict, None, rest, Vec::new()))
+        }
         (Ok(url), None) => tokio::select! {
             biased;
             end = follow(&context, &errand, url, deadline, &traffic, (&mut paced, &mut taken)) => end,
@@ -109,14 +112,22 @@ pub(super) async fn attempt<E: Egress>(
             let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.to_string());
             let verdict = Verdict::new(Outcome::InvalidUrl, Blame::Target);
             let rest = Exchangeless::default();
-            Some(unanswered(&errand.lease, verdict, fault, rest, Vec::new()))
+            Some(unanswered(
+                &errand.lease,
+                verdict,
+                Some(fault),
+                rest,
+                Vec::new(),
+            ))
         }
     };
-    let end = end.map(|end| weighed(&context, &errand, end));
+    if let Some(end) = &mut end {
+        weigh(&context, &errand, end);
+    }
     let took = started.elapsed();
     Landed {
         lease: errand.lease,
-        end: end.map(Box::new),
+        end,
         took,
         paced,
         started: started.into_std(),
@@ -133,23 +144,8 @@ struct Exchangeless {
     sent: bool,
 }
 
-/// The end of an attempt that was not made.
-fn unasked(lease: &Lease, verdict: Verdict) -> End {
-    End {
-        proxy: lease.proxy.clone(),
-        verdict,
-        answer: None,
-        fault: None,
-        redirects: Vec::new(),
-        phases: Phases::default(),
-        connect_status: None,
-        sent: false,
-        edge: None,
-    }
-}
-
-/// The same with what the answers of its host say together.
-fn weighed<E>(context: &Context<E>, errand: &Errand, mut end: End) -> End {
+/// What the answers of its host say together may change the verdict.
+fn weigh<E>(context: &Context<E>, errand: &Errand, end: &mut End) {
     // Errands are no pages of the host, and nothing changed is no page at all.
     let is_page = !errand.job.role.is_errand() && end.status() != Some(304);
     let alone = is_page && end.redirects.is_empty();
@@ -164,29 +160,30 @@ fn weighed<E>(context: &Context<E>, errand: &Errand, mut end: End) -> End {
             size: answer.size_body,
             url: errand.job.id,
         };
-        end.verdict = context.hosts().weigh(page, end.verdict);
+        let unmoved = Verdict::new(Outcome::Ok, Blame::Nobody);
+        let verdict = std::mem::replace(&mut end.verdict, unmoved);
+        end.verdict = context.hosts().weigh(page, verdict);
     }
-    end
 }
 
 fn unanswered(
     lease: &Lease,
     verdict: Verdict,
-    fault: Fault,
+    fault: Option<Fault>,
     rest: Exchangeless,
     redirects: Vec<RedirectHop>,
-) -> End {
-    End {
+) -> Box<End> {
+    Box::new(End {
         proxy: lease.proxy.clone(),
         verdict,
         answer: None,
-        fault: Some(fault),
+        fault,
         redirects,
         phases: rest.phases,
         connect_status: rest.connect_status,
         sent: rest.sent,
         edge: None,
-    }
+    })
 }
 
 /// What asks the limits once more when the request is about to be written; `None` where there are none.
@@ -208,7 +205,7 @@ async fn follow<E: Egress>(
     deadline: TokioInstant,
     traffic: &Traffic,
     (paced, taken): (&mut Duration, &mut u64),
-) -> Option<End> {
+) -> Option<Box<End>> {
     let lease = &errand.lease;
     let mut request = Cow::Borrowed(&*errand.job.request);
     let mut url = Cow::Borrowed(first);
@@ -272,7 +269,7 @@ async fn follow<E: Egress>(
         let response = match result {
             Ok(response) => response,
             Err(fault) => {
-                return Some(unanswered(lease, verdict, fault, rest, redirects));
+                return Some(unanswered(lease, verdict, Some(fault), rest, redirects));
             }
         };
         let Some(target) = target else {
@@ -297,12 +294,12 @@ async fn follow<E: Egress>(
             Ok(next) => next,
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::HttpError, Blame::Target);
-                return Some(unanswered(lease, verdict, fault, rest, redirects));
+                return Some(unanswered(lease, verdict, Some(fault), rest, redirects));
             }
         };
         if let Some(why) = forbidden(context, role, &next) {
             let verdict = Verdict::new(Outcome::Robots, Blame::Nobody);
-            return Some(unanswered(lease, verdict, why, rest, redirects));
+            return Some(unanswered(lease, verdict, Some(why), rest, redirects));
         }
         turn(&mut request, response.status, &url, &next);
         url = Cow::Owned(next);
@@ -317,7 +314,7 @@ async fn follow<E: Egress>(
             Ok(number) => host = number.unwrap_or(host),
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
-                return Some(unanswered(lease, verdict, fault, rest, redirects));
+                return Some(unanswered(lease, verdict, Some(fault), rest, redirects));
             }
         }
     }
@@ -331,7 +328,7 @@ fn answered<E>(
     response: Response,
     rest: Exchangeless,
     redirects: Vec<RedirectHop>,
-) -> End {
+) -> Box<End> {
     let content_type = response
         .headers
         .get(header::CONTENT_TYPE)
@@ -356,7 +353,7 @@ fn answered<E>(
         // Here and not with the record: the next answer finds room that is still in the caches.
         answer.response.body.bytes = Bytes::new();
     }
-    End {
+    Box::new(End {
         proxy: lease.proxy.clone(),
         verdict,
         fault: answer.response.body.broken.take().map(|fault| *fault),
@@ -366,7 +363,7 @@ fn answered<E>(
         connect_status: rest.connect_status,
         sent: rest.sent,
         edge,
-    }
+    })
 }
 
 /// A 304 is the answer that a conditional request hopes for. To any other request it is nonsense, and stays what it was.
