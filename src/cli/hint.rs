@@ -123,6 +123,14 @@ fn pool(report: &Report<'_>) -> Option<String> {
     if let Some(said) = protocol(totals) {
         return Some(said);
     }
+    let served = 2 * totals.pool.proven >= totals.pool.total && totals.pool.proven > 0;
+    if report.summary.reason == FinishReason::NoProxy && served && mostly(&["connect"]) {
+        return Some(
+            "the proxies have served and cannot be connected to any more: with --on-no-proxy wait the run goes on when one \
+             is back"
+                .into(),
+        );
+    }
     if mostly(&["timeout"]) {
         let now = Span(report.resolved.pool.connect_timeout);
         return Some(format!(
@@ -420,10 +428,27 @@ mod tests {
             ("connect refused", "fresher list"),
         ] {
             let mut sample = failing(Outcome::ProxyError);
+            sample.summary.totals.pool.proven = 0;
             sample.summary.reason = FinishReason::NoProxy;
             sample.summary.totals.proxy_faults = [(fault.to_owned(), 50)].into();
             assert!(said(&sample).contains(words), "{fault}: {}", said(&sample));
         }
+    }
+
+    #[test]
+    fn proxies_that_have_served_and_went_away_may_be_waited_for() {
+        let mut sample = failing(Outcome::ProxyError);
+        sample.summary.reason = FinishReason::NoProxy;
+        let totals = &mut sample.summary.totals;
+        totals.proxy_faults = [("connect refused".to_owned(), 2)].into();
+        (totals.pool.total, totals.pool.proven) = (2, 2);
+        assert!(
+            said(&sample).contains("--on-no-proxy wait"),
+            "{}",
+            said(&sample)
+        );
+        sample.summary.totals.pool.total = 200;
+        assert!(said(&sample).contains("fresher list"), "{}", said(&sample));
     }
 
     #[test]
