@@ -63,7 +63,7 @@ const FLAGS: [(&[&str], &str); 24] = [
 ];
 
 /// What curl has a flag for, and how it is done here.
-const OF_CURL: [(&[&str], &str); 14] = [
+const OF_CURL: [(&[&str], &str); 15] = [
     (&["-I", "--head"], "write -X HEAD"),
     (
         &["-G", "--get", "--url-query"],
@@ -83,7 +83,8 @@ const OF_CURL: [(&[&str], &str); 14] = [
         &["-z", "--time-cond"],
         "write -H 'If-Modified-Since: ...'; a 304 is an ok row",
     ),
-    (&["-s", "-S", "--show-error"], "write -q"),
+    (&["-s"], "write -q"),
+    (&["-S", "--show-error"], "errors are shown always"),
     (
         &["-f", "--fail", "--fail-with-body"],
         "an HTTP error is a row that is not ok; --accept says what is",
@@ -204,6 +205,20 @@ mod tests {
                 !fetch.get_arguments().any(has),
                 "{other} has a meaning of its own"
             );
+        }
+        for word in OF_CURL
+            .iter()
+            .flat_map(|(_, advice)| advice.split([' ', '(', ')', ';', ':']))
+        {
+            let named = |arg: &clap::Arg| {
+                arg.get_long()
+                    .is_some_and(|long| word == format!("--{long}"))
+                    || arg
+                        .get_short()
+                        .is_some_and(|short| word == format!("-{short}"))
+            };
+            let is_there = fetch.get_arguments().chain(root.get_arguments()).any(named);
+            assert!(is_there || !word.starts_with('-'), "{word} is advised");
         }
         for (others, own) in COMMANDS {
             assert!(root.find_subcommand(own).is_some(), "{own}");

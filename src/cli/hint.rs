@@ -126,8 +126,7 @@ fn pool(report: &Report<'_>) -> Option<String> {
     let served = 2 * totals.pool.proven >= totals.pool.total && totals.pool.proven > 0;
     if report.summary.reason == FinishReason::NoProxy && served && mostly(&["connect"]) {
         return Some(
-            "the proxies have served and cannot be connected to any more: with --on-no-proxy wait the run goes on when one \
-             is back"
+            "the proxies have served and cannot be connected to any more: add --on-no-proxy wait to wait until one is back"
                 .into(),
         );
     }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND, between};
-use super::pair::PairKey;
 use super::roster::Shelf;
 use super::slot::Slot;
 use super::{HostIdx, Lease, Mechanism, Pool, ProxyIdx};
@@ -83,11 +82,7 @@ impl Pool {
 
     /// True when the host of this lease has served the proxy, and has not refused it since.
     pub fn is_served(&mut self, lease: &Lease) -> bool {
-        self.quotas.is_served(PairKey {
-            slot: lease.idx.0,
-            generation: lease.generation,
-            host: lease.host.0,
-        })
+        self.quotas.is_served(lease.pair())
     }
 
     /// How long it is since the host has served anybody; `None` if it never has.

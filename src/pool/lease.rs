@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Micros;
+use super::pair::PairKey;
 use super::quota::Use;
 use super::slot::Slot;
 use crate::job::LabelFilter;
@@ -147,6 +148,16 @@ pub struct Lease {
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
     pub(super) used: Use,
+}
+
+impl Lease {
+    pub(super) fn pair(&self) -> PairKey {
+        PairKey {
+            slot: self.idx.0,
+            generation: self.generation,
+            host: self.host.0,
+        }
+    }
 }
 
 /// No proxy now.

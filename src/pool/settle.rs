@@ -57,11 +57,7 @@ impl Pool {
         }
         let at = self.end(&lease)?;
         let mut wide = None;
-        let key = PairKey {
-            slot: at,
-            generation: lease.generation,
-            host: lease.host.0,
-        };
+        let key = lease.pair();
         match report.blame {
             Blame::Nobody => {
                 self.answered(at, &lease, t);
@@ -112,6 +108,9 @@ impl Pool {
                     self.uplink_failed(at, Some(before), lease.sent, t);
                 }
             }
+        }
+        if !matches!(report.blame, Blame::Nobody | Blame::Pair) {
+            self.quotas.cancelled(key, lease.used);
         }
         self.roster.slot_mut(at).take_back(lease.proxy);
         self.roster.refile(at);
@@ -195,6 +194,7 @@ impl Pool {
         self.note_ready(t);
         let present = self.scale.present();
         if let Some(at) = self.end(&lease) {
+            self.quotas.cancelled(lease.pair(), lease.used);
             let slot = self.roster.slot_mut(at);
             slot.took_longer(elapsed.as_secs_f32(), present);
             slot.take_back(lease.proxy);
@@ -207,6 +207,7 @@ impl Pool {
         let t = self.clock.micros(now);
         self.note_ready(t);
         if let Some(at) = self.end(&lease) {
+            self.quotas.cancelled(lease.pair(), lease.used);
             self.roster.slot_mut(at).take_back(lease.proxy);
             self.roster.refile(at);
         }
@@ -223,11 +224,7 @@ impl Pool {
         self.accounts.end(slot.account);
         self.roster.tally.in_flight -= 1;
         if lease.on_trial {
-            self.pairs.end_trial(PairKey {
-                slot: at,
-                generation: lease.generation,
-                host: lease.host.0,
-            });
+            self.pairs.end_trial(lease.pair());
         }
         if self.roster.slot(at).state == State::Leaving {
             self.roster.vacate_if_idle(at);

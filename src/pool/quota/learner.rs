@@ -61,6 +61,8 @@ struct Ban {
     at: Micros,
     /// Uses at the ban, this one included.
     counts: Vector,
+    /// The same, or one more than a canary has borne since.
+    explained: Vector,
     kin: Kin,
 }
 
@@ -171,7 +173,7 @@ impl Learner {
             // It has survived more than the others were thought to bear.
             self.quota[window] = surely;
             for ban in &mut self.bans {
-                ban.counts[window] = ban.counts[window].max(surely + 1);
+                ban.explained[window] = ban.explained[window].max(surely + 1);
             }
             self.canary_every = CANARY_EVERY;
         }
@@ -190,6 +192,7 @@ impl Learner {
             slot,
             at,
             counts,
+            explained: counts,
             kin,
         };
         self.bans.push_back(ban);
@@ -201,8 +204,10 @@ impl Learner {
     pub(super) fn banned_beside(&mut self, slot: u32, counts: Vector, sent: Micros) {
         let mut bans = self.bans.iter_mut().rev();
         if let Some(ban) = bans.find(|ban| ban.slot == slot && sent <= ban.at) {
-            for (known, count) in ban.counts.iter_mut().zip(counts) {
-                *known = count.min(*known);
+            for known in [&mut ban.counts, &mut ban.explained] {
+                for (known, count) in known.iter_mut().zip(counts) {
+                    *known = count.min(*known);
+                }
             }
             self.learn();
         }
@@ -220,12 +225,10 @@ impl Learner {
     fn learn(&mut self) {
         let mut alike = [1.0; WINDOWS];
         for (window, alike) in alike.iter_mut().enumerate() {
-            let mut counts: Vec<u16> = self.bans.iter().map(|ban| ban.counts[window]).collect();
-            counts.sort_unstable();
-            let low = counts[counts.len() / 4];
+            let (low, _) = quartiles(self.bans.iter().map(|ban| ban.explained[window]));
             self.quota[window] = low.saturating_sub(1);
-            if counts.len() >= COMPARED {
-                let high = counts[3 * counts.len() / 4];
+            if self.bans.len() >= COMPARED {
+                let (low, high) = quartiles(self.bans.iter().map(|ban| ban.counts[window]));
                 *alike = f32::from(low) / f32::from(high.max(1));
             }
         }
@@ -290,6 +293,7 @@ impl Learner {
                 slot: u32::MAX,
                 at: 0,
                 counts,
+                explained: counts,
                 kin,
             });
         }
@@ -322,42 +326,35 @@ impl Learner {
         Some((window, limit))
     }
 
-    /// When the pair in `slot`, used last at `last`, may be the one that tries more than the quota, `uses` with this one; `None`
-    /// while another one does. Beyond a little more than the quota it has to have rested: else a quota that is far too low would
-    /// shut everybody out for as long as its window is.
-    pub(super) fn may_try_at(
-        &self,
-        slot: u32,
-        window: usize,
-        uses: u16,
-        (last, now): (Micros, Micros),
-    ) -> Option<Micros> {
-        if self.does_another_try(slot, now) {
-            return None;
-        }
-        let from = match self.is_canary(slot) {
-            true => 0,
-            false => self.canary_at,
+    /// When the pair in `slot`, used last at `last`, may be the one that tries more than the quota, `uses` with this one. Beyond a
+    /// little more than the quota it has to have rested: else a quota that is far too low would shut everybody out for as long as
+    /// its window is.
+    pub(super) fn may_try_at(&self, slot: u32, window: usize, uses: u16, last: Micros) -> Micros {
+        let from = match self.canary {
+            None => self.canary_at,
+            Some((canary, _)) if canary == slot => 0,
+            // One that has not tried for so long may be dead.
+            Some((_, tried)) => self.canary_at.max(tried + self.canary_every),
         };
         let quota = f32::from(self.quota[window]);
         let within = f32::from(uses) <= (CANARY * quota).max(quota + CANARY_LEAST);
-        Some(match within {
+        match within {
             true => from,
             false => from.max(last + self.canary_every),
-        })
+        }
     }
 
     /// The pair in `slot` goes beyond the quota.
     pub(super) fn tries(&mut self, slot: u32, now: Micros) {
-        if !self.does_another_try(slot, now) {
+        let other = self.canary.filter(|(canary, _)| *canary != slot);
+        if other.is_none_or(|(_, tried)| now >= tried + self.canary_every) {
             self.canary = Some((slot, now));
         }
     }
 
-    /// One that has not tried for so long may be dead.
-    fn does_another_try(&self, slot: u32, now: Micros) -> bool {
-        self.canary
-            .is_some_and(|(other, tried)| other != slot && now < tried + self.canary_every)
+    /// What the pair in `slot` tried came to nothing.
+    pub(super) fn gives_up(&mut self, slot: u32) {
+        self.canary.take_if(|(canary, _)| *canary == slot);
     }
 
     fn is_canary(&self, slot: u32) -> bool {
@@ -382,6 +379,14 @@ impl Learner {
             .unwrap_or(2 * self.too_short)
             .min(LONGEST_WAIT)
     }
+}
+
+/// The lower and the upper one of at least one count.
+fn quartiles(counts: impl Iterator<Item = u16>) -> (u16, u16) {
+    let mut counts: Vec<u16> = counts.collect();
+    counts.sort_unstable();
+    let quarter = counts.len() / 4;
+    (counts[quarter], counts[counts.len() - 1 - quarter])
 }
 
 fn keep_largest(best: &mut [(u32, u16); 3], slot: u32, count: u16) {

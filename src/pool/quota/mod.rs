@@ -202,8 +202,7 @@ impl Quotas {
         if uses <= limit {
             return Gate::Open;
         }
-        let may_try = learner.may_try_at(key.slot, window, uses, (pair.used, now));
-        match may_try.unwrap_or(Micros::MAX) {
+        match learner.may_try_at(key.slot, window, uses, pair.used) {
             at if at <= now => Gate::Open,
             at => Gate::Cooling(pair.windows.free_at(window, limit, now).min(at)),
         }
@@ -239,6 +238,17 @@ impl Quotas {
         let counts = without(used.counts(pair.as_deref()), used.beside);
         host.wide.served(learner.is_low(counts), now);
         learner.served(key.slot, counts, used.beyond);
+    }
+
+    /// A request was stopped, or never left.
+    pub(super) fn cancelled(&mut self, key: PairKey, used: Use) {
+        let host = self
+            .hosts
+            .get_mut(&key.host)
+            .filter(|_| used.beyond.is_some());
+        if let Some(learner) = host.and_then(|host| host.learner.as_mut()) {
+            learner.gives_up(key.slot);
+        }
     }
 
     /// A request was refused.

@@ -219,15 +219,28 @@ fn a_quota_that_is_far_too_low_does_not_shut_everybody_out_for_as_long_as_its_wi
     quotas.recall(HOST, too_low, now);
     let gates =
         |quotas: &Quotas, now| [0, 1, 2].map(|slot| quotas.gate(key(slot), || kin(slot), now));
-    let cooling = |gate| matches!(gate, Gate::Cooling(until) if until <= now + 60 * SECOND);
-    assert!(gates(&quotas, now).into_iter().all(cooling));
+    let cooling = |now, gate| matches!(gate, Gate::Cooling(until) if until <= now + 60 * SECOND);
+    assert!(
+        gates(&quotas, now)
+            .into_iter()
+            .all(|gate| cooling(now, gate))
+    );
     // One tries, the others do not; when it is served the quota is what that one has borne.
     let later = now + 60 * SECOND;
     assert_eq!(gates(&quotas, later), [Gate::Open; 3]);
     let used = quotas.begin(key(1), || kin(1), 0, later);
-    assert!(!gates(&quotas, later).contains(&Gate::Open));
+    assert!(
+        gates(&quotas, later)
+            .into_iter()
+            .all(|gate| cooling(later, gate))
+    );
     let [other, _, _] = gates(&quotas, later + 60 * SECOND);
     assert_eq!(other, Gate::Open, "what tried may be dead");
+    quotas.cancelled(key(1), used);
+    let [other, resting, _] = gates(&quotas, later);
+    assert_eq!(other, Gate::Open, "nothing came of it");
+    assert!(cooling(later, resting));
+    let used = quotas.begin(key(1), || kin(1), 0, later);
     quotas.served(key(1), used, 0, later);
     let (_, learned) = quotas.news().next().expect("it has changed");
     assert!(learned.uses >= 40, "{learned:?}");

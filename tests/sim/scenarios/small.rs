@@ -1,4 +1,4 @@
-//! Small worlds, as users have them: some tens of proxies, one or two sites that refuse in some way. Each of these once took five
+//! Small worlds, as users have them: three to four hundred proxies, one or two sites that refuse in some way. Each of these once took five
 //! to thirty times what an oracle needs, or lost most of its URLs, while the large worlds beside this file were well.
 
 use proxywheel::lab::scenario::{Metric, Scenario};
