@@ -38,10 +38,7 @@ pub(crate) fn run(numbers: RangeInclusive<u64>, few: bool) {
         if *ratio > SHOWN {
             let number = numbers.start() + *at as u64;
             if shown.replace(number) != Some(number) {
-                println!(
-                    "{}",
-                    text(&mut StdRng::seed_from_u64(number), few).replace('\n', "; ")
-                );
+                println!("{}", text(number, few).replace('\n', "; "));
             }
             println!("{number}: {ratio:.1}, {lost} lost");
         }
@@ -61,7 +58,7 @@ pub(crate) fn run(numbers: RangeInclusive<u64>, few: bool) {
 
 /// The world with this number.
 fn world(number: u64, few: bool) -> Scenario {
-    let text = text(&mut StdRng::seed_from_u64(number), few);
+    let text = text(number, few);
     Scenario::parse("random", &text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -69,7 +66,8 @@ fn one<T: Copy>(rng: &mut StdRng, of: &[T]) -> T {
     *of.choose(rng).expect("there are some")
 }
 
-fn text(rng: &mut StdRng, few: bool) -> String {
+fn text(number: u64, few: bool) -> String {
+    let rng = &mut StdRng::seed_from_u64(number);
     let mut text = format!(
         "title = \"random\"\nurls = {}\nproxies = {}\nconcurrency = {}\n",
         one(rng, &[500, 1000, 2000, 4000]),

@@ -194,31 +194,23 @@ mod tests {
                 assert!(!is_long(other), "--{other} has a meaning of its own");
             }
         }
-        for other in OF_CURL.iter().flat_map(|(others, _)| *others) {
-            let has = |arg: &clap::Arg| {
-                arg.get_short().map(|short| format!("-{short}")).as_deref() == Some(*other)
-                    || arg
-                        .get_long()
-                        .is_some_and(|long| other.strip_prefix("--") == Some(long))
-            };
-            assert!(
-                !fetch.get_arguments().any(has),
-                "{other} has a meaning of its own"
-            );
-        }
-        for word in OF_CURL
-            .iter()
-            .flat_map(|(_, advice)| advice.split([' ', '(', ')', ';', ':']))
-        {
+        let is_there = |word: &str| {
             let named = |arg: &clap::Arg| {
-                arg.get_long()
-                    .is_some_and(|long| word == format!("--{long}"))
-                    || arg
-                        .get_short()
-                        .is_some_and(|short| word == format!("-{short}"))
+                arg.get_long().map(|long| format!("--{long}")).as_deref() == Some(word)
+                    || arg.get_short().map(|short| format!("-{short}")).as_deref() == Some(word)
             };
-            let is_there = fetch.get_arguments().chain(root.get_arguments()).any(named);
-            assert!(is_there || !word.starts_with('-'), "{word} is advised");
+            fetch.get_arguments().chain(root.get_arguments()).any(named)
+        };
+        for (others, instead) in OF_CURL {
+            for other in others {
+                assert!(!is_there(other), "{other} has a meaning of its own");
+            }
+            for word in instead.split([' ', '(', ')', ';', ':']) {
+                assert!(
+                    is_there(word) || !word.starts_with('-'),
+                    "{word} is advised"
+                );
+            }
         }
         for (others, own) in COMMANDS {
             assert!(root.find_subcommand(own).is_some(), "{own}");

@@ -411,8 +411,8 @@ impl<E: Egress> Dispatcher<E> {
         }
         // We were too fast for the host, which is no fault of the URL that it refused.
         let serves = || {
-            let limiter = self.context.limiter();
-            limiter.has_served(host, OUTAGE_PATIENCE, now)
+            let quiet = self.pool.unserved_for(HostIdx(host), now);
+            quiet.is_some_and(|quiet| quiet <= OUTAGE_PATIENCE)
         };
         (is_wide && spent.excused < EXCUSED && serves()).then(|| Spent {
             excused: spent.excused + 1,

@@ -33,7 +33,6 @@ pub struct HostClock {
     witnesses: Vec<Witness>,
     /// Accepted answers since the clock last moved.
     served: u32,
-    served_at: Option<Instant>,
     /// It limits everybody together.
     rate: Option<Box<HostRate>>,
     breaker: HostBreaker,
@@ -138,12 +137,6 @@ impl HostClock {
         Some(rate.rate())
     }
 
-    /// True when the host has served somebody within the last `time`.
-    pub fn has_served(&self, time: Duration, now: Instant) -> bool {
-        self.served_at
-            .is_some_and(|at| now.saturating_duration_since(at) <= time)
-    }
-
     /// Times in a row the host has asked everybody to wait.
     pub fn level(&self) -> u32 {
         self.level
@@ -199,7 +192,6 @@ impl HostClock {
     pub fn served(&mut self, now: Instant) {
         self.witnesses.clear();
         self.served += 1;
-        self.served_at = Some(now);
         if let Some(rate) = &mut self.rate {
             rate.served(now);
         }

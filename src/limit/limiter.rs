@@ -365,12 +365,6 @@ impl Limiter {
         clock.throttled(goodput, asked, sent, now);
     }
 
-    /// See [`HostClock::has_served`].
-    pub fn has_served(&self, host: u32, time: Duration, now: Instant) -> bool {
-        let host = self.hosts.get(&host);
-        host.is_some_and(|host| host.clock.has_served(time, now))
-    }
-
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.
     pub fn served(&mut self, host: u32, now: Instant) {
         if let Some(host) = self.hosts.get_mut(&host) {

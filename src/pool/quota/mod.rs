@@ -242,11 +242,10 @@ impl Quotas {
 
     /// A request was stopped, or never left.
     pub(super) fn cancelled(&mut self, key: PairKey, used: Use) {
-        let host = self
-            .hosts
-            .get_mut(&key.host)
-            .filter(|_| used.beyond.is_some());
-        if let Some(learner) = host.and_then(|host| host.learner.as_mut()) {
+        if used.beyond.is_some()
+            && let Some(host) = self.hosts.get_mut(&key.host)
+            && let Some(learner) = &mut host.learner
+        {
             learner.gives_up(key.slot);
         }
     }
