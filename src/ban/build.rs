@@ -12,7 +12,7 @@ use super::condition::{Spec, TextMatch};
 use super::finder::Finder;
 use super::header_index::HeaderIndex;
 use super::phrases::{PhraseSpec, Phrases};
-use super::rule::{DECIDES, Rule, RuleSpec};
+use super::rule::{DECIDES, KindSpec, Rule, RuleSpec};
 use super::scan::Scan;
 use super::short::{self, ShortMarkers};
 use super::table::{Conditions, Group, MOST_CONDITIONS, Table, group};
@@ -278,6 +278,10 @@ impl Builder {
             None if conditions().next().is_none() => return fail("it says nothing"),
             None => None,
         };
+        let data = matches!(spec.when.kind, KindSpec::Json | KindSpec::Xml);
+        if data && conditions().any(|spec| matches!(spec, Spec::Text(_) | Spec::Title(_))) {
+            return fail("title and text are of pages; of json and xml a rule reads the body");
+        }
         let weight = spec.weight.unwrap_or(spec.source.weight());
         if weight < DECIDES && !spec.star {
             return fail("its weight is too small to decide alone");
@@ -352,6 +356,10 @@ mod tests {
         for (body, why) in [
             ("", "says nothing"),
             ("any = [{ body = \"x\" }]", "need a status"),
+            (
+                "when = { status = \"200\", kind = \"json\" }\nany = [{ text = \"x\" }]",
+                "of pages",
+            ),
             ("weight = 3\nany = [{ header = \"x\" }]", "too small"),
             (
                 "when = { status = \"9\" }\nany = [{ header = \"x\" }]",

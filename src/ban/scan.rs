@@ -3,13 +3,13 @@
 //! Nearly every answer is an ordinary page, and of those nothing should be paid for but a glance. An error is read when some rule
 //! reads bodies of its status and size. A success is read only after the glance has seen one of the texts that block pages
 //! served as 200 cannot do without: few for pages of any size, more for small ones, because soft words are weighed on small pages
-//! only.
+//! only. What is no page (JSON, XML, plain text) is glanced at for the rules alone that name its kind.
 
 use super::class::Layer;
 use super::condition::Spec;
 use super::glance::{Builder, Glance};
 use super::phrases::PhraseSpec;
-use super::rule::RuleSpec;
+use super::rule::{KindSpec, RuleSpec};
 use super::runs::SHORTEST;
 use super::view::{Kind, View};
 use crate::outcome::StatusSet;
@@ -28,13 +28,35 @@ const META_WINDOW: usize = 1024;
 pub(super) struct Scan {
     /// Error statuses for which some rule reads a body of this size: of any answer, and where only the target can have written it.
     statuses: [[StatusSet; SIZES.len()]; 2],
-    /// Texts without which no rule can fire on a 2xx page.
-    glance: Glance,
-    /// Rules about successes that name no text long enough to be looked for, as rules of the user's may; by the size of the page.
-    always: [usize; 2],
-    /// Those rules.
+    /// Successes that are pages.
+    pages: Successes,
+    /// Other successes that can be read.
+    others: Successes,
+    /// Rules about successes that name no text long enough to be looked for.
     #[cfg(test)]
     pub(super) blind: Vec<String>,
+}
+
+/// Which answers with a 2xx have to be searched.
+#[derive(Debug, Default)]
+struct Successes {
+    /// Texts without which no rule can fire.
+    glance: Glance,
+    /// The largest for which some rule has no text long enough to be looked for, as rules of the user's may: of any answer, and
+    /// where only the target can have written it. In bytes.
+    always: [usize; 2],
+}
+
+impl Successes {
+    fn worth(&self, view: &View<'_>) -> bool {
+        let length = view.body.len();
+        let (head, tail) = view.windows();
+        let by_proxy = !view.verified;
+        self.glance.sees(head, length, by_proxy)
+            || self.glance.sees(tail, length, by_proxy)
+            || length <= self.always[1]
+            || (by_proxy && length <= self.always[0])
+    }
 }
 
 impl Scan {
@@ -47,14 +69,15 @@ impl Scan {
         let none = || [const { StatusSet::EMPTY }; SIZES.len()];
         let mut scan = Scan {
             statuses: [none(), none()],
-            glance: Glance::default(),
-            always: [0; 2],
+            pages: Successes::default(),
+            others: Successes::default(),
             #[cfg(test)]
             blind: Vec::new(),
         };
         let mut texts = Builder::default();
+        let mut others = Builder::default();
         for (layer, rule) in specs {
-            scan.add(*layer, rule, &mut texts)?;
+            scan.add(*layer, rule, &mut texts, &mut others)?;
         }
         for phrase in phrases.iter().filter(|phrase| phrase.success) {
             for text in phrase.texts.iter().flat_map(|text| in_a_page(text)) {
@@ -72,11 +95,18 @@ impl Scan {
         for marker in widgets {
             texts.add(marker.as_bytes(), WEIGHED, false);
         }
-        scan.glance = texts.build()?;
+        scan.pages.glance = texts.build()?;
+        scan.others.glance = others.build()?;
         Ok(scan)
     }
 
-    fn add(&mut self, layer: Layer, rule: &RuleSpec, texts: &mut Builder) -> Result<(), String> {
+    fn add(
+        &mut self,
+        layer: Layer,
+        rule: &RuleSpec,
+        pages: &mut Builder,
+        others: &mut Builder,
+    ) -> Result<(), String> {
         if !rule.all.iter().chain(&rule.any).any(Spec::reads_body) {
             return Ok(());
         }
@@ -107,14 +137,22 @@ impl Scan {
             Some(spec) => spelled(spec),
             None => rule.any.iter().flat_map(spelled).collect(),
         };
-        let mut short = wanted.is_empty();
-        for text in &wanted {
-            short |= !texts.add(text.as_bytes(), longest, by_proxy);
-        }
-        if short {
-            #[cfg(test)]
-            self.blind.push(rule.id.clone());
-            self.always[usize::from(!by_proxy)] = self.always[usize::from(!by_proxy)].max(longest);
+        let kind = rule.when.kind;
+        let sets = [
+            (kind.admits(Kind::Html), &mut self.pages, pages),
+            (kind != KindSpec::Html, &mut self.others, others),
+        ];
+        for (_, successes, texts) in sets.into_iter().filter(|(admitted, ..)| *admitted) {
+            let mut short = wanted.is_empty();
+            for text in &wanted {
+                short |= !texts.add(text.as_bytes(), longest, by_proxy);
+            }
+            if short {
+                #[cfg(test)]
+                self.blind.push(rule.id.clone());
+                let always = &mut successes.always[usize::from(!by_proxy)];
+                *always = (*always).max(longest);
+            }
         }
         Ok(())
     }
@@ -130,16 +168,10 @@ impl Scan {
             let size = size.unwrap_or(SIZES.len() - 1);
             return self.statuses[usize::from(view.verified)][size].contains(view.status);
         }
-        // Nothing but a page is ever blamed for its text when it came with success.
         if view.kind != Kind::Html {
-            return false;
+            return self.others.worth(view);
         }
-        let (head, tail) = view.windows();
-        let by_proxy = !view.verified;
-        self.glance.sees(head, length, by_proxy)
-            || self.glance.sees(tail, length, by_proxy)
-            || length <= self.always[1]
-            || (by_proxy && length <= self.always[0])
+        self.pages.worth(view)
             || (length <= WEIGHED && in_another_charset(view) && !view.body.is_ascii())
     }
 }

@@ -169,6 +169,10 @@ impl Table {
     /// `filters`: somebody on the way may have written it.
     pub(super) fn score(&self, view: &View<'_>, signals: &Signals, filters: bool) -> Option<Score> {
         let page = signals.page.as_deref()?;
+        // Nothing but a page is ever blamed for its words when it came with success.
+        if view.is_success() && view.kind != Kind::Html {
+            return None;
+        }
         let long = view.is_success() && view.body.len() > WEIGHED;
         if long && (view.verified || !filters || view.body.len() > WEIGHED_ON_THE_WAY) {
             return None;

@@ -92,6 +92,54 @@ fn a_rule_of_the_users_fires_on_any_page() {
 }
 
 #[test]
+fn data_that_came_with_success_is_read_for_the_rules_of_its_kind_alone() {
+    let own = |kind: &str| {
+        let rule = format!(
+            "[[rule]]\nid = \"own.no\"\nclass = \"block_ip\"\nsource = \"captures\"\n\
+             when = {{ status = \"200\", kind = \"{kind}\" }}\nany = [{{ body = \"denied\" }}]\n"
+        );
+        judge(|settings| {
+            settings.rules = vec![RuleFile {
+                name: "own.toml".into(),
+                text: rule,
+            }];
+        })
+    };
+    for (kind, label, body) in [
+        ("json", "application/json", "{\"access\":\"denied\"}"),
+        ("xml", "text/xml", "<access>denied</access>"),
+        ("text", "text/plain", "access: denied"),
+        ("html", "text/html", "<p>access denied</p>"),
+    ] {
+        let answer = exchange(200, &[&format!("content-type: {label}")], body, true);
+        for asked in ["json", "xml", "text", "html", "any"] {
+            let verdict = ask(&own(asked), "https://a.example/", false, &answer);
+            let fires = asked == kind || asked == "any";
+            assert_eq!(rule(&verdict), fires.then_some("own.no"), "{asked} {label}");
+        }
+    }
+}
+
+#[test]
+fn data_that_quotes_a_refusal_is_data() {
+    let judge = judge(|_| {});
+    let quoted = "{\"body\":\"It answers {\\\"ret\\\":[\\\"FAIL_SYS_USER_VALIDATE\\\"]}, {\\\"code\\\":-412,\\\"message\\\":\\\"request was \
+        banned\\\"} or {'t':'bv','host':'geo.captcha-delivery.com'}, and Access Denied, verify you are human.\"}";
+    for url in [
+        "https://api.code.example/issues/1",
+        "https://api.bilibili.com/x/v2/reply",
+        "https://acs.m.taobao.com/h5/mtop.x",
+        "https://shopee.sg/api/v4/pdp/get_pc",
+    ] {
+        for label in ["application/json", "text/plain", "text/xml"] {
+            let answer = exchange(200, &[&format!("content-type: {label}")], quoted, true);
+            let verdict = ask(&judge, url, false, &answer);
+            assert_eq!(verdict.outcome, Outcome::Ok, "{url} {label}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
 fn forms_with_a_captcha_and_pages_with_a_sensor_are_ordinary() {
     let judge = judge(|_| {});
     for (what, status, body) in [
