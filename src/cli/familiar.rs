@@ -102,7 +102,16 @@ const OF_CURL: [(&[&str], &str); 15] = [
         "cookies are kept for each proxy and session while the program runs, and in no file",
     ),
     (
-        &["--resolve", "--connect-to", "--dns-servers", "--interface"],
+        &[
+            "--resolve",
+            "--connect-to",
+            "--dns-servers",
+            "--interface",
+            "-4",
+            "--ipv4",
+            "-6",
+            "--ipv6",
+        ],
         "names are resolved by the proxy",
     ),
     (
@@ -149,7 +158,7 @@ pub(super) fn flag(flag: &str, near: Option<&str>, knows: impl Fn(&str) -> bool)
 }
 
 /// How the thing is done here that curl has `flag` for.
-pub(super) fn instead_of(flag: &str) -> Option<&'static str> {
+pub(in crate::cli) fn instead_of(flag: &str) -> Option<&'static str> {
     translated(&OF_CURL, flag)
 }
 

@@ -27,7 +27,8 @@ pub(super) fn problem_of(error: &clap::Error, merged: Option<&Merged>) -> Proble
             let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
             let cause = std::error::Error::source(error);
             if let Some(problem) = cause.and_then(|cause| cause.downcast_ref::<Problem>()) {
-                return problem.clone().at(place);
+                let named = !from_flag || arg.starts_with('-');
+                return problem.clone().at_if(place, named);
             }
             let shown = redact(name, &value);
             // The standard library's text, "invalid digit found in string", helps nobody.

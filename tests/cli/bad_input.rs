@@ -38,6 +38,12 @@ fn unknown_words_and_flags() {
     error: unknown flag -I
     hint: write -X HEAD
     ");
+    assert_snapshot!(fetch(&["-4", "http://a.test/"]), @r"
+    exit 2
+    -- stderr
+    error: unknown flag -4
+    hint: names are resolved by the proxy
+    ");
     assert_snapshot!(fetch(&["--proxy-user", "canary:secret"]), @r"
     exit 2
     -- stderr

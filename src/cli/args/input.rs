@@ -2,10 +2,20 @@
 
 use clap::Args;
 
+use super::super::familiar::instead_of;
 use super::words::{INPUT_FORMATS, ROBOTS, words};
 use crate::config::Span;
 use crate::error::Problem;
 use crate::input::{InputFormat, Since};
+
+/// The parser takes what looks like a negative number for a value, and a row saying that `-4` is no URL would help nobody.
+fn url(text: &str) -> Result<String, Problem> {
+    if text.starts_with('-') && text != "-" {
+        let problem = Problem::new(format!("unknown flag {text}"));
+        return Err(problem.hint(instead_of(text).unwrap_or("see proxywheel fetch --help")));
+    }
+    Ok(text.to_owned())
+}
 
 /// `URL… -i --input-format --url-column`.
 #[derive(Args)]
@@ -15,7 +25,7 @@ pub struct InputArgs {
     /// http and https; they come before those of --input. Anything else gets a record with outcome invalid_url. No default.
     ///
     /// Example: proxywheel fetch https://example.com/ -x http://127.0.0.1:8080
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = url)]
     pub urls: Vec<String>,
 
     /// Read URLs from this file, - for standard input; repeatable
