@@ -130,3 +130,7 @@ pub mod config;
 
 // Layer 6: the face.
 pub mod cli;
+
+#[cfg(test)]
+#[path = "../tests/common/corpus.rs"]
+mod corpus;

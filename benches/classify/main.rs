@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "../../tests/common/corpus.rs"]
+mod corpus;
 mod naive;
 mod pages;
 
@@ -96,10 +98,7 @@ fn main() {
     }
     match pages::corpus() {
         Some(corpus) => corpus_cost(&judge, &naive, &corpus, turns.min(21), full, &mut above),
-        None => println!(
-            "classify: NO CORPUS at {}: its pages were not measured",
-            pages::place().display()
-        ),
+        None => println!("classify: NO CORPUS: its pages were not measured"),
     }
     assert!(above.is_empty(), "above the bound: {}", above.join("; "));
     println!("classify: ordinary pages are content, and nothing was allocated for them");

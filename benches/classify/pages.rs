@@ -1,12 +1,12 @@
 //! What is judged.
 
-use std::path::{Path, PathBuf};
-
 use http::{HeaderMap, Method, StatusCode, Version};
 use proxywheel::ban::Seen;
 use proxywheel::exchange::{Body, Exchange, Phases, Response};
 use proxywheel::input::saved;
 use url::Url;
+
+use crate::corpus;
 
 /// An answer with its question.
 pub(crate) struct Page {
@@ -129,18 +129,10 @@ pub(crate) fn fetched(https: bool) -> Page {
     )
 }
 
-/// Where the corpus is: `CORPUS_DIR`, else `../shared/corpus` beside the source.
-pub(crate) fn place() -> PathBuf {
-    std::env::var_os("CORPUS_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        Into::into,
-    )
-}
-
-/// Its pages, where it is at hand.
+/// The pages of the corpus, where it is at hand.
 pub(crate) fn corpus() -> Option<Vec<Page>> {
-    let root = place();
-    let labels = std::fs::read_to_string(root.join("pages.jsonl")).ok()?;
+    let root = corpus::at_hand()?;
+    let labels = std::fs::read_to_string(root.join("pages.jsonl")).expect("a manifest");
     let labels = saved::labels(&labels).expect("a manifest");
     let mut pages = Vec::new();
     for (name, label) in &labels {

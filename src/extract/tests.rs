@@ -1,7 +1,5 @@
 //! Extraction as a whole: rows, profiles, and the saved pages of results.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
 use super::*;
@@ -262,15 +260,6 @@ fn answers_of_apis_are_pages_of_results() {
     );
 }
 
-/// Where the corpus is: `CORPUS_DIR`, else `../shared/corpus` beside the source.
-fn corpus() -> Option<PathBuf> {
-    let root = std::env::var_os("CORPUS_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus")),
-        PathBuf::from,
-    );
-    root.is_dir().then_some(root)
-}
-
 /// The saved pages of engines and shops that a profile is for, and what a person sees on each.
 const PAGES: [(&str, &str, State); 26] = [
     ("baidu", "c0110.html", State::Results),
@@ -304,13 +293,8 @@ const PAGES: [(&str, &str, State); 26] = [
 ];
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that could not look has to say so"
-)]
 fn saved_pages_of_results_are_what_a_person_sees() {
-    let Some(corpus) = corpus() else {
-        eprintln!("the corpus is not here: set CORPUS_DIR to test the profiles on real pages");
+    let Some(corpus) = crate::corpus::at_hand() else {
         return;
     };
     let mut wrong = Vec::new();
@@ -338,7 +322,7 @@ fn saved_pages_of_results_are_what_a_person_sees() {
 
 #[test]
 fn no_refusal_is_ever_a_page_without_results() {
-    let Some(corpus) = corpus() else {
+    let Some(corpus) = crate::corpus::at_hand() else {
         return;
     };
     let labels = std::fs::read_to_string(corpus.join("pages.jsonl")).expect("labels");
@@ -377,7 +361,9 @@ fn no_refusal_is_ever_a_page_without_results() {
 
 #[test]
 fn the_readable_text_of_real_pages_has_words_and_no_markup() {
-    let Some(root) = corpus() else { return };
+    let Some(root) = crate::corpus::at_hand() else {
+        return;
+    };
     let manifest = std::fs::read_to_string(root.join("pages.jsonl")).expect("a manifest");
     let (mut pages, mut wordless) = (0, Vec::new());
     for line in manifest.lines() {

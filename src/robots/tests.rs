@@ -1,4 +1,3 @@
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -242,24 +241,12 @@ proptest! {
     }
 }
 
-/// Files of real sites and of other parsers' tests: in `CORPUS_DIR`, else `../shared/corpus` beside the source.
+/// Files of real sites and of other parsers' tests.
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that could not look has to say so"
-)]
 fn every_file_of_the_corpus_is_read() {
-    let corpus = std::env::var_os("CORPUS_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        PathBuf::from,
-    );
-    if !corpus.join("robots.jsonl").exists() {
-        eprintln!(
-            "skipped: no corpus of robots.txt at {}; set CORPUS_DIR",
-            corpus.display()
-        );
+    let Some(corpus) = crate::corpus::at_hand() else {
         return;
-    }
+    };
     let labels = std::fs::read_to_string(corpus.join("robots.jsonl")).unwrap();
     let home = Url::parse("http://a.test/").unwrap();
     let mut files = 0;

@@ -18,6 +18,8 @@ mod check_geo;
 mod check_judge;
 mod check_kill;
 mod check_settings;
+#[path = "../common/corpus.rs"]
+mod corpus;
 mod cron;
 mod demo;
 mod example;

@@ -1,11 +1,11 @@
 //! The rules as a person tunes them: listed, shown, tried on saved answers, taken out, replaced.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{proxywheel, shown};
+use crate::{corpus, proxywheel, shown};
 
 fn rules(folder: &Path, words: &[&str]) -> (Option<i32>, String, String) {
     let output = proxywheel()
@@ -161,28 +161,11 @@ fn what_was_not_saved_is_told_and_not_judged_in_silence() {
     assert!(row.contains("\"confidence\":0.9}"), "{row}");
 }
 
-/// Where the corpus is: `CORPUS_DIR`, else `../shared/corpus` beside the source.
-fn corpus() -> PathBuf {
-    std::env::var_os("CORPUS_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        Into::into,
-    )
-}
-
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "what a test that depends on local files did not do, for whoever runs it"
-)]
 fn real_pages_are_told_apart() {
-    let folder = corpus();
-    if !folder.join("pages.jsonl").exists() {
-        eprintln!(
-            "NOT CHECKED: no corpus of real pages at {}",
-            folder.display()
-        );
+    let Some(folder) = corpus::at_hand() else {
         return;
-    }
+    };
     let (code, text, error) = rules(
         &folder,
         &["test", "--labels", "pages.jsonl", "--format", "jsonl"],

@@ -23,17 +23,12 @@ struct Page {
     ambiguous: bool,
 }
 
-/// Real pages, where they are at hand: `CORPUS_DIR`, else `../shared/corpus` beside the source.
 #[test]
 fn no_ordinary_page_of_the_corpus_is_called_a_block() {
-    let root = std::env::var_os("CORPUS_DIR").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        Into::into,
-    );
-    let Ok(manifest) = std::fs::read_to_string(root.join("pages.jsonl")) else {
-        report(&format!("skipped: no corpus at {}", root.display()));
+    let Some(root) = crate::corpus::at_hand() else {
         return;
     };
+    let manifest = std::fs::read_to_string(root.join("pages.jsonl")).expect("a manifest");
     let judge = judge(|_| {});
     let mut recall: BTreeMap<String, (u32, u32)> = Default::default();
     let mut wrong = Vec::new();
