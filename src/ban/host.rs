@@ -133,36 +133,35 @@ pub struct Page<'a> {
 }
 
 impl Hosts {
-    /// Notes an answer, and changes its verdict where answers together say more than it does.
-    pub fn weigh(&mut self, page: Page<'_>, verdict: Verdict) -> Verdict {
+    /// Notes an answer and its verdict; gives another verdict where answers together say more than that one.
+    pub fn weigh(&mut self, page: Page<'_>, verdict: &Verdict) -> Option<Verdict> {
         let title = page.title.map(|title| self.titles.hash_one(title));
         let host = self.host(page.host);
         if verdict.outcome != Outcome::Ok {
-            host.note(page.proxy, &verdict);
-            return verdict;
+            host.note(page.proxy, verdict);
+            return None;
         }
         host.served = true;
-        let (rule, evidence) = match host.repeats(page, title) {
-            None => return verdict,
-            Some(Same::Body) => (
+        let (rule, evidence) = match host.repeats(page, title)? {
+            Same::Body => (
                 "host.same_body",
                 "the same body for different URLs, to this proxy alone",
             ),
-            Some(Same::Title) => (
+            Same::Title => (
                 "host.same_title",
                 "the same title for different URLs, to this proxy alone, over much less than others are given",
             ),
-            Some(Same::Length) => (
+            Same::Length => (
                 "host.short",
                 "much less than others are given, for different URLs in a row, to this proxy alone",
             ),
         };
-        Verdict {
+        Some(Verdict {
             outcome: Outcome::Banned,
             blame: Blame::Pair,
             ban: Some(ban(rule, "soft_block", evidence)),
             retry_after: None,
-        }
+        })
     }
 
     /// Whether a host is not given up although it challenges every exit, because there are others of another kind.

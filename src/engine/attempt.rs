@@ -160,9 +160,9 @@ fn weigh<E>(context: &Context<E>, errand: &Errand, end: &mut End) {
             size: answer.size_body,
             url: errand.job.id,
         };
-        let unmoved = Verdict::new(Outcome::Ok, Blame::Nobody);
-        let verdict = std::mem::replace(&mut end.verdict, unmoved);
-        end.verdict = context.hosts().weigh(page, verdict);
+        if let Some(verdict) = context.hosts().weigh(page, &end.verdict) {
+            end.verdict = verdict;
+        }
     }
 }
 

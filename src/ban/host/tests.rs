@@ -21,25 +21,25 @@ fn one_body_for_all_urls_to_one_proxy_alone_is_a_block() {
     let mut hosts = Hosts::default();
     for n in 0..5 {
         assert_eq!(
-            hosts.weigh(page(10 + n, 100 + u64::from(n), u64::from(n)), ok()),
-            ok()
+            hosts.weigh(page(10 + n, 100 + u64::from(n), u64::from(n)), &ok()),
+            None
         );
     }
-    assert_eq!(hosts.weigh(page(1, 1, 77), ok()), ok());
-    assert_eq!(hosts.weigh(page(1, 2, 77), ok()), ok());
+    assert_eq!(hosts.weigh(page(1, 1, 77), &ok()), None);
+    assert_eq!(hosts.weigh(page(1, 2, 77), &ok()), None);
     assert_eq!(
-        hosts.weigh(page(1, 2, 77), ok()),
-        ok(),
+        hosts.weigh(page(1, 2, 77), &ok()),
+        None,
         "the same URL again proves nothing"
     );
-    let verdict = hosts.weigh(page(1, 3, 77), ok());
+    let verdict = hosts.weigh(page(1, 3, 77), &ok()).expect("a block");
     assert_eq!(
         (verdict.outcome, verdict.blame),
         (Outcome::Banned, Blame::Pair)
     );
     assert_eq!(
-        hosts.weigh(page(1, 4, 78), ok()),
-        ok(),
+        hosts.weigh(page(1, 4, 78), &ok()),
+        None,
         "it is served again"
     );
 }
@@ -48,16 +48,16 @@ fn one_body_for_all_urls_to_one_proxy_alone_is_a_block() {
 fn a_site_whose_pages_are_all_alike_is_left_alone() {
     let mut hosts = Hosts::default();
     for n in 0..400 {
-        let shell = hosts.weigh(page(n % 20, u64::from(n), 5), ok());
-        assert_eq!(shell, ok(), "one shell for every URL");
+        let shell = hosts.weigh(page(n % 20, u64::from(n), 5), &ok());
+        assert_eq!(shell, None, "one shell for every URL");
     }
     let mut hosts = Hosts::default();
     for n in 0..400u32 {
         // A page of its own for every other URL, the rest is not there.
         let body = if n % 2 == 0 { 5 } else { 1000 + u64::from(n) };
         assert_eq!(
-            hosts.weigh(page(n / 2 % 20, u64::from(n), body), ok()),
-            ok()
+            hosts.weigh(page(n / 2 % 20, u64::from(n), body), &ok()),
+            None
         );
     }
 }
@@ -71,7 +71,7 @@ fn served_others(titles: [&'static str; 5]) -> Hosts {
             size: 50_000,
             ..page(10 + n, 100 + u64::from(n), n.into())
         };
-        assert_eq!(hosts.weigh(page, ok()), ok());
+        assert_eq!(hosts.weigh(page, &ok()), None);
     }
     hosts
 }
@@ -84,7 +84,7 @@ fn rules(hosts: &mut Hosts, pages: &[(u64, &'static str, u64)]) -> Vec<Option<Bo
             size: *size,
             ..page(1, *url, 1_000 + n)
         };
-        hosts.weigh(page, ok()).ban.map(|ban| ban.rule)
+        hosts.weigh(page, &ok())?.ban.map(|ban| ban.rule)
     };
     (0..).zip(pages).map(weigh).collect()
 }
@@ -195,7 +195,7 @@ fn short_pages_in_a_row_to_one_proxy_alone_are_a_block() {
         size: 4_000,
         ..page(12, 300, 300)
     };
-    hosts.weigh(other, ok());
+    hosts.weigh(other, &ok());
     let pages = [1, 2, 3, 4, 5, 6].map(short);
     assert_eq!(
         rules(&mut hosts, &pages),
@@ -229,11 +229,11 @@ fn a_host_that_challenges_everybody_is_given_up_and_one_that_serves_somebody_is_
     let mut hosts = Hosts::default();
     for proxy in 0..9 {
         for _ in 0..5 {
-            hosts.weigh(page(proxy, 1, 1), challenged());
+            hosts.weigh(page(proxy, 1, 1), &challenged());
         }
     }
     assert_eq!(hosts.suspects(1), None, "nine exits");
-    hosts.weigh(page(9, 1, 1), challenged());
+    hosts.weigh(page(9, 1, 1), &challenged());
     let verdict = hosts.suspects(1).expect("ten exits");
     assert_eq!(hosts.gives_up(1), None, "pages may be on their way");
     hosts.give_up(1);
@@ -243,7 +243,7 @@ fn a_host_that_challenges_everybody_is_given_up_and_one_that_serves_somebody_is_
         (Outcome::Banned, Blame::Target)
     );
     assert_eq!(hosts.suspects(2), None);
-    hosts.weigh(page(11, 2, 2), ok());
+    hosts.weigh(page(11, 2, 2), &ok());
     assert_eq!(hosts.suspects(1), None, "somebody was served");
 }
 
@@ -256,9 +256,9 @@ fn memory_is_bounded() {
                 host: n,
                 ..page(n, n.into(), n.into())
             },
-            ok(),
+            &ok(),
         );
-        hosts.weigh(page(n, n.into(), n.into()), ok());
+        hosts.weigh(page(n, n.into(), n.into()), &ok());
     }
     assert!((MOST_HOSTS / 2..=MOST_HOSTS).contains(&hosts.of.len()));
     assert!(hosts.of.contains_key(&19_999));
@@ -274,14 +274,14 @@ fn a_host_that_refuses_every_exit_there_is_and_never_says_anything_else_is_given
         ..Verdict::new(Outcome::Banned, Blame::Pair)
     };
     for proxy in 0..19 {
-        hosts.weigh(page(proxy, 1, 1), refusal("soft_block"));
-        hosts.weigh(page(proxy, 1, 1), refusal("block_ip"));
+        hosts.weigh(page(proxy, 1, 1), &refusal("soft_block"));
+        hosts.weigh(page(proxy, 1, 1), &refusal("block_ip"));
         // A proxy's own trouble is none of the host's.
         let broken = Verdict::new(Outcome::ProxyError, Blame::Proxy(Charge::Broken));
-        hosts.weigh(page(proxy, 1, 1), broken);
+        hosts.weigh(page(proxy, 1, 1), &broken);
     }
     assert_eq!(hosts.suspects(1), None, "one may be served yet");
-    hosts.weigh(page(19, 1, 1), refusal("soft_block"));
+    hosts.weigh(page(19, 1, 1), &refusal("soft_block"));
     let verdict = hosts.suspects(1).expect("given up");
     assert_eq!(&*verdict.ban.expect("a ban").rule, BLOCKS_CLIENT);
     hosts.know_exits(21);
@@ -289,7 +289,7 @@ fn a_host_that_refuses_every_exit_there_is_and_never_says_anything_else_is_given
     hosts.know_exits(20);
     hosts.weigh(
         page(3, 1, 1),
-        Verdict::new(Outcome::HttpError, Blame::Target),
+        &Verdict::new(Outcome::HttpError, Blame::Target),
     );
     assert_eq!(hosts.suspects(1), None, "it answers somebody");
 }
