@@ -56,6 +56,8 @@ pub struct Snapshot {
     /// Distinct proxies by what went wrong with them, in probes or in attempts: `connect refused`, `handshake rejected 403`. One
     /// that fails in two ways is counted in both, and one that took the place of another in a reloaded list is not told apart.
     pub proxy_faults: BTreeMap<String, u64>,
+    /// Attempts whose HTTP/2 stream or connection the target has ended with an error code.
+    pub http2_ended: u64,
     /// Distinct proxies that took a connection and answered nothing that their protocol knows, as long as none has served: in all
     /// likelihood they speak another one.
     pub foreign: Foreign,
@@ -320,6 +322,11 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    /// The target has ended the HTTP/2 stream or connection of an attempt with an error code.
+    pub(crate) fn http2_ended(&mut self) {
+        self.snapshot.http2_ended += 1;
     }
 
     /// A proxy failed, in a probe or in an attempt. Refused credentials are called that, whatever status said so: some proxies

@@ -42,6 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["src/egress/direct.rs"]),
     ("hyper", &["src/egress", "src/lab"]),
     ("hyper_util", &["src/egress", "src/lab"]),
+    ("h2", &["src/egress", "src/lab"]),
     ("rustls", &["src/egress", "src/lab"]),
     ("tokio_rustls", &["src/egress", "src/lab"]),
     ("async_compression", &["src/egress", "src/lab"]),

@@ -20,6 +20,10 @@ fn sentence(fault: &Fault, https: Option<bool>) -> (Outcome, Blame) {
         // A lost hedge or an interrupted run says nothing about anybody; `Nobody` would credit the proxy.
         FaultKind::Cancelled => return (Outcome::Cancelled, Blame::Local),
         FaultKind::Auth => return proxy(Charge::Auth),
+        // It has no HTTP/2 where that alone was asked for, or a name that no certificate can have.
+        FaultKind::Unsupported if fault.phase == Phase::Tls => {
+            return (Outcome::TlsError, Blame::Target);
+        }
         FaultKind::Unsupported if https == Some(false) => return proxy(Charge::NoForward),
         FaultKind::Unsupported => return proxy(Charge::NoTunnel),
         FaultKind::TooLarge => return (Outcome::TooLarge, Blame::Target),
@@ -194,6 +198,7 @@ mod tests {
                 false,
                 (O::ProxyError, Proxy(NoForward)),
             ),
+            (Phase::Tls, Kind::Unsupported, true, (O::TlsError, Target)),
             (Phase::Tls, Kind::Certificate, true, (O::TlsError, Unknown)),
             (Phase::Tls, Kind::Reset, true, (O::NetworkError, Unknown)),
             (Phase::Tls, Kind::Timeout, true, (O::Timeout, Unknown)),

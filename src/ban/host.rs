@@ -23,7 +23,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 use crate::job::JobId;
-use crate::outcome::{Attempt, Ban, Blame, Outcome, Verdict};
+use crate::outcome::{Attempt, Ban, Blame, FaultKind, Outcome, Verdict};
 use crate::proxy::ProxyId;
 
 /// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
@@ -375,13 +375,18 @@ pub fn agreed(mut verdict: Verdict, earlier: &[Attempt], serves: bool) -> Verdic
     verdict
 }
 
-/// Of one URL that was served in the end: the proxies through which it was refused without a word (401, 403), which was not the
-/// target's answer then. Their lines of the log say so from now on.
+/// Of one URL that was served in the end: the proxies through which it was refused without a word (401, 403, the end of the
+/// HTTP/2 stream), which was not the target's answer then. Their lines of the log say so from now on.
 pub fn differing(log: &mut [Attempt]) -> impl Iterator<Item = ProxyId> {
     let refused = log.iter_mut().filter(|attempt| {
-        attempt.outcome == Outcome::HttpError
-            && attempt.blame == Blame::Target
-            && matches!(attempt.status, Some(401 | 403))
+        let bare =
+            attempt.outcome == Outcome::HttpError && matches!(attempt.status, Some(401 | 403));
+        let http2 = FaultKind::Http2(0).as_str();
+        let ended = attempt
+            .error
+            .as_ref()
+            .is_some_and(|error| error.kind == http2);
+        attempt.blame == Blame::Target && (bare || ended)
     });
     refused.map(|attempt| {
         attempt.blame = Blame::Pair;

@@ -177,7 +177,14 @@ impl Judge {
             Ok(response) => self.answer(request, response, exchange),
             Err(fault) => match exchange.connect_reply.as_deref() {
                 Some(reply) => self.refusal(&View::of_reply(Some(request.url), reply, request.now)),
-                None => fault::judge(fault, Some(request.https)),
+                None => {
+                    let mut verdict = fault::judge(fault, Some(request.https));
+                    if exchange.verified && matches!(fault.kind, FaultKind::Http2(_)) {
+                        // Whoever is on the way can cut a connection, and cannot say anything within it.
+                        verdict.blame = Blame::Target;
+                    }
+                    verdict
+                }
             },
         }
     }

@@ -170,7 +170,9 @@ fn of_fault(fault: &Fault, blame: Blame) -> Trouble {
         (_, FaultKind::Dns) => (Verdict::Dead, "dns"),
         (_, FaultKind::Unreachable) => (Verdict::Dead, "unreachable"),
         (_, FaultKind::Timeout) => (Verdict::Dead, "timeout"),
-        (_, FaultKind::Reset) => (Verdict::Dead, "reset"),
+        // Nobody on the way could have said that.
+        (_, FaultKind::Http2(_)) if blame == Blame::Target => (Verdict::Unknown, "judge_down"),
+        (_, FaultKind::Reset | FaultKind::Http2(_)) => (Verdict::Dead, "reset"),
         (_, FaultKind::Closed) => (Verdict::Dead, "closed"),
         (_, FaultKind::Malformed | FaultKind::Tls) => (Verdict::Dead, "not_a_proxy"),
         (_, FaultKind::TooLarge) => (Verdict::Dead, "too_large"),

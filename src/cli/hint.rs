@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::summary::Report;
 use crate::config::{Size, Span};
+use crate::egress::HttpVersions;
 use crate::metrics::{Binding, FinishReason, Snapshot};
 use crate::outcome::Outcome;
 use crate::outcome::StatusSet;
@@ -246,6 +247,13 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
             "most failures are timeouts: raise --max-time (now {})",
             Span(settings.engine.max_time)
         ),
+        Outcome::NetworkError if totals.http2_ended >= totals.count(cause) => {
+            "most failures are HTTP/2 streams that the site ends, as some do to programs: try --http1.1"
+                .into()
+        }
+        Outcome::TlsError if settings.egress.http == HttpVersions::Http2 => {
+            "--http2 asks for HTTP/2 alone, which not every site has: without it the site chooses".into()
+        }
         Outcome::TlsError if settings.egress.insecure => return None,
         Outcome::TlsError if settings.egress.cacert.is_none() => {
             "most failures are certificates of targets, and error.message says what is wrong with each: name an authority of your \
@@ -398,6 +406,20 @@ mod tests {
         assert_eq!(said(&mixed), "");
         assert_eq!(said(&failing(Outcome::Corrupt)), "", "no --must-match");
         assert_eq!(said(&failing(Outcome::NetworkError)), "");
+    }
+
+    #[test]
+    fn whoever_fails_over_http2_is_told_of_the_other_version() {
+        let mut ended = failing(Outcome::NetworkError);
+        ended.summary.totals.http2_ended = 100;
+        assert!(said(&ended).ends_with("try --http1.1"), "{}", said(&ended));
+        let mut without = failing(Outcome::TlsError);
+        without.resolved = settings(&["--http2"]);
+        assert!(
+            said(&without).starts_with("--http2 asks"),
+            "{}",
+            said(&without)
+        );
     }
 
     #[test]

@@ -143,11 +143,39 @@ pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
             "connection closed before the answer was whole",
         );
     }
-    // What is left is a stream or connection error.
-    match error.source() {
-        Some(source) => Fault::new(phase, FaultKind::Reset, source.to_string()),
-        None => Fault::new(phase, FaultKind::Malformed, error.to_string()),
-    }
+    let h2 = error.source().and_then(|source| source.downcast_ref());
+    h2.and_then(|error| ended_by_target(phase, error))
+        .unwrap_or_else(|| Fault::new(phase, FaultKind::Malformed, error.to_string()))
+}
+
+/// An error code of HTTP/2 that came from the other side.
+fn ended_by_target(phase: Phase, error: &h2::Error) -> Option<Fault> {
+    let reason = error.reason().filter(|_| error.is_remote())?;
+    let what = if error.is_go_away() {
+        "connection"
+    } else {
+        "stream"
+    };
+    let message = format!("the target ended the HTTP/2 {what} with {reason:?}");
+    Some(Fault::new(phase, FaultKind::Http2(reason.into()), message))
+}
+
+/// True when the target says that it has done nothing with the request (RFC 9113, sections 6.8, 8.7 and 7).
+pub(super) fn is_unprocessed(kind: FaultKind) -> bool {
+    use h2::Reason;
+    let unprocessed = [
+        Reason::NO_ERROR,
+        Reason::REFUSED_STREAM,
+        Reason::HTTP_1_1_REQUIRED,
+    ];
+    unprocessed
+        .map(|reason| FaultKind::Http2(reason.into()))
+        .contains(&kind)
+}
+
+/// True when the target serves this over HTTP/1.1 only.
+pub(super) fn wants_http1(kind: FaultKind) -> bool {
+    kind == FaultKind::Http2(h2::Reason::HTTP_1_1_REQUIRED.into())
 }
 
 /// The socket error at the bottom of the chain, if there is one.
@@ -164,7 +192,10 @@ fn io_source(error: &hyper::Error) -> Option<&io::Error> {
 
 /// True when the other side went away: the fault of a stale connection.
 pub(super) fn is_hang_up(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Closed | FaultKind::Reset)
+    matches!(
+        kind,
+        FaultKind::Closed | FaultKind::Reset | FaultKind::Http2(_)
+    )
 }
 
 /// A limit passed in `phase`; `limit` is absent for the deadline of the whole attempt.

@@ -88,10 +88,11 @@ fn failed(
     trace: &mut Trace<'_>,
 ) -> Failure {
     let unsent = error.take_message().is_some();
+    let fault = fault::from_hyper(Phase::Headers, &error.into_error());
+    let unsent = unsent || fault::is_unprocessed(fault.kind);
     if unsent {
         trace.sent = sent_before;
     }
-    let fault = fault::from_hyper(Phase::Headers, &error.into_error());
     let reach = if unsent {
         Reach::Unsent
     } else if fault::is_hang_up(fault.kind) {

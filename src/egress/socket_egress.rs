@@ -96,10 +96,20 @@ impl SocketEgress {
                 }
             };
             match self.over(conn, &key, outgoing, trace).await {
+                Err(failure) if self.falls_back(&key, &failure) => trace.restart(),
                 Err(failure) if is_kept && may_replay(&failure, outgoing) => trace.restart(),
                 ended => return ended.map_err(|failure| failure.fault),
             }
         }
+    }
+
+    /// True for a target that has HTTP/2 and wants HTTP/1.1 for this, which it is sent from now on.
+    fn falls_back(&self, key: &Key, failure: &Failure) -> bool {
+        let wanted = fault::wants_http1(failure.fault.kind) && self.http == HttpVersions::Auto;
+        if wanted && let Route::Target(target) = &key.route {
+            self.tls.remember_http1(target);
+        }
+        wanted
     }
 
     /// An idle connection that is still open: the session's own, else one that a probe made.
@@ -133,7 +143,7 @@ impl SocketEgress {
         let conn = match conn {
             Conn::Tunnel(tunnel) => match &key.route {
                 Route::Target(target) if target.https => {
-                    Box::pin(self.secure(&target.host, *tunnel, trace)).await?
+                    Box::pin(self.secure(target, *tunnel, trace)).await?
                 }
                 _ => Conn::H1(Stream::Clear(*tunnel)),
             },
@@ -181,13 +191,13 @@ impl SocketEgress {
     /// TLS with the target, and the HTTP version it agrees to.
     async fn secure(
         &self,
-        host: &str,
+        target: &HostKey,
         tunnel: Tunnel,
         trace: &mut Trace<'_>,
     ) -> Result<Conn, Failure> {
         let started = Instant::now();
         trace.report.phase = Phase::Tls;
-        let shaken = self.tls.with_target(host, tunnel).await;
+        let shaken = self.tls.with_target(target, tunnel).await;
         trace.report.phases.tls = Some(started.elapsed());
         let stream = match shaken {
             Ok(tls) => Stream::Tls(Box::new(tls)),

@@ -4,8 +4,9 @@
 //! proxy is trusted by. Session resumption is off, since a ticket taken through one exit and shown through another tells the
 //! target that both are the same client; a handshake more is the price.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,11 +21,19 @@ use tokio_rustls::client::TlsStream;
 use super::certificate::Telling;
 use super::{HttpVersions, Settings, fault};
 use crate::error::{Error, Problem};
+use crate::job::HostKey;
 use crate::outcome::{Fault, FaultKind, Phase};
 
-/// The two client configurations.
+/// Targets that are remembered for wanting HTTP/1.1.
+const MOST_HTTP1: usize = 10_000;
+
+/// The client configurations.
 pub(super) struct Tls {
     target: TlsConnector,
+    /// Offers HTTP/1.1 alone.
+    target_http1: TlsConnector,
+    /// The targets that have HTTP/2 and want HTTP/1.1.
+    http1: Mutex<HashSet<HostKey>>,
     proxy: TlsConnector,
     /// Targets are verified.
     pub(super) verifies: bool,
@@ -50,19 +59,45 @@ impl Tls {
                 .as_deref()
                 .map(|path| ("--proxy-cacert", path)),
         )?;
+        let mut target_http1 = target.clone();
+        target_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Tls {
             target: Arc::new(target).into(),
+            target_http1: Arc::new(target_http1).into(),
+            http1: Mutex::default(),
             proxy: Arc::new(proxy).into(),
             verifies: !settings.insecure,
         })
     }
 
-    /// TLS with the target `host`, a name or an address without brackets.
-    pub(super) async fn with_target<T>(&self, host: &str, io: T) -> Result<TlsStream<T>, Fault>
+    /// TLS with a target.
+    pub(super) async fn with_target<T>(
+        &self,
+        target: &HostKey,
+        io: T,
+    ) -> Result<TlsStream<T>, Fault>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        shake_hands(&self.target, Phase::Tls, host, io).await
+        let connector = match self.wanting_http1().contains(target) {
+            true => &self.target_http1,
+            false => &self.target,
+        };
+        shake_hands(connector, Phase::Tls, &target.host, io).await
+    }
+
+    /// HTTP/2 is not offered to this target again.
+    pub(super) fn remember_http1(&self, target: &HostKey) {
+        let mut known = self.wanting_http1();
+        // Those that are forgotten say so again.
+        if known.len() >= MOST_HTTP1 {
+            known.clear();
+        }
+        known.insert(target.clone());
+    }
+
+    fn wanting_http1(&self) -> MutexGuard<'_, HashSet<HostKey>> {
+        self.http1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// TLS with an `https` proxy.

@@ -11,7 +11,7 @@ use super::pending::{End, Pending};
 use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::{Host, Spend, Use};
-use crate::outcome::{Blame, Outcome};
+use crate::outcome::{Blame, FaultKind, Outcome};
 use crate::pool::{HostIdx, HostWide, Lease, Mechanism, ProxyIdx, Settlement};
 use crate::proxy::Price;
 use crate::retry::{self, Decision, Ended, Spent};
@@ -211,6 +211,9 @@ impl<E: Egress> Dispatcher<E> {
             let number = host;
             self.tally
                 .landed(Host { number, key }, verdict.outcome, served);
+        }
+        if let Some(FaultKind::Http2(_)) = end.fault.as_ref().map(|fault| fault.kind) {
+            self.tally.http2_ended();
         }
         if let Some(fault) = end.proxy_fault() {
             self.tally.proxy_fault(proxy, fault, verdict.blame);

@@ -43,6 +43,7 @@ impl Fault {
             (Phase::Connect, _) => 7,
             (_, FaultKind::TooLarge) => 63,
             (_, FaultKind::Decode) => 61,
+            (_, FaultKind::Http2(_)) => 92,
             (_, FaultKind::Redirects) => 47,
             (Phase::Headers, FaultKind::Closed) => 52,
             (Phase::Body, FaultKind::Closed) => 18,
@@ -128,6 +129,8 @@ pub enum FaultKind {
     Auth,
     /// The proxy refused the tunnel: CONNECT status (400..=599) or SOCKS reply code (1..=255).
     Rejected(u16),
+    /// The target ended the HTTP/2 stream or connection with this error code (RFC 9113, section 7).
+    Http2(u32),
     /// A certificate did not verify.
     Certificate,
     /// TLS failed otherwise.
@@ -161,6 +164,7 @@ impl FaultKind {
             FaultKind::Malformed => "malformed",
             FaultKind::Auth => "auth",
             FaultKind::Rejected(_) => "rejected",
+            FaultKind::Http2(_) => "http2",
             FaultKind::Certificate => "certificate",
             FaultKind::Tls => "tls",
             FaultKind::Decode => "decode",
@@ -178,6 +182,7 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FaultKind::Rejected(code) => write!(f, "rejected {code}"),
+            FaultKind::Http2(code) => write!(f, "http2 {code}"),
             _ => f.write_str(self.as_str()),
         }
     }

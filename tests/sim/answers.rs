@@ -1,6 +1,8 @@
 //! What answers say together, through the whole engine.
 
-use proxywheel::outcome::{Blame, Outcome};
+use std::time::Duration;
+
+use proxywheel::outcome::{Blame, FaultKind, Outcome, Phase};
 
 use crate::world::{Reply, Setup, World, jobs, run};
 
@@ -26,6 +28,32 @@ async fn a_bare_refusal_that_another_exit_does_not_meet_is_charged_to_the_pair()
         }
     }
     assert!(differing > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_whose_streams_are_ended_while_others_are_served_rests_at_this_host_and_keeps_its_score()
+ {
+    let world = World::new(|_, proxy, _| match proxy < 3 {
+        true => Reply::Fault {
+            phase: Phase::Headers,
+            kind: FaultKind::Http2(2),
+            sent: true,
+            after: Duration::from_millis(100),
+        },
+        false => Reply::status(200),
+    });
+    let urls = (0..200).map(|n| format!("https://h0.test/{n}"));
+    let ended = run(Setup::new(world, 12).concurrency(4), jobs(urls)).await;
+    let refused = ended.hits.iter().filter(|hit| hit.proxy < 3).count();
+    assert!((1..=12).contains(&refused), "{refused} requests");
+    let log = ended.rows.iter().flat_map(|row| &row.record.attempt_log);
+    for attempt in log.filter(|attempt| attempt.outcome != Outcome::Ok) {
+        assert_eq!(attempt.rule.as_deref(), Some("host.differs"));
+        assert_eq!(attempt.blame, Blame::Pair);
+    }
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    let quarantined = ended.summary.totals.pool.quarantined;
+    assert_eq!(quarantined, 0);
 }
 
 #[tokio::test(start_paused = true)]

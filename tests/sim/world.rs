@@ -220,6 +220,7 @@ impl Egress for World {
                 let fault = Fault::new(phase, kind, "scripted");
                 Exchange {
                     sent,
+                    verified: phase > Phase::Tls && outgoing.url.scheme() == "https",
                     ..Exchange::unsent(fault, Phases::default())
                 }
             }

@@ -5,5 +5,6 @@ mod connections;
 mod fixture;
 mod forms;
 mod http1;
+mod http2;
 mod lists;
 mod tls;

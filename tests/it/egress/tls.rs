@@ -31,13 +31,13 @@ enum Where {
 }
 
 /// A self-signed certificate for `name`, as an acceptor and as a PEM file.
-struct Identity {
-    acceptor: TlsAcceptor,
+pub(super) struct Identity {
+    pub(super) acceptor: TlsAcceptor,
     pem: tempfile::NamedTempFile,
 }
 
 impl Identity {
-    fn new(name: &str, alpn: &[&str]) -> Self {
+    pub(super) fn new(name: &str, alpn: &[&str]) -> Self {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         Identity::of(&made.signing_key, &made.cert, &[], alpn)
     }
@@ -62,7 +62,7 @@ impl Identity {
         }
     }
 
-    fn path(&self) -> Option<PathBuf> {
+    pub(super) fn path(&self) -> Option<PathBuf> {
         Some(self.pem.path().to_owned())
     }
 

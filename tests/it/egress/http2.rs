@@ -1,0 +1,198 @@
+//! What targets say by error codes of HTTP/2.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use h2::Reason;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use proxywheel::ban::{self, Judge, Seen};
+use proxywheel::egress::{Egress, HttpVersions, Settings, SocketEgress};
+use proxywheel::exchange::Exchange;
+use proxywheel::outcome::{Blame, FaultKind, Outcome, Phase};
+use proxywheel::proxy::Scheme;
+
+use super::fixture::{Ask, Conn, Server, answer, get, ok, post};
+use super::tls::Identity;
+
+/// A site behind a tunnel that has HTTP/2.
+struct Site {
+    identity: Identity,
+    server: Server,
+    /// What it was asked for, and over which version.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Site {
+    /// Ends the streams of the first requests over HTTP/2 with these codes; `None` is answered, as all others are.
+    async fn start(ends: &[Option<Reason>]) -> Site {
+        let identity = Identity::new("target.test", &["h2", "http/1.1"]);
+        let acceptor = identity.acceptor.clone();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let ends: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(ends.to_vec().into()));
+        let log = asked.clone();
+        let server = Server::start(move |mut conn: Conn| {
+            let (acceptor, log, ends) = (acceptor.clone(), log.clone(), ends.clone());
+            async move {
+                conn.request().await;
+                conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                let mut conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
+                if conn.io.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    while conn.request().await.is_some() {
+                        log.lock().unwrap().push("1.1".to_owned());
+                        conn.say(&ok("page")).await;
+                    }
+                    return;
+                }
+                let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+                    let entry = format!("2 {}", request.method());
+                    log.lock().unwrap().push(entry);
+                    let end = ends.lock().unwrap().pop_front().flatten();
+                    std::future::ready(match end {
+                        Some(reason) => Err(h2::Error::from(reason)),
+                        None => Ok(http::Response::new(Full::new(Bytes::from("page")))),
+                    })
+                });
+                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(conn.io), service)
+                    .await;
+            }
+        })
+        .await;
+        Site {
+            identity,
+            server,
+            asked,
+        }
+    }
+
+    fn egress(&self, http: HttpVersions) -> SocketEgress {
+        let settings = Settings {
+            cacert: self.identity.path(),
+            http,
+            ..Settings::default()
+        };
+        SocketEgress::new(settings).unwrap()
+    }
+
+    fn ask(&self, how: fn(&Arc<proxywheel::proxy::Proxy>, &str) -> Ask) -> Ask {
+        how(&self.server.proxy(Scheme::Http), "https://target.test/")
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+fn verdict(ask: &Ask, exchange: &Exchange) -> (Outcome, Blame) {
+    let judge = Judge::new(&ban::Settings::default()).unwrap();
+    let seen = Seen {
+        url: &ask.url,
+        method: &ask.method,
+        https: true,
+        follows: true,
+        now: None,
+    };
+    let verdict = judge.classify(&seen, exchange);
+    (verdict.outcome, verdict.blame)
+}
+
+#[tokio::test]
+async fn a_target_that_ends_the_stream_is_named_with_its_reason_and_is_to_blame() {
+    for (reason, name) in [
+        (Reason::INTERNAL_ERROR, "INTERNAL_ERROR"),
+        (Reason::PROTOCOL_ERROR, "PROTOCOL_ERROR"),
+        (Reason::ENHANCE_YOUR_CALM, "ENHANCE_YOUR_CALM"),
+    ] {
+        let site = Site::start(&[Some(reason)]).await;
+        let ask = site.ask(get);
+        let exchange = site.egress(HttpVersions::Auto).send(ask.outgoing()).await;
+        assert!(exchange.sent && exchange.verified);
+        let fault = exchange.result.as_ref().unwrap_err();
+        let kind = FaultKind::Http2(reason.into());
+        assert_eq!((fault.phase, fault.kind), (Phase::Headers, kind));
+        let message = format!("the target ended the HTTP/2 stream with {name}");
+        assert_eq!((&*fault.message, fault.curl_code()), (&*message, 92));
+        assert_eq!(
+            verdict(&ask, &exchange),
+            (Outcome::NetworkError, Blame::Target)
+        );
+        // Who does not verify cannot know who said it.
+        let unverified = Exchange {
+            verified: false,
+            ..exchange
+        };
+        assert_eq!(
+            verdict(&ask, &unverified),
+            (Outcome::NetworkError, Blame::Unknown)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_wants_http1_gets_it_and_is_not_offered_http2_again() {
+    let site = Site::start(&[
+        Some(Reason::HTTP_1_1_REQUIRED),
+        Some(Reason::HTTP_1_1_REQUIRED),
+    ])
+    .await;
+    let egress = site.egress(HttpVersions::Auto);
+    let response = answer(egress.send(site.ask(post).outgoing()).await);
+    assert_eq!(&response.body.bytes[..], b"page");
+    assert_eq!(site.asked(), ["2 POST", "1.1"]);
+    // On a new connection, of another session.
+    let mut other = site.ask(get);
+    other.session = Some("other".into());
+    answer(egress.send(other.outgoing()).await);
+    assert_eq!(site.asked(), ["1.1"]);
+
+    let only2 = site.egress(HttpVersions::Http2);
+    let exchange = only2.send(site.ask(get).outgoing()).await;
+    assert_eq!(
+        exchange.result.unwrap_err().kind,
+        FaultKind::Http2(Reason::HTTP_1_1_REQUIRED.into()),
+        "--http2 is what it says"
+    );
+}
+
+#[tokio::test]
+async fn what_a_kept_connection_refuses_unprocessed_is_sent_again_whatever_it_is() {
+    let site = Site::start(&[None, Some(Reason::REFUSED_STREAM)]).await;
+    let egress = site.egress(HttpVersions::Auto);
+    answer(egress.send(site.ask(get).outgoing()).await);
+    answer(egress.send(site.ask(post).outgoing()).await);
+    assert_eq!(site.asked(), ["2 GET", "2 POST", "2 POST"]);
+
+    let site = Site::start(&[None, Some(Reason::INTERNAL_ERROR)]).await;
+    let egress = site.egress(HttpVersions::Auto);
+    answer(egress.send(site.ask(get).outgoing()).await);
+    let exchange = egress.send(site.ask(post).outgoing()).await;
+    assert!(exchange.sent && exchange.result.is_err());
+    assert_eq!(site.asked(), ["2 GET", "2 POST"], "it may have been done");
+}
+
+#[tokio::test]
+async fn a_target_without_http2_is_no_fault_of_the_proxy_when_that_alone_was_asked_for() {
+    let identity = Identity::new("target.test", &[]);
+    let acceptor = identity.acceptor.clone();
+    let server = Server::start(move |mut conn: Conn| {
+        let acceptor = acceptor.clone();
+        async move {
+            conn.request().await;
+            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let _ = conn.over(|io| acceptor.accept(io)).await;
+        }
+    })
+    .await;
+    let egress = SocketEgress::new(Settings {
+        cacert: identity.path(),
+        http: HttpVersions::Http2,
+        ..Settings::default()
+    })
+    .unwrap();
+    let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
+    let exchange = egress.send(ask.outgoing()).await;
+    assert_eq!(verdict(&ask, &exchange), (Outcome::TlsError, Blame::Target));
+}
