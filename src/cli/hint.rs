@@ -76,7 +76,12 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
                 )
             })
         }),
-        Some(cause) => because_of(cause, report),
+        Some(cause) => because_of(cause, report).map(|hint| match cause {
+            Outcome::Banned | Outcome::RateLimited if may_rotate(totals) => format!(
+                "{hint}; a provider's endpoint that changes its exit needs the label rotation=per_connection"
+            ),
+            _ => hint,
+        }),
         None => None,
     }?;
     if !(without_proxies && to_file) {
@@ -90,6 +95,11 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
         }
         Some(_) => hint,
     })
+}
+
+/// A proxy or two may be all exits of a provider, of which each is banned by itself.
+fn may_rotate(totals: &Snapshot) -> bool {
+    totals.pool.rotating == 0 && totals.pool.total <= 2 && totals.pool.proven > 0
 }
 
 /// Why no proxy works.
@@ -429,6 +439,16 @@ mod tests {
         assert!(said(&sample).starts_with("few bodies match --must-match"));
         sample.records(&[(Outcome::Corrupt, 5)]);
         assert!(said(&sample).starts_with("no bodies match --must-match"));
+    }
+
+    #[test]
+    fn a_lone_proxy_that_is_banned_may_be_a_rotating_endpoint() {
+        for (total, rotating, told) in [(1, 0, true), (1, 1, false), (50, 0, false)] {
+            let mut sample = failing(Outcome::Banned);
+            let pool = &mut sample.summary.totals.pool;
+            (pool.total, pool.proven, pool.rotating) = (total, 1, rotating);
+            assert_eq!(said(&sample).contains("rotation=per_connection"), told);
+        }
     }
 
     #[test]

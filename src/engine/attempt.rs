@@ -154,7 +154,7 @@ fn weigh<E>(context: &Context<E>, errand: &Errand, end: &mut End) {
         body.copy_from_slice(&answer.sha256.0[..8]);
         let page = Page {
             host: errand.host,
-            proxy: errand.lease.idx.number(),
+            proxy: errand.lease.exit(),
             body: u64::from_be_bytes(body),
             title: answer.title.as_deref(),
             size: answer.size_body,

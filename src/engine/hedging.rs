@@ -181,7 +181,9 @@ impl<E: Egress> Dispatcher<E> {
         {
             return None;
         }
-        job.avoid.note(self.pool.proxy(first));
+        if !self.pool.proxy(first).is_rotating() {
+            job.avoid.note(self.pool.proxy(first));
+        }
         let ask = Ask {
             host: HostIdx(host),
             tunnel: job.needs_tunnel(),

@@ -12,7 +12,7 @@ use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::{Host, Spend, Use};
 use crate::outcome::{Blame, FaultKind, Outcome};
-use crate::pool::{HostIdx, HostWide, Lease, Mechanism, ProxyIdx, Settlement};
+use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
 use crate::proxy::Price;
 use crate::retry::{self, Decision, Ended, Spent};
 
@@ -104,9 +104,8 @@ impl<E: Egress> Dispatcher<E> {
     /// The host has refused one more. When it refuses everybody, those that are under way are waited for, and then nothing more is
     /// asked of it.
     fn consider_giving_up(&mut self, host: u32, now: Instant) {
-        let counts = self.pool.counts(now);
         let mut hosts = self.context.hosts();
-        hosts.know_exits((counts.ready + counts.unknown) as usize);
+        hosts.know_exits(self.pool.exits());
         // A few exits prove nothing by their number, but by being refused each time that they are let go again.
         if let Some(few) = hosts.few_refused(host) {
             let worn_out = self.pool.worn_out(few, HostIdx(host), now);
@@ -206,7 +205,7 @@ impl<E: Egress> Dispatcher<E> {
         } = arrival;
         let (served, sent) = (*served, *sent);
         let verdict = &end.verdict;
-        let (proxy_at, proxy) = (lease.idx, lease.idx.number());
+        let (exit, proxy) = (lease.exit(), lease.idx.number());
         if let Some(key) = self.frontier.key(host) {
             let number = host;
             self.tally
@@ -240,7 +239,7 @@ impl<E: Egress> Dispatcher<E> {
         );
         match verdict.blame {
             Blame::Unknown if !*stranger && !self.pool.without(Mechanism::HostBreaker) => {
-                let out = self.context.limiter().failed(host, proxy, sent, now);
+                let out = self.context.limiter().clock(host).failed(proxy, sent, now);
                 if out {
                     self.call_back(host);
                 }
@@ -252,21 +251,21 @@ impl<E: Egress> Dispatcher<E> {
             _ => {}
         }
         if self.pool.has_tiers() && wide.is_none() {
-            self.weigh_tier(host, proxy_at, end, now);
+            self.weigh_tier(host, exit, end, now);
         }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
             Some(HostWide { goodput }) => {
                 let (goodput, asked) = (goodput.map(f64::from), verdict.retry_after);
                 let mut limiter = self.context.limiter();
-                limiter.throttled(host, goodput, asked, sent, now);
+                limiter.clock(host).throttled(goodput, asked, sent, now);
             }
         }
         wide.is_some()
     }
 
     /// Only what the host makes of an exit says something about its tier.
-    fn weigh_tier(&mut self, host: u32, exit: ProxyIdx, end: &End, now: Instant) {
+    fn weigh_tier(&mut self, host: u32, exit: u32, end: &End, now: Instant) {
         let served = match (end.verdict.outcome, end.verdict.blame) {
             (Outcome::Ok, _) => true,
             (Outcome::Banned, Blame::Pair) => false,
@@ -288,13 +287,20 @@ impl<E: Egress> Dispatcher<E> {
             let live = self.pool.counts(now).ready as usize;
             let asked = verdict.retry_after;
             let mut limiter = self.context.limiter();
-            let shown = limiter.refused(host, proxy, asked, sent, now, live);
+            let shown = match end.proxy.is_rotating() {
+                true => limiter.clock(host).refused_exit(asked, sent, now),
+                false => limiter.clock(host).refused(proxy, asked, sent, now, live),
+            };
             if shown.is_some() && !self.pool.without(Mechanism::HostWideLimit) {
-                limiter.throttled(host, shown, asked, sent, now);
+                limiter.clock(host).throttled(shown, asked, sent, now);
                 self.pool.limits_everybody(HostIdx(host), now);
             }
         } else if verdict.outcome == Outcome::Ok {
-            self.context.limiter().served(host, now);
+            let mut limiter = self.context.limiter();
+            limiter.served(host, now);
+            if end.proxy.is_rotating() {
+                limiter.clock(host).served_exit(sent, now);
+            }
         }
     }
 
@@ -334,7 +340,8 @@ impl<E: Egress> Dispatcher<E> {
             status: end.status(),
             sent: end.sent,
             idempotent: job.job.request.is_idempotent(),
-            stranger,
+            // An exit that was never seen before is behind every connection of a rotating endpoint.
+            stranger: stranger || end.proxy.is_rotating(),
             elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
             asked: verdict.retry_after,
         };
@@ -362,7 +369,9 @@ impl<E: Egress> Dispatcher<E> {
         self.tally.used(what, used.0, used.1);
         job.pay(used.0, used.1);
         let goes_on = decision != Decision::Finish || twin.is_some();
-        if goes_on && !matches!(verdict.blame, Blame::Local) {
+        // The next connection through a rotating endpoint has another exit.
+        let is_spent = !matches!(verdict.blame, Blame::Local) && !end.proxy.is_rotating();
+        if goes_on && is_spent {
             job.avoid.note(&end.proxy);
         }
         let next = event::next(decision, free, twin.is_some(), charged);

@@ -9,9 +9,10 @@
 use std::time::{Duration, Instant};
 
 use super::host_breaker::HostBreaker;
+use super::host_exits::HostExits;
 use super::host_rate::HostRate;
 
-/// Distinct proxies that have to agree.
+/// Distinct proxies that have to agree; all of a smaller pool.
 const AGREEING_PROXIES: usize = 3;
 /// Waits in a row that show a host which limits everybody: it has refused distinct proxies together, everybody has left it alone
 /// for as long as it wanted, and it does so again. A large pool shows it no other way, because no proxy comes twice.
@@ -35,6 +36,8 @@ pub struct HostClock {
     served: u32,
     /// It limits everybody together.
     rate: Option<Box<HostRate>>,
+    /// Of rotating endpoints.
+    exits: Option<Box<HostExits>>,
     breaker: HostBreaker,
 }
 
@@ -173,7 +176,26 @@ impl HostClock {
             .iter()
             .filter_map(|witness| witness.asked)
             .max();
-        let wait = match longest {
+        self.wait(longest, now)
+    }
+
+    /// The same of a request through an exit of a rotating endpoint.
+    pub fn refused_exit(
+        &mut self,
+        asked: Option<Duration>,
+        sent: Instant,
+        now: Instant,
+    ) -> Option<f64> {
+        let is_old = self.moved_at.is_some_and(|moved| sent <= moved);
+        if is_old || !self.exits.get_or_insert_default().refused(sent, now) {
+            return None;
+        }
+        self.wait(asked.filter(|asked| !asked.is_zero()), now)
+    }
+
+    /// Everybody waits, as long as was asked for if that is known. See [`HostClock::refused`].
+    fn wait(&mut self, asked: Option<Duration>, now: Instant) -> Option<f64> {
+        let wait = match asked {
             Some(asked) => asked.min(LONGEST_ASKED),
             None => BASE.saturating_mul(1 << self.level.min(10)).min(CAP),
         };
@@ -181,11 +203,19 @@ impl HostClock {
         let served = std::mem::take(&mut self.served);
         self.level += 1;
         self.witnesses.clear();
+        if let Some(exits) = &mut self.exits {
+            exits.clear();
+        }
         self.blocked_until = Some(now + wait);
         let shown = self.level >= WAITS && self.rate.is_none();
         let since = moved.filter(|_| shown && served > 0)?;
         let seconds = now.saturating_duration_since(since).as_secs_f64();
         Some(f64::from(served) / seconds)
+    }
+
+    /// An accepted answer to a request through an exit of a rotating endpoint, beside [`HostClock::served`].
+    pub fn served_exit(&mut self, sent: Instant, now: Instant) {
+        self.exits.get_or_insert_default().served(sent, now);
     }
 
     /// An accepted answer. One quiet window after the wait is over the backoff starts from the beginning.
@@ -210,6 +240,7 @@ impl HostClock {
         self.blocked_until.is_none_or(over)
             && self.witnesses.iter().all(|witness| over(witness.at))
             && self.rate.as_ref().is_none_or(|rate| rate.is_idle(now))
+            && self.exits.as_ref().is_none_or(|exits| exits.is_idle(now))
             && self.breaker.is_idle(now)
     }
 }

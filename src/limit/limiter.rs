@@ -309,18 +309,9 @@ impl Limiter {
         }
     }
 
-    /// See [`HostClock::refused`].
-    pub fn refused(
-        &mut self,
-        host: u32,
-        proxy: u32,
-        asked: Option<Duration>,
-        sent: Instant,
-        now: Instant,
-        live: usize,
-    ) -> Option<f64> {
-        let clock = &mut self.hosts.entry(host).or_default().clock;
-        clock.refused(proxy, asked, sent, now, live)
+    /// The clock of a host.
+    pub fn clock(&mut self, host: u32) -> &mut HostClock {
+        &mut self.hosts.entry(host).or_default().clock
     }
 
     /// See [`HostClock::window`].
@@ -339,30 +330,11 @@ impl Limiter {
         host.is_some_and(|host| host.clock.blocked_until(now).is_some())
     }
 
-    /// See [`HostClock::failed`].
-    pub fn failed(&mut self, host: u32, proxy: u32, sent: Instant, now: Instant) -> bool {
-        let clock = &mut self.hosts.entry(host).or_default().clock;
-        clock.failed(proxy, sent, now)
-    }
-
     /// See [`HostClock::answered`]. Costs a look-up only for hosts that have a clock.
     pub fn answered(&mut self, host: u32, proxy: u32, now: Instant) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.clock.answered(proxy, now);
         }
-    }
-
-    /// See [`HostClock::throttled`].
-    pub fn throttled(
-        &mut self,
-        host: u32,
-        goodput: Option<f64>,
-        asked: Option<Duration>,
-        sent: Instant,
-        now: Instant,
-    ) {
-        let clock = &mut self.hosts.entry(host).or_default().clock;
-        clock.throttled(goodput, asked, sent, now);
     }
 
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.
@@ -561,7 +533,7 @@ mod tests {
                 port: 80,
             });
             // One refusal is remembered for a while, not for good.
-            limiter.refused(number, 1, None, now, now, 100);
+            limiter.clock(number).refused(1, None, now, now, 100);
         }
         limiter.forget_others(|number| number == 7, now);
         assert_eq!(limiter.numbers.len(), SWEEP_AT);

@@ -3,6 +3,7 @@
 mod cell;
 mod host_breaker;
 mod host_clock;
+mod host_exits;
 mod host_rate;
 mod limiter;
 mod quota;

@@ -34,6 +34,8 @@ pub struct Counts {
     pub cooling_pairs: u32,
     /// Members that served at least one valid answer.
     pub proven: u32,
+    /// Rotating endpoints.
+    pub rotating: u32,
 }
 
 /// Times a proxy's own latency after which a request is a straggler.
@@ -72,7 +74,8 @@ impl Pool {
 
     /// See [`Lease::patience_with_stranger`].
     pub(super) fn patience_with_stranger(&self, slot: &Slot) -> Option<Duration> {
-        let alike = slot.has_served() || slot.direct || self.without(Mechanism::StrangerPatience);
+        let alike =
+            slot.has_served() || slot.is_direct() || self.without(Mechanism::StrangerPatience);
         if alike || self.latencies.len() < PATIENCE_SAMPLES {
             return None;
         }
@@ -113,6 +116,7 @@ impl Pool {
             retired: tally.retired,
             cooling_pairs: self.pairs.cooling(),
             proven: tally.proven,
+            rotating: self.rotating.len() as u32,
         }
     }
 

@@ -148,13 +148,16 @@ pub struct Lease {
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
     pub(super) used: Use,
+    /// See [`Lease::exit`]; `None` for a slot of one exit.
+    pub(super) exit: Option<u32>,
 }
 
 impl Lease {
     pub(super) fn pair(&self) -> PairKey {
         PairKey {
             slot: self.idx.0,
-            generation: self.generation,
+            // An exit is another tenant of its slot.
+            generation: self.exit.unwrap_or(self.generation),
             host: self.host.0,
         }
     }

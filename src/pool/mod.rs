@@ -48,6 +48,7 @@ mod recent;
 mod replace;
 mod ring;
 mod roster;
+mod rotating;
 mod search;
 mod select;
 mod settle;
@@ -99,6 +100,7 @@ use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
+use rotating::{Caps, ExitNumbers};
 use stranger::Strangers;
 use tier::Tiers;
 use timers::Timers;
@@ -152,6 +154,8 @@ pub struct Settings {
     pub on_no_proxy: OnNoProxy,
     /// Requests in flight through one proxy, at most.
     pub proxy_concurrency: u32,
+    /// The same through a rotating endpoint, behind which is one exit for each.
+    pub rotating_concurrency: u32,
     /// Upper bound of the adaptive connect timeout.
     pub connect_timeout: Duration,
     /// For benchmarks: a mechanism that is left out.
@@ -165,8 +169,18 @@ impl Default for Settings {
             strategy: Strategy::Best,
             on_no_proxy: OnNoProxy::Stop,
             proxy_concurrency: 8,
+            rotating_concurrency: 64,
             connect_timeout: Duration::from_secs(10),
             without: None,
+        }
+    }
+}
+
+impl Settings {
+    fn caps(&self) -> Caps {
+        Caps {
+            fixed: self.proxy_concurrency,
+            rotating: self.rotating_concurrency,
         }
     }
 }
@@ -182,6 +196,9 @@ pub struct Pool {
     /// What evidence of now weighs beside older evidence.
     scale: Scale,
     roster: Roster,
+    exit_numbers: ExitNumbers,
+    /// Slots of rotating endpoints.
+    rotating: Vec<u32>,
     timers: Timers,
     pairs: Standings,
     quotas: Quotas,
@@ -233,12 +250,13 @@ impl Pool {
     ) -> Self {
         let settings = Settings {
             proxy_concurrency: settings.proxy_concurrency.max(1),
+            rotating_concurrency: settings.rotating_concurrency.max(1),
             ..settings
         };
         let mut jitter = Random::new(rng.random());
         let mut roster = Roster::new(
             settings.strategy,
-            settings.proxy_concurrency,
+            settings.caps(),
             proxies.len(),
             jitter.split(),
         );
@@ -253,6 +271,8 @@ impl Pool {
             clock: Clock::new(now),
             scale: Scale::new(),
             roster,
+            exit_numbers: ExitNumbers::default(),
+            rotating: Vec::new(),
             timers: Timers::default(),
             pairs: Standings::default(),
             quotas: Quotas::default(),
@@ -282,6 +302,7 @@ impl Pool {
             settings,
         };
         pool.tiers.count(&pool.roster);
+        pool.find_rotating();
         pool.leave_out();
         pool.note_ready(0);
         pool

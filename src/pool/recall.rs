@@ -104,7 +104,7 @@ impl Pool {
         let t = self.moment(now);
         let mut memory = Memory::default();
         let slots = &self.roster.slots;
-        if !slots.iter().any(|slot| slot.alive && !slot.direct) {
+        if !slots.iter().any(|slot| slot.alive && !slot.is_direct()) {
             return memory;
         }
         self.noted.resize(slots.len(), 0);

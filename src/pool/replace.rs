@@ -66,6 +66,7 @@ impl Pool {
         self.groups = None;
         self.filters.forget();
         self.tiers.count(&self.roster);
+        self.find_rotating();
         self.lane.forget();
         self.note_ready(t);
         change

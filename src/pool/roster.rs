@@ -18,6 +18,7 @@ use super::evidence::Present;
 use super::hash::Mixing;
 use super::random::Random;
 use super::ring::Ring;
+use super::rotating::Caps;
 use super::slot::{Filed, Slot, State};
 use super::weights::Weights;
 use super::{ProxyIdx, Strategy};
@@ -70,13 +71,13 @@ pub(super) struct Roster {
     vacant: Vec<u32>,
     /// READY members, least recently used first; only under [`Strategy::RoundRobin`].
     ring: Option<Ring>,
-    user_cap: u32,
+    caps: Caps,
     /// Where on a shelf the next member goes.
     order: Random,
 }
 
 impl Roster {
-    pub(super) fn new(strategy: Strategy, user_cap: u32, capacity: usize, order: Random) -> Self {
+    pub(super) fn new(strategy: Strategy, caps: Caps, capacity: usize, order: Random) -> Self {
         // All begin as unknown.
         let unknown = Vec::with_capacity(capacity);
         Roster {
@@ -87,7 +88,7 @@ impl Roster {
             by_id: HashMap::with_capacity_and_hasher(capacity, Mixing::default()),
             vacant: Vec::new(),
             ring: (strategy == Strategy::RoundRobin).then(Ring::default),
-            user_cap,
+            caps,
             order,
         }
     }
@@ -98,7 +99,7 @@ impl Roster {
 
     /// What a choice reads of this slot, wherever it stands.
     pub(super) fn candidate(&self, at: u32) -> Candidate {
-        self.slot(at).candidate(at, self.user_cap)
+        self.slot(at).candidate(at, self.caps)
     }
 
     pub(super) fn slot(&self, at: u32) -> &Slot {
@@ -185,11 +186,11 @@ impl Roster {
     /// Brings lists and tallies up to date with one slot. To be called after every change of it.
     pub(super) fn refile(&mut self, at: u32) {
         let slot = &self.slots[at as usize];
-        let new = slot.filing(self.user_cap);
+        let new = slot.filing(self.caps);
         if new != slot.filed {
             self.move_to(at, new);
         } else if let Some(shelf) = new.shelf {
-            let candidate = slot.candidate(at, self.user_cap);
+            let candidate = slot.candidate(at, self.caps);
             self.shelves[shelf as usize][slot.pos as usize] = candidate;
         }
         if let Some(weights) = &mut self.weights {
@@ -306,13 +307,13 @@ impl Roster {
                 );
             }
             let ready = slot.state == State::Ready;
-            let room = ready && slot.in_flight < slot.cap(self.user_cap);
+            let room = ready && slot.in_flight < slot.cap(self.caps);
             assert_eq!(
                 room,
                 matches!(slot.filed.shelf, Some(Shelf::Fresh | Shelf::Free))
             );
             if ready {
-                tally.capacity += u64::from(slot.cap(self.user_cap));
+                tally.capacity += u64::from(slot.cap(self.caps));
             }
             tally.proven += u32::from(slot.is_member() && slot.is_proven());
             leased += slot.in_flight;
@@ -343,6 +344,10 @@ mod tests {
     use crate::proxy::Scheme;
 
     const MEMBERS: u32 = 8;
+    const CAPS: Caps = Caps {
+        fixed: 8,
+        rotating: 8,
+    };
 
     fn file(roster: &mut Roster, at: u32, state: State) {
         roster.slot_mut(at).state = state;
@@ -356,7 +361,7 @@ mod tests {
         let mut behind = [[0u32; MEMBERS as usize]; MEMBERS as usize];
         for seed in 0..8_000 {
             let order = Random::new(seed);
-            let mut roster = Roster::new(Strategy::Best, 8, MEMBERS as usize, order);
+            let mut roster = Roster::new(Strategy::Best, CAPS, MEMBERS as usize, order);
             for n in 0..MEMBERS {
                 let proxy = Proxy::new(Scheme::Http, "192.0.2.1", 80 + n as u16, None);
                 let at = roster.admit(Arc::new(proxy), NONE);

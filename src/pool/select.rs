@@ -86,12 +86,14 @@ impl Pool {
         self.roster.refile(at);
         let slot = self.roster.slot(at);
         self.accounts.begin(slot.account);
+        let exit = slot.is_rotating().then(|| self.exit_numbers.next());
         let key = PairKey {
             slot: at,
-            generation: slot.generation,
+            generation: exit.unwrap_or(slot.generation),
             host: ask.host.0,
         };
         Lease {
+            exit,
             idx: ProxyIdx(at),
             host: ask.host,
             at: now,
@@ -191,6 +193,9 @@ impl Pool {
             return Gate::Open;
         }
         let slot = self.roster.slot(at);
+        if slot.is_rotating() {
+            return Gate::Open;
+        }
         let key = PairKey {
             slot: at,
             generation: slot.generation,

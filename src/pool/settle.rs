@@ -14,6 +14,7 @@ use super::lease::{HostWide, Lease, Settlement};
 use super::pair::{PairKey, Term};
 use super::pause::is_connect;
 use super::quota::{Block, Kind, Scope};
+use super::rotating;
 use super::slot::{NONE, State};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
@@ -120,7 +121,9 @@ impl Pool {
     /// The host has shown another exit what it refused this one for: that was the pair's after all.
     pub fn refused_after_all(&mut self, proxy: ProxyId, host: HostIdx, now: Instant) {
         let t = self.moment(now);
-        if let Some(at) = self.roster.find(proxy) {
+        if let Some(at) = self.roster.find(proxy)
+            && !self.roster.slot(at.0).is_rotating()
+        {
             let key = PairKey {
                 slot: at.0,
                 generation: self.roster.slot(at.0).generation,
@@ -178,6 +181,14 @@ impl Pool {
                 });
             }
         };
+        if lease.is_rotating() {
+            // Its exit is gone with it. What the endpoint itself refuses for their number, others have to wait for.
+            if rotating::is_crowded(report.kind) {
+                let slot = self.roster.slot_mut(key.slot);
+                slot.crowd(lease.in_flight_at_dispatch);
+            }
+            return None;
+        }
         let asked = report.retry_after;
         let (term, jitter) = (Term { asked, learned }, &mut self.jitter);
         let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
@@ -259,11 +270,11 @@ impl Pool {
     fn succeeded(&mut self, at: u32, lease: &Lease, took: Duration) {
         let took = took.as_secs_f32().max(f32::EPSILON);
         self.latencies.push(took);
-        let user_cap = self.settings.proxy_concurrency;
+        let caps = self.settings.caps();
         let slot = self.roster.slot_mut(at);
         slot.credit(took, self.scale.present());
         if self.settings.without != Some(Mechanism::Capacity) {
-            slot.adapt_capacity(took, lease.in_flight_at_dispatch, user_cap);
+            slot.adapt_capacity(took, lease.in_flight_at_dispatch, caps);
         }
     }
 
@@ -271,10 +282,10 @@ impl Pool {
     /// Only where the answer is surely the target's: a tunnel, or a proxy that has served before. Else a web server that
     /// is no proxy at all would earn more requests with its own 404s.
     fn measure_answer(&mut self, at: u32, lease: &Lease, took: Duration) {
-        let user_cap = self.settings.proxy_concurrency;
+        let caps = self.settings.caps();
         let slot = self.roster.slot_mut(at);
         if !took.is_zero() && (lease.tunnel || slot.is_proven()) {
-            slot.adapt_capacity(took.as_secs_f32(), lease.in_flight_at_dispatch, user_cap);
+            slot.adapt_capacity(took.as_secs_f32(), lease.in_flight_at_dispatch, caps);
         }
     }
 
@@ -408,7 +419,11 @@ impl Pool {
         }
         let proven = slot.is_proven();
         let out = if proven {
-            slot.streak >= STREAK || slot.chance(present) < HOPELESS
+            let hopeless = slot.chance(present) < HOPELESS;
+            match slot.is_rotating() {
+                true => slot.streak >= rotating::STREAK,
+                false => slot.streak >= STREAK || hopeless,
+            }
         } else {
             weight > STRANGER || slot.chance(present) < HOPELESS
         };
@@ -426,7 +441,7 @@ impl Pool {
         tally.proven == 0
             && tally.ready == own(State::Ready)
             && tally.unknown == own(State::Unknown)
-            && !self.roster.slot(at).direct
+            && !self.roster.slot(at).is_direct()
     }
 
     /// What is certainly the proxy's, found by an attempt or by a probe.
@@ -439,7 +454,12 @@ impl Pool {
         now: Micros,
     ) {
         let slot = self.roster.slot_mut(at);
+        let by_exit = slot.is_rotating() && slot.is_proven();
         match charge {
+            Charge::NoExit if by_exit => self.failed(at, 1.0, now),
+            Charge::Unreachable if by_exit && rotating::is_beyond(kind) => {
+                self.failed(at, 1.0, now);
+            }
             Charge::Unreachable => {
                 slot.charge(1.0, self.scale.present());
                 slot.streak = slot.streak.saturating_add(1);
@@ -455,10 +475,10 @@ impl Pool {
             Charge::Tampered => {
                 slot.charge(TAMPERING, self.scale.present());
                 slot.tampered = slot.tampered.saturating_add(1);
-                slot.suspect = true;
                 if slot.is_condemned() {
                     self.retire(at);
-                } else {
+                } else if !by_exit {
+                    slot.suspect = true;
                     self.quarantine_ready(at, BASE_TAMPERED, now);
                 }
             }
@@ -488,7 +508,7 @@ impl Pool {
     /// requests that die together are one event.
     fn quarantine_ready(&mut self, at: u32, base: f64, now: Micros) {
         let slot = self.roster.slot(at);
-        if slot.state == State::Ready && !slot.direct {
+        if slot.state == State::Ready && !slot.is_direct() {
             self.quarantine(at, base, now);
         }
     }
@@ -511,7 +531,7 @@ impl Pool {
 
     fn retire(&mut self, at: u32) {
         let slot = self.roster.slot_mut(at);
-        if slot.is_member() && !slot.direct {
+        if slot.is_member() && !slot.is_direct() {
             slot.state = State::Retired;
             self.roster.refile(at);
         }

@@ -11,6 +11,7 @@ use super::hash::Mixer;
 use super::memory::Health;
 use super::quota::Kin;
 use super::roster::Shelf;
+use super::rotating::{self, Caps};
 use crate::proxy::Proxy;
 
 /// No slot, or no place in a list.
@@ -45,6 +46,28 @@ pub(super) enum State {
 pub(super) struct Lacks {
     pub(super) tunnel: bool,
     pub(super) forward: bool,
+}
+
+/// What is behind a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exits {
+    One,
+    /// Another one with every connection: a rotating endpoint.
+    Many,
+    /// This machine: [`Proxy::is_direct`].
+    Own,
+}
+
+impl Exits {
+    fn of(proxy: &Proxy) -> Self {
+        if proxy.is_direct() {
+            Exits::Own
+        } else if proxy.is_rotating() {
+            Exits::Many
+        } else {
+            Exits::One
+        }
+    }
 }
 
 /// How the roster has this slot in its lists and tallies; see [`super::roster`].
@@ -83,7 +106,7 @@ pub(super) struct Slot {
     /// Valid answers, all told.
     pub(super) ok: u32,
     /// Requests at once it was seen to bear, 1 or more.
-    capacity: f32,
+    pub(super) capacity: f32,
     /// Seconds of a success without company; 0 before the first.
     base: f32,
     pub(super) in_flight: u32,
@@ -104,8 +127,7 @@ pub(super) struct Slot {
     pub(super) proxy: Arc<Proxy>,
     pub(super) filed: Filed,
     pub(super) lacks: Lacks,
-    /// [`Proxy::is_direct`].
-    pub(super) direct: bool,
+    exits: Exits,
     /// Quarantines in a row.
     pub(super) level: u8,
     /// A probe or a request has got through to it at least once.
@@ -137,8 +159,9 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(proxy: Arc<Proxy>) -> Self {
+        let exits = Exits::of(&proxy);
         Slot {
-            direct: proxy.is_direct(),
+            exits,
             proxy,
             spare: None,
             subnet: AtomicU64::new(0),
@@ -147,7 +170,7 @@ impl Slot {
             until: 0,
             checked: 0,
             base: 0.0,
-            capacity: FIRST_CAPACITY,
+            capacity: first_capacity(exits),
             ok: 0,
             generation: 0,
             ticket: 0,
@@ -187,12 +210,26 @@ impl Slot {
 
     /// Another list has it with other labels.
     pub(super) fn relabel(&mut self, proxy: Arc<Proxy>) {
+        let exits = Exits::of(&proxy);
         self.proxy = proxy;
         self.spare = None;
+        if std::mem::replace(&mut self.exits, exits) != exits {
+            self.capacity = first_capacity(exits);
+        }
     }
 
     pub(super) fn is_member(&self) -> bool {
         !matches!(self.state, State::Vacant | State::Leaving)
+    }
+
+    /// True for the client's own connection.
+    pub(super) fn is_direct(&self) -> bool {
+        self.exits == Exits::Own
+    }
+
+    /// True for a rotating endpoint.
+    pub(super) fn is_rotating(&self) -> bool {
+        self.exits == Exits::Many
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -200,14 +237,22 @@ impl Slot {
     }
 
     /// Requests at once it may have, 1 or more.
-    pub(super) fn cap(&self, user_cap: u32) -> u32 {
-        if self.direct {
+    pub(super) fn cap(&self, caps: Caps) -> u32 {
+        if self.is_direct() {
             // The client's own connection has no hidden capacity to find out.
-            user_cap
+            caps.fixed
         } else if self.trusted {
-            (self.capacity as u32).min(user_cap)
+            (self.capacity as u32).min(self.most(caps))
         } else {
             1
+        }
+    }
+
+    fn most(&self, caps: Caps) -> u32 {
+        if self.is_rotating() {
+            caps.rotating
+        } else {
+            caps.fixed
         }
     }
 
@@ -236,8 +281,8 @@ impl Slot {
     }
 
     /// As what the roster has to file it.
-    pub(super) fn filing(&self, user_cap: u32) -> Filed {
-        let cap = self.cap(user_cap);
+    pub(super) fn filing(&self, caps: Caps) -> Filed {
+        let cap = self.cap(caps);
         let member = self.is_member();
         let ready = self.state == State::Ready;
         Filed {
@@ -252,17 +297,20 @@ impl Slot {
             },
             capacity: if ready { cap } else { 0 },
             proven: member && self.is_proven(),
-            underprobed: member && self.state != State::Retired && self.probes < 2 && !self.direct,
+            underprobed: member
+                && self.state != State::Retired
+                && self.probes < 2
+                && !self.is_direct(),
         }
     }
 
     /// What a choice reads of it. It has been filed since it changed.
-    pub(super) fn candidate(&self, at: u32, user_cap: u32) -> Candidate {
+    pub(super) fn candidate(&self, at: u32, caps: Caps) -> Candidate {
         Candidate {
             at,
             account: self.account,
             evidence: self.evidence,
-            load: 1.0 + self.in_flight as f32 / user_cap as f32,
+            load: 1.0 + self.in_flight as f32 / self.most(caps) as f32,
             place: match self.filed.shelf {
                 Some(Shelf::Free) if self.doubts > 0 => Place::Doubted,
                 Some(Shelf::Free) if self.has_served() => Place::Proven,
@@ -309,7 +357,7 @@ impl Slot {
 
     /// What a later run can use. `None` when this one has learned nothing of it.
     pub(super) fn health(&self, present: Present) -> Option<Health> {
-        if !self.is_member() || self.direct || (self.probes == 0 && self.used == 0) {
+        if !self.is_member() || self.is_direct() || (self.probes == 0 && self.used == 0) {
             return None;
         }
         let ok = self.earlier.saturating_add(self.ok);
@@ -392,7 +440,10 @@ impl Slot {
     /// Learns how many requests at once it bears from an answer that took `took` seconds among `in_flight` requests.
     ///
     /// The limit only grows while it is nearly used: an unused limit would grow without ever having been tested.
-    pub(super) fn adapt_capacity(&mut self, took: f32, in_flight: u32, user_cap: u32) {
+    pub(super) fn adapt_capacity(&mut self, took: f32, in_flight: u32, caps: Caps) {
+        if self.is_rotating() {
+            return self.uncrowd(in_flight);
+        }
         let alone = in_flight <= 1;
         if self.base == 0.0 {
             self.base = took;
@@ -400,7 +451,7 @@ impl Slot {
             self.base = 0.8 * self.base + 0.2 * took;
         }
         if in_flight as f32 >= self.capacity - 1.0 && took < 1.6 * self.base + CAPACITY_SLACK {
-            self.capacity = (self.capacity + 1.0 / self.capacity).min(user_cap as f32 + 1.0);
+            self.capacity = (self.capacity + 1.0 / self.capacity).min(self.most(caps) as f32 + 1.0);
         } else if !alone && took > 2.2 * self.base + CAPACITY_SLACK {
             self.capacity = (0.8 * self.capacity).max(1.0);
         }
@@ -415,7 +466,19 @@ impl Slot {
     pub(super) fn is_condemned(&self) -> bool {
         let tampered = u32::from(self.tampered);
         let ok = self.ok.saturating_add(self.earlier);
-        tampered >= 2 && tampered.saturating_mul(5) >= tampered.saturating_add(ok)
+        let least = if self.is_rotating() {
+            rotating::TAMPERED
+        } else {
+            2
+        };
+        tampered >= least && tampered.saturating_mul(5) >= tampered.saturating_add(ok)
+    }
+}
+
+fn first_capacity(exits: Exits) -> f32 {
+    match exits {
+        Exits::Many => rotating::FIRST_CAPACITY,
+        Exits::One | Exits::Own => FIRST_CAPACITY,
     }
 }
 
@@ -432,6 +495,11 @@ mod tests {
     use super::*;
     use crate::proxy::Scheme;
 
+    const CAPS: Caps = Caps {
+        fixed: 16,
+        rotating: 64,
+    };
+
     fn slot() -> Slot {
         let mut slot = Slot::new(Arc::new(Proxy::new(Scheme::Http, "192.0.2.1", 80, None)));
         slot.state = State::Ready;
@@ -445,8 +513,8 @@ mod tests {
     fn cost(slot: &mut Slot, median: f32, now: Micros) -> f32 {
         let terms = Terms::new(median, present(now));
         slot.used = 1;
-        slot.filed = slot.filing(8);
-        slot.candidate(0, 8).cost(&terms)
+        slot.filed = slot.filing(CAPS);
+        slot.candidate(0, CAPS).cost(&terms)
     }
 
     #[test]
@@ -484,19 +552,19 @@ mod tests {
     fn capacity_grows_only_while_used_and_shrinks_when_latency_grows() {
         let mut slot = slot();
         slot.trusted = true;
-        (0..50).for_each(|_| slot.adapt_capacity(1.0, 1, 16));
+        (0..50).for_each(|_| slot.adapt_capacity(1.0, 1, CAPS));
         assert!(
-            slot.cap(16) <= 3,
+            slot.cap(CAPS) <= 3,
             "an unused limit grew to {}",
-            slot.cap(16)
+            slot.cap(CAPS)
         );
         for _ in 0..200 {
-            let in_flight = slot.cap(16);
-            slot.adapt_capacity(1.0, in_flight, 16);
+            let in_flight = slot.cap(CAPS);
+            slot.adapt_capacity(1.0, in_flight, CAPS);
         }
-        assert_eq!(slot.cap(16), 16);
-        (0..30).for_each(|_| slot.adapt_capacity(5.0, 16, 16));
-        assert_eq!(slot.cap(16), 1);
+        assert_eq!(slot.cap(CAPS), 16);
+        (0..30).for_each(|_| slot.adapt_capacity(5.0, 16, CAPS));
+        assert_eq!(slot.cap(CAPS), 1);
     }
 
     #[test]

@@ -29,6 +29,10 @@ impl Pool {
     /// How many of these proxies the host has refused again whenever their bans had ended.
     pub fn worn_out(&self, proxies: &[u32], host: HostIdx, now: Instant) -> usize {
         let is_worn = |number: &&u32| {
+            // Exits of rotating endpoints have no slot, and never come again.
+            if **number as usize >= self.roster.slots.len() {
+                return false;
+            }
             let pair = self.standing(ProxyIdx(**number), host, now).pair;
             pair.is_some_and(|rest| rest.level >= AGAIN_AND_AGAIN)
         };

@@ -16,6 +16,7 @@ use super::hash::Mixing;
 use super::lease::{Ask, HostIdx, ProxyIdx, RefusalReason};
 use super::memory::RememberedTier;
 use super::roster::Roster;
+use super::rotating::EXITS;
 use super::select::Refused;
 use super::{Pool, Random};
 use crate::job::HostKey;
@@ -107,7 +108,7 @@ impl Ladder {
 /// What the pool knows of tiers.
 #[derive(Debug, Default)]
 pub(super) struct Tiers {
-    /// Members of each.
+    /// Exits of each.
     members: [u32; TIERS],
     ladders: HashMap<u32, Ladder, Mixing>,
     /// Since when a tier has had nobody who is READY or may be.
@@ -120,7 +121,7 @@ impl Tiers {
         self.members = [0; TIERS];
         for slot in roster.slots.iter().filter(|slot| slot.is_member()) {
             let tier = slot.proxy.labels().tier.min(HIGHEST_TIER);
-            self.members[usize::from(tier)] += 1;
+            self.members[usize::from(tier)] += if slot.is_rotating() { EXITS } else { 1 };
         }
     }
 
@@ -315,17 +316,10 @@ impl Pool {
     }
 
     /// Tells that a host has served or banned an exit of this tier. Other ends of attempts say nothing about tiers.
-    pub fn judge_tier(
-        &mut self,
-        host: HostIdx,
-        exit: ProxyIdx,
-        tier: u8,
-        served: bool,
-        now: Instant,
-    ) {
+    pub fn judge_tier(&mut self, host: HostIdx, exit: u32, tier: u8, served: bool, now: Instant) {
         if self.tiers.are_used() {
             let now = self.clock.micros(now);
-            self.tiers.judge(host.0, exit.0, tier, served, now);
+            self.tiers.judge(host.0, exit, tier, served, now);
         }
     }
 

@@ -336,6 +336,11 @@ impl Proxy {
         self.scheme == Scheme::Direct
     }
 
+    /// True for a rotating endpoint: every attempt has a connection, and so an exit, of its own.
+    pub fn is_rotating(&self) -> bool {
+        self.labels.rotation == Rotation::PerConnection
+    }
+
     /// A hash of the neighbourhood a ban would take with it: the /24 of an IPv4 address, the /48 of an IPv6 address, else the
     /// host name. A retry prefers another one.
     pub fn subnet(&self) -> u64 {

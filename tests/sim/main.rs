@@ -5,6 +5,7 @@ mod answers;
 mod binding;
 mod caps;
 mod engine;
+mod gateway;
 mod hedging;
 mod liveness;
 mod pool;

@@ -81,13 +81,14 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N/TIME")]
     pub proxy_rate: Option<Quota>,
 
-    /// Requests in flight through one proxy
+    /// Requests in flight through one proxy; 8, or -j where exits rotate
     ///
-    /// A whole number, 1 or more.
+    /// A whole number, 1 or more; 8 by default. A rotating endpoint (rotation=per_connection) has an exit for each request: as
+    /// many as --concurrency go through it, unless this is given.
     ///
     /// Example: --proxy-concurrency 1
-    #[arg(long, value_name = "N", default_value_t = Settings::default().proxy_concurrency, value_parser = some)]
-    pub proxy_concurrency: NonZeroU32,
+    #[arg(long, value_name = "N", value_parser = some)]
+    pub proxy_concurrency: Option<NonZeroU32>,
 
     /// Sockets for probing proxies, beside --concurrency
     ///

@@ -71,7 +71,10 @@ pub fn resolve(
             host_rate: args.limits.host_rate,
             host_concurrency: args.limits.host_concurrency,
             proxy_rate: args.limits.proxy_rate,
-            proxy_concurrency: args.limits.proxy_concurrency,
+            proxy_concurrency: args
+                .limits
+                .proxy_concurrency
+                .unwrap_or(limit::Settings::default().proxy_concurrency),
             pair_rate: args.limits.pair_rate,
             delay: args.limits.delay.0,
             jitter: args.limits.jitter,
@@ -86,7 +89,17 @@ pub fn resolve(
         pool: pool::Settings {
             strategy: args.rotation.rotate,
             on_no_proxy: args.rotation.on_no_proxy,
-            proxy_concurrency: args.limits.proxy_concurrency.get(),
+            proxy_concurrency: args
+                .limits
+                .proxy_concurrency
+                .map_or(pool::Settings::default().proxy_concurrency, |most| {
+                    most.get()
+                }),
+            rotating_concurrency: args
+                .limits
+                .proxy_concurrency
+                .unwrap_or(args.limits.concurrency)
+                .get(),
             connect_timeout: args.request.connect_timeout.0,
             without: None,
         },
