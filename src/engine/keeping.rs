@@ -86,6 +86,7 @@ pub(super) fn recall<E: Egress>(dispatcher: &mut Dispatcher<E>, memory: &Memory,
         if let Some(rate) = limit.rate {
             let number = limiter.number(&limit.host);
             limiter.recall_rate(number, rate.into(), now);
+            dispatcher.pool.recall_limit(HostIdx(number), now);
         }
     }
     let mut number = |host: &HostKey| HostIdx(limiter.number(host));

@@ -255,13 +255,17 @@ impl<E: Egress> Dispatcher<E> {
         }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
-            Some(HostWide { goodput }) => {
-                let (goodput, asked) = (goodput.map(f64::from), verdict.retry_after);
-                let mut limiter = self.context.limiter();
+            Some(HostWide::Refuted) => self.context.limiter().clock(host).lift_rate(),
+            Some(HostWide::Known | HostWide::Shown { .. }) => {
+                let goodput = match wide {
+                    Some(HostWide::Shown { goodput }) => Some(f64::from(goodput)),
+                    _ => None,
+                };
+                let (asked, mut limiter) = (verdict.retry_after, self.context.limiter());
                 limiter.clock(host).throttled(goodput, asked, sent, now);
             }
         }
-        wide.is_some()
+        wide.is_some_and(|wide| wide != HostWide::Refuted)
     }
 
     /// Only what the host makes of an exit says something about its tier.
@@ -291,9 +295,11 @@ impl<E: Egress> Dispatcher<E> {
                 true => limiter.clock(host).refused_exit(asked, sent, now),
                 false => limiter.clock(host).refused(proxy, asked, sent, now, live),
             };
-            if shown.is_some() && !self.pool.without(Mechanism::HostWideLimit) {
+            if shown.is_some()
+                && !self.pool.without(Mechanism::HostWideLimit)
+                && self.pool.limits_everybody(HostIdx(host), now)
+            {
                 limiter.clock(host).throttled(shown, asked, sent, now);
-                self.pool.limits_everybody(HostIdx(host), now);
             }
         } else if verdict.outcome == Outcome::Ok {
             let mut limiter = self.context.limiter();

@@ -215,11 +215,18 @@ pub struct Settlement {
     pub kind: Option<(Phase, FaultKind)>,
 }
 
-/// The host limits all proxies together, so a refusal says nothing about the one that got it.
+/// What a refusal tells of a host that limits all proxies together, and not of the one that got it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HostWide {
-    /// Successes per second lately, with the refusal that has shown it; `None` when it was known before.
-    pub goodput: Option<f32>,
+pub enum HostWide {
+    /// It does, as was known.
+    Known,
+    /// This refusal has shown it.
+    Shown {
+        /// Successes per second lately.
+        goodput: f32,
+    },
+    /// It does not after all, and this one was refused for itself.
+    Refuted,
 }
 
 impl Settlement {

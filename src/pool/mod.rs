@@ -45,6 +45,7 @@ mod random;
 mod rank;
 mod recall;
 mod recent;
+mod refused;
 mod replace;
 mod ring;
 mod roster;

@@ -14,6 +14,9 @@ use super::random::Random;
 
 /// First cooldown when the target does not say how long.
 const FIRST: Micros = 60 * SECOND;
+/// The same at a host that limits everybody, and the longest there.
+const FIRST_WIDE: Micros = 2 * SECOND;
+const LONGEST_WIDE: Micros = 16 * SECOND;
 /// No cooldown is longer, and no Retry-After is believed beyond it.
 const LONGEST: Micros = 3600 * SECOND;
 /// How long the level is remembered after the end of a cooldown.
@@ -54,7 +57,7 @@ impl Term {
     pub(super) fn asked(asked: Duration) -> Self {
         Term {
             asked: Some(asked),
-            learned: None,
+            ..Term::default()
         }
     }
 }
@@ -66,6 +69,9 @@ pub(super) struct Term {
     pub(super) asked: Option<Duration>,
     /// What the host's bans of pairs in good standing have been found to take.
     pub(super) learned: Option<Micros>,
+    /// The host limits everybody: what it refuses one for is in all likelihood nothing of that one's, unless it does so again and
+    /// again.
+    pub(super) is_wide: bool,
 }
 
 /// All pairs that are cooling or on probation.
@@ -209,7 +215,11 @@ impl Standings {
                 (length as f64 * jitter.within(1.0, 1.1)) as Micros
             }
             None => {
-                let doubled = FIRST.saturating_mul(1 << level.min(16)).min(LONGEST);
+                let (first, longest) = match term.is_wide {
+                    true => (FIRST_WIDE, LONGEST_WIDE),
+                    false => (FIRST, LONGEST),
+                };
+                let doubled = first.saturating_mul(1 << level.min(16)).min(longest);
                 (doubled as f64 * jitter.within(0.9, 1.1)) as Micros
             }
         });
@@ -416,7 +426,7 @@ mod tests {
     fn told(seconds: u64) -> Term {
         Term {
             asked: Some(Duration::from_secs(seconds)),
-            learned: None,
+            ..Term::default()
         }
     }
 
@@ -518,8 +528,8 @@ mod tests {
     fn a_ban_of_a_pair_in_good_standing_takes_as_long_as_the_host_is_known_to_ban() {
         let (mut standings, mut jitter) = (Standings::default(), Random::new(5));
         let term = Term {
-            asked: None,
             learned: Some(60 * SECOND),
+            ..Term::default()
         };
         standings.refuse(KEY, false, term, &mut jitter, 0);
         let now = standings.next_end().unwrap();

@@ -11,14 +11,13 @@ use super::clock::{Micros, SECOND};
 use super::doubt::{Doubt, Shown};
 use super::host::share;
 use super::lease::{HostWide, Lease, Settlement};
-use super::pair::{PairKey, Term};
+use super::pair::Term;
 use super::pause::is_connect;
-use super::quota::{Block, Kind, Scope};
 use super::rotating;
 use super::slot::{NONE, State};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
-use crate::proxy::{CredentialGroup, ProxyId};
+use crate::proxy::CredentialGroup;
 
 /// Quarantine of a proxy that has served before, seconds; the first of a series that triples.
 pub(super) const BASE_PROVEN: f64 = 5.0;
@@ -116,86 +115,6 @@ impl Pool {
         self.roster.slot_mut(at).take_back(lease.proxy);
         self.roster.refile(at);
         wide
-    }
-
-    /// The host has shown another exit what it refused this one for: that was the pair's after all.
-    pub fn refused_after_all(&mut self, proxy: ProxyId, host: HostIdx, now: Instant) {
-        let t = self.moment(now);
-        if let Some(at) = self.roster.find(proxy)
-            && !self.roster.slot(at.0).is_rotating()
-        {
-            let key = PairKey {
-                slot: at.0,
-                generation: self.roster.slot(at.0).generation,
-                host: host.0,
-            };
-            self.pairs
-                .refuse(key, false, Term::default(), &mut self.jitter, t);
-        }
-    }
-
-    /// The host was found to limit all proxies together: what it refuses any of them for is nothing of theirs.
-    pub fn limits_everybody(&mut self, host: HostIdx, now: Instant) {
-        let t = self.moment(now);
-        self.quotas.limits_everybody(host.0, t);
-        self.pairs.pardon(host.0);
-    }
-
-    /// The pair is in good standing again if this was the one request of its probation.
-    fn clear(&mut self, lease: &Lease, key: PairKey, now: Micros) {
-        if lease.on_trial
-            && let Some(lasted) = self.pairs.clear(key, now)
-        {
-            self.quotas.tried(key.host, lasted, true, now);
-        }
-    }
-
-    /// The target refused this exit, or all of us.
-    fn refused(
-        &mut self,
-        lease: &Lease,
-        key: PairKey,
-        report: &Settlement,
-        now: Micros,
-    ) -> Option<HostWide> {
-        let block = Block {
-            kind: match report.for_rate {
-                true => Kind::Rate,
-                false => Kind::Other,
-            },
-            kin: self.roster.slot(key.slot).kin(),
-            in_ban: self.pairs.is_banned(key),
-            live: self.roster.tally.ready as usize,
-        };
-        let learned = match self.quotas.refused(key, lease.used, block, now) {
-            Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
-                None
-            }
-            Scope::Pair { learned: true } => self.quotas.wait(key.host),
-            Scope::Pair { learned: false } => None,
-            Scope::Everybody => return Some(HostWide { goodput: None }),
-            Scope::Shown { goodput } => {
-                self.pairs.pardon(key.host);
-                return Some(HostWide {
-                    goodput: Some(goodput),
-                });
-            }
-        };
-        if lease.is_rotating() {
-            // Its exit is gone with it. What the endpoint itself refuses for their number, others have to wait for.
-            if rotating::is_crowded(report.kind) {
-                let slot = self.roster.slot_mut(key.slot);
-                slot.crowd(lease.in_flight_at_dispatch);
-            }
-            return None;
-        }
-        let asked = report.retry_after;
-        let (term, jitter) = (Term { asked, learned }, &mut self.jitter);
-        let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
-        if let Some(lasted) = lasted {
-            self.quotas.tried(key.host, lasted, false, now);
-        }
-        None
     }
 
     /// Takes back a lease whose attempt was stopped after `elapsed`, because another was answered first. All that shows is that

@@ -4,6 +4,7 @@
 mod answers;
 mod binding;
 mod caps;
+mod chance;
 mod engine;
 mod gateway;
 mod hedging;

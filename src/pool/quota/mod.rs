@@ -22,7 +22,7 @@ use super::memory::Quota;
 use super::pair::{Gate, PairKey};
 pub(super) use learner::Kin;
 use learner::{Beyond, Learner, Survivors};
-use wide::Wide;
+use wide::{Followed, Wide};
 use window::{LONGEST, Vector, Windows};
 
 /// A refusal so soon after an answer is not the exit's reputation.
@@ -42,6 +42,8 @@ struct Pair {
     used: Micros,
     /// Last time it was served, since it was refused.
     served: Option<Micros>,
+    /// Last time it was refused, since it was served.
+    refused: Option<Micros>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,14 @@ struct Host {
     wide: Wide,
     /// It limits all of us together, and says so in this way. What it refuses otherwise is for the exit all the same.
     limits_by: Option<Kind>,
+    /// What speaks against that, since it was thought.
+    followed: Followed,
+    /// It was thought to limit all of us together, and does not.
+    is_refuted: bool,
+    /// When the last request left that it served.
+    served_sent: Micros,
+    /// When it refused anybody last.
+    refused: Micros,
     used: Micros,
     /// Last time it served anybody.
     served: Option<Micros>,
@@ -61,9 +71,16 @@ struct Host {
 }
 
 impl Host {
-    fn limits_everybody(&mut self, kind: Kind) {
+    /// `share` of those that had asked little were refused.
+    fn limits_everybody(&mut self, kind: Kind, share: f32) {
         self.limits_by = Some(kind);
         self.learner = None;
+        self.followed = Followed::new(share);
+    }
+
+    fn does_not_limit_everybody(&mut self) {
+        self.limits_by = None;
+        self.is_refuted = true;
     }
 }
 
@@ -117,6 +134,8 @@ pub(super) enum Scope {
     Shown { goodput: f32 },
     /// Everybody together, as was known.
     Everybody,
+    /// This pair, and no longer everybody.
+    Refuted,
 }
 
 type Pairs = HashMap<u64, Pair, Mixing>;
@@ -150,8 +169,13 @@ impl Quotas {
     ) -> Use {
         let beside = u16::try_from(beside).unwrap_or(u16::MAX);
         let host = self.hosts.get_mut(&key.host);
+        let is_followed = host.as_ref().is_some_and(|host| host.limits_by.is_some());
         let Some(learner) = host.and_then(|host| host.learner.as_mut()) else {
-            self.note(key, None, now);
+            if is_followed {
+                used_pair(&mut self.pairs, &mut self.idle, key, now);
+            } else {
+                self.note(key, None, now);
+            }
             return Use {
                 at: now,
                 counts: None,
@@ -228,15 +252,22 @@ impl Quotas {
         }
         let host = host(&mut self.hosts, key.host, now);
         host.served = Some(now);
-        let Some(learner) = &mut host.learner else {
+        host.served_sent = host.served_sent.max(used.at);
+        if host.learner.is_none() && host.limits_by.is_none() {
             return self.note(key, Some((used.at, used.beside)), now);
-        };
+        }
         let mut pair = known_mut(&mut self.pairs, key);
+        let mut before = None;
         if let Some(pair) = &mut pair {
             pair.served = Some(now);
+            before = pair.refused.take();
         }
+        host.followed.note(before.is_some(), false);
+        let Some(learner) = &mut host.learner else {
+            return;
+        };
         let counts = without(used.counts(pair.as_deref()), used.beside);
-        host.wide.served(learner.is_low(counts), now);
+        host.wide.served(counts, now);
         learner.served(key.slot, counts, used.beyond);
     }
 
@@ -264,18 +295,41 @@ impl Quotas {
         let counts = used.counts(pair.as_deref());
         let recent = served.is_some_and(|served| now < served + RECENT);
         let host = host(&mut self.hosts, key.host, now);
+        if let Some(pair) = pair {
+            match pair.refused {
+                None => {
+                    pair.refused = Some(now);
+                    // One that is closed for all refuses everybody, whoever they are.
+                    if host.served_sent > host.refused {
+                        host.followed.note(false, true);
+                    }
+                }
+                Some(before) if used.at > before && host.served_sent > before => {
+                    pair.refused = Some(now);
+                    host.followed.note(true, true);
+                }
+                // It had left before the last one came, or nobody was served since.
+                Some(_) => {}
+            }
+        }
+        host.refused = now;
         let Some(learner) = &mut host.learner else {
-            return match host.limits_by {
-                Some(known) if known != kind => Scope::Pair { learned: false },
-                _ => Scope::Everybody,
-            };
+            if host.limits_by.is_some_and(|known| known != kind) {
+                return Scope::Pair { learned: false };
+            }
+            if host.followed.is_shown() {
+                host.does_not_limit_everybody();
+                return Scope::Refuted;
+            }
+            return Scope::Everybody;
         };
         if recent {
             host.wide.refused(key.slot, kind, counts, now);
         }
         let is_low = |counts| learner.is_low(counts);
-        if host.wide.is_shown(kind, is_low, live, now) {
-            host.limits_everybody(kind);
+        if !host.is_refuted && host.wide.is_shown(kind, is_low, live, now) {
+            let share = host.wide.share(is_low, now);
+            host.limits_everybody(kind, share);
             let goodput = host.wide.goodput(now);
             return Scope::Shown { goodput };
         }
@@ -290,9 +344,19 @@ impl Quotas {
         Scope::Pair { learned }
     }
 
-    /// The host is known to limit the rate of all pairs together.
-    pub(super) fn limits_everybody(&mut self, number: u32, now: Micros) {
-        host(&mut self.hosts, number, now).limits_everybody(Kind::Rate);
+    /// The host seems to limit the rate of all pairs together. False when that was refuted before.
+    pub(super) fn limits_everybody(&mut self, number: u32, now: Micros) -> bool {
+        let host = host(&mut self.hosts, number, now);
+        if !host.is_refuted {
+            host.limits_everybody(Kind::Rate, 1.0);
+        }
+        !host.is_refuted
+    }
+
+    /// An earlier run has found that the host limits the rate of all pairs together.
+    pub(super) fn recall_limit(&mut self, number: u32, now: Micros) {
+        // Asked at that rate from the beginning, it may ban exits as it pleases.
+        host(&mut self.hosts, number, now).limits_everybody(Kind::Rate, 0.0);
     }
 
     /// The request of a probation, `after` the beginning of the ban, was refused or served.
@@ -392,7 +456,7 @@ impl Quotas {
                 if let Some(host) = self.hosts.get_mut(&key.host) {
                     let counts = without(pair.windows.as_of(sent), beside);
                     host.survivors.note(key.slot, counts);
-                    host.wide.served(host.survivors.is_low(counts), at);
+                    host.wide.served(counts, at);
                 }
             }
         }

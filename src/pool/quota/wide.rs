@@ -18,8 +18,18 @@ const DISTINCT: usize = 5;
 const DISTINCT_LEAST: usize = 3;
 /// Refusals remembered.
 const MOST: usize = 64;
+/// Answers to requests that are remembered with what their pairs had asked, evenly over that time.
+const SAMPLES: usize = 64;
+/// What the refusals of a host follow is told by so many answers to pairs that were refused before, and to others.
+const TOLD: u16 = 8;
+const TOLD_OTHERS: u16 = 24;
+/// The share of refusals among the former, and among the latter beside what it was.
+const STILL_REFUSED: f32 = 0.8;
+const NOT_LESS: f32 = 0.5;
 /// Refusals among so many answers to pairs that have asked little, at least.
 const SHARE: f32 = 0.05;
+/// And so many standard deviations more: a host that bans one in fifty for reasons of its own bans five in a hundred at times.
+const SURELY: f32 = 2.0;
 /// The seconds over which the rate of success is measured.
 const PACE: u64 = 5;
 
@@ -28,9 +38,12 @@ const PACE: u64 = 5;
 pub(super) struct Wide {
     /// Refused although they had been served a moment ago.
     refused: VecDeque<Refused>,
-    /// Served pairs that had asked little.
-    served_low: Seconds<{ MEMORY as usize + 1 }>,
-    served: Seconds<{ PACE as usize + 1 }>,
+    /// Served lately.
+    served: Seconds<{ MEMORY as usize + 1 }>,
+    /// Every so many of them, with their uses: what is little is known only when somebody is refused.
+    samples: VecDeque<(Micros, Vector)>,
+    every: u32,
+    skipped: u32,
 }
 
 #[derive(Debug)]
@@ -43,11 +56,37 @@ struct Refused {
 }
 
 impl Wide {
-    pub(super) fn served(&mut self, low: bool, now: Micros) {
+    /// A pair was served with these uses.
+    pub(super) fn served(&mut self, counts: Vector, now: Micros) {
         self.served.count(now);
-        if low {
-            self.served_low.count(now);
+        self.skipped += 1;
+        if self.skipped < self.every {
+            return;
         }
+        self.skipped = 0;
+        if self.samples.len() >= SAMPLES {
+            let mut odd = false;
+            self.samples.retain(|_| {
+                odd = !odd;
+                odd
+            });
+            self.every = 2 * self.every.max(1);
+        }
+        self.samples.push_back((now, counts));
+    }
+
+    /// Answers of the last minute to pairs that had asked little, by what `is_low` says now.
+    fn served_low(&mut self, is_low: impl Fn(Vector) -> bool, now: Micros) -> f32 {
+        let begin = now.saturating_sub(MEMORY * SECOND);
+        while self.samples.front().is_some_and(|(at, _)| *at < begin) {
+            self.samples.pop_front();
+        }
+        if self.samples.len() < SAMPLES / 4 {
+            self.every /= 2;
+        }
+        let low = self.samples.iter().filter(|(_, counts)| is_low(*counts));
+        let share = low.count() as f32 / self.samples.len().max(1) as f32;
+        share * self.served.last(MEMORY, now) as f32
     }
 
     /// A pair that was served within the last minute was refused with these uses.
@@ -68,7 +107,7 @@ impl Wide {
     pub(super) fn is_shown(
         &mut self,
         kind: Kind,
-        is_low: impl Fn(Vector) -> bool,
+        is_low: impl Fn(Vector) -> bool + Copy,
         live: usize,
         now: Micros,
     ) -> bool {
@@ -82,14 +121,86 @@ impl Wide {
         let refused = distinct.len() as f32;
         distinct.sort_unstable();
         distinct.dedup();
-        let answers = refused + self.served_low.last(MEMORY, now) as f32;
-        distinct.len() >= DISTINCT.min(live).max(DISTINCT_LEAST) && refused >= SHARE * answers
+        let answers = refused + self.served_low(is_low, now);
+        let by_chance = SHARE * answers;
+        let least = by_chance + SURELY * by_chance.sqrt();
+        distinct.len() >= DISTINCT.min(live).max(DISTINCT_LEAST) && refused >= least
+    }
+
+    /// Share of those that had asked little which was refused, with the last refusal.
+    pub(super) fn share(&mut self, is_low: impl Fn(Vector) -> bool + Copy, now: Micros) -> f32 {
+        let refused = self.refused.iter().filter(|one| is_low(one.counts)).count() as f32;
+        refused / (refused + self.served_low(is_low, now)).max(1.0)
     }
 
     /// Successes per second lately.
     pub(super) fn goodput(&self, now: Micros) -> f32 {
         let span = (PACE * SECOND + now % SECOND).min(now).max(SECOND);
         self.served.last(PACE, now) as f32 * SECOND as f32 / span as f32
+    }
+}
+
+/// Whether the refusals of a host follow the pairs.
+///
+/// They do when pairs that were refused are refused again although others were served meanwhile, and when of the others as many are
+/// refused as before, although the host is asked less: then it bans exits, each for reasons of its own.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// Share of the others that was refused before the host was asked less.
+    at_first: f32,
+    /// Of pairs that had been refused before.
+    before: Share,
+    /// Of the others.
+    others: Share,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    refused: u16,
+    served: u16,
+}
+
+impl Followed {
+    pub(super) fn new(at_first: f32) -> Self {
+        Followed {
+            at_first,
+            ..Followed::default()
+        }
+    }
+
+    /// A pair was refused or served, which was refused or served the last time.
+    pub(super) fn note(&mut self, refused_before: bool, refused: bool) {
+        let share = match refused_before {
+            true => &mut self.before,
+            false => &mut self.others,
+        };
+        match refused {
+            true => share.refused += 1,
+            false => share.served += 1,
+        }
+        if share.all() >= 20 * TOLD {
+            share.refused /= 2;
+            share.served /= 2;
+        }
+    }
+
+    /// True when the refusals follow the pairs.
+    pub(super) fn is_shown(&self) -> bool {
+        let (before, others) = (&self.before, &self.others);
+        before.all() >= TOLD
+            && others.all() >= TOLD_OTHERS
+            && before.refused() >= STILL_REFUSED
+            && others.refused() >= NOT_LESS * self.at_first
+    }
+}
+
+impl Share {
+    fn all(&self) -> u16 {
+        self.refused + self.served
+    }
+
+    fn refused(&self) -> f32 {
+        f32::from(self.refused) / f32::from(self.all().max(1))
     }
 }
 
@@ -154,10 +265,10 @@ mod tests {
 
     #[test]
     fn five_proxies_refused_early_show_a_common_limit_unless_many_more_are_served_as_early() {
-        for (served, expected) in [(0, true), (80, true), (200, false)] {
+        for (served, expected) in [(0, true), (20, true), (80, false), (200, false)] {
             let mut wide = Wide::default();
             for n in 0..served {
-                wide.served(true, SECOND + n);
+                wide.served([1; WINDOWS], SECOND + n);
             }
             let shown = refuse(&mut wide, 0..5, 100, 2 * SECOND);
             assert_eq!(shown, [false, false, false, false, expected], "{served}");
@@ -186,10 +297,34 @@ mod tests {
     }
 
     #[test]
+    fn refusals_follow_the_pairs_when_slowing_down_has_changed_nothing() {
+        // Share of the others that is refused, of those that were refused before, and what it was at first.
+        for (others, before, at_first, expected) in [
+            (10, 90, 0.1, true),
+            // Fewer than at first: it is the rate.
+            (10, 90, 0.4, false),
+            // Who was refused is served: likewise.
+            (10, 20, 0.1, false),
+        ] {
+            let mut followed = Followed::new(at_first);
+            for n in 0..100 {
+                assert!(n >= TOLD || !followed.is_shown(), "{n} answers");
+                followed.note(false, n * 37 % 100 < others);
+                followed.note(true, n * 37 % 100 < before);
+            }
+            assert_eq!(
+                followed.is_shown(),
+                expected,
+                "{others} {before} {at_first}"
+            );
+        }
+    }
+
+    #[test]
     fn goodput_is_that_of_the_last_seconds() {
         let mut wide = Wide::default();
         for n in 0..400 {
-            wide.served(false, n * SECOND / 40);
+            wide.served([9; WINDOWS], n * SECOND / 40);
             let goodput = wide.goodput(n * SECOND / 40);
             assert!(n < 60 || (goodput - 40.0).abs() < 2.0, "{goodput} at {n}");
         }

@@ -1,0 +1,123 @@
+//! What a refusal by the target teaches: of the pair, or of a host that refuses all of us.
+
+use std::time::Instant;
+
+use super::clock::Micros;
+use super::lease::{HostWide, Lease, Settlement};
+use super::pair::{PairKey, Term};
+use super::quota::{Block, Kind, Scope};
+use super::rotating;
+use super::{HostIdx, Mechanism, Pool};
+use crate::proxy::ProxyId;
+
+impl Pool {
+    /// The host has shown another exit what it refused this one for: that was the pair's after all.
+    pub fn refused_after_all(&mut self, proxy: ProxyId, host: HostIdx, now: Instant) {
+        let t = self.moment(now);
+        if let Some(at) = self.roster.find(proxy)
+            && !self.roster.slot(at.0).is_rotating()
+        {
+            let key = PairKey {
+                slot: at.0,
+                generation: self.roster.slot(at.0).generation,
+                host: host.0,
+            };
+            self.pairs
+                .refuse(key, false, Term::default(), &mut self.jitter, t);
+        }
+    }
+
+    /// The host seems to limit all proxies together: what it refuses any of them for is nothing of theirs. False when that was
+    /// refuted before.
+    pub fn limits_everybody(&mut self, host: HostIdx, now: Instant) -> bool {
+        let t = self.moment(now);
+        let believed = self.quotas.limits_everybody(host.0, t);
+        if believed {
+            self.pairs.pardon(host.0);
+        }
+        believed
+    }
+
+    /// An earlier run has found that the host limits all proxies together.
+    pub fn recall_limit(&mut self, host: HostIdx, now: Instant) {
+        let t = self.moment(now);
+        self.quotas.recall_limit(host.0, t);
+    }
+
+    /// The pair is in good standing again if this was the one request of its probation.
+    pub(super) fn clear(&mut self, lease: &Lease, key: PairKey, now: Micros) {
+        if lease.on_trial
+            && let Some(lasted) = self.pairs.clear(key, now)
+        {
+            self.quotas.tried(key.host, lasted, true, now);
+        }
+    }
+
+    /// The target refused this exit, or all of us.
+    pub(super) fn refused(
+        &mut self,
+        lease: &Lease,
+        key: PairKey,
+        report: &Settlement,
+        now: Micros,
+    ) -> Option<HostWide> {
+        let block = Block {
+            kind: match report.for_rate {
+                true => Kind::Rate,
+                false => Kind::Other,
+            },
+            kin: self.roster.slot(key.slot).kin(),
+            in_ban: self.pairs.is_banned(key),
+            live: self.roster.tally.ready as usize,
+        };
+        let scope = self.quotas.refused(key, lease.used, block, now);
+        let learned = match scope {
+            Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
+                None
+            }
+            Scope::Pair { learned: true } => self.quotas.wait(key.host),
+            Scope::Pair { learned: false } => None,
+            Scope::Everybody if lease.is_rotating() => return Some(HostWide::Known),
+            Scope::Everybody => {
+                let (term, jitter) = (
+                    Term {
+                        is_wide: true,
+                        ..Term::default()
+                    },
+                    &mut self.jitter,
+                );
+                self.pairs.refuse(key, lease.on_trial, term, jitter, now);
+                return Some(HostWide::Known);
+            }
+            Scope::Shown { goodput } => {
+                self.pairs.pardon(key.host);
+                return Some(HostWide::Shown { goodput });
+            }
+            Scope::Refuted => None,
+        };
+        let refuted = (scope == Scope::Refuted).then_some(HostWide::Refuted);
+        if lease.is_rotating() {
+            // Its exit is gone with it. What the endpoint itself refuses for their number, others have to wait for.
+            if rotating::is_crowded(report.kind) {
+                let slot = self.roster.slot_mut(key.slot);
+                slot.crowd(lease.in_flight_at_dispatch);
+            }
+            return None;
+        }
+        let asked = report.retry_after;
+        let is_wide = false;
+        let (term, jitter) = (
+            Term {
+                asked,
+                learned,
+                is_wide,
+            },
+            &mut self.jitter,
+        );
+        let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
+        if let Some(lasted) = lasted {
+            self.quotas.tried(key.host, lasted, false, now);
+        }
+        refuted
+    }
+}
