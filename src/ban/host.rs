@@ -375,10 +375,10 @@ pub fn agreed(mut verdict: Verdict, earlier: &[Attempt], serves: bool) -> Verdic
     verdict
 }
 
-/// Of one URL that was served in the end: the proxies through which it was refused without a word (401, 403, the end of the
+/// Of one URL that was served through `served` in the end: the other proxies through which it was refused without a word (401, 403, the end of the
 /// HTTP/2 stream), which was not the target's answer then. Their lines of the log say so from now on.
-pub fn differing(log: &mut [Attempt]) -> impl Iterator<Item = ProxyId> {
-    let refused = log.iter_mut().filter(|attempt| {
+pub fn differing(log: &mut [Attempt], served: ProxyId) -> impl Iterator<Item = ProxyId> {
+    let refused = log.iter_mut().filter(move |attempt| {
         let bare =
             attempt.outcome == Outcome::HttpError && matches!(attempt.status, Some(401 | 403));
         let http2 = FaultKind::Http2(0).as_str();
@@ -386,7 +386,7 @@ pub fn differing(log: &mut [Attempt]) -> impl Iterator<Item = ProxyId> {
             .error
             .as_ref()
             .is_some_and(|error| error.kind == http2);
-        attempt.blame == Blame::Target && (bare || ended)
+        attempt.blame == Blame::Target && attempt.proxy.id() != served && (bare || ended)
     });
     refused.map(|attempt| {
         attempt.blame = Blame::Pair;

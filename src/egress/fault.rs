@@ -160,17 +160,17 @@ fn ended_by_target(phase: Phase, error: &h2::Error) -> Option<Fault> {
     Some(Fault::new(phase, FaultKind::Http2(reason.into()), message))
 }
 
-/// True when the target says that it has done nothing with the request (RFC 9113, sections 6.8, 8.7 and 7).
-pub(super) fn is_unprocessed(kind: FaultKind) -> bool {
+/// True when the target says that it has done nothing with the request (RFC 9113, section 8.7): the stream came after the last one
+/// that a GOAWAY names, which is what such an error means here, or was refused.
+pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
     use h2::Reason;
-    let unprocessed = [
-        Reason::NO_ERROR,
-        Reason::REFUSED_STREAM,
-        Reason::HTTP_1_1_REQUIRED,
-    ];
-    unprocessed
-        .map(|reason| FaultKind::Http2(reason.into()))
-        .contains(&kind)
+    let h2: Option<&h2::Error> = error.source().and_then(|source| source.downcast_ref());
+    let refused = [Reason::REFUSED_STREAM, Reason::HTTP_1_1_REQUIRED];
+    h2.is_some_and(|error| {
+        let reason = error.reason();
+        error.is_remote()
+            && (error.is_go_away() || reason.is_some_and(|reason| refused.contains(&reason)))
+    })
 }
 
 /// True when the target serves this over HTTP/1.1 only.

@@ -88,8 +88,9 @@ fn failed(
     trace: &mut Trace<'_>,
 ) -> Failure {
     let unsent = error.take_message().is_some();
-    let fault = fault::from_hyper(Phase::Headers, &error.into_error());
-    let unsent = unsent || fault::is_unprocessed(fault.kind);
+    let error = error.into_error();
+    let fault = fault::from_hyper(Phase::Headers, &error);
+    let unsent = unsent || fault::is_unprocessed(&error);
     if unsent {
         trace.sent = sent_before;
     }

@@ -288,7 +288,9 @@ impl<E: Egress> Dispatcher<E> {
         if verdict.outcome == Outcome::RateLimited
             || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
         {
-            let live = self.pool.counts(now).ready as usize;
+            // Exits that rotate are no witnesses of that kind.
+            let counts = self.pool.counts(now);
+            let live = counts.ready.saturating_sub(counts.rotating) as usize;
             let asked = verdict.retry_after;
             let mut limiter = self.context.limiter();
             let shown = match end.proxy.is_rotating() {
@@ -351,7 +353,11 @@ impl<E: Egress> Dispatcher<E> {
             elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
             asked: verdict.retry_after,
         };
-        let charged = !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local);
+        // A stream that the target ends is its doing, and no answer.
+        let kind_of_fault = end.fault.as_ref().map(|fault| fault.kind);
+        let is_ended = matches!(kind_of_fault, Some(FaultKind::Http2(_)));
+        let charged =
+            is_ended || !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local);
         if charged && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
@@ -366,7 +372,7 @@ impl<E: Egress> Dispatcher<E> {
             };
         }
         if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
-            for refused in differing(&mut job.log) {
+            for refused in differing(&mut job.log, end.proxy.id()) {
                 self.pool.refused_after_all(refused, HostIdx(number), now);
             }
         }

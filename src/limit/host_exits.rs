@@ -16,16 +16,16 @@ const LEAST: usize = 24;
 const REFUSED: f32 = 0.75;
 /// Refusals by a host that has served nobody yet.
 const UNSERVED: usize = 16;
-/// Pages that take this much longer than the slowest lately are not waited for.
+/// Pages that take this much longer than the slowest lately are not waited for, nor any for more than half of the window.
 const SLOWER: u32 = 2;
 
 /// See the module text.
 #[derive(Debug, Default)]
 pub(super) struct HostExits {
     results: VecDeque<Seen>,
-    /// Of the pages among them, and the last one before them.
-    slowest: Duration,
     has_served: bool,
+    /// What the last page took.
+    last: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ impl HostExits {
     /// A page came.
     pub(super) fn served(&mut self, sent: Instant, now: Instant) {
         self.has_served = true;
-        self.slowest = self.slowest.max(now.saturating_duration_since(sent));
+        self.last = now.saturating_duration_since(sent);
         self.note(sent, now, false);
     }
 
@@ -49,8 +49,12 @@ impl HostExits {
         if !self.has_served {
             return self.results.len() >= UNSERVED;
         }
-        let settled =
-            |seen: &&Seen| now.saturating_duration_since(seen.sent) >= SLOWER * self.slowest;
+        let pages = self.results.iter().filter(|seen| !seen.refused);
+        let slowest = pages
+            .map(|seen| seen.at.saturating_duration_since(seen.sent))
+            .fold(self.last, Duration::max);
+        let patience = (SLOWER * slowest).min(WINDOW / 2);
+        let settled = |seen: &&Seen| now.saturating_duration_since(seen.sent) >= patience;
         let (mut all, mut refused) = (0, 0);
         for seen in self.results.iter().filter(settled) {
             all += 1;
@@ -72,16 +76,8 @@ impl HostExits {
 
     fn note(&mut self, sent: Instant, at: Instant, refused: bool) {
         let over = |seen: &Seen| at.saturating_duration_since(seen.at) > WINDOW;
-        let before = self.results.len();
         while self.results.front().is_some_and(over) || self.results.len() >= MOST {
             self.results.pop_front();
-        }
-        if before > 0 && self.results.is_empty() {
-            self.slowest = if refused {
-                Duration::ZERO
-            } else {
-                at.saturating_duration_since(sent)
-            };
         }
         self.results.push_back(Seen { sent, at, refused });
     }
@@ -119,6 +115,19 @@ mod tests {
             Some(2),
             "the pages of the first batch are waited for"
         );
+    }
+
+    #[test]
+    fn one_slow_page_hides_no_limit() {
+        let start = Instant::now();
+        let mut exits = HostExits::default();
+        let second = Duration::from_secs(1);
+        exits.served(start, start + 8 * second);
+        let told = (0..400).any(|n| {
+            let sent = start + 8 * second + n * second / 20;
+            exits.refused(sent, sent + second / 10)
+        });
+        assert!(told);
     }
 
     #[test]

@@ -61,6 +61,12 @@ impl Pool {
         report: &Settlement,
         now: Micros,
     ) -> Option<HostWide> {
+        if lease.is_rotating() && rotating::is_crowded(report.kind) {
+            // The endpoint itself refuses it for their number: others have to wait for those that are under way.
+            let slot = self.roster.slot_mut(key.slot);
+            slot.crowd(lease.in_flight_at_dispatch.max(slot.in_flight + 1));
+            return None;
+        }
         let block = Block {
             kind: match report.for_rate {
                 true => Kind::Rate,
@@ -79,13 +85,11 @@ impl Pool {
             Scope::Pair { learned: false } => None,
             Scope::Everybody if lease.is_rotating() => return Some(HostWide::Known),
             Scope::Everybody => {
-                let (term, jitter) = (
-                    Term {
-                        is_wide: true,
-                        ..Term::default()
-                    },
-                    &mut self.jitter,
-                );
+                let term = Term {
+                    is_wide: true,
+                    ..Term::default()
+                };
+                let jitter = &mut self.jitter;
                 self.pairs.refuse(key, lease.on_trial, term, jitter, now);
                 return Some(HostWide::Known);
             }
@@ -97,23 +101,15 @@ impl Pool {
         };
         let refuted = (scope == Scope::Refuted).then_some(HostWide::Refuted);
         if lease.is_rotating() {
-            // Its exit is gone with it. What the endpoint itself refuses for their number, others have to wait for.
-            if rotating::is_crowded(report.kind) {
-                let slot = self.roster.slot_mut(key.slot);
-                slot.crowd(lease.in_flight_at_dispatch);
-            }
-            return None;
+            // Its exit is gone with it.
+            return refuted;
         }
-        let asked = report.retry_after;
-        let is_wide = false;
-        let (term, jitter) = (
-            Term {
-                asked,
-                learned,
-                is_wide,
-            },
-            &mut self.jitter,
-        );
+        let term = Term {
+            asked: report.retry_after,
+            learned,
+            ..Term::default()
+        };
+        let jitter = &mut self.jitter;
         let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
         if let Some(lasted) = lasted {
             self.quotas.tried(key.host, lasted, false, now);

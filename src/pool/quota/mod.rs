@@ -55,6 +55,8 @@ struct Host {
     wide: Wide,
     /// It limits all of us together, and says so in this way. What it refuses otherwise is for the exit all the same.
     limits_by: Option<Kind>,
+    /// That is from an earlier run, which does not tell how it says so.
+    is_recalled: bool,
     /// What speaks against that, since it was thought.
     followed: Followed,
     /// It was thought to limit all of us together, and does not.
@@ -300,7 +302,7 @@ impl Quotas {
                 None => {
                     pair.refused = Some(now);
                     // One that is closed for all refuses everybody, whoever they are.
-                    if host.served_sent > host.refused {
+                    if host.served.is_some_and(|served| served > host.refused) {
                         host.followed.note(false, true);
                     }
                 }
@@ -314,6 +316,9 @@ impl Quotas {
         }
         host.refused = now;
         let Some(learner) = &mut host.learner else {
+            if std::mem::take(&mut host.is_recalled) {
+                host.limits_by = Some(kind);
+            }
             if host.limits_by.is_some_and(|known| known != kind) {
                 return Scope::Pair { learned: false };
             }
@@ -356,7 +361,9 @@ impl Quotas {
     /// An earlier run has found that the host limits the rate of all pairs together.
     pub(super) fn recall_limit(&mut self, number: u32, now: Micros) {
         // Asked at that rate from the beginning, it may ban exits as it pleases.
-        host(&mut self.hosts, number, now).limits_everybody(Kind::Rate, 0.0);
+        let host = host(&mut self.hosts, number, now);
+        host.limits_everybody(Kind::Rate, 0.0);
+        host.is_recalled = true;
     }
 
     /// The request of a probation, `after` the beginning of the ban, was refused or served.

@@ -17,9 +17,11 @@ const MEMORY: u64 = 60;
 const DISTINCT: usize = 5;
 const DISTINCT_LEAST: usize = 3;
 /// Refusals remembered.
-const MOST: usize = 64;
+const MOST: usize = 512;
 /// Answers to requests that are remembered with what their pairs had asked, evenly over that time.
 const SAMPLES: usize = 64;
+/// So few tell nothing.
+const FEW: usize = 8;
 /// What the refusals of a host follow is told by so many answers to pairs that were refused before, and to others.
 const TOLD: u16 = 8;
 const TOLD_OTHERS: u16 = 24;
@@ -59,6 +61,7 @@ impl Wide {
     /// A pair was served with these uses.
     pub(super) fn served(&mut self, counts: Vector, now: Micros) {
         self.served.count(now);
+        self.forget(now);
         self.skipped += 1;
         if self.skipped < self.every {
             return;
@@ -75,14 +78,24 @@ impl Wide {
         self.samples.push_back((now, counts));
     }
 
-    /// Answers of the last minute to pairs that had asked little, by what `is_low` says now.
-    fn served_low(&mut self, is_low: impl Fn(Vector) -> bool, now: Micros) -> f32 {
+    /// Forgets samples that are too old, and takes more of them when few are left.
+    fn forget(&mut self, now: Micros) {
         let begin = now.saturating_sub(MEMORY * SECOND);
+        let before = self.samples.len();
         while self.samples.front().is_some_and(|(at, _)| *at < begin) {
             self.samples.pop_front();
         }
-        if self.samples.len() < SAMPLES / 4 {
+        if self.samples.len() < before && self.samples.len() < SAMPLES / 4 {
             self.every /= 2;
+        }
+    }
+
+    /// Answers of the last minute to pairs that had asked little, by what `is_low` says now.
+    fn served_low(&mut self, is_low: impl Fn(Vector) -> bool, now: Micros) -> f32 {
+        self.forget(now);
+        if self.samples.len() < FEW {
+            // Too few to tell how many were low.
+            return self.served.last(MEMORY, now) as f32;
         }
         let low = self.samples.iter().filter(|(_, counts)| is_low(*counts));
         let share = low.count() as f32 / self.samples.len().max(1) as f32;
