@@ -112,7 +112,7 @@ fn the_summary_for_programs_names_it_too() {
     for key in ["unjudged", "reason/judge_down", "verdict/unknown"] {
         assert_eq!(summary[key], unknown, "{key}: {said}");
     }
-    assert_eq!(summary["verdict/dead"], 0);
+    assert_eq!(summary["verdict/dead"], 0, "{said}");
     assert_eq!(summary["no_judge"], false);
 
     // From the start: nothing is written.
