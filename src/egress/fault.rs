@@ -143,9 +143,14 @@ pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
             "connection closed before the answer was whole",
         );
     }
-    let h2 = error.source().and_then(|source| source.downcast_ref());
-    h2.and_then(|error| ended_by_target(phase, error))
+    h2_in(error)
+        .and_then(|error| ended_by_target(phase, error))
         .unwrap_or_else(|| Fault::new(phase, FaultKind::Malformed, error.to_string()))
+}
+
+/// What the HTTP/2 library has said.
+fn h2_in(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
 }
 
 /// An error code of HTTP/2 that came from the other side.
@@ -164,9 +169,8 @@ fn ended_by_target(phase: Phase, error: &h2::Error) -> Option<Fault> {
 /// that a GOAWAY names, which is what such an error means here, or was refused.
 pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
     use h2::Reason;
-    let h2: Option<&h2::Error> = error.source().and_then(|source| source.downcast_ref());
     let refused = [Reason::REFUSED_STREAM, Reason::HTTP_1_1_REQUIRED];
-    h2.is_some_and(|error| {
+    h2_in(error).is_some_and(|error| {
         let reason = error.reason();
         error.is_remote()
             && (error.is_go_away() || reason.is_some_and(|reason| refused.contains(&reason)))

@@ -181,9 +181,7 @@ impl<E: Egress> Dispatcher<E> {
         {
             return None;
         }
-        if !self.pool.proxy(first).is_rotating() {
-            job.avoid.note(self.pool.proxy(first));
-        }
+        job.avoid.note(self.pool.proxy(first));
         let ask = Ask {
             host: HostIdx(host),
             tunnel: job.needs_tunnel(),

@@ -11,7 +11,7 @@ use super::pending::{End, Pending};
 use crate::ban::{agreed, differing};
 use crate::egress::Egress;
 use crate::metrics::{Host, Spend, Use};
-use crate::outcome::{Blame, FaultKind, Outcome};
+use crate::outcome::{Blame, Outcome};
 use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
 use crate::proxy::Price;
 use crate::retry::{self, Decision, Ended, Spent};
@@ -211,7 +211,7 @@ impl<E: Egress> Dispatcher<E> {
             self.tally
                 .landed(Host { number, key }, verdict.outcome, served);
         }
-        if let Some(FaultKind::Http2(_)) = end.fault.as_ref().map(|fault| fault.kind) {
+        if end.is_http2_ended() {
             self.tally.http2_ended();
         }
         if let Some(fault) = end.proxy_fault() {
@@ -354,10 +354,8 @@ impl<E: Egress> Dispatcher<E> {
             asked: verdict.retry_after,
         };
         // A stream that the target ends is its doing, and no answer.
-        let kind_of_fault = end.fault.as_ref().map(|fault| fault.kind);
-        let is_ended = matches!(kind_of_fault, Some(FaultKind::Http2(_)));
-        let charged =
-            is_ended || !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local);
+        let charged = end.is_http2_ended()
+            || !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local);
         if charged && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
@@ -381,9 +379,7 @@ impl<E: Egress> Dispatcher<E> {
         self.tally.used(what, used.0, used.1);
         job.pay(used.0, used.1);
         let goes_on = decision != Decision::Finish || twin.is_some();
-        // The next connection through a rotating endpoint has another exit.
-        let is_spent = !matches!(verdict.blame, Blame::Local) && !end.proxy.is_rotating();
-        if goes_on && is_spent {
+        if goes_on && !matches!(verdict.blame, Blame::Local) {
             job.avoid.note(&end.proxy);
         }
         let next = event::next(decision, free, twin.is_some(), charged);

@@ -129,6 +129,12 @@ impl End {
         self.status().or(hop)
     }
 
+    /// True when the target has ended the HTTP/2 stream or connection with an error code.
+    pub(super) fn is_http2_ended(&self) -> bool {
+        let kind = self.fault.as_ref().map(|fault| fault.kind);
+        matches!(kind, Some(FaultKind::Http2(_)))
+    }
+
     /// What the proxy did wrong, if it was charged. Its own answer to a forwarded request is as good as its refusal of a
     /// tunnel, though no fault of the transport.
     pub(super) fn proxy_fault(&self) -> Option<(Phase, FaultKind)> {

@@ -72,8 +72,11 @@ pub(super) enum Tier {
 }
 
 impl Avoid {
-    /// Remembers that `proxy` was tried.
+    /// Remembers that `proxy` was tried, but for a rotating endpoint: the next connection through that has another exit.
     pub fn note(&mut self, proxy: &Proxy) {
+        if proxy.is_rotating() {
+            return;
+        }
         let tried = Tried {
             proxy: proxy.id(),
             subnet: proxy.subnet(),

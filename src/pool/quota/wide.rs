@@ -98,7 +98,7 @@ impl Wide {
             return self.served.last(MEMORY, now) as f32;
         }
         let low = self.samples.iter().filter(|(_, counts)| is_low(*counts));
-        let share = low.count() as f32 / self.samples.len().max(1) as f32;
+        let share = low.count() as f32 / self.samples.len() as f32;
         share * self.served.last(MEMORY, now) as f32
     }
 

@@ -15,7 +15,7 @@ use proxywheel::outcome::{Blame, FaultKind, Outcome, Phase};
 use proxywheel::proxy::Scheme;
 
 use super::fixture::{Ask, Conn, Server, answer, get, ok, post};
-use super::tls::Identity;
+use super::tls::{Identity, Where};
 
 /// A site behind a tunnel that has HTTP/2.
 struct Site {
@@ -176,16 +176,7 @@ async fn what_a_kept_connection_refuses_unprocessed_is_sent_again_whatever_it_is
 #[tokio::test]
 async fn a_target_without_http2_is_no_fault_of_the_proxy_when_that_alone_was_asked_for() {
     let identity = Identity::new("target.test", &[]);
-    let acceptor = identity.acceptor.clone();
-    let server = Server::start(move |mut conn: Conn| {
-        let acceptor = acceptor.clone();
-        async move {
-            conn.request().await;
-            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            let _ = conn.over(|io| acceptor.accept(io)).await;
-        }
-    })
-    .await;
+    let server = identity.serve(Where::Target).await;
     let egress = SocketEgress::new(Settings {
         cacert: identity.path(),
         http: HttpVersions::Http2,

@@ -23,7 +23,7 @@ use super::fixture::{Conn, Server, answer, egress, get, ok};
 
 /// Where a connection turns to TLS.
 #[derive(Clone, Copy, PartialEq)]
-enum Where {
+pub(super) enum Where {
     /// From the start: an `https` proxy.
     Proxy,
     /// Behind a CONNECT, whose answer claims a length.
@@ -67,7 +67,7 @@ impl Identity {
     }
 
     /// Answers HTTP/1 requests inside TLS.
-    async fn serve(&self, tls: Where) -> Server {
+    pub(super) async fn serve(&self, tls: Where) -> Server {
         let acceptor = self.acceptor.clone();
         Server::start(move |mut conn: Conn| {
             let acceptor = acceptor.clone();
