@@ -1,7 +1,8 @@
 //! The judges: which of them are up, by what they sign, and what they see of us on the direct path.
 //!
-//! A failure that may be a judge's is not counted before that judge was asked directly, in a request that began after the failed
-//! one. Many failures wait for one such request. So while a judge is down nobody is blamed.
+//! A failure that may be a judge's is not counted before that judge has answered a request that began after the failure: an answer
+//! from before says nothing of the moment in which it failed. Many failures wait for one such request. So while a judge is down
+//! nobody is blamed, nor for what was under way when it went down, though it be back meanwhile.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -349,6 +350,17 @@ impl Judge {
     /// It has answered a request that began then.
     pub(super) fn has_answered(&self, began: Instant) {
         self.known().is_up(began);
+    }
+
+    /// Whether it has answered every direct request that began since then, as far as any did.
+    ///
+    /// # Errors
+    /// It was silent; why.
+    pub(super) fn stayed_up(&self, since: Instant) -> Result<(), String> {
+        match &self.known().down {
+            Some((down, why)) if *down >= since => Err(why.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// How long it has been down.

@@ -110,7 +110,7 @@ impl<E: Egress> Context<E> {
         let exchange = self
             .send(proxy, &url, self.judges.headers(), began, &nonce)
             .await;
-        let total = began.elapsed();
+        let ended = Instant::now();
         let read = || {
             let answer = exchange.result.as_ref().ok();
             answer.map(|response| Echo::read(&response.body.bytes, judge.key().as_ref()))
@@ -130,7 +130,7 @@ impl<E: Egress> Context<E> {
                 judge.has_answered(began);
                 let times = Times {
                     phases: exchange.phases,
-                    total,
+                    total: ended - began,
                 };
                 return Look::Passed {
                     echo: Box::new(echo),
@@ -161,11 +161,8 @@ impl<E: Egress> Context<E> {
         if !trouble.may_be_the_judge() {
             return Look::Failed(trouble);
         }
-        match self
-            .judges
-            .is_up(number, began, &self.egress, &self.nonces)
-            .await
-        {
+        let up = self.judges.is_up(number, ended, &self.egress, &self.nonces);
+        match up.await.and_then(|()| judge.stayed_up(began)) {
             Ok(()) => Look::Failed(trouble),
             Err(why) => Look::NoJudge(Trouble::new(
                 Verdict::Unknown,
@@ -281,5 +278,5 @@ fn of_target(exchange: &Exchange, sentence: &crate::outcome::Verdict) -> Trouble
 }
 
 #[cfg(test)]
-#[path = "look_tests.rs"]
+#[path = "judge_tests.rs"]
 mod tests;
