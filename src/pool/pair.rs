@@ -52,6 +52,13 @@ struct Standing {
     forget: Micros,
 }
 
+impl Standing {
+    /// Nobody has asked since the end of the cooldown, which was so long ago that the ban has had twice its time.
+    fn was_idle(&self, now: Micros) -> bool {
+        now.saturating_sub(self.until) > self.until.saturating_sub(self.since).max(FIRST)
+    }
+}
+
 impl Term {
     /// What the target asked for and no more.
     pub(super) fn asked(asked: Duration) -> Self {
@@ -67,7 +74,7 @@ impl Term {
 pub(super) struct Term {
     /// What the target asked for.
     pub(super) asked: Option<Duration>,
-    /// What the host's bans of pairs in good standing have been found to take.
+    /// What the host's bans of pairs in good standing have been found to take, or this one to last already.
     pub(super) learned: Option<Micros>,
     /// The host limits everybody: what it refuses one for is in all likelihood nothing of that one's, unless it does so again and
     /// again.
@@ -155,6 +162,21 @@ impl Standings {
         self.known(key).is_some()
     }
 
+    /// True when how long the pair is shut from now on will say how long this host's bans are: `is_fresh` when it was in good standing.
+    pub(super) fn will_teach(&self, key: PairKey, is_fresh: bool, now: Micros) -> bool {
+        match self.known(key) {
+            None => is_fresh,
+            Some(standing) => standing.learned && standing.until <= now,
+        }
+    }
+
+    /// How long a ban that teaches something has lasted at least, now that the one request of the probation was refused.
+    pub(super) fn lasted(&self, key: PairKey, on_trial: bool, now: Micros) -> Option<Micros> {
+        let standing = self.known(key)?;
+        let teaches = on_trial && standing.learned && !standing.was_idle(now);
+        teaches.then(|| now.saturating_sub(standing.since))
+    }
+
     /// The host turns out to refuse everybody alike: what its pairs were shut for was nothing of theirs.
     pub(super) fn pardon(&mut self, host: u32) {
         let of_host = |packed: &&u64| **packed as u32 == host;
@@ -172,7 +194,7 @@ impl Standings {
     /// The target refused. `on_trial` is what [`Standings::begin`] said of this request.
     ///
     /// Requests that were already out when the cooldown began bring the same news again: they may lengthen it by what the
-    /// target says, but forty of them are still one refusal. Gives how long a ban that teaches something has lasted at least.
+    /// target says, but forty of them are still one refusal.
     pub(super) fn refuse(
         &mut self,
         key: PairKey,
@@ -180,24 +202,25 @@ impl Standings {
         term: Term,
         jitter: &mut Random,
         now: Micros,
-    ) -> Option<Micros> {
+    ) {
         let asked = term.asked.map(|asked| {
             let asked = micros(asked).min(LONGEST);
             // Never earlier than asked, and not all pairs in the same instant.
             (asked as f64 * jitter.within(1.0, 1.05)) as Micros
         });
-        let mut lasted = None;
         let (level, earliest) = match self.known(key) {
             None => (0, now),
-            Some(standing) if on_trial => {
-                lasted = standing.learned.then(|| now.saturating_sub(standing.since));
-                (standing.level.saturating_add(1), standing.until)
+            // It has been free, as far as anybody knows, and is banned anew.
+            Some(standing) if on_trial && standing.was_idle(now) => {
+                self.remove(key.packed());
+                (0, now)
             }
+            Some(standing) if on_trial => (standing.level.saturating_add(1), standing.until),
             Some(standing) if standing.until > now => {
                 let until = standing.until.max(asked.map_or(0, |asked| now + asked));
                 let level = standing.level;
                 self.put(key, level, until, now);
-                return None;
+                return;
             }
             // Slower than the whole cooldown: the refusal still stands, but it is no further one.
             Some(standing) => (standing.level, now),
@@ -207,13 +230,7 @@ impl Standings {
             None => term.learned.is_some(),
         };
         let length = asked.unwrap_or_else(|| match term.learned.filter(|_| learned) {
-            // After a wait that was too short the next one is surely longer.
-            Some(length) => {
-                let length = length
-                    .max(lasted.unwrap_or(0).saturating_mul(2))
-                    .min(LONGEST);
-                (length as f64 * jitter.within(1.0, 1.1)) as Micros
-            }
+            Some(length) => (length.min(LONGEST) as f64 * jitter.within(1.0, 1.1)) as Micros,
             None => {
                 let (first, longest) = match term.is_wide {
                     true => (FIRST_WIDE, LONGEST_WIDE),
@@ -227,7 +244,6 @@ impl Standings {
         if let Some(standing) = self.known_mut(key) {
             standing.learned = learned;
         }
-        lasted
     }
 
     /// Ends cooldowns and forgets old standings. Cheap when nothing is over.
@@ -539,15 +555,9 @@ mod tests {
             "{now}"
         );
         let trial = standings.begin(KEY);
-        assert_eq!(
-            standings.refuse(KEY, trial, term, &mut jitter, now),
-            Some(now)
-        );
+        assert_eq!(standings.lasted(KEY, trial, now), Some(now));
+        standings.refuse(KEY, trial, term, &mut jitter, now);
         standings.end_trial(KEY);
-        assert!(
-            cooling_for(&standings, now) >= 120.0,
-            "too short is not tried again"
-        );
         let later = standings.next_end().unwrap();
         standings.expire(later);
         assert!(standings.begin(KEY));

@@ -49,7 +49,7 @@ impl Pool {
         if lease.on_trial
             && let Some(lasted) = self.pairs.clear(key, now)
         {
-            self.quotas.tried(key.host, lasted, true, now);
+            self.quotas.tried(key, lasted, true, now);
         }
     }
 
@@ -77,12 +77,20 @@ impl Pool {
             live: self.roster.tally.ready as usize,
         };
         let scope = self.quotas.refused(key, lease.used, block, now);
+        let lasted = self.pairs.lasted(key, lease.on_trial, now);
+        if let Some(lasted) = lasted {
+            self.quotas.tried(key, lasted, false, now);
+        }
         let learned = match scope {
             Scope::Everybody | Scope::Shown { .. } if self.without(Mechanism::HostWideLimit) => {
                 None
             }
-            Scope::Pair { learned: true } => self.quotas.wait(key.host),
-            Scope::Pair { learned: false } => None,
+            Scope::Pair { learned } if self.pairs.will_teach(key, learned, now) => {
+                // After a wait that was too short the next one is longer.
+                let wait = self.quotas.wait(key, now);
+                wait.map(|wait| wait.max(lasted.unwrap_or(0)))
+            }
+            Scope::Pair { .. } => None,
             Scope::Everybody if lease.is_rotating() => return Some(HostWide::Known),
             Scope::Everybody => {
                 let term = Term {
@@ -110,10 +118,7 @@ impl Pool {
             ..Term::default()
         };
         let jitter = &mut self.jitter;
-        let lasted = self.pairs.refuse(key, lease.on_trial, term, jitter, now);
-        if let Some(lasted) = lasted {
-            self.quotas.tried(key.host, lasted, false, now);
-        }
+        self.pairs.refuse(key, lease.on_trial, term, jitter, now);
         refuted
     }
 }

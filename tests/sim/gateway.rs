@@ -195,3 +195,16 @@ async fn one_with_better_exits_is_preferred_and_other_proxies_are_judged_as_ever
     let banned = banned.filter(|attempt| attempt.outcome == Outcome::Banned);
     assert!(banned.count() <= through(3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_called_so_is_found_to_have_another_exit_in_a_moment() {
+    for (percent, most) in [(5, 120), (20, 400)] {
+        let is_bad = exits(percent);
+        let world = World::new(move |_, _, _| if is_bad() { challenge() } else { page() });
+        let ended = fetch(Setup::new(world, 0), members(1)).await;
+        assert!(ok(&ended) >= URLS - 5, "{percent}: {}", ok(&ended));
+        // If every ban was believed to take a minute and more it would be one or two hours, and most pages lost.
+        let took = ended.took.as_secs();
+        assert!(took < most, "{percent}: {took} s");
+    }
+}

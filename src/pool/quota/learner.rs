@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use super::super::clock::{Micros, SECOND};
+use super::ban_length::BanLength;
 use super::window::{MINUTE, Vector, WINDOWS};
 
 /// Bans that are remembered.
@@ -36,9 +37,6 @@ const CANARY_LEAST: f32 = 2.0;
 /// First time between canaries; doubles with each that is banned.
 const CANARY_EVERY: Micros = 60 * SECOND;
 const CANARY_RAREST: Micros = 3600 * SECOND;
-/// A wait after a ban that is taken as too short before one was tried; twice that is the first to be tried.
-const FIRST_WAIT: Micros = 30 * SECOND;
-const LONGEST_WAIT: Micros = 3600 * SECOND;
 
 /// Who uses an exit: where it is, and who pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,10 +133,7 @@ pub(super) struct Learner {
     canary: Option<(u32, Micros)>,
     canary_at: Micros,
     canary_every: Micros,
-    /// The longest wait after which a pair was still banned.
-    too_short: Micros,
-    /// The shortest after which one was not.
-    long_enough: Option<Micros>,
+    pub(super) ban_length: BanLength,
 }
 
 impl Learner {
@@ -155,8 +150,7 @@ impl Learner {
             canary: None,
             canary_at: CANARY_EVERY,
             canary_every: CANARY_EVERY,
-            too_short: FIRST_WAIT,
-            long_enough: None,
+            ban_length: BanLength::default(),
         }
     }
 
@@ -310,7 +304,7 @@ impl Learner {
     /// The window and the most uses within it for an exit like this one, if that is known. While few have been banned, only
     /// their relatives are held to it: it may be their reputation and not the host's rule.
     pub(super) fn limit(&self, kin: impl FnOnce() -> Kin) -> Option<(usize, u16)> {
-        let window = self.active?;
+        let window = self.active.filter(|_| !self.ban_length.is_brief())?;
         if !self.is_confirmed {
             let kin = kin();
             let related = self.bans.iter().filter(|ban| ban.kin.is_related(kin));
@@ -359,25 +353,6 @@ impl Learner {
 
     fn is_canary(&self, slot: u32) -> bool {
         self.canary.is_some_and(|(canary, _)| canary == slot)
-    }
-
-    /// A request this long after the beginning of a ban was still refused.
-    pub(super) fn still_banned(&mut self, after: Micros) {
-        self.too_short = self.too_short.max(after).min(LONGEST_WAIT);
-        self.long_enough = self.long_enough.filter(|enough| *enough > after);
-    }
-
-    /// A request this long after the beginning of a ban was served.
-    pub(super) fn free_again(&mut self, after: Micros) {
-        let known = self.long_enough.unwrap_or(Micros::MAX);
-        self.long_enough = Some(known.min(after));
-    }
-
-    /// How long to leave a banned pair alone when the host does not say.
-    pub(super) fn wait(&self) -> Micros {
-        self.long_enough
-            .unwrap_or(2 * self.too_short)
-            .min(LONGEST_WAIT)
     }
 }
 

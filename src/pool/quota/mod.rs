@@ -7,6 +7,7 @@
 //! Most hosts never refuse anybody, and looking up a pair is a matter of cache misses. So uses are only written down at first and
 //! counted by the hundred; a host is watched, each use counted as it happens, from its first refusal on.
 
+mod ban_length;
 mod learner;
 #[cfg(test)]
 mod tests;
@@ -367,22 +368,23 @@ impl Quotas {
     }
 
     /// The request of a probation, `after` the beginning of the ban, was refused or served.
-    pub(super) fn tried(&mut self, host: u32, after: Micros, served: bool, now: Micros) {
-        self.watch(host, now);
-        let host = self.hosts.get_mut(&host);
+    pub(super) fn tried(&mut self, key: PairKey, after: Micros, served: bool, now: Micros) {
+        self.watch(key.host, now);
+        let host = self.hosts.get_mut(&key.host);
         let Some(learner) = host.and_then(|host| host.learner.as_mut()) else {
             return;
         };
         if served {
-            learner.free_again(after);
+            learner.ban_length.free_again(key.slot, after);
         } else {
-            learner.still_banned(after);
+            learner.ban_length.still_banned(key.slot, after);
         }
     }
 
     /// How long to leave a pair alone that was banned for its uses.
-    pub(super) fn wait(&self, host: u32) -> Option<Micros> {
-        Some(self.learner(host)?.wait())
+    pub(super) fn wait(&mut self, key: PairKey, now: Micros) -> Option<Micros> {
+        let host = self.hosts.get_mut(&key.host)?;
+        Some(host.learner.as_mut()?.ban_length.wait(key.slot, now))
     }
 
     /// What has been learned of hosts since it was last told.

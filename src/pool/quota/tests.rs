@@ -247,23 +247,6 @@ fn a_quota_that_is_far_too_low_does_not_shut_everybody_out_for_as_long_as_its_wi
 }
 
 #[test]
-fn a_wait_is_doubled_until_one_works_and_then_it_is_known() {
-    let mut quotas = Quotas::default();
-    assert_eq!(quotas.wait(HOST), None);
-    quotas.tried(HOST, 60 * SECOND, false, 0);
-    assert_eq!(quotas.wait(HOST), Some(120 * SECOND));
-    quotas.tried(HOST, 120 * SECOND, false, 0);
-    quotas.tried(HOST, 240 * SECOND, true, 0);
-    assert_eq!(quotas.wait(HOST), Some(240 * SECOND));
-    quotas.tried(HOST, 250 * SECOND, false, 0);
-    assert_eq!(
-        quotas.wait(HOST),
-        Some(500 * SECOND),
-        "it has become longer"
-    );
-}
-
-#[test]
 fn memory_is_bounded_however_many_pairs_and_hosts_there_are() {
     let mut quotas = Quotas::default();
     let names = |n: u32| PairKey {

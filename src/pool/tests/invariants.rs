@@ -139,7 +139,8 @@ impl Model {
         }
         // A good answer may name a time too: it was the last one of its quota.
         let rest = match report.blame {
-            Blame::Pair => Some(report.retry_after.unwrap_or(Duration::from_secs(54))),
+            // Only one pair of a host at a time tries so soon.
+            Blame::Pair => Some(report.retry_after.unwrap_or(Duration::from_secs(2))),
             Blame::Nobody => report.retry_after.filter(|asked| !asked.is_zero()),
             _ => None,
         };
