@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderName, Method, StatusCode, header};
-use percent_encoding::{AsciiSet, percent_encode};
+use http::{StatusCode, header};
 use tokio::time::Instant as TokioInstant;
 use url::Url;
 
 use super::Settings;
 use super::pending::{Answer, End};
 use super::purse::Allowance;
+use super::redirect;
 use super::robots::{Files, MOST_HOPS};
 use super::slots::Stop;
 use crate::ban::{Hosts, Judge, Page, Seen};
@@ -226,7 +226,7 @@ async fn follow<E: Egress>(
                 url: &url,
                 headers: &request.headers,
                 body: &request.body,
-                elsewhere: leads_away(first, &url),
+                elsewhere: redirect::leads_away(first, &url),
                 session: errand.session.as_ref(),
                 connect_timeout: lease.connect_timeout,
                 deadline,
@@ -236,7 +236,7 @@ async fn follow<E: Egress>(
             })
             .await;
         let target = match &exchange.result {
-            Ok(response) if follows => redirect_target(&url, response),
+            Ok(response) if follows => redirect::target(&url, response),
             _ => None,
         };
         let seen = Seen {
@@ -301,7 +301,7 @@ async fn follow<E: Egress>(
             let verdict = Verdict::new(Outcome::Robots, Blame::Nobody);
             return Some(unanswered(lease, verdict, Some(why), rest, redirects));
         }
-        turn(&mut request, response.status, &url, &next);
+        redirect::turn(&mut request, response.status, &url, &next);
         url = Cow::Owned(next);
         if !context.allowance.take() {
             return None;
@@ -417,82 +417,6 @@ fn without_proxy(mut verdict: Verdict, proxy: &Proxy) -> Verdict {
     verdict
 }
 
-/// Headers that describe a body and go with it.
-const BODY_HEADERS: [HeaderName; 5] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CONTENT_LOCATION,
-    header::TRANSFER_ENCODING,
-];
-
-/// Prepares the next hop: the method changes of RFC 9110 and of browsers, and nothing secret to another site.
-///
-/// Whether POST was said or follows from a body makes no difference. curl keeps what `-X` says on every hop, and so posts to
-/// the page that a 303 sends everybody to for reading.
-fn turn(request: &mut Cow<'_, RequestSpec>, status: StatusCode, from: &Url, to: &Url) {
-    let drops_body = match status.as_u16() {
-        303 => !matches!(request.method, Method::GET | Method::HEAD),
-        301 | 302 => request.method == Method::POST,
-        _ => false,
-    };
-    if drops_body {
-        let request = request.to_mut();
-        request.method = Method::GET;
-        request.body = Bytes::new();
-        for name in BODY_HEADERS {
-            request.headers.remove(name);
-        }
-    }
-    if HostKey::of(from) != HostKey::of(to) {
-        let request = request.to_mut();
-        for name in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
-            request.headers.remove(name);
-        }
-    }
-}
-
-/// True when what the user gave for `first` is not for `url`: another name, or the same without its protection.
-fn leads_away(first: &Url, url: &Url) -> bool {
-    first.host_str() != url.host_str() || (first.scheme() == "https" && url.scheme() == "http")
-}
-
-/// Where the answer sends us, if it is a redirect; an error when it points to nowhere.
-fn redirect_target(from: &Url, response: &Response) -> Option<Result<Url, Fault>> {
-    if !matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let location = response.headers.get(header::LOCATION)?;
-    let location = readable(location.as_bytes());
-    let bad = |why: &str| {
-        Err(Fault::new(
-            Phase::Headers,
-            FaultKind::Redirects,
-            format!("redirect to {why}"),
-        ))
-    };
-    Some(match from.join(location.trim()) {
-        Ok(mut next) if matches!(next.scheme(), "http" | "https") && next.has_host() => {
-            next.set_fragment(None);
-            // Credentials that the site made up are neither sent nor recorded. Neither call fails on a URL with a host.
-            let _ = next.set_username("");
-            let _ = next.set_password(None);
-            Ok(next)
-        }
-        Ok(next) => bad(&format!("the unsupported scheme {}", next.scheme())),
-        Err(error) => bad(&format!("an invalid URL: {error}")),
-    })
-}
-
-/// The header as text. Bytes that are none go into the URL as they came, as browsers send them: old sites redirect to names
-/// in Latin-1.
-fn readable(bytes: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(bytes).map_or_else(
-        |_| percent_encode(bytes, &AsciiSet::EMPTY).into(),
-        Cow::Borrowed,
-    )
-}
-
 /// Waits until the four limits admit one more request for a redirect hop. The hop keeps its slot meanwhile: it has its proxy
 /// and its connection, and giving them back would break "the same proxy for the whole chain". Gives the number of its host.
 async fn pace<E>(
@@ -523,74 +447,5 @@ async fn pace<E>(
             }
             Err(wait) => tokio::time::sleep_until(TokioInstant::from_std(wait.until)).await,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderMap, HeaderValue};
-
-    use super::*;
-
-    #[test]
-    fn redirects_change_the_method_as_in_browsers_and_then_drop_the_body() {
-        let url = Url::parse("http://a.test/").unwrap();
-        let (get, head, post) = (Method::GET, Method::HEAD, Method::POST);
-        let (put, patch, delete) = (Method::PUT, Method::PATCH, Method::DELETE);
-        for (statuses, changes, stays) in [
-            (
-                &[301, 302][..],
-                &[&post][..],
-                &[&get, &head, &put, &patch, &delete][..],
-            ),
-            (&[303], &[&post, &put, &patch, &delete], &[&get, &head]),
-            (
-                &[307, 308],
-                &[],
-                &[&get, &head, &post, &put, &patch, &delete],
-            ),
-        ] {
-            for status in statuses {
-                for (method, changed) in changes
-                    .iter()
-                    .map(|method| (*method, true))
-                    .chain(stays.iter().map(|method| (*method, false)))
-                {
-                    let asked = RequestSpec {
-                        method: method.clone(),
-                        headers: HeaderMap::from_iter(
-                            [
-                                header::CONTENT_TYPE,
-                                header::CONTENT_LANGUAGE,
-                                header::ACCEPT,
-                            ]
-                            .map(|name| (name, HeaderValue::from_static("x"))),
-                        ),
-                        body: Bytes::from_static(b"a=1"),
-                    };
-                    let mut next = Cow::Borrowed(&asked);
-                    turn(
-                        &mut next,
-                        StatusCode::from_u16(*status).unwrap(),
-                        &url,
-                        &url,
-                    );
-                    let seen = (next.method.clone(), next.headers.len(), next.body.len());
-                    let expected = match changed {
-                        true => (Method::GET, 1, 0),
-                        false => (method.clone(), 3, 3),
-                    };
-                    assert_eq!(seen, expected, "{method} {status}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_redirect_in_latin_1_leads_to_the_bytes_it_names() {
-        let from = Url::parse("http://a.test/x").unwrap();
-        let next = |location: &[u8]| from.join(&readable(location)).unwrap();
-        assert_eq!(next(b"/caf\xe9 1").path(), "/caf%E9%201");
-        assert_eq!(next("/café".as_bytes()).path(), "/caf%C3%A9");
     }
 }

@@ -21,6 +21,7 @@ mod pending;
 mod probing;
 mod publishing;
 mod purse;
+mod redirect;
 mod robots;
 mod sessions;
 mod slots;
