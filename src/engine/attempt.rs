@@ -10,14 +10,14 @@ use tokio::time::Instant as TokioInstant;
 use url::Url;
 
 use super::Settings;
-use super::pending::{Answer, End};
+use super::pending::{Answer, End, Place};
 use super::purse::Allowance;
 use super::redirect;
 use super::robots::{Files, MOST_HOPS};
 use super::slots::Stop;
 use crate::ban::{Hosts, Judge, Page, Seen};
 use crate::egress::{Clearance, Egress, Outgoing, Traffic};
-use crate::exchange::{Exchange, Phases, Response};
+use crate::exchange::{Exchange, Phases, Response, Truncation};
 use crate::job::{HostKey, Job, RequestSpec, Role};
 use crate::limit::Limiter;
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
@@ -99,7 +99,7 @@ pub(super) async fn attempt<E: Egress>(
     let mut end = match (&errand.job.target, given_up) {
         // Nothing is sent, and the record says why.
         (Ok(_), Some(verdict)) => {
-            let rest = Exchangeless::default();
+            let rest = LastHop::default();
             Some(unanswered(&errand.lease, verdict, None, rest, Vec::new()))
         }
         (Ok(url), None) => tokio::select! {
@@ -111,7 +111,7 @@ pub(super) async fn attempt<E: Egress>(
             // Invalid targets are answered before dispatch; a fault here keeps the record honest all the same.
             let fault = Fault::new(Phase::Request, FaultKind::Unsupported, why.0.to_string());
             let verdict = Verdict::new(Outcome::InvalidUrl, Blame::Target);
-            let rest = Exchangeless::default();
+            let rest = LastHop::default();
             Some(unanswered(
                 &errand.lease,
                 verdict,
@@ -136,12 +136,17 @@ pub(super) async fn attempt<E: Egress>(
     }
 }
 
-/// What an exchange without an answer still tells.
+/// What the last hop tells, answered or not.
 #[derive(Default)]
-struct Exchangeless {
+struct LastHop {
     phases: Phases,
     connect_status: Option<u16>,
+    /// This hop's request, or that of one before it, may have reached its target.
     sent: bool,
+    /// `None` when it is the job's own.
+    url: Option<Arc<str>>,
+    /// Where it went.
+    at: Option<Place>,
 }
 
 /// What the answers of its host say together may change the verdict.
@@ -170,7 +175,7 @@ fn unanswered(
     lease: &Lease,
     verdict: Verdict,
     fault: Option<Fault>,
-    rest: Exchangeless,
+    rest: LastHop,
     redirects: Vec<RedirectHop>,
 ) -> Box<End> {
     Box::new(End {
@@ -182,6 +187,8 @@ fn unanswered(
         phases: rest.phases,
         connect_status: rest.connect_status,
         sent: rest.sent,
+        final_url: rest.url,
+        elsewhere: rest.at,
         edge: None,
     })
 }
@@ -211,6 +218,7 @@ async fn follow<E: Egress>(
     let mut url = Cow::Borrowed(first);
     let mut redirects = Vec::new();
     let mut host = errand.host;
+    let mut sent_before = false;
     let role = errand.job.role;
     let follows = context.settings.follow || role.is_errand();
     let most_hops = match role {
@@ -236,7 +244,10 @@ async fn follow<E: Egress>(
             })
             .await;
         let target = match &exchange.result {
-            Ok(response) if follows => redirect::target(&url, response),
+            // One whose body has taken all the time leaves none for the next hop.
+            Ok(response) if follows && response.body.truncated != Some(Truncation::Time) => {
+                redirect::target(&url, response)
+            }
             _ => None,
         };
         let seen = Seen {
@@ -253,6 +264,10 @@ async fn follow<E: Egress>(
         };
         let verdict = with_condition(verdict, &request, &exchange);
         let verdict = without_proxy(verdict, &lease.proxy);
+        let verdict = match redirects.is_empty() {
+            true => verdict,
+            false => without_haste(verdict, &exchange, deadline),
+        };
         let target = target.filter(|_| verdict.outcome == Outcome::Ok);
         let Exchange {
             result,
@@ -261,10 +276,17 @@ async fn follow<E: Egress>(
             sent,
             ..
         } = exchange;
-        let rest = Exchangeless {
+        sent_before |= sent;
+        let is_first = redirects.is_empty();
+        let rest = LastHop {
             phases,
             connect_status,
-            sent,
+            sent: sent_before,
+            url: (!is_first).then(|| url.as_str().into()),
+            at: (host != errand.host).then(|| Place {
+                host,
+                tunnel: url.scheme() == "https",
+            }),
         };
         let response = match result {
             Ok(response) => response,
@@ -314,6 +336,9 @@ async fn follow<E: Egress>(
             Ok(number) => host = number.unwrap_or(host),
             Err(fault) => {
                 let verdict = Verdict::new(Outcome::Timeout, Blame::Target);
+                // What was not asked is what the user wants to know.
+                let url = Some(url.as_str().into());
+                let rest = LastHop { url, ..rest };
                 return Some(unanswered(lease, verdict, Some(fault), rest, redirects));
             }
         }
@@ -326,7 +351,7 @@ fn answered<E>(
     verdict: Verdict,
     url: &Url,
     response: Response,
-    rest: Exchangeless,
+    rest: LastHop,
     redirects: Vec<RedirectHop>,
 ) -> Box<End> {
     let content_type = response
@@ -341,7 +366,6 @@ fn answered<E>(
         .filter(|_| verdict.outcome == Outcome::Ok && !is_errand)
         .map(|extractor| extractor.extract(content_type, &response.body.bytes, Some(url)));
     let mut answer = Answer {
-        final_url: (!redirects.is_empty()).then(|| url.as_str().into()),
         sha256: Sha256::of(&response.body.bytes),
         size_body: response.body.bytes.len() as u64,
         title,
@@ -362,6 +386,8 @@ fn answered<E>(
         phases: rest.phases,
         connect_status: rest.connect_status,
         sent: rest.sent,
+        final_url: rest.url,
+        elsewhere: rest.at,
         edge,
     })
 }
@@ -382,6 +408,17 @@ fn with_condition(verdict: Verdict, request: &RequestSpec, exchange: &Exchange) 
         blame: Blame::Nobody,
         ..verdict
     }
+}
+
+/// The hops before have left this one no time to connect in, which is not the proxy's fault.
+fn without_haste(mut verdict: Verdict, exchange: &Exchange, deadline: TokioInstant) -> Verdict {
+    let timeout = |fault: &Fault| fault.kind == FaultKind::Timeout;
+    let is_late = TokioInstant::now() >= deadline && exchange.result.as_ref().is_err_and(timeout);
+    if is_late && matches!(verdict.blame, Blame::Proxy(_)) {
+        verdict.outcome = Outcome::Timeout;
+        verdict.blame = Blame::Unknown;
+    }
+    verdict
 }
 
 /// Bytes of an answer that are read at least: a sitemap may have 50 MB by its protocol, and a robots.txt is cut soon enough.

@@ -143,6 +143,9 @@ fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
         record.status = Some(hop.status);
         record.final_url = Some((*hop.url).into());
     }
+    if !end.redirects.is_empty() {
+        record.final_url = end.final_url.or(record.final_url.take());
+    }
     record.proxy = Some(end.proxy);
     record.proxy_connect_status = end.connect_status;
     record.redirects = end.redirects;
@@ -154,7 +157,7 @@ fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
     };
     let response = answer.response;
     record.status = Some(response.status.as_u16());
-    record.final_url = answer.final_url.or_else(|| record.url.clone());
+    record.final_url = record.final_url.take().or_else(|| record.url.clone());
     record.http_version = match response.version {
         Version::HTTP_09 => Some("0.9"),
         Version::HTTP_10 => Some("1.0"),

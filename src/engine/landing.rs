@@ -55,7 +55,7 @@ impl<E: Egress> Dispatcher<E> {
         };
         let before = self.stands(&landed, flight.host, now);
         let Landed {
-            lease,
+            mut lease,
             end,
             took,
             paced,
@@ -70,6 +70,14 @@ impl<E: Egress> Dispatcher<E> {
             self.tally.used(Use::Retry, used.0, used.1);
             return self.stopped(flight, lease, served, used, now);
         };
+        let host = end.elsewhere.map_or(flight.host, |place| place.host);
+        if let Some(place) = end.elsewhere {
+            self.pool
+                .moved_on(&mut lease, HostIdx(place.host), place.tunnel, now);
+            self.context
+                .limiter()
+                .answered(flight.host, lease.idx.number(), now);
+        }
         if let Some(job) = &flight.job {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
@@ -92,7 +100,12 @@ impl<E: Egress> Dispatcher<E> {
             effects: Vec::new(),
         };
         let proxy = lease.idx;
-        arrival.is_wide = self.learn(flight.host, lease, &arrival, now);
+        if let Some(key) = self.frontier.key(flight.host) {
+            let number = flight.host;
+            let outcome = arrival.end.verdict.outcome;
+            self.tally.landed(Host { number, key }, outcome, served);
+        }
+        arrival.is_wide = self.learn(host, lease, &arrival, now);
         arrival.effects = self.effects(before, proxy, flight.host, now);
         if let Some((job, twin)) = self.job_of(flight) {
             self.conclude(job, twin, arrival, now);
@@ -194,7 +207,7 @@ impl<E: Egress> Dispatcher<E> {
         Some((flight.job.or(of_other)?, Some(twin)))
     }
 
-    /// Three ledgers. True when the host has refused all of us together.
+    /// Three ledgers. True when the host, which is where the last redirect led, has refused all of us together.
     fn learn(&mut self, host: u32, lease: Lease, arrival: &Arrival, now: Instant) -> bool {
         let Arrival {
             end,
@@ -206,11 +219,6 @@ impl<E: Egress> Dispatcher<E> {
         let (served, sent) = (*served, *sent);
         let verdict = &end.verdict;
         let (exit, proxy) = (lease.exit(), lease.idx.number());
-        if let Some(key) = self.frontier.key(host) {
-            let number = host;
-            self.tally
-                .landed(Host { number, key }, verdict.outcome, served);
-        }
         if end.is_http2_ended() {
             self.tally.http2_ended();
         }
@@ -332,6 +340,7 @@ impl<E: Egress> Dispatcher<E> {
             ..
         } = arrival;
         let number = job.host;
+        let host = end.elsewhere.map_or(number, |place| place.host);
         let verdict = &end.verdict;
         let known = job
             .log
@@ -361,7 +370,7 @@ impl<E: Egress> Dispatcher<E> {
         }
         let (spent, mut free) = (job.spent, false);
         let mut decision = retry::decide(&self.retry, &ended, &mut job.spent, &mut self.rng);
-        if let Some(spent) = self.forgiven(spent, &end, number, is_wide, now)
+        if let Some(spent) = self.forgiven(spent, &end, host, is_wide, now)
             && retry::may_repeat(&self.retry, &ended, Duration::ZERO)
         {
             (job.spent, free) = (spent, true);
@@ -371,7 +380,7 @@ impl<E: Egress> Dispatcher<E> {
         }
         if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
             for refused in differing(&mut job.log, end.proxy.id()) {
-                self.pool.refused_after_all(refused, HostIdx(number), now);
+                self.pool.refused_after_all(refused, HostIdx(host), now);
             }
         }
         let is_useful = decision == Decision::Finish && verdict.outcome == Outcome::Ok;

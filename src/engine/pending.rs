@@ -105,8 +105,21 @@ pub(super) struct End {
     pub(super) connect_status: Option<u16>,
     /// The request may have reached the target.
     pub(super) sent: bool,
+    /// Of the last hop; `None` when it is the job's own.
+    pub(super) final_url: Option<Arc<str>>,
+    /// Where the last hop went, when that is another host than the job's: how it ended is that one's.
+    pub(super) elsewhere: Option<Place>,
     /// CDN or WAF in front of the target.
     pub(super) edge: Option<&'static str>,
+}
+
+/// Where a redirect has led.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Number of the host.
+    pub(super) host: u32,
+    /// It is asked through a tunnel.
+    pub(super) tunnel: bool,
 }
 
 impl End {
@@ -150,8 +163,6 @@ impl End {
 
 /// The last answer of an attempt, with what is derived from its body.
 pub(super) struct Answer {
-    /// `None` when it is the job's own.
-    pub(super) final_url: Option<Arc<str>>,
     /// Its body is empty when bodies are not handed out.
     pub(super) response: Response,
     /// Bytes of the body.

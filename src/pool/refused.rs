@@ -44,6 +44,34 @@ impl Pool {
         self.quotas.recall_limit(host.0, t);
     }
 
+    /// The host has answered with a redirect to another one. What comes of the attempt is that one's doing; to be called before the
+    /// lease is settled.
+    pub fn moved_on(&mut self, lease: &mut Lease, to: HostIdx, tunnel: bool, now: Instant) {
+        let t = self.moment(now);
+        let at = lease.idx.0;
+        let slots = &self.roster.slots;
+        let is_member = slots
+            .get(at as usize)
+            .is_some_and(|slot| slot.generation == lease.generation);
+        let key = lease.pair();
+        if is_member {
+            if lease.tunnel {
+                self.hosts.answered(lease.host.0, t);
+                self.host_was_up(at, lease, t);
+            }
+            let in_flight = self.roster.slot(at).in_flight;
+            self.quotas.served(key, lease.used, in_flight, t);
+            self.clear(lease, key, t);
+        }
+        if lease.on_trial {
+            self.pairs.end_trial(key);
+        }
+        (lease.host, lease.tunnel, lease.on_trial) = (to, tunnel, false);
+        let (slot, key) = (self.roster.slot(at), lease.pair());
+        let beside = slot.in_flight.saturating_sub(1);
+        lease.used = self.quotas.begin(key, || slot.kin(), beside, t);
+    }
+
     /// The pair is in good standing again if this was the one request of its probation.
     pub(super) fn clear(&mut self, lease: &Lease, key: PairKey, now: Micros) {
         if lease.on_trial

@@ -249,7 +249,7 @@ impl Pool {
 
     /// The host has surely answered through this proxy: what failed towards it before is judged. Over plain `http://` only
     /// an accepted answer counts, because an error page may be any proxy's own.
-    fn host_was_up(&mut self, at: u32, lease: &Lease, now: Micros) {
+    pub(super) fn host_was_up(&mut self, at: u32, lease: &Lease, now: Micros) {
         match self.doubts.answered(lease.host.0, at, lease.sent, now) {
             None => {}
             Some(Shown::Proxies(doubts)) => {

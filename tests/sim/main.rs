@@ -12,6 +12,7 @@ mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod redirects;
 mod refused;
 mod scale;
 mod scenarios;

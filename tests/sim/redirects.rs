@@ -1,0 +1,126 @@
+//! Redirects to other hosts: what comes of them is those hosts' doing, and of everything that was sent before them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use proxywheel::job::Job;
+use proxywheel::outcome::{Charge, FaultKind, Phase};
+
+use crate::world::{Outcomes, Reply, Setup, World, jobs, run};
+
+const LINKS: usize = 200;
+const PROXIES: u16 = 10;
+
+fn hop(url: String) -> Reply {
+    Reply::status(302).with("location", url)
+}
+
+/// A shortener whose every fifth link leads to a site that does as told, the others to sites that answer.
+async fn links(bad: fn() -> Reply) -> Outcomes {
+    let world = World::new(move |outgoing, _, _| {
+        let url = outgoing.url;
+        match url.host_str() {
+            Some("short.test") => hop(format!("https://d{}.test/page", &url.path()[1..])),
+            Some(host) if host[1..].trim_end_matches(".test").ends_with(['0', '5']) => bad(),
+            _ => Reply::status(200).after(Duration::from_millis(100)),
+        }
+    });
+    let urls = (0..LINKS).map(|n| format!("https://short.test/{n}"));
+    run(Setup::new(world, PROXIES).concurrency(16), jobs(urls)).await
+}
+
+fn fault(phase: Phase, kind: FaultKind) -> Reply {
+    Reply::Fault {
+        phase,
+        kind,
+        sent: phase > Phase::Tls,
+        after: Duration::from_millis(50),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_destination_does_is_not_held_against_the_host_that_led_there() {
+    let cases: [(&str, fn() -> Reply); 4] = [
+        ("asks to wait", || {
+            Reply::status(429).with("retry-after", "900")
+        }),
+        ("bans", || {
+            Reply::status(403).with("cf-mitigated", "challenge")
+        }),
+        ("is barred by the proxies", || {
+            fault(Phase::Handshake, FaultKind::Rejected(403))
+        }),
+        ("is away", || {
+            fault(Phase::Handshake, FaultKind::Rejected(502))
+        }),
+    ];
+    for (name, bad) in cases {
+        let ended = links(bad).await;
+        let served = ended.rows.iter().filter(|row| row.record.ok).count();
+        assert_eq!(served, LINKS * 4 / 5, "{name}");
+        let last = ended.rows.iter().filter(|row| row.record.ok);
+        let last = last.map(|row| row.record.seq).max();
+        assert_eq!(last, Some(LINKS as u64 - 1), "{name}");
+        // With nobody bad it would be 1.5 s.
+        let seconds = ended.took.as_secs();
+        assert!(seconds < 60, "{name}: {seconds} s");
+        for row in ended.rows.iter().filter(|row| !row.record.ok) {
+            let at = row.record.final_url.as_deref();
+            let expected = format!("https://d{}.test/page", row.record.seq);
+            assert_eq!(at, Some(&*expected), "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_answered_is_not_sent_again_because_the_next_page_fails() {
+    for (phase, kind) in [
+        (Phase::Connect, FaultKind::Refused),
+        (Phase::Handshake, FaultKind::Rejected(502)),
+        (Phase::Headers, FaultKind::Reset),
+    ] {
+        let world = World::new(move |outgoing, _, _| match outgoing.method {
+            &Method::POST => hop("https://shop.test/thanks".into()),
+            _ => fault(phase, kind),
+        });
+        let mut orders: Vec<Job> = jobs(["http://shop.test/order".into()]);
+        for order in &mut orders {
+            let mut request = (*order.request).clone();
+            request.method = Method::POST;
+            request.body = Bytes::from_static(b"buy=1");
+            order.request = request.into();
+        }
+        let ended = run(Setup::new(world, PROXIES), orders).await;
+        let sent = ended.hits.iter().filter(|hit| hit.method == Method::POST);
+        assert_eq!(sent.count(), 1, "{phase:?} {kind:?}");
+        assert_eq!(ended.rows.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_the_hops_before_have_used_is_no_proxys_fault() {
+    let world = World::new(move |outgoing, _, _| match outgoing.url.path() {
+        "/slow" => hop("/next".into()).after(Duration::from_millis(29_990)),
+        "/next" => fault(Phase::Connect, FaultKind::Timeout),
+        _ => Reply::status(200),
+    });
+    let mut urls = vec!["http://a.test/slow".to_owned()];
+    urls.extend((0..20).map(|n| format!("http://a.test/{n}")));
+    let ended = run(Setup::new(world, 3), jobs(urls)).await;
+    let slow = &ended
+        .rows
+        .iter()
+        .find(|row| row.record.seq == 0)
+        .unwrap()
+        .record;
+    let charged = |charge| {
+        slow.attempt_log
+            .iter()
+            .any(|attempt| attempt.blame == charge)
+    };
+    assert!(
+        !charged(proxywheel::outcome::Blame::Proxy(Charge::Unreachable)),
+        "{slow:?}"
+    );
+}
