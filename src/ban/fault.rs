@@ -7,13 +7,13 @@
 
 use crate::outcome::{Blame, Charge, Fault, FaultKind, Outcome, Phase, Verdict};
 
-/// Judges a failure without an answer of the proxy. `https` is the target's scheme; absent for a probe.
-pub(super) fn judge(fault: &Fault, https: Option<bool>) -> Verdict {
-    let (outcome, blame) = sentence(fault, https);
+/// Judges a failure without an answer of the proxy.
+pub(super) fn judge(fault: &Fault) -> Verdict {
+    let (outcome, blame) = sentence(fault);
     Verdict::new(outcome, blame)
 }
 
-fn sentence(fault: &Fault, https: Option<bool>) -> (Outcome, Blame) {
+fn sentence(fault: &Fault) -> (Outcome, Blame) {
     let proxy = |charge| (Outcome::ProxyError, Blame::Proxy(charge));
     match fault.kind {
         FaultKind::Local | FaultKind::NoProxy => return (Outcome::ProxyError, Blame::Local),
@@ -24,8 +24,12 @@ fn sentence(fault: &Fault, https: Option<bool>) -> (Outcome, Blame) {
         FaultKind::Unsupported if fault.phase == Phase::Tls => {
             return (Outcome::TlsError, Blame::Target);
         }
-        FaultKind::Unsupported if https == Some(false) => return proxy(Charge::NoForward),
-        FaultKind::Unsupported => return proxy(Charge::NoTunnel),
+        // A URL that cannot be written into any request: a target may redirect to one.
+        FaultKind::Unsupported if fault.phase == Phase::Request => {
+            return (Outcome::InvalidUrl, Blame::Target);
+        }
+        // The protocol of this proxy has no way to name this host; it has for others.
+        FaultKind::Unsupported => return proxy(Charge::Policy),
         FaultKind::TooLarge => return (Outcome::TooLarge, Blame::Target),
         FaultKind::Redirects => return (Outcome::HttpError, Blame::Target),
         FaultKind::Decode => return (Outcome::Corrupt, Blame::Unknown),
@@ -91,143 +95,100 @@ mod tests {
     #[test]
     fn blame_follows_phase_and_kind() {
         use Blame::{Local, Proxy, Target, Unknown};
-        use Charge::{Auth, NoForward, NoTunnel, Policy, Unreachable};
+        use Charge::{Auth, NoTunnel, Policy, Unreachable};
         use FaultKind as Kind;
         use Outcome as O;
-        for (phase, kind, https, expected) in [
-            (
-                Phase::Dns,
-                Kind::Dns,
-                true,
-                (O::ProxyError, Proxy(Unreachable)),
-            ),
+        for (phase, kind, expected) in [
+            (Phase::Dns, Kind::Dns, (O::ProxyError, Proxy(Unreachable))),
             (
                 Phase::Connect,
                 Kind::Refused,
-                true,
                 (O::ProxyError, Proxy(Unreachable)),
             ),
             (
                 Phase::Connect,
                 Kind::Timeout,
-                true,
                 (O::ProxyError, Proxy(Unreachable)),
             ),
-            (Phase::Connect, Kind::Local, true, (O::ProxyError, Local)),
+            (Phase::Connect, Kind::Local, (O::ProxyError, Local)),
             (
                 Phase::ProxyTls,
                 Kind::Certificate,
-                true,
                 (O::ProxyError, Proxy(Unreachable)),
             ),
             (
                 Phase::Handshake,
                 Kind::Malformed,
-                true,
                 (O::ProxyError, Proxy(Unreachable)),
             ),
             (
                 Phase::Handshake,
                 Kind::Closed,
-                true,
                 (O::ProxyError, Proxy(Unreachable)),
             ),
-            (
-                Phase::Handshake,
-                Kind::Timeout,
-                true,
-                (O::ProxyError, Unknown),
-            ),
-            (
-                Phase::Handshake,
-                Kind::Auth,
-                true,
-                (O::ProxyError, Proxy(Auth)),
-            ),
+            (Phase::Handshake, Kind::Timeout, (O::ProxyError, Unknown)),
+            (Phase::Handshake, Kind::Auth, (O::ProxyError, Proxy(Auth))),
             (
                 Phase::Handshake,
                 Kind::Rejected(1),
-                true,
                 (O::ProxyError, Unknown),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(2),
-                true,
                 (O::ProxyError, Proxy(Policy)),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(4),
-                true,
                 (O::ProxyError, Unknown),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(7),
-                true,
                 (O::ProxyError, Proxy(NoTunnel)),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(8),
-                true,
                 (O::ProxyError, Proxy(Unreachable)),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(91),
-                true,
                 (O::ProxyError, Unknown),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(405),
-                true,
                 (O::ProxyError, Proxy(NoTunnel)),
             ),
             (
                 Phase::Handshake,
                 Kind::Rejected(503),
-                true,
                 (O::ProxyError, Unknown),
             ),
             (
                 Phase::Handshake,
                 Kind::Unsupported,
-                false,
-                (O::ProxyError, Proxy(NoForward)),
+                (O::ProxyError, Proxy(Policy)),
             ),
-            (Phase::Tls, Kind::Unsupported, true, (O::TlsError, Target)),
-            (Phase::Tls, Kind::Certificate, true, (O::TlsError, Unknown)),
-            (Phase::Tls, Kind::Reset, true, (O::NetworkError, Unknown)),
-            (Phase::Tls, Kind::Timeout, true, (O::Timeout, Unknown)),
-            (
-                Phase::Headers,
-                Kind::Closed,
-                false,
-                (O::NetworkError, Unknown),
-            ),
-            (
-                Phase::Headers,
-                Kind::Malformed,
-                false,
-                (O::NetworkError, Unknown),
-            ),
-            (Phase::Headers, Kind::Timeout, true, (O::Timeout, Unknown)),
-            (
-                Phase::Headers,
-                Kind::Redirects,
-                true,
-                (O::HttpError, Target),
-            ),
-            (Phase::Body, Kind::Closed, true, (O::Corrupt, Unknown)),
-            (Phase::Body, Kind::Decode, true, (O::Corrupt, Unknown)),
-            (Phase::Body, Kind::Timeout, true, (O::Timeout, Unknown)),
-            (Phase::Body, Kind::TooLarge, true, (O::TooLarge, Target)),
-            (Phase::Headers, Kind::Cancelled, true, (O::Cancelled, Local)),
+            (Phase::Request, Kind::Unsupported, (O::InvalidUrl, Target)),
+            (Phase::Tls, Kind::Unsupported, (O::TlsError, Target)),
+            (Phase::Tls, Kind::Certificate, (O::TlsError, Unknown)),
+            (Phase::Tls, Kind::Reset, (O::NetworkError, Unknown)),
+            (Phase::Tls, Kind::Timeout, (O::Timeout, Unknown)),
+            (Phase::Headers, Kind::Closed, (O::NetworkError, Unknown)),
+            (Phase::Headers, Kind::Malformed, (O::NetworkError, Unknown)),
+            (Phase::Headers, Kind::Timeout, (O::Timeout, Unknown)),
+            (Phase::Headers, Kind::Redirects, (O::HttpError, Target)),
+            (Phase::Body, Kind::Closed, (O::Corrupt, Unknown)),
+            (Phase::Body, Kind::Decode, (O::Corrupt, Unknown)),
+            (Phase::Body, Kind::Timeout, (O::Timeout, Unknown)),
+            (Phase::Body, Kind::TooLarge, (O::TooLarge, Target)),
+            (Phase::Headers, Kind::Cancelled, (O::Cancelled, Local)),
         ] {
-            let verdict = judge(&Fault::new(phase, kind, "x"), Some(https));
+            let verdict = judge(&Fault::new(phase, kind, "x"));
             assert_eq!((verdict.outcome, verdict.blame), expected, "{phase} {kind}");
         }
     }

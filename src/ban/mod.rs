@@ -178,7 +178,7 @@ impl Judge {
             Err(fault) => match exchange.connect_reply.as_deref() {
                 Some(reply) => self.refusal(&View::of_reply(Some(request.url), reply, request.now)),
                 None => {
-                    let mut verdict = fault::judge(fault, Some(request.https));
+                    let mut verdict = fault::judge(fault);
                     if exchange.verified && matches!(fault.kind, FaultKind::Http2(_)) {
                         // Whoever is on the way can cut a connection, and cannot say anything within it.
                         verdict.blame = Blame::Target;
@@ -210,7 +210,7 @@ impl Judge {
     ) -> Verdict {
         match reply {
             Some(reply) => self.refusal(&View::of_reply(None, reply, now)),
-            None => fault::judge(fault, None),
+            None => fault::judge(fault),
         }
     }
 
@@ -249,7 +249,7 @@ impl Judge {
             && fault.kind != FaultKind::Decode
         {
             // Framing and TLS are of the connection, and whoever breaks them may have written the rest as well.
-            return fault::judge(fault, Some(request.https));
+            return fault::judge(fault);
         }
         let verified = exchange.verified;
         let view = View::of_response(request, response, verified, exchange.forwarded);
@@ -422,7 +422,7 @@ fn by_user(fired: Fired, outcome: Outcome, blame: Blame, view: &View<'_>) -> Ver
 /// The verdict on a body that is not whole.
 fn cut_short(response: &Response) -> Option<Verdict> {
     if let Some(fault) = &response.body.broken {
-        return Some(fault::judge(fault, None));
+        return Some(fault::judge(fault));
     }
     Some(match response.body.truncated? {
         Truncation::Length => Verdict::new(Outcome::TooLarge, Blame::Target),

@@ -40,6 +40,7 @@ pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list, post};
 pub use lookups::Lookups;
 pub use meter::Traffic;
+pub(crate) use request::URL_MAX;
 pub use socket_egress::SocketEgress;
 
 use std::fmt;

@@ -17,7 +17,7 @@ use super::{Outgoing, connect};
 use crate::outcome::{Fault, FaultKind, Phase};
 
 /// Longest URL that is sent. Servers refuse far shorter ones.
-const URL_MAX: usize = u16::MAX as usize;
+pub(crate) const URL_MAX: usize = u16::MAX as usize;
 /// A body up to this size is written together with the head.
 const JOINED_MAX: usize = 16 * 1024;
 

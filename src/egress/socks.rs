@@ -173,8 +173,10 @@ where
     let mut request = vec![1];
     for part in [&credentials.user, &credentials.password] {
         let part = part.expose().as_bytes();
-        let length = u8::try_from(part.len())
-            .map_err(|_| unsupported("socks5 cannot carry credentials of more than 255 bytes"))?;
+        let length = u8::try_from(part.len()).map_err(|_| {
+            let what = "socks5 cannot carry credentials of more than 255 bytes";
+            Fault::new(Phase::Handshake, FaultKind::Auth, what)
+        })?;
         request.push(length);
         request.extend(part);
     }

@@ -7,6 +7,7 @@ use http::{HeaderName, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, percent_encode};
 use url::Url;
 
+use crate::egress::URL_MAX;
 use crate::exchange::Response;
 use crate::job::{HostKey, RequestSpec};
 use crate::outcome::{Fault, FaultKind, Phase};
@@ -71,7 +72,10 @@ pub(super) fn target(from: &Url, response: &Response) -> Option<Result<Url, Faul
             // Credentials that the site made up are neither sent nor recorded. Neither call fails on a URL with a host.
             let _ = next.set_username("");
             let _ = next.set_password(None);
-            Ok(next)
+            match next.as_str().len() {
+                0..=URL_MAX => Ok(next),
+                _ => bad("a URL longer than 64 kB"),
+            }
         }
         Ok(next) => bad(&format!("the unsupported scheme {}", next.scheme())),
         Err(error) => bad(&format!("an invalid URL: {error}")),

@@ -124,3 +124,22 @@ async fn time_that_the_hops_before_have_used_is_no_proxys_fault() {
         "{slow:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_url_that_cannot_be_asked_for_costs_no_proxy_its_use() {
+    let long = "a".repeat(66_000);
+    for lead in [true, false] {
+        let to = long.clone();
+        let world = World::new(move |outgoing, _, _| match outgoing.url.path() {
+            "/0" if lead => Reply::status(302).with("location", format!("/{to}")),
+            path if path.len() > 1000 => fault(Phase::Request, FaultKind::Unsupported),
+            _ => Reply::status(200),
+        });
+        let first = if lead { "0" } else { &long };
+        let mut urls = vec![format!("http://a.test/{first}")];
+        urls.extend((1..20).map(|n| format!("http://a.test/{n}")));
+        let ended = run(Setup::new(world, 3), jobs(urls)).await;
+        let ok = ended.rows.iter().filter(|row| row.record.ok).count();
+        assert_eq!(ok, 19, "{lead}");
+    }
+}
