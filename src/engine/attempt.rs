@@ -70,6 +70,8 @@ pub(super) struct Errand {
 /// An attempt that has come back.
 pub(super) struct Landed {
     pub(super) lease: Lease,
+    /// [`Job::seq`] of its job.
+    pub(super) seq: u64,
     /// `None` for one that was told to stop.
     pub(super) end: Option<Box<End>>,
     /// Dispatch until verdict.
@@ -127,6 +129,7 @@ pub(super) async fn attempt<E: Egress>(
     let took = started.elapsed();
     Landed {
         lease: errand.lease,
+        seq: errand.job.seq,
         end,
         took,
         paced,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::hedging::may_hedge;
+use super::hedging::{is_harmless, may_hedge};
 use super::pending::Pending;
 use crate::pool::ProxyIdx;
 
@@ -151,7 +151,8 @@ impl Flights {
         found.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// Second requests that left before `since`, as the first ones of their jobs did, and are still in flight.
+    /// Second requests that left before `since`, as the first ones of their jobs did, and are still in flight. Only of jobs that may
+    /// have another.
     pub(super) fn spare_since(&self, since: Instant) -> Vec<usize> {
         let mut found = Vec::new();
         for (number, flight) in self.flights.iter().enumerate() {
@@ -159,7 +160,10 @@ impl Flights {
             let other = flight
                 .twin
                 .and_then(|twin| self.flights.get(twin)?.as_ref());
-            let both = other.is_some_and(|other| other.began < since && other.job.is_some());
+            let both = other.is_some_and(|other| {
+                let job = other.job.as_ref();
+                other.began < since && job.is_some_and(|job| may_hedge(job))
+            });
             if flight.began < since && flight.job.is_none() && both {
                 found.push(number);
             }
@@ -186,7 +190,7 @@ impl Flights {
                     .and_then(|twin| self.flights.get(twin)?.as_ref())
             };
             let job = flight.job.as_ref().or_else(|| of_twin()?.job.as_ref());
-            if job.is_some_and(|job| may_hedge(job)) {
+            if job.is_some_and(|job| is_harmless(job)) {
                 found.push(number);
             }
         }

@@ -4,7 +4,7 @@
 //! but fine would use up the whole budget. It goes ahead of new work, because a slot that waits for it is worth more than a new
 //! start, and costs one in twenty requests at most. Proxies that have never served are not in that account: whoever tries them
 //! out has to expect that they hang, and few are tried out. When the input has ended and slots are idle, duplicates of the oldest
-//! requests cost nothing that anybody waits for; where they cost money they are not made. Only requests that may be sent twice are, and only with a free choice of proxy.
+//! requests cost nothing that anybody waits for; where they cost money they are not made. No job has more than three. Only requests that may be sent twice are, and only with a free choice of proxy.
 
 use std::time::{Duration, Instant};
 
@@ -52,9 +52,17 @@ impl Budget {
     }
 }
 
-/// True when a second attempt of this job would do no harm.
-pub(super) fn may_hedge(job: &Pending) -> bool {
+/// Second attempts of one job: a page that hangs whoever asks is not to be shown to every exit there is.
+const SECONDS: u8 = 3;
+
+/// True when another attempt of this job would do no harm.
+pub(super) fn is_harmless(job: &Pending) -> bool {
     job.session.is_none() && matches!(job.job.request.method, Method::GET | Method::HEAD)
+}
+
+/// True when a second attempt of this job may be made.
+pub(super) fn may_hedge(job: &Pending) -> bool {
+    job.seconds < SECONDS && is_harmless(job)
 }
 
 impl<E: Egress> Dispatcher<E> {
@@ -160,6 +168,7 @@ impl<E: Egress> Dispatcher<E> {
             return false;
         };
         let sent = self.send_twin(&mut job, number, host, first, now);
+        job.seconds += u8::from(sent.is_some());
         if let Some(flight) = self.flights.get_mut(number) {
             flight.job = Some(job);
             flight.twin = sent;

@@ -10,6 +10,7 @@ use super::flights::Flight;
 use super::pending::{End, Pending};
 use crate::ban::{agreed, differing};
 use crate::egress::Egress;
+use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
 use crate::outcome::{Blame, Outcome};
 use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
@@ -36,6 +37,8 @@ struct Arrival {
     /// Without what our own limits took of it.
     served: Duration,
     sent: Instant,
+    /// Number of its job.
+    seq: u64,
     /// Beside another one.
     is_second: bool,
     /// Refused by a host that limits everybody together.
@@ -56,6 +59,7 @@ impl<E: Egress> Dispatcher<E> {
         let before = self.stands(&landed, flight.host, now);
         let Landed {
             mut lease,
+            seq,
             end,
             took,
             paced,
@@ -94,6 +98,7 @@ impl<E: Egress> Dispatcher<E> {
             took,
             served,
             sent: started,
+            seq,
             is_second: flight.is_second,
             is_wide: false,
             used,
@@ -214,6 +219,7 @@ impl<E: Egress> Dispatcher<E> {
             stranger,
             served,
             sent,
+            seq,
             ..
         } = arrival;
         let (served, sent) = (*served, *sent);
@@ -247,7 +253,14 @@ impl<E: Egress> Dispatcher<E> {
         );
         match verdict.blame {
             Blame::Unknown if !*stranger && !self.pool.without(Mechanism::HostBreaker) => {
-                let out = self.context.limiter().clock(host).failed(proxy, sent, now);
+                let url = *seq;
+                let failure = Failure { proxy, url, sent };
+                let serving = self.pool.counts(now).proven as usize;
+                let out = self
+                    .context
+                    .limiter()
+                    .clock(host)
+                    .failed(failure, serving, now);
                 if out {
                     self.call_back(host);
                 }

@@ -38,6 +38,8 @@ pub(super) struct Pending {
     pub(super) avoid: Avoid,
     /// Distinct proxies tried.
     pub(super) proxies_tried: u32,
+    /// Second attempts so far.
+    pub(super) seconds: u8,
     /// What its attempts have cost so far; `None` while no proxy among them had a price.
     pub(super) cost: Option<f64>,
     /// Budgets used.
@@ -64,6 +66,7 @@ impl Pending {
             log: Vec::new(),
             avoid: Avoid::default(),
             proxies_tried: 0,
+            seconds: 0,
             cost: None,
             spent: Spent::default(),
             last: None,

@@ -1,7 +1,7 @@
 //! Stops asking a host that is out, and finds out when it is back.
 //!
-//! A host is out when nearly all of its last results are failures that nobody else can be blamed for, through many proxies that
-//! serve elsewhere. Then one request at a time goes to it, ever more rarely, until one is answered with anything at all; after
+//! A host is out when nearly all of its last results are failures that nobody else can be blamed for, of as many URLs and through many
+//! proxies that serve elsewhere. A URL that fails again says nothing new: it may be the one page that hangs. Then one request at a time goes to it, ever more rarely, until one is answered with anything at all; after
 //! that it gets a few at a time and more with every answer, because a host that comes back is not at its best.
 
 use std::collections::VecDeque;
@@ -13,8 +13,9 @@ const KEPT: usize = 20;
 const LEAST: usize = 12;
 /// This share of them has to be failures.
 const FAILED: f32 = 0.8;
-/// Distinct proxies among the failures.
+/// Distinct proxies among the failures, or all that serve, if they are fewer.
 const DISTINCT: usize = 8;
+const DISTINCT_LEAST: usize = 2;
 /// A result so old says nothing of now.
 const STALE: Duration = Duration::from_secs(30);
 /// First wait, the wait after the first request that failed again, and the longest.
@@ -37,8 +38,20 @@ pub(super) struct HostBreaker {
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     proxy: u32,
-    failed: bool,
+    /// The URL that failed; `None` for an answer.
+    failed: Option<u64>,
     at: Instant,
+}
+
+/// A request that failed, maybe because of its host.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure {
+    /// Number of a proxy that has served before.
+    pub proxy: u32,
+    /// Which URL it was for.
+    pub url: u64,
+    /// When it left.
+    pub sent: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +64,9 @@ struct Outage {
 }
 
 impl HostBreaker {
-    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host. True when that shows
-    /// that it is out.
-    pub(super) fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) -> bool {
+    /// A request failed, while so many proxies serve. True when that shows that the host is out.
+    pub(super) fn failed(&mut self, failure: Failure, serving: usize, now: Instant) -> bool {
+        let Failure { proxy, url, sent } = failure;
         if let Some(outage) = &mut self.outage {
             // Those that were out before tell nothing new.
             if sent >= outage.until {
@@ -62,13 +75,17 @@ impl HostBreaker {
             }
             return false;
         }
-        self.note(proxy, true, now);
-        let failures = self.results.iter().filter(|seen| seen.failed);
+        if self.results.iter().any(|seen| seen.failed == Some(url)) {
+            return false;
+        }
+        self.note(proxy, Some(url), now);
+        let failures = self.results.iter().filter(|seen| seen.failed.is_some());
         let mut proxies: Vec<u32> = failures.map(|seen| seen.proxy).collect();
         let share = proxies.len() as f32 / self.results.len() as f32;
         proxies.sort_unstable();
         proxies.dedup();
-        let out = self.results.len() >= LEAST && share >= FAILED && proxies.len() >= DISTINCT;
+        let distinct = DISTINCT.min(serving.max(DISTINCT_LEAST));
+        let out = self.results.len() >= LEAST && share >= FAILED && proxies.len() >= distinct;
         if out {
             self.results.clear();
             self.outage = Some(Outage {
@@ -87,10 +104,10 @@ impl HostBreaker {
         } else if let Some(window) = self.window {
             self.window = (window < UNLIMITED).then_some(window + 1);
         }
-        self.note(proxy, false, now);
+        self.note(proxy, None, now);
     }
 
-    fn note(&mut self, proxy: u32, failed: bool, at: Instant) {
+    fn note(&mut self, proxy: u32, failed: Option<u64>, at: Instant) {
         let stale = |seen: &Seen| at.saturating_duration_since(seen.at) > STALE;
         while self.results.front().is_some_and(stale) || self.results.len() >= KEPT {
             self.results.pop_front();
@@ -128,13 +145,18 @@ impl HostBreaker {
 mod tests {
     use super::*;
 
+    const SERVING: usize = 50;
+
+    fn failure(proxy: u32, url: u32, sent: Instant) -> Failure {
+        let url = u64::from(url);
+        Failure { proxy, url, sent }
+    }
+
     fn out(start: Instant) -> HostBreaker {
         let mut breaker = HostBreaker::default();
-        let out = |breaker: &mut HostBreaker| {
-            let shown = (0..12).map(|proxy| breaker.failed(proxy, start, start));
-            shown.collect::<Vec<_>>().iter().position(|out| *out)
-        };
-        assert_eq!(out(&mut breaker), Some(11));
+        let fail =
+            |breaker: &mut HostBreaker, n| breaker.failed(failure(n, n, start), SERVING, start);
+        assert_eq!((0..20).position(|n| fail(&mut breaker, n)), Some(11));
         breaker
     }
 
@@ -143,20 +165,31 @@ mod tests {
         let start = Instant::now();
         assert!(out(start).out_since().is_some());
         let mut few = HostBreaker::default();
-        assert!(!(0..100).any(|n| few.failed(n % 7, start, start)));
+        let fail = |few: &mut HostBreaker, n, serving| {
+            few.failed(failure(n % 7, n, start), serving, start)
+        };
+        assert!(!(0..100).any(|n| fail(&mut few, n, SERVING)));
         assert_eq!(few.out_since(), None, "seven proxies may be bad");
+        let mut all = HostBreaker::default();
+        assert!(
+            (0..100).any(|n| fail(&mut all, n, 7)),
+            "they are all that serve"
+        );
+        let mut one = HostBreaker::default();
+        assert!(!(0..100).any(|n| one.failed(failure(n, n % 11, start), SERVING, start)));
+        assert_eq!(one.out_since(), None, "eleven URLs may be bad");
         let mut mixed = HostBreaker::default();
         for n in 0..100 {
             if n % 4 == 0 {
                 mixed.answered(n, start);
             } else {
-                mixed.failed(n, start, start);
+                mixed.failed(failure(n, n, start), SERVING, start);
             }
             assert_eq!(mixed.out_since(), None, "it answers a quarter");
         }
         let mut slow = HostBreaker::default();
         let later = |n| start + Duration::from_secs(4) * n;
-        assert!(!(0..40).any(|n| slow.failed(n, start, later(n))));
+        assert!(!(0..40).any(|n| slow.failed(failure(n, n, start), SERVING, later(n))));
         assert_eq!(slow.out_since(), None, "never twelve in half a minute");
     }
 
@@ -169,10 +202,10 @@ mod tests {
             let until = breaker.until().unwrap();
             waits.push((until - now).as_secs());
             assert_eq!(breaker.window(), Some(1));
-            breaker.failed(3, start, until);
+            breaker.failed(failure(3, 3, start), SERVING, until);
             assert_eq!(breaker.until(), Some(until), "sent before the outage");
             now = until;
-            breaker.failed(4, now, now);
+            breaker.failed(failure(4, 4, now), SERVING, now);
         }
         assert_eq!(waits, [1, 2, 4, 5, 5, 5]);
         breaker.answered(5, now);

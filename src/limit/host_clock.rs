@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::host_breaker::HostBreaker;
+use super::host_breaker::{Failure, HostBreaker};
 use super::host_exits::HostExits;
 use super::host_rate::HostRate;
 
@@ -77,10 +77,9 @@ impl HostClock {
         self.breaker.out_since()
     }
 
-    /// A request sent at `sent` through a proxy that has served before failed, and it may have been the host. True when that shows
-    /// that it is out.
-    pub fn failed(&mut self, proxy: u32, sent: Instant, now: Instant) -> bool {
-        self.breaker.failed(proxy, sent, now)
+    /// A request failed, and it may have been the host, while so many proxies serve. True when that shows that it is out.
+    pub fn failed(&mut self, failure: Failure, serving: usize, now: Instant) -> bool {
+        self.breaker.failed(failure, serving, now)
     }
 
     /// The host answered through `proxy`, whatever it said.

@@ -9,6 +9,7 @@ mod limiter;
 mod quota;
 mod wire;
 
+pub use host_breaker::Failure;
 pub use host_clock::HostClock;
 pub use limiter::{Limit, Limiter, Standing, Wait};
 pub use quota::Quota;

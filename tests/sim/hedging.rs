@@ -133,3 +133,48 @@ async fn a_host_that_is_out_for_a_minute_loses_nothing_and_is_hardly_asked_meanw
     );
     assert!(ended.took < Duration::from_secs(110), "{:?}", ended.took);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_hangs_is_not_shown_to_the_whole_pool() {
+    let world = World::new(|outgoing, _, _| match outgoing.url.path() {
+        "/hangs" => Reply::Fault {
+            phase: Phase::Headers,
+            kind: FaultKind::Timeout,
+            sent: true,
+            after: Duration::from_secs(30),
+        },
+        _ => Reply::status(200).after(Duration::from_millis(300)),
+    });
+    let mut urls = vec!["https://a.test/hangs".to_owned()];
+    urls.extend((0..200).map(|n| format!("https://a.test/{n}")));
+    let ended = run(Setup::new(world, 200), jobs(urls)).await;
+    let hung = ended.hits.iter().filter(|hit| hit.path == "/hangs").count();
+    // The budgets allow ten, and three are beside.
+    assert!(hung <= 13, "{hung} requests");
+    // Four time limits and the waits between them.
+    assert!(ended.took < Duration::from_secs(150), "{:?}", ended.took);
+    let row = ended
+        .rows
+        .iter()
+        .find(|row| row.record.seq == 0)
+        .expect("its row");
+    assert_eq!(row.record.outcome, Outcome::Timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_always_fail_do_not_take_their_host_down() {
+    let world = World::new(|outgoing, _, _| {
+        let path = outgoing.url.path();
+        match path.starts_with("/bad") {
+            true => Reply::status(502).after(Duration::from_millis(50)),
+            false => Reply::status(200).after(Duration::from_millis(100)),
+        }
+    });
+    let mut urls: Vec<_> = (0..200).map(|n| format!("http://a.test/{n}")).collect();
+    for n in 0..10 {
+        urls.insert(n * 20, format!("http://a.test/bad{n}"));
+    }
+    let ended = run(Setup::new(world, 10), jobs(urls)).await;
+    assert_eq!(ended.rows.iter().filter(|row| row.record.ok).count(), 200);
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+}
