@@ -23,7 +23,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 use crate::job::JobId;
-use crate::outcome::{Attempt, Ban, Blame, FaultKind, Outcome, Verdict};
+use crate::outcome::{Attempt, Ban, Blame, Charge, FaultKind, Outcome, Verdict};
 use crate::proxy::ProxyId;
 
 /// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
@@ -366,13 +366,34 @@ pub fn agreed(mut verdict: Verdict, earlier: &[Attempt], serves: bool) -> Verdic
     let Some(ban) = &verdict.ban else {
         return verdict;
     };
-    let same = earlier
-        .iter()
-        .filter(|attempt| attempt.rule.as_ref() == Some(&ban.rule));
-    if same.count() + 1 >= AGREE {
+    if count_same(ban, earlier) + 1 >= AGREE {
         verdict.blame = Blame::Target;
     }
     verdict
+}
+
+/// The same verdict on a page that stands in place of the target's by its looks: a portal's, or a web server's own. Over plain http the
+/// target may as well have written it. Through a proxy that `has_served` that is a matter of the two, one that never has is no proxy
+/// in all likelihood, and what as many exits show for one URL as it takes to agree is the target's. Whoever breaks TLS is not meant.
+pub fn in_place_of(mut verdict: Verdict, earlier: &[Attempt], has_served: bool) -> Verdict {
+    let Some(ban) = &verdict.ban else {
+        return verdict;
+    };
+    if verdict.blame != Blame::Proxy(Charge::Tampered) {
+        return verdict;
+    }
+    verdict.blame = match count_same(ban, earlier) + 1 >= AGREE {
+        true => Blame::Target,
+        false if has_served => Blame::Pair,
+        false => Blame::Proxy(Charge::Broken),
+    };
+    verdict
+}
+
+/// Earlier attempts that the same rule has decided.
+fn count_same(ban: &Ban, earlier: &[Attempt]) -> usize {
+    let same = |attempt: &&Attempt| attempt.rule.as_ref() == Some(&ban.rule);
+    earlier.iter().filter(same).count()
 }
 
 /// Of one URL that was served through `served` in the end: the other proxies through which it was refused without a word (401, 403, the end of the

@@ -12,7 +12,7 @@
 //!
 //! # What it does not do
 //! Edge presence ([`Judge::edge`]) never makes a verdict: most good pages come from behind a CDN. A 403 that shows no block is the target's own answer, and whether other exits are told the same is
-//! not visible from one exchange: [`Hosts`] and [`agreed`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
+//! not visible from one exchange: [`Hosts`], [`agreed`] and [`in_place_of`] weigh answers together. Nothing here reads a clock, and only [`Hosts`] keeps state.
 
 mod attributes;
 mod brief;
@@ -62,7 +62,7 @@ use crate::outcome::{Ban, Blame, Fault, FaultKind, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
-pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing};
+pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing, in_place_of};
 
 use self::expect::Expectations;
 use self::rule::Rule;

@@ -8,7 +8,7 @@ use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::{agreed, differing};
+use crate::ban::{agreed, differing, in_place_of};
 use crate::egress::Egress;
 use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
@@ -86,6 +86,8 @@ impl<E: Egress> Dispatcher<E> {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
+        let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
+        end.verdict = in_place_of(end.verdict, log, self.pool.is_proven(lease.idx));
         if end.verdict.outcome == Outcome::Banned {
             self.consider_giving_up(flight.host, now);
         }

@@ -76,3 +76,30 @@ async fn a_page_that_is_refused_to_everybody_costs_nobody_anything() {
     }
     assert_eq!(ended.summary.totals.pool.cooling_pairs, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn default_pages_of_the_targets_themselves_take_no_proxy_out() {
+    let is_default = |host: &str| host.ends_with(['0', '3', '7']);
+    let world = World::new(move |outgoing, _, _| {
+        let host = outgoing.url.host_str().unwrap_or_default();
+        let name = host.trim_end_matches(".test");
+        let page = match is_default(name) {
+            true => "<html><title>Welcome to nginx!</title><h1>Welcome to nginx!</h1></html>",
+            false => "<html><title>Shop</title><p>Prices</p></html>",
+        };
+        Reply::status(200)
+            .body(page)
+            .after(Duration::from_millis(50))
+    });
+    let urls = (0..600).map(|n| format!("http://d{n}.test/"));
+    let ended = run(Setup::new(world, 20), jobs(urls)).await;
+    let ok = ended.rows.iter().filter(|row| row.record.ok).count();
+    assert_eq!(ok, 420);
+    let last = ended.pools.last().expect("a snapshot");
+    assert_eq!(last.retired, 0);
+    for row in ended.rows.iter().filter(|row| !row.record.ok) {
+        assert_eq!(row.record.outcome, Outcome::Corrupt);
+        assert!(row.record.attempts <= 3, "{:?}", row.record);
+    }
+    assert!(ended.took < Duration::from_secs(120), "{:?}", ended.took);
+}

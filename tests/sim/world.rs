@@ -54,6 +54,13 @@ impl Reply {
         self
     }
 
+    pub(crate) fn body(mut self, page: &str) -> Reply {
+        if let Reply::Answer { body, .. } = &mut self {
+            page.clone_into(body);
+        }
+        self
+    }
+
     pub(crate) fn after(mut self, wait: Duration) -> Reply {
         match &mut self {
             Reply::Answer { after, .. } | Reply::Fault { after, .. } => *after = wait,
@@ -206,7 +213,12 @@ impl Egress for World {
                 wire.bytes = REQUEST_BYTES;
                 tokio::time::sleep(after).await;
                 wire.bytes += body.len() as u64;
-                answer(status, headers, body)
+                let https = outgoing.url.scheme() == "https";
+                Exchange {
+                    verified: https,
+                    forwarded: !https,
+                    ..answer(status, headers, body)
+                }
             }
             Reply::Fault {
                 phase,
@@ -295,7 +307,6 @@ fn answer(status: u16, headers: Vec<(&'static str, String)>, body: String) -> Ex
     Exchange {
         result: Ok(response),
         sent: true,
-        verified: true,
         ..Exchange::unsent(
             Fault::new(Phase::Headers, FaultKind::Closed, ""),
             Phases::default(),
