@@ -201,7 +201,8 @@ impl<E: Egress> Dispatcher<E> {
                             );
                             continue;
                         }
-                        if wait.until.saturating_duration_since(now) > LONGEST_HOLD {
+                        let wait = wait.until.saturating_duration_since(now);
+                        if !self.is_worth(host, wait, now) {
                             self.give_up_first(
                                 Outcome::RateLimited,
                                 "the target asks to wait",
@@ -329,7 +330,7 @@ impl<E: Egress> Dispatcher<E> {
 
     /// Why the first job of `host` is not worth waiting any longer, if it is not.
     fn hopeless(
-        &self,
+        &mut self,
         host: u32,
         refusal: &Refusal,
         now: Instant,
@@ -352,14 +353,32 @@ impl<E: Egress> Dispatcher<E> {
                 },
             )),
             RefusalReason::AllCooling => {
-                let wait = wait.filter(|wait| *wait > LONGEST_HOLD)?;
-                let quiet = self.pool.unserved_for(HostIdx(host), now);
-                let is_worth_it = quiet.is_some_and(|quiet| quiet + wait <= LONGEST_BAN);
-                (!is_worth_it)
-                    .then_some((Outcome::Banned, "every proxy has to rest from this host"))
+                // Somebody who has not been tried yet may be let in.
+                let is_over = self.pool.counts(now).unknown == 0
+                    && wait.is_some_and(|wait| !self.is_worth(host, wait, now));
+                is_over.then_some((Outcome::Banned, "every proxy has to rest from this host"))
+            }
+            RefusalReason::NoneReady
+                if waited > INCAPABLE_PATIENCE
+                    && job
+                        .job
+                        .filter
+                        .as_deref()
+                        .is_some_and(|filter| !self.pool.has_hope(filter)) =>
+            {
+                Some((
+                    Outcome::Skipped,
+                    "no proxy with the labels this job asks for is usable",
+                ))
             }
             _ => None,
         }
+    }
+
+    /// True when a host is worth waiting for so long: longer if it has served a moment before.
+    fn is_worth(&self, host: u32, wait: Duration, now: Instant) -> bool {
+        let quiet = self.pool.unserved_for(HostIdx(host), now);
+        wait <= LONGEST_HOLD || quiet.is_some_and(|quiet| quiet + wait <= LONGEST_BAN)
     }
 
     fn send(&mut self, mut job: Box<Pending>, lease: Lease, now: Instant) {

@@ -311,9 +311,10 @@ impl<E: Egress> Dispatcher<E> {
         if verdict.outcome == Outcome::RateLimited
             || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
         {
-            // Exits that rotate are no witnesses of that kind.
+            // Exits that rotate are no witnesses of that kind, and those that nobody has tried may be let in.
             let counts = self.pool.counts(now);
-            let live = counts.ready.saturating_sub(counts.rotating) as usize;
+            let live = counts.ready.saturating_sub(counts.rotating) + counts.unknown;
+            let live = live as usize;
             let asked = verdict.retry_after;
             let mut limiter = self.context.limiter();
             let shown = match end.proxy.is_rotating() {

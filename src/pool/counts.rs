@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND, between};
 use super::roster::Shelf;
-use super::slot::Slot;
-use super::{HostIdx, Lease, Mechanism, Pool, ProxyIdx};
+use super::slot::{Slot, State};
+use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx};
+use crate::job::LabelFilter;
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -160,6 +161,20 @@ impl Pool {
             }
             Some(_) => now >= self.last_ready + ONCE_READY,
         }
+    }
+
+    /// False when none of the members with these labels is usable or may be soon: each is retired, or in quarantine and was probed
+    /// twice at least. Always true under [`OnNoProxy::Wait`].
+    pub fn has_hope(&mut self, filter: &LabelFilter) -> bool {
+        let view = self.filters.index(filter, &self.roster);
+        let mut members = self.filters.members(view).iter();
+        self.settings.on_no_proxy == OnNoProxy::Wait
+            || members.any(|at| {
+                let slot = self.roster.slot(*at);
+                let shut = matches!(slot.state, State::Retired | State::Quarantined);
+                let busy = slot.in_flight > 0 || slot.probing;
+                !shut || busy || slot.filed.underprobed
+            })
     }
 
     /// 0 to 100: a cautious percentage chance that the next request through this proxy brings a valid body, less if it

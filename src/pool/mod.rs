@@ -213,6 +213,8 @@ pub struct Pool {
     barred: Barred,
     /// Groups whose credentials were refused.
     refused_groups: HashSet<CredentialGroup, Mixing>,
+    /// Refused once though accepted before, and when.
+    doubted_groups: HashMap<CredentialGroup, Micros, Mixing>,
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
     groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
     lane: Lane,
@@ -285,6 +287,7 @@ impl Pool {
             accounts,
             barred: Barred::default(),
             refused_groups: HashSet::default(),
+            doubted_groups: HashMap::default(),
             groups: None,
             lane: Lane::default(),
             uplink: Uplink::default(),

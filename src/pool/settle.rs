@@ -29,6 +29,9 @@ pub(super) const BASE_TAMPERED: f64 = 60.0;
 pub(super) const BASE_NEVER_ALIVE: f64 = 900.0;
 /// Of a session whose gateway has no exit for it. The endpoint is fine and exits come and go.
 pub(super) const BASE_NO_EXIT: f64 = 10.0;
+/// Of all that use credentials which were refused though they had been accepted, and when a further refusal counts at the earliest.
+const SECOND_THOUGHT: f64 = 10.0;
+const SECOND_LEAST: Micros = 8 * SECOND;
 /// Of the only one left, while nobody has served yet: whether it or the target fails is not known, and other targets wait.
 const LAST_RESORT: Micros = SECOND;
 /// No quarantine is longer, seconds.
@@ -168,6 +171,10 @@ impl Pool {
         self.hosts.answered(lease.host.0, now);
         self.uplink.worked(lease.sent, now);
         self.answered = true;
+        if !self.doubted_groups.is_empty() {
+            let group = slot_group(self, at);
+            self.doubted_groups.remove(&group);
+        }
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.doubts = 0;
@@ -390,7 +397,7 @@ impl Pool {
                 }
             }
             Charge::Broken => self.failed(at, 1.0, now),
-            Charge::Auth => self.refuse_credentials(at),
+            Charge::Auth => self.refuse_credentials(at, now),
             Charge::Tampered => {
                 slot.charge(TAMPERING, self.scale.present());
                 slot.tampered = slot.tampered.saturating_add(1);
@@ -456,10 +463,29 @@ impl Pool {
         }
     }
 
-    /// The credentials of this member were refused.
-    fn refuse_credentials(&mut self, at: u32) {
+    /// The credentials of this member were refused. Where they have been accepted in this run that may be a slip of the gateway: nobody
+    /// uses them for a moment, and the next refusal counts.
+    fn refuse_credentials(&mut self, at: u32, now: Micros) {
+        let group = slot_group(self, at);
+        if self.roster.slot(at).is_proven() {
+            match self.doubted_groups.get(&group) {
+                None => {
+                    self.doubted_groups.insert(group, now);
+                    for member in self.group(group) {
+                        self.quarantine_ready(member, SECOND_THOUGHT, now);
+                        self.roster.refile(member);
+                    }
+                    return;
+                }
+                // It was out with the first.
+                Some(since) if now < since + SECOND_LEAST => {
+                    return self.quarantine_ready(at, SECOND_THOUGHT, now);
+                }
+                Some(_) => {}
+            }
+        }
         let account = self.roster.slot(at).account;
-        self.refuse_group(slot_group(self, at));
+        self.refuse_group(group);
         if self.accounts.refuse(account) {
             for other in 0..self.roster.slots.len() as u32 {
                 if self.roster.slot(other).account == account {
@@ -473,6 +499,13 @@ impl Pool {
     /// account, not find a way in.
     fn refuse_group(&mut self, group: CredentialGroup) {
         self.refused_groups.insert(group);
+        for at in self.group(group) {
+            self.retire(at);
+        }
+    }
+
+    /// The members that use these credentials.
+    fn group(&mut self, group: CredentialGroup) -> Vec<u32> {
         let roster = &self.roster;
         let groups = self.groups.get_or_insert_with(|| {
             let mut groups: HashMap<_, Vec<u32>, _> = HashMap::default();
@@ -486,9 +519,7 @@ impl Pool {
             }
             groups
         });
-        for at in groups.remove(&group).unwrap_or_default() {
-            self.retire(at);
-        }
+        groups.get(&group).cloned().unwrap_or_default()
     }
 
     /// True when the policy of some provider refuses this host to its accounts, for the rest of the run.

@@ -18,5 +18,6 @@ mod scale;
 mod scenarios;
 mod slow_host;
 mod tiers;
+mod waiting;
 mod world;
 mod wrong_scheme;
