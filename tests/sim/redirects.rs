@@ -12,12 +12,14 @@ use crate::world::{Outcomes, Reply, Setup, World, jobs, run};
 const LINKS: usize = 200;
 const PROXIES: u16 = 10;
 
+type Make = fn() -> Reply;
+
 fn hop(url: String) -> Reply {
     Reply::status(302).with("location", url)
 }
 
 /// A shortener whose every fifth link leads to a site that does as told, the others to sites that answer.
-async fn links(bad: fn() -> Reply) -> Outcomes {
+async fn links(bad: Make) -> Outcomes {
     let world = World::new(move |outgoing, _, _| {
         let url = outgoing.url;
         match url.host_str() {
@@ -41,7 +43,7 @@ fn fault(phase: Phase, kind: FaultKind) -> Reply {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_destination_does_is_not_held_against_the_host_that_led_there() {
-    let cases: [(&str, fn() -> Reply); 4] = [
+    let cases: [(&str, Make); 4] = [
         ("asks to wait", || {
             Reply::status(429).with("retry-after", "900")
         }),
