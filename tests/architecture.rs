@@ -49,10 +49,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cookie_store", &["src/egress"]),
     (
         "encoding_rs",
-        &["src/text.rs", "src/output/body.rs", "src/lab"],
+        &["src/text", "src/output/body.rs", "src/lab"],
     ),
     ("aho_corasick", &["src/ban"]),
     ("scraper", &["src/ban/expect.rs", "src/extract"]),
+    ("html5ever", &["src/text"]),
     ("serde_json_path", &["src/extract"]),
     ("similar", &["src/track"]),
     ("flate2", &["src/input/saved", "src/input/sitemap"]),
