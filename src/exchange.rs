@@ -1,9 +1,11 @@
 //! What one send through one proxy brought back: the evidence that `ban` judges and the record reports.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version, header};
+use percent_encoding::{AsciiSet, percent_encode};
 
 use crate::outcome::Fault;
 
@@ -72,6 +74,25 @@ pub struct Response {
     pub body: Body,
 }
 
+impl Response {
+    /// Where a redirect leads, as the target wrote it; a blank place is none.
+    ///
+    /// Bytes that are no text go into the URL as they came, as browsers send them: old sites redirect to names in Latin-1.
+    pub fn location(&self) -> Option<Cow<'_, str>> {
+        if !matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return None;
+        }
+        let location = self.headers.get(header::LOCATION)?.as_bytes().trim_ascii();
+        if location.is_empty() {
+            return None;
+        }
+        Some(std::str::from_utf8(location).map_or_else(
+            |_| percent_encode(location, &AsciiSet::EMPTY).into(),
+            Cow::Borrowed,
+        ))
+    }
+}
+
 /// A response body, content-encoding removed, no longer than the cap.
 #[derive(Debug, Default)]
 pub struct Body {
@@ -108,4 +129,29 @@ pub struct ProxyReply {
     pub headers: HeaderMap,
     /// At most the first 16 kB of the body.
     pub body: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_leads_to_the_bytes_it_names_and_a_blank_one_nowhere() {
+        let from = url::Url::parse("http://a.test/x").unwrap();
+        let path = |status, location: &[u8]| {
+            let location = http::HeaderValue::from_bytes(location).unwrap();
+            let response = Response {
+                status: StatusCode::from_u16(status).unwrap(),
+                version: Version::HTTP_11,
+                headers: HeaderMap::from_iter([(header::LOCATION, location)]),
+                body: Body::default(),
+            };
+            let next = response.location().map(|to| from.join(&to).unwrap());
+            next.map(|next| next.path().to_owned())
+        };
+        assert_eq!(path(301, b"/caf\xe9 1").as_deref(), Some("/caf%E9%201"));
+        assert_eq!(path(302, "/café".as_bytes()).as_deref(), Some("/caf%C3%A9"));
+        assert_eq!(path(302, b" "), None);
+        assert_eq!(path(200, b"/next"), None);
+    }
 }

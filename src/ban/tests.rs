@@ -438,6 +438,11 @@ fn a_followed_redirect_is_judged_only_by_where_it_leads() {
         ends(&ask(&plain, url, false, &to("/home"))),
         (Outcome::HttpError, Blame::Target)
     );
+    let mut latin = to("/");
+    let answer = latin.result.as_mut().unwrap();
+    let location = http::HeaderValue::from_bytes(b"/caf\xe9").unwrap();
+    answer.headers.insert("location", location);
+    assert_eq!(ends(&ask(&plain, url, true, &latin)).0, Outcome::Ok);
     let sorry = ask(&plain, url, true, &to("/sorry/index?continue=secret"));
     assert_eq!(ends(&sorry), (Outcome::Banned, Blame::Pair));
     let ban = sorry.ban.expect("a rule");

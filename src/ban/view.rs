@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::CONTENT_TYPE;
 use url::Url;
 
 use super::Seen;
@@ -54,11 +54,9 @@ impl<'a> View<'a> {
         forwarded: bool,
     ) -> Self {
         let status = response.status.as_u16();
-        let location = matches!(status, 301 | 302 | 303 | 307 | 308)
-            .then(|| response.headers.get(LOCATION))
-            .flatten()
-            .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-            .and_then(|value| request.url.join(value).ok());
+        let location = response
+            .location()
+            .and_then(|location| request.url.join(&location).ok());
         let content_type = content_type(&response.headers);
         View {
             connect: false,
