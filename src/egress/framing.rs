@@ -43,7 +43,10 @@ impl Framing {
         if to_head || matches!(status, 100..=199 | 204 | 304) {
             return Ok(Framing::None);
         }
-        if let Some(codings) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        let codings = headers.get_all(TRANSFER_ENCODING).iter().next_back();
+        // The word for none, which older servers send.
+        let codings = codings.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+        if let Some(codings) = codings {
             // Lengths beside it do not count.
             return Ok(match last_token(codings.as_bytes()) {
                 chunked if chunked.eq_ignore_ascii_case(b"chunked") => {
@@ -280,6 +283,7 @@ mod tests {
             (200, &[(te, "gzip, chunked")], chunked()),
             (200, &[(te, "gzip"), (te, "chunked")], chunked()),
             (200, &[(te, "chunked, gzip")], Ok(Framing::UntilClose)),
+            (200, &[(te, "Identity"), (cl, "7")], Ok(Framing::Length(7))),
         ] {
             assert_eq!(
                 Framing::of(status, false, &headers(pairs)),
