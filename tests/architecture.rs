@@ -56,7 +56,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("html5ever", &["src/text"]),
     ("serde_json_path", &["src/extract"]),
     ("similar", &["src/track"]),
-    ("flate2", &["src/input/saved", "src/input/sitemap"]),
+    (
+        "flate2",
+        &[
+            "src/egress/inflate.rs",
+            "src/input/saved",
+            "src/input/sitemap",
+        ],
+    ),
     ("rcgen", &["src/lab"]),
     ("clap", &["src/cli", "src/config"]),
     ("maxminddb", &["src/check/geo.rs"]),

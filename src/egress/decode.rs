@@ -1,6 +1,6 @@
 //! Content-encodings undone while the body arrives.
 //!
-//! The decoders of async-compression pull from a reader; here a body is pushed frame by frame, so that caps, deadlines and lost
+//! The decoders, those of async-compression and [`Inflate`], pull from a reader; here a body is pushed frame by frame, so that caps, deadlines and lost
 //! connections stay with the transport. A [`Feed`] between the two holds one frame and says "not yet" when it is used up. Output
 //! is taken in small pieces, so a bomb costs no more than its cap and one piece.
 
@@ -9,14 +9,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use async_compression::tokio::bufread::{
-    BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
-};
+use async_compression::tokio::bufread::{BrotliDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
+
+use super::inflate::{Inflate, Wrapping};
 
 /// Encodings stacked at most. Two happen by misconfiguration; more is an attack.
 const STACK_MAX: usize = 3;
@@ -187,11 +187,7 @@ impl Coding {
         R: AsyncBufRead + Send + Unpin + 'static,
     {
         match self {
-            Coding::Gzip => {
-                let mut decoder = GzipDecoder::new(inner);
-                decoder.multiple_members(true);
-                Box::new(decoder)
-            }
+            Coding::Gzip => Box::new(Inflate::new(inner, Wrapping::Gzip)),
             Coding::Brotli => Box::new(BrotliDecoder::new(inner)),
             Coding::Zstd => {
                 let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
@@ -201,8 +197,8 @@ impl Coding {
             }
             // RFC 9110 means zlib; many servers send it raw. Method 8 in the low bits is zlib's mark: as a raw block header it
             // would be a stored block with non-zero padding, which no encoder writes.
-            Coding::Deflate if first & 0x0f == 8 => Box::new(ZlibDecoder::new(inner)),
-            Coding::Deflate => Box::new(DeflateDecoder::new(inner)),
+            Coding::Deflate if first & 0x0f == 8 => Box::new(Inflate::new(inner, Wrapping::Zlib)),
+            Coding::Deflate => Box::new(Inflate::new(inner, Wrapping::None)),
         }
     }
 }

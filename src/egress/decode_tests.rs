@@ -110,12 +110,45 @@ fn damage_and_an_early_end_are_complaints() {
     for coding in ["gzip", "br", "zstd", "deflate"] {
         let plain: Vec<u8> = (0..20_000u32).map(|n| ((n * 7919) >> 3) as u8).collect();
         let encoded = encode(coding, &plain);
-        let cut = decode(coding, &encoded[..encoded.len() - 5], 1000).unwrap_err();
+        // More than a trailer.
+        let cut = decode(coding, &encoded[..encoded.len() - 12], 1000).unwrap_err();
         assert!(cut.0.contains(coding), "{cut:?}");
     }
     let garbage = decode("gzip", b"<html>not gzip at all</html>", 10).unwrap_err();
     assert!(garbage.0.contains("broken"), "{garbage:?}");
     assert_eq!(decode("gzip", b"", 10).unwrap(), b"");
+}
+
+#[test]
+fn what_follows_a_whole_stream_or_is_missing_there_takes_nothing_from_it() {
+    let plain = b"hello hello hello";
+    for (coding, trailer) in [("gzip", 8), ("deflate", 4)] {
+        let encoded = encode(coding, plain);
+        for rest in ["\r\n", "\0\0\0", "<!-- cached -->", "\x1f"] {
+            let more = [&encoded, rest.as_bytes()].concat();
+            assert_eq!(decode(coding, &more, 1).unwrap(), plain, "{rest:?}");
+        }
+        let bare = &encoded[..encoded.len() - trailer];
+        assert_eq!(decode(coding, bare, 3).unwrap(), plain);
+        let mut wrong = encoded.clone();
+        wrong[bare.len()] ^= 1;
+        let wrong = decode(coding, &wrong, 3).unwrap_err();
+        assert!(wrong.0.contains("checksum"), "{wrong:?}");
+    }
+    let member = encode("gzip", plain);
+    let two = [&member[..], &member].concat();
+    assert_eq!(decode("gzip", &two, 5).unwrap(), plain.repeat(2));
+    assert!(decode("gzip", &two[..member.len() + 3], 5).is_err());
+    // With an extra field, a name and a checksum of the head.
+    let named = [
+        &member[..3],
+        &[2 | 4 | 8],
+        &member[4..10],
+        b"\x02\0xxname\0cc",
+    ]
+    .concat();
+    let named = [&named, &member[10..]].concat();
+    assert_eq!(decode("gzip", &named, 1).unwrap(), plain);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod framing;
 mod head;
 mod http1;
 mod http2;
+mod inflate;
 mod lookups;
 mod meter;
 mod request;
