@@ -5,8 +5,12 @@
 //! cookies of other sites. What may be sent where is the library's business; a cookie for a whole top-level domain is refused
 //! here, but there is no public suffix list, so `co.uk` counts as a site.
 //!
+//! Cookies are bytes, and many are no ASCII. The library takes text, so other bytes are letters of the private area there.
+//!
 //! Without cookies there is no cost: no jar, no lookup.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +18,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use cookie_store::{Cookie, CookieDomain, CookieStore, StoreAction};
+use cookie_store::{Cookie, CookieDomain, CookieStore, RawCookie, StoreAction};
 use http::{HeaderMap, HeaderValue, header};
 use url::{Host, Url};
 
+use super::cookie_date;
 use crate::error::{Error, Problem};
 use crate::proxy::ProxyId;
 use crate::secret::Secret;
@@ -30,6 +35,8 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 const COOKIES_MAX: usize = 64;
 /// Longest cookie taken (RFC 6265 asks for 4096 bytes).
 const COOKIE_BYTES_MAX: usize = 4096;
+/// Where the bytes are that are no ASCII: private letters, which nothing trims or folds.
+const BYTES_AT: u32 = 0xe000;
 
 /// One `-b` of the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,10 +60,10 @@ impl CookieSource {
 
 /// All jars of a run.
 pub(super) struct Cookies {
-    /// The literal cookies, joined.
-    literal: Option<String>,
+    /// The literal cookies, `name=value` each.
+    literal: Vec<Box<str>>,
     /// Cookies of files, by site. Every jar of the site starts as a copy.
-    seeds: HashMap<Box<str>, CookieStore>,
+    seeds: HashMap<Box<str>, Jar>,
     /// Mirrors the number of jars, so that runs without cookies never take the lock.
     count: AtomicUsize,
     jars: Mutex<Jars>,
@@ -78,15 +85,16 @@ struct JarKey {
     site: Box<str>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Jar {
     store: CookieStore,
-    /// Each cookie taken in, oldest first.
+    /// Each cookie taken in, oldest first; not those of files, which are older.
     order: VecDeque<Taken>,
     bytes: usize,
 }
 
 /// Where a cookie is in its store, and what it counts for.
+#[derive(Clone)]
 struct Taken {
     domain: String,
     path: String,
@@ -98,24 +106,25 @@ impl Cookies {
     /// # Errors
     /// A file that cannot be read, or a line of it that is no cookie.
     pub(super) fn new(sources: &[CookieSource]) -> Result<Self, Error> {
-        let mut literal = String::new();
+        let mut literal = Vec::new();
         let mut seeds = HashMap::new();
         for source in sources {
             match source {
                 CookieSource::Literal(cookies) => {
-                    let cookies = cookies.expose().trim().trim_end_matches(';');
+                    let cookies = cookies.expose().trim();
                     if HeaderValue::from_str(cookies).is_err() {
                         return Err(Problem::new("cookies hold a control character")
                             .at("--cookie")
                             .into());
                     }
-                    join(&mut literal, cookies);
+                    let pairs = cookies.split(';').map(str::trim);
+                    literal.extend(pairs.filter(|pair| !pair.is_empty()).map(Box::from));
                 }
                 CookieSource::File(path) => read_file(path, &mut seeds)?,
             }
         }
         Ok(Cookies {
-            literal: (!literal.is_empty()).then_some(literal),
+            literal,
             seeds,
             count: AtomicUsize::new(0),
             jars: Mutex::default(),
@@ -123,7 +132,8 @@ impl Cookies {
     }
 
     /// The `Cookie` header for a request to `url`; `own` is the one the caller set, which comes first. The literal cookies
-    /// stay at home when the request goes `elsewhere`.
+    /// stay at home when the request goes `elsewhere`; one of the jar stands for the literal of its name, because the site has
+    /// set it since.
     pub(super) fn header(
         &self,
         proxy: ProxyId,
@@ -133,31 +143,41 @@ impl Cookies {
         elsewhere: bool,
     ) -> Option<HeaderValue> {
         let has_jars = self.count.load(Ordering::Relaxed) > 0;
-        let literal = self.literal.as_ref().filter(|_| !elsewhere);
-        if !has_jars && self.seeds.is_empty() && literal.is_none() {
+        let literal = if elsewhere { &[] } else { &self.literal[..] };
+        if !has_jars && self.seeds.is_empty() && literal.is_empty() {
             return None;
-        }
-        let mut line = String::new();
-        if let Some(own) = own.and_then(|own| own.to_str().ok()) {
-            join(&mut line, own);
-        }
-        if let Some(literal) = literal {
-            join(&mut line, literal);
         }
         let key = JarKey {
             proxy,
             session: session.cloned(),
             site: site(url)?,
         };
-        if has_jars && let Some(jar) = self.lock().by_key.get(&key) {
-            write_cookies(&mut line, &jar.store, url);
-        } else if let Some(seed) = self.seeds.get(&key.site) {
-            write_cookies(&mut line, seed, url);
+        let jars = has_jars.then(|| self.lock());
+        let jar = jars.as_ref().and_then(|jars| jars.by_key.get(&key));
+        let jar = jar.or_else(|| self.seeds.get(&key.site));
+        let kept = jar.map(|jar| jar.matches(url)).unwrap_or_default();
+        let mut line = Vec::new();
+        if let Some(own) = own {
+            join(&mut line, own.as_bytes());
+        }
+        for pair in literal {
+            let name = pair.split_once('=').map_or("", |(name, _)| name.trim());
+            if !kept
+                .iter()
+                .any(|cookie| bytes(cookie.name()) == name.as_bytes())
+            {
+                join(&mut line, pair.as_bytes());
+            }
+        }
+        for cookie in kept {
+            join(&mut line, &bytes(cookie.name()));
+            line.push(b'=');
+            line.extend_from_slice(&bytes(cookie.value()));
         }
         if line.is_empty() {
             return None;
         }
-        HeaderValue::from_str(&line).ok()
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(line)).ok()
     }
 
     /// Takes in the `Set-Cookie` headers of an answer from `url`.
@@ -172,7 +192,7 @@ impl Cookies {
             .get_all(header::SET_COOKIE)
             .iter()
             .filter(|value| value.len() <= COOKIE_BYTES_MAX)
-            .filter_map(|value| value.to_str().ok())
+            .map(|value| text(value.as_bytes()))
             .peekable();
         if lines.peek().is_none() {
             return;
@@ -189,14 +209,11 @@ impl Cookies {
         let jars = &mut *guard;
         let jar = jars.by_key.entry(key).or_insert_with_key(|key| {
             jars.order.push_back(key.clone());
-            Jar {
-                store: self.seeds.get(&key.site).cloned().unwrap_or_default(),
-                ..Jar::default()
-            }
+            self.seeds.get(&key.site).cloned().unwrap_or_default()
         });
         let before = jar.bytes;
         for line in lines {
-            jar.take_in(line, url);
+            jar.take_in(&line, url);
         }
         jars.bytes = jars.bytes + jar.bytes - before;
         while jars.by_key.len() > JARS_MAX || jars.bytes > BYTES_MAX {
@@ -250,6 +267,19 @@ impl Jar {
         }
     }
 
+    /// The cookies for `url`: the longest path first, of one length the oldest (RFC 6265 section 5.4).
+    fn matches(&self, url: &Url) -> Vec<&Cookie<'static>> {
+        let mut cookies = self.store.matches(url);
+        cookies.sort_by_cached_key(|cookie| {
+            let (domain, path) = (String::from(&cookie.domain), String::from(&cookie.path));
+            let age = self.order.iter().position(|taken| {
+                taken.name == cookie.name() && taken.domain == domain && taken.path == path
+            });
+            (Reverse(path.len()), age, cookie.name().to_owned())
+        });
+        cookies
+    }
+
     fn remove(&mut self, taken: &Taken) {
         self.bytes -= taken.bytes;
         self.store.remove(&taken.domain, &taken.path, &taken.name);
@@ -258,7 +288,12 @@ impl Jar {
 
 /// Reads one `Set-Cookie` value; `None` for what must not be stored.
 fn parse(line: &str, url: &Url) -> Option<Cookie<'static>> {
-    let cookie = Cookie::parse(line, url).ok()?.into_owned();
+    let mut cookie = RawCookie::parse(line).ok()?;
+    // The library knows four ways to write a date; a deletion in a fifth one would not delete.
+    if let Some(at) = cookie_date::expires(line) {
+        cookie.set_expires(at);
+    }
+    let cookie = Cookie::try_from_raw_cookie(&cookie, url).ok()?.into_owned();
     match &cookie.domain {
         CookieDomain::Suffix(domain)
             if !domain.contains('.') && url.host_str() != Some(domain.as_str()) =>
@@ -269,21 +304,37 @@ fn parse(line: &str, url: &Url) -> Option<Cookie<'static>> {
     }
 }
 
-fn write_cookies(line: &mut String, store: &CookieStore, url: &Url) {
-    for (name, value) in store.get_request_values(url) {
-        if !line.is_empty() {
-            line.push_str("; ");
-        }
-        // Writing to a string cannot fail.
-        let _ = write!(line, "{name}={value}");
+fn join(line: &mut Vec<u8>, more: &[u8]) {
+    if !line.is_empty() && !more.is_empty() {
+        line.extend_from_slice(b"; ");
+    }
+    line.extend_from_slice(more);
+}
+
+/// The bytes of a cookie as text that [`bytes`] turns back.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.is_ascii() => Cow::Borrowed(text),
+        _ => bytes
+            .iter()
+            .filter_map(|byte| match byte.is_ascii() {
+                true => Some(char::from(*byte)),
+                false => char::from_u32(BYTES_AT + u32::from(*byte)),
+            })
+            .collect(),
     }
 }
 
-fn join(line: &mut String, more: &str) {
-    if !line.is_empty() && !more.is_empty() {
-        line.push_str("; ");
+/// What [`text`] was made of.
+fn bytes(text: &str) -> Cow<'_, [u8]> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text.as_bytes());
     }
-    line.push_str(more);
+    let byte = |letter: char| match letter.is_ascii() {
+        true => u8::try_from(letter).ok(),
+        false => u8::try_from(u32::from(letter).checked_sub(BYTES_AT)?).ok(),
+    };
+    text.chars().filter_map(byte).collect()
 }
 
 /// The last two labels of a name, or the whole address.
@@ -299,9 +350,9 @@ fn site(url: &Url) -> Option<Box<str>> {
 }
 
 /// Netscape's format: domain, subdomains, path, secure, expires, name, value, separated by tabs.
-fn read_file(path: &Path, seeds: &mut HashMap<Box<str>, CookieStore>) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
-    for (number, line) in text.lines().enumerate() {
+fn read_file(path: &Path, seeds: &mut HashMap<Box<str>, Jar>) -> Result<(), Error> {
+    let content = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+    for (number, line) in text(&content).lines().enumerate() {
         let line = line.trim_end_matches('\r');
         let http_only = line.strip_prefix("#HttpOnly_");
         if http_only.is_none() && (line.starts_with('#') || line.trim().is_empty()) {
@@ -313,7 +364,7 @@ fn read_file(path: &Path, seeds: &mut HashMap<Box<str>, CookieStore>) -> Result<
             return Err(no_cookie(path, number + 1));
         };
         // An expired cookie is refused by the store, rightly.
-        let _ = seeds.entry(site).or_default().insert(cookie, &url);
+        let _ = seeds.entry(site).or_default().store.insert(cookie, &url);
     }
     Ok(())
 }

@@ -145,3 +145,48 @@ fn literal_cookies_stay_with_the_first_host() {
     assert!(header(false).is_some());
     assert!(header(true).is_none());
 }
+
+#[test]
+fn cookies_that_are_no_ascii_are_sent_as_they_came() {
+    let cookies = Cookies::new(&[CookieSource::from_flag("город=Тверь")]).unwrap();
+    let mut headers = HeaderMap::new();
+    for line in [
+        "city=Москва и мир".as_bytes(),
+        b"old=\xcc\xee\xf1\xa0; Path=/",
+    ] {
+        headers.append(header::SET_COOKIE, HeaderValue::from_bytes(line).unwrap());
+    }
+    let own = HeaderValue::from_bytes("own=é".as_bytes()).unwrap();
+    let to = url("http://a.test/");
+    cookies.absorb(proxy(1), None, &to, &headers);
+    let sent = cookies
+        .header(proxy(1), None, &to, Some(&own), false)
+        .unwrap();
+    let expected = "own=é; город=Тверь; city=Москва и мир; old=".as_bytes();
+    assert_eq!(sent.as_bytes(), [expected, b"\xcc\xee\xf1\xa0"].concat());
+}
+
+#[test]
+fn the_longest_path_comes_first_and_then_the_oldest_cookie() {
+    let cookies = Cookies::new(&[CookieSource::from_flag("b=0; z=0")]).unwrap();
+    let lines = [
+        "d=1; Path=/",
+        "b=1; Path=/",
+        "a=1; Path=/",
+        "c=1; Path=/x/y",
+        "d=2; Path=/",
+    ];
+    set(&cookies, proxy(1), None, "http://a.test/x/y", &lines);
+    assert_eq!(
+        sent(&cookies, proxy(1), None, "http://a.test/x/y"),
+        "z=0; c=1; d=2; b=1; a=1"
+    );
+}
+
+#[test]
+fn a_date_in_the_past_deletes_however_it_is_written() {
+    let cookies = Cookies::new(&[]).unwrap();
+    let gone = ["a=1", "a=; expires=Thu, 1 Jan 1970 0:00:00 UTC"];
+    set(&cookies, proxy(1), None, "http://a.test/", &gone);
+    assert_eq!(sent(&cookies, proxy(1), None, "http://a.test/"), "");
+}

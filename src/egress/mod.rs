@@ -17,6 +17,7 @@ mod certificate;
 mod collect;
 mod connect;
 mod conns;
+mod cookie_date;
 mod cookies;
 mod decode;
 mod dial;

@@ -82,7 +82,8 @@ pub struct RequestArgs {
 
     /// Cookies to send with every request; repeatable
     ///
-    /// Beside those the targets set, which are kept per proxy and session. Cookie files are not read. None by default.
+    /// Beside those the targets set, which are kept per proxy and session; one of them replaces one of its name here. Cookie files are
+    /// not read. None by default.
     ///
     /// Example: -b 'lang=de; consent=1'
     #[arg(short = 'b', long, value_name = "NAME=VALUE", value_parser = secret)]
