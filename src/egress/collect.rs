@@ -68,6 +68,14 @@ impl Collector {
         Ok(!self.full)
     }
 
+    /// What has come so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Gathered::One(bytes) => bytes,
+            Gathered::Many(bytes) => bytes,
+        }
+    }
+
     /// The body as far as it came; the cap is named as the reason before any other.
     pub(super) fn into_body(self, truncated: Option<Truncation>, broken: Option<Fault>) -> Body {
         Body {

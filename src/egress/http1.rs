@@ -121,6 +121,12 @@ async fn read_body(
                 Ok(0) if *framing == Framing::UntilClose => break,
                 Ok(0) => return Ok(answer.cut_short()),
                 Ok(_) => {}
+                Err(error)
+                    if *framing == Framing::UntilClose
+                        && error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
+                    return answer.end_unsaid();
+                }
                 Err(error) => return answer.cut(fault::from_stream(Phase::Body, &error)),
             },
         }

@@ -1,5 +1,6 @@
 //! What becomes known of an exchange while it goes on, so that a deadline which cuts it short loses nothing of it.
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, Version};
 use tokio::time::Instant;
 
@@ -10,6 +11,7 @@ use super::fault;
 use super::meter::{Meter, Traffic};
 use crate::exchange::{Exchange, Response, Truncation};
 use crate::outcome::{Fault, FaultKind, Phase};
+use crate::text;
 
 /// The story of an exchange so far.
 pub(super) struct Trace<'a> {
@@ -51,6 +53,19 @@ impl Answer {
             FaultKind::Malformed | FaultKind::Tls | FaultKind::Certificate => Err(fault),
             _ => Ok(self.cut_short()),
         }
+    }
+
+    /// The connection was closed where only that tells the end of the body, and TLS was not told of it. Many servers never tell,
+    /// so it is the end, as it is in browsers; but of a page of HTML that does not end, the rest was kept from us.
+    pub(super) fn end_unsaid(&mut self) -> Result<bool, Fault> {
+        let whole = self.body.finish().map_err(undecodable)?;
+        let content_type = self.headers.get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let bytes = self.body.bytes();
+        if text::is_html(content_type, bytes) && !ends_html(bytes) {
+            return Ok(self.cut_short());
+        }
+        Ok(whole)
     }
 
     /// The connection ended within the body. `false`: not whole.
@@ -221,6 +236,16 @@ impl From<Fault> for Failure {
             reach: Reach::Answered,
         }
     }
+}
+
+/// True when the end tag of the page is among its last bytes.
+fn ends_html(page: &[u8]) -> bool {
+    const END: &[u8] = b"</html";
+    // What servers and scripts add behind it.
+    const REST: usize = 4 * 1024;
+    page[page.len().saturating_sub(REST)..]
+        .windows(END.len())
+        .any(|window| window.eq_ignore_ascii_case(END))
 }
 
 pub(super) fn undecodable(Broken(why): Broken) -> Fault {

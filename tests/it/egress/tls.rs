@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use proxywheel::egress::{Egress, HttpVersions, Settings, SocketEgress};
+use proxywheel::exchange::Truncation;
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
 use rcgen::{
@@ -409,4 +410,43 @@ async fn no_tls_session_is_resumed() {
         *resumed.lock().unwrap(),
         [Some(rustls::HandshakeKind::Full); 2]
     );
+}
+
+#[tokio::test]
+async fn a_body_until_the_close_ends_without_a_farewell_of_tls_but_half_a_page_is_cut() {
+    for (body, truncated) in [
+        ("content-type: text/html\r\n\r\n<html><p>x</HTML>\n", None),
+        ("content-type: application/json\r\n\r\n{}", None),
+        (
+            "content-type: text/html\r\n\r\n<html><p>x",
+            Some(Truncation::Disconnect),
+        ),
+        (
+            "content-type: text/plain\r\ncontent-length: 9\r\n\r\nx",
+            Some(Truncation::Disconnect),
+        ),
+    ] {
+        let identity = Identity::new("target.test", &[]);
+        let acceptor = identity.acceptor.clone();
+        let server = Server::start(move |mut conn: Conn| {
+            let acceptor = acceptor.clone();
+            async move {
+                conn.request().await;
+                conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                let mut conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
+                conn.request().await;
+                conn.say(format!("HTTP/1.1 200 OK\r\n{body}").as_bytes())
+                    .await;
+            }
+        })
+        .await;
+        let egress = egress(Settings {
+            cacert: identity.path(),
+            ..Settings::default()
+        });
+        let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
+        let response = answer(egress.send(ask.outgoing()).await);
+        assert_eq!(response.body.truncated, truncated, "{body}");
+        assert!(body.as_bytes().ends_with(&response.body.bytes));
+    }
 }
