@@ -189,6 +189,10 @@ fn io_source(error: &hyper::Error) -> Option<&io::Error> {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             return Some(io);
         }
+        // It does not name it as its source.
+        if let Some(io) = inner.downcast_ref().and_then(h2::Error::get_io) {
+            return Some(io);
+        }
         source = inner.source();
     }
     None

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http2};
@@ -59,6 +59,7 @@ impl H2 {
     ) -> Result<Option<Self>, Failure> {
         let sent_before = trace.sent;
         let started = Instant::now();
+        let to_head = request.method() == Method::HEAD;
         trace.report.phase = Phase::Headers;
         trace.sent = true;
         let answer = match self.sender.try_send_request(request).await {
@@ -66,14 +67,20 @@ impl H2 {
             Err(error) => return Err(failed(error, sent_before, trace)),
         };
         let (head, body) = answer.into_parts();
-        let length = if body.is_end_stream() {
+        // The library reads a body by its length also where there is none.
+        let has_body = !to_head && !matches!(head.status.as_u16(), 204 | 304);
+        let length = if !has_body || body.is_end_stream() {
             Some(0)
         } else {
             body.size_hint().exact()
         };
         let head = (head.status, head.version, head.headers);
         let answer = trace.answered(head, length, started, limits)?;
-        let whole = read_body(body, answer).await?;
+        let whole = if has_body {
+            read_body(body, answer).await?
+        } else {
+            true
+        };
         if whole {
             trace.body_is_over(Instant::now());
         }

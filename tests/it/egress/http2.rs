@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use proxywheel::ban::{self, Judge, Seen};
 use proxywheel::egress::{Egress, HttpVersions, Settings, SocketEgress};
-use proxywheel::exchange::Exchange;
+use proxywheel::exchange::{Exchange, Truncation};
 use proxywheel::outcome::{Blame, FaultKind, Outcome, Phase};
 use proxywheel::proxy::Scheme;
 
@@ -186,4 +186,54 @@ async fn a_target_without_http2_is_no_fault_of_the_proxy_when_that_alone_was_ask
     let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
     let exchange = egress.send(ask.outgoing()).await;
     assert_eq!(verdict(&ask, &exchange), (Outcome::TlsError, Blame::Target));
+}
+
+/// Sends one request to a site that answers it with `status` and a length of 9, then `data`, and hangs up where it `leaves`.
+async fn answered_with(status: u16, data: &'static str, leaves: bool) -> Exchange {
+    let identity = Identity::new("target.test", &["h2"]);
+    let acceptor = identity.acceptor.clone();
+    let server = Server::start(move |mut conn: Conn| {
+        let acceptor = acceptor.clone();
+        async move {
+            conn.request().await;
+            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
+            let mut site = h2::server::handshake(conn.io).await.unwrap();
+            let (_, mut respond) = site.accept().await.unwrap().unwrap();
+            let head = http::Response::builder().status(status);
+            let head = head.header("content-length", "9").body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data(Bytes::from(data), !leaves).unwrap();
+            let patience = if leaves { 100 } else { 5_000 };
+            let patience = std::time::Duration::from_millis(patience);
+            let _ = tokio::time::timeout(patience, site.accept()).await;
+        }
+    })
+    .await;
+    let settings = Settings {
+        cacert: identity.path(),
+        ..Settings::default()
+    };
+    let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
+    let egress = SocketEgress::new(settings).unwrap();
+    egress.send(ask.outgoing()).await
+}
+
+#[tokio::test]
+async fn a_connection_lost_within_a_body_cuts_it() {
+    let body = answered_with(200, "part", true).await.result.unwrap().body;
+    assert_eq!(&body.bytes[..], b"part");
+    assert_eq!(body.truncated, Some(Truncation::Disconnect));
+    assert!(body.broken.is_none());
+}
+
+#[tokio::test]
+async fn the_length_of_an_answer_without_a_body_is_not_waited_for() {
+    for status in [304, 204] {
+        let response = answer(answered_with(status, "", false).await);
+        assert_eq!(response.status, status);
+        let body = response.body;
+        assert_eq!((body.bytes.len(), body.truncated), (0, None));
+        assert!(body.broken.is_none(), "{:?}", body.broken);
+    }
 }
