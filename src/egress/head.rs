@@ -88,7 +88,7 @@ fn head_end(buf: &[u8], from: usize) -> Option<usize> {
 fn looks_like_http(buf: &[u8]) -> bool {
     let start = b"HTTP/1.";
     let seen = buf.len().min(start.len());
-    buf[..seen] == start[..seen]
+    buf[..seen].eq_ignore_ascii_case(&start[..seen])
 }
 
 /// What a server that does not speak HTTP/1 seems to be.
@@ -177,16 +177,19 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// `HTTP/1.x SP 3DIGIT [SP reason]`.
+/// `HTTP/1.x SP 3DIGIT [SP reason]`, in small letters too, and with a tab before the reason.
 fn parse_status_line(line: &[u8]) -> Option<(u16, u8, &[u8])> {
-    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let (name, rest) = line.split_at_checked(b"HTTP/1.".len())?;
+    if !name.eq_ignore_ascii_case(b"HTTP/1.") {
+        return None;
+    }
     let (minor, rest) = rest.split_first()?;
     if !minor.is_ascii_digit() {
         return None;
     }
     let rest = rest.strip_prefix(b" ")?.trim_ascii_start();
     let (digits, reason) = rest.split_at_checked(3)?;
-    if !digits.iter().all(u8::is_ascii_digit) || !(reason.is_empty() || reason[0] == b' ') {
+    if !digits.iter().all(u8::is_ascii_digit) || !matches!(reason, [] | [b' ' | b'\t', ..]) {
         return None;
     }
     let status = digits
@@ -227,6 +230,9 @@ mod tests {
         for (line, status) in [
             ("HTTP/1.1 200", Some(200)),
             ("HTTP/1.1  404 Not Found", Some(404)),
+            ("HTTP/1.1 200\tOK", Some(200)),
+            ("http/1.0 200 OK", Some(200)),
+            ("HTTP/1.1 200OK", None),
             ("HTTP/1.1 2000 OK", None),
             ("HTTP/1.1 20 OK", None),
             ("HTTP/1.1 099 Low", None),

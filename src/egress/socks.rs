@@ -183,10 +183,10 @@ where
     write(io, &request).await?;
     let mut reply = [0; 2];
     read(io, &mut reply).await?;
-    // The version byte is 1, but servers that answer 5 are common and unambiguous.
+    // The version byte is 1, but servers write 5 and 0 there as well, and clients do not look at it.
     match reply {
-        [1 | 5, 0] => Ok(()),
-        [1 | 5, _] => Err(auth("socks5: the proxy refuses the user or password")),
+        [_, 0] => Ok(()),
+        [0 | 1 | 5, _] => Err(auth("socks5: the proxy refuses the user or password")),
         _ => Err(malformed("is not a SOCKS5 authentication reply")),
     }
 }

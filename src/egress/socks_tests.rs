@@ -70,16 +70,18 @@ async fn socks5_sends_the_name_and_reads_every_form_of_bound_address() {
 
 #[tokio::test]
 async fn socks5_authenticates_when_asked_to() {
-    let replies = [5, 2, 1, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    let (result, sent, _) = against(&replies, async |io| {
-        connect5(io, "::1", 80, Some(&credentials())).await
-    })
-    .await;
-    result.unwrap();
-    assert!(
-        sent.starts_with(b"\x05\x02\x02\x00\x01\x02us\x03pwd\x05\x01\x00\x04"),
-        "{sent:?}"
-    );
+    for version in [1, 5, 0] {
+        let replies = [5, 2, version, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let (result, sent, _) = against(&replies, async |io| {
+            connect5(io, "::1", 80, Some(&credentials())).await
+        })
+        .await;
+        result.unwrap();
+        assert!(
+            sent.starts_with(b"\x05\x02\x02\x00\x01\x02us\x03pwd\x05\x01\x00\x04"),
+            "{sent:?}"
+        );
+    }
 }
 
 #[tokio::test]
