@@ -38,12 +38,18 @@ pub(super) fn turn(request: &mut Cow<'_, RequestSpec>, status: StatusCode, from:
             request.headers.remove(name);
         }
     }
-    if HostKey::of(from) != HostKey::of(to) {
+    if HostKey::of(from) != HostKey::of(to) && !is_upgrade(from, to) {
         let request = request.to_mut();
         for name in [header::AUTHORIZATION, header::COOKIE, header::HOST] {
             request.headers.remove(name);
         }
     }
+}
+
+/// True from a site to the same site under TLS. Another port is another server.
+fn is_upgrade(from: &Url, to: &Url) -> bool {
+    let port = |url: &Url| (url.scheme() == "http", url.port());
+    from.host_str() == to.host_str() && (port(from), port(to)) == ((true, None), (false, None))
 }
 
 /// True when what the user gave for `first` is not for `url`: another name, or the same without its protection.

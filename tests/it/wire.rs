@@ -328,8 +328,9 @@ async fn secrets_stay_with_their_host_when_a_redirect_leaves_it() {
     for (to, kept) in [
         ("http://shop.test/echo", true),
         ("http://other.test/echo", false),
-        ("https://shop.test/echo", false),
+        ("https://shop.test/echo", true),
         ("http://shop.test:8080/echo", false),
+        ("https://shop.test:8080/echo", false),
     ] {
         let url = format!("http://shop.test/redirect-to?url={to}");
         let done = client.fetch_job(Job::new(0, &url, request.clone())).await;
