@@ -104,6 +104,11 @@ impl Job {
     }
 }
 
+/// A URL as it may be printed: the credentials within it blanked.
+pub fn shown(url: &Url) -> Box<str> {
+    masked(url.as_str(), false)
+}
+
 /// `text` with what stands before the `@` of its authority blanked; before the last `@` when it is no URL, whose authority
 /// nobody can tell.
 fn masked(text: &str, no_url: bool) -> Box<str> {

@@ -20,6 +20,7 @@ use crate::ban::{self, Seen};
 use crate::echo::{self, Echo, NoEcho};
 use crate::egress::{Egress, Outgoing};
 use crate::exchange::Exchange;
+use crate::job::shown;
 use crate::outcome::Outcome;
 use crate::proxy::Proxy;
 
@@ -210,7 +211,7 @@ impl<E: Egress> Context<E> {
         let sentence = self.rules.classify(&seen, &exchange);
         let ok = sentence.outcome == Outcome::Ok;
         let target = Target {
-            url: url.as_str().into(),
+            url: shown(url).into(),
             ok,
             status: exchange
                 .result

@@ -24,6 +24,7 @@ use super::report::Report;
 use super::verdict::Verdict;
 use crate::ban;
 use crate::egress::Egress;
+use crate::job::shown;
 use crate::proxy::Proxy;
 
 /// The reason of those that no judge could be asked about.
@@ -118,7 +119,7 @@ pub async fn run<E: Egress>(
     summary.no_judge = judges > 0 && silent.len() == judges;
     summary.silent = silent
         .into_iter()
-        .map(|(number, why)| (context.judges.get(number).base().to_string(), why))
+        .map(|(number, why)| (shown(context.judges.get(number).base()).into(), why))
         .collect();
     if summary.no_judge {
         summary.progress.unjudged = summary.progress.all;

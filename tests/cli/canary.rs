@@ -266,6 +266,36 @@ fn complaints_about_a_secret_do_not_repeat_it() {
     }
 }
 
+#[test]
+fn the_password_of_a_judge_or_target_is_not_repeated() {
+    let lab = lab();
+    let dir = scene(&lab);
+    let secret = encoded(PASSWORD);
+    let with = |url: String| url.replace("://", &format!("://{USER}:{secret}@"));
+    let judge = with(lab.judge_url(false));
+    let target = format!("http://{USER}:{secret}@plain.test/page/1");
+    let silent = format!("http://{USER}:{secret}@127.0.0.1:9/judge/");
+    let lost = |judge: &str| vec!["--judge".to_owned(), judge.to_owned()];
+    let both = [lost(&judge), lost(&silent)].concat();
+    let rows = [both.clone(), vec!["--url".into(), target]].concat();
+    let leak = [both, vec!["--leak".into()]].concat();
+    for words in [lost(&silent), rows, leak] {
+        for log in ["text", "json"] {
+            let output = proxywheel()
+                .current_dir(dir.path())
+                .args(["check", "list.txt", "-m", "2s", "--format", "jsonl", "-vv"])
+                .args(["--no-state", "--log-format", log, "--summary", log])
+                .env("SECRET", PASSWORD)
+                .args(&words)
+                .output()
+                .expect("runs");
+            assert_output_clean(&format!("{words:?}"), &output);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(stderr.contains("does not answer directly"), "{stderr}");
+        }
+    }
+}
+
 /// Answers one request after the other with the text of `answer`, on a thread that ends with the process.
 fn serve(answer: impl Fn(usize) -> String + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -37,7 +37,7 @@ use crate::cli::signals::{self, Signal};
 use crate::client::Settings;
 use crate::config::Lists;
 use crate::error::{Error, Problem};
-use crate::job::RequestSpec;
+use crate::job::{RequestSpec, shown};
 use crate::pool::Strategy;
 use crate::proxy::Proxy;
 use crate::{engine, pool};
@@ -89,7 +89,8 @@ async fn test(
     let (judges, silent) =
         judge::meet(&args.how.judge, settings.clone(), &request, &nonces).await?;
     for (base, why) in &silent {
-        printer.warn(&Problem::new(format!("it does not answer directly: {why}")).at(base.clone()));
+        let why = format!("it does not answer directly: {why}");
+        printer.warn(&Problem::new(why).at(shown(base)));
     }
     if judges.is_empty() {
         let text = "no judge answers on the direct path, so nothing was tested";
