@@ -39,7 +39,7 @@ impl Findings {
         }
     }
 
-    /// Takes in one look; `None` when the judges are down.
+    /// Takes in one look; `None` when nobody can say.
     pub(super) fn take(&mut self, https: bool, look: Look) -> Result<Option<bool>, Local> {
         match look {
             Look::Passed { echo, times, judge } => {
@@ -52,12 +52,12 @@ impl Findings {
                 Ok(Some(true))
             }
             Look::Failed(trouble) if trouble.reason == "local" => Err(Local(trouble)),
-            Look::Failed(trouble) => {
+            Look::Failed(trouble) if trouble.verdict != Verdict::Unknown => {
                 self.report.failed += 1;
                 self.troubles.push(trouble);
                 Ok(Some(false))
             }
-            Look::NoJudge(trouble) => {
+            Look::Failed(trouble) | Look::NoJudge(trouble) => {
                 self.troubles.push(trouble);
                 Ok(None)
             }

@@ -158,7 +158,7 @@ impl<E: Egress> Context<E> {
             now: Some(SystemTime::now()),
         };
         let sentence = self.rules.classify(&seen, &exchange);
-        let trouble = trouble(&exchange, &sentence, no_echo);
+        let trouble = trouble(&exchange, &sentence, no_echo, judge.key().is_some());
         if !trouble.may_be_the_judge() {
             return Look::Failed(trouble);
         }
@@ -262,20 +262,22 @@ impl<E: Egress> Context<E> {
 
 /// A URL of the user's that was not answered as expected: without a judge the target's own words are all there is.
 fn of_target(exchange: &Exchange, sentence: &crate::outcome::Verdict) -> Trouble {
-    let trouble = trouble(exchange, sentence, None);
-    let reason = sentence.outcome.as_str();
-    match (&exchange.result, sentence.outcome) {
-        (Ok(_), Outcome::HttpError) => {
-            Trouble::new(Verdict::Policy, reason, trouble.phase, trouble.message)
+    let trouble = trouble(exchange, sentence, None, false);
+    let Ok(response) = &exchange.result else {
+        return trouble;
+    };
+    let is_page = trouble.verdict == Verdict::Unknown && response.body.broken.is_none();
+    let message = match (sentence.outcome, &sentence.ban) {
+        (Outcome::Banned | Outcome::RateLimited, _) => "the target refuses it".into(),
+        // A page that `--must-match` or another rule of the user's does not want.
+        (_, Some(ban)) if is_page => format!("{}: {}", ban.rule, ban.evidence),
+        (outcome, _) if is_page || outcome == Outcome::HttpError => {
+            format!("status {}", response.status.as_u16())
         }
-        (Ok(_), Outcome::Banned | Outcome::RateLimited) => Trouble::new(
-            Verdict::Policy,
-            reason,
-            trouble.phase,
-            "the target refuses it",
-        ),
-        _ => trouble,
-    }
+        _ => return trouble,
+    };
+    let reason = sentence.outcome.as_str();
+    Trouble::new(Verdict::Policy, reason, trouble.phase, message)
 }
 
 #[cfg(test)]

@@ -115,17 +115,18 @@ impl Trouble {
 }
 
 /// Reads a failed exchange with a judge; `sentence` is what the ban table says of it, `no_echo` why the answer, if there was one,
-/// is not the judge's.
+/// is not the judge's. `is_proved` is what asking directly has shown: that a judge is there.
 pub(super) fn trouble(
     exchange: &Exchange,
     sentence: &outcome::Verdict,
     no_echo: Option<NoEcho>,
+    is_proved: bool,
 ) -> Trouble {
     match &exchange.result {
         Err(fault) => of_fault(fault, sentence.blame),
         Ok(response) => match &response.body.broken {
             Some(fault) => of_fault(fault, sentence.blame),
-            None => of_answer(response, sentence.blame, no_echo),
+            None => of_answer(response, sentence.blame, no_echo, is_proved),
         },
     }
 }
@@ -182,8 +183,18 @@ fn of_fault(fault: &Fault, blame: Blame) -> Trouble {
     Trouble::new(verdict, reason, phase, message)
 }
 
-fn of_answer(response: &Response, blame: Blame, no_echo: Option<NoEcho>) -> Trouble {
+fn of_answer(
+    response: &Response,
+    blame: Blame,
+    no_echo: Option<NoEcho>,
+    is_proved: bool,
+) -> Trouble {
     let phase = Some(Phase::Body);
+    // Whose page it is nobody knows who has not seen what is there without a proxy.
+    let replaced = match is_proved {
+        true => Verdict::Hostile,
+        false => Verdict::Unknown,
+    };
     let status = response.status.as_u16();
     let new = |verdict, reason, message: String| Trouble::new(verdict, reason, phase, message);
     match no_echo {
@@ -210,7 +221,7 @@ fn of_answer(response: &Response, blame: Blame, no_echo: Option<NoEcho>) -> Trou
         Some(Truncation::Length) => {
             // A judge says a page at most.
             let message = "a long body in place of the judge's answer".into();
-            return new(Verdict::Hostile, "foreign_page", message);
+            return new(replaced, "foreign_page", message);
         }
         None => {}
     }
@@ -223,9 +234,9 @@ fn of_answer(response: &Response, blame: Blame, no_echo: Option<NoEcho>) -> Trou
         };
     }
     let (verdict, reason) = match status {
-        200..=299 if response.body.bytes.is_empty() => (Verdict::Hostile, "empty_page"),
-        200..=299 => (Verdict::Hostile, "foreign_page"),
-        300..=399 => (Verdict::Hostile, "redirected"),
+        200..=299 if response.body.bytes.is_empty() => (replaced, "empty_page"),
+        200..=299 => (replaced, "foreign_page"),
+        300..=399 => (replaced, "redirected"),
         402 | 407 => (Verdict::Auth, "auth"),
         403 | 451 => (Verdict::Policy, "policy"),
         429 => (Verdict::Policy, "rate_limited"),

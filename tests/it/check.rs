@@ -203,6 +203,32 @@ async fn every_way_of_being_bad_is_named() {
 }
 
 #[tokio::test]
+async fn a_page_that_nobody_has_seen_directly_makes_no_proxy_hostile() {
+    let lab = lab(Lab::builder().perfect(1)).await;
+    let page = || "http://shop.test/page/1".parse().unwrap();
+    let mut by_target = plan(&lab, |settings| {
+        settings.judges.clear();
+        settings.urls = vec![page()];
+    });
+    by_target.rules = ban::Judge::new(&ban::Settings {
+        must_match: vec!["nowhere to be found".into()],
+        ..ban::Settings::default()
+    })
+    .unwrap();
+    let (reports, _) = gather(by_target, lab.proxies()).await;
+    let told = |report: &Report| (report.verdict, report.reason());
+    assert_eq!(told(&reports[&0]), (Verdict::Policy, "corrupt"));
+    let message = &reports[&0].trouble.as_ref().unwrap().message;
+    assert!(message.starts_with("must_match: "), "{message}");
+    let by_no_judge = plan(&lab, |settings| {
+        settings.judges = vec![page()];
+        settings.control = false;
+    });
+    let (reports, _) = gather(by_no_judge, lab.proxies()).await;
+    assert_eq!(told(&reports[&0]), (Verdict::Unknown, "foreign_page"));
+}
+
+#[tokio::test]
 async fn nobody_is_blamed_while_the_judges_are_down() {
     let lab = lab(Lab::builder()
         .perfect(3)
