@@ -17,6 +17,8 @@ use crate::egress::Egress;
 use crate::outcome::Phase;
 use crate::proxy::{Proxy, Scheme};
 
+/// The one port to which every proxy that opens tunnels does.
+const HTTPS: u16 = 443;
 /// Schemes that are tried by `--detect`, in this order.
 const DETECTED: [Scheme; 4] = [Scheme::Http, Scheme::Socks5, Scheme::Socks4a, Scheme::Https];
 
@@ -87,6 +89,7 @@ impl<E: Egress> Context<E> {
             found.unknown = unknown;
         }
         if working.is_empty() {
+            self.only_tunnels(found).await;
             return Ok(());
         }
         // What one way does not offer is no loss of the other.
@@ -101,8 +104,8 @@ impl<E: Egress> Context<E> {
         if found.plain_judge.is_some() {
             found.report.dns = self.dns(&found.report.proxy).await;
         }
-        if found.report.tunnels.is_none() {
-            self.tunnels(found).await;
+        if let (None, Some(number)) = (found.report.tunnels, found.plain_judge) {
+            found.report.tunnels = self.opens_tunnel(&found.report.proxy, number).await;
         }
         let done = usize::try_from(found.report.ok()).unwrap_or(usize::MAX);
         let samples = self.settings.samples as usize;
@@ -239,17 +242,30 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    /// Whether it opens a tunnel to a plain judge, where there is no other.
-    async fn tunnels(&self, found: &mut Findings) {
-        let Some(number) = found.plain_judge else {
+    /// Whether it opens a tunnel to this plain judge. To refuse one says nothing: many proxies open them to port 443 alone.
+    async fn opens_tunnel(&self, proxy: &Arc<Proxy>, number: usize) -> Option<bool> {
+        let mut host = self.judges.get(number).host()?;
+        host.https = true;
+        let (port, timeout) = (host.port, self.settings.connect_timeout);
+        let report = self.egress.probe(proxy.clone(), Some(host), timeout).await;
+        match report.result {
+            Ok(()) => Some(true),
+            Err(_) if port != HTTPS => None,
+            Err(_) => Some(false),
+        }
+    }
+
+    /// One that answered a plain request as no proxy does may be one for tunnels alone, where there is only a plain judge to ask.
+    async fn only_tunnels(&self, found: &mut Findings) {
+        let Some(number) = self.judges.of_kind(false).next() else {
             return;
         };
-        if let Some(mut host) = self.judges.get(number).host() {
-            host.https = true;
-            let timeout = self.settings.connect_timeout;
-            let proxy = found.report.proxy.clone();
-            let report = self.egress.probe(proxy, Some(host), timeout).await;
-            found.report.tunnels = Some(report.result.is_ok());
+        if found.report.tunnels.is_some() || !found.has_odd_answer() {
+            return;
+        }
+        if self.opens_tunnel(&found.report.proxy, number).await == Some(true) {
+            found.report.tunnels = Some(true);
+            found.forwards_nothing();
         }
     }
 

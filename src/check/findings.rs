@@ -87,6 +87,22 @@ impl Findings {
             })
     }
 
+    /// It answered a plain request, and not as a proxy.
+    pub(super) fn has_odd_answer(&self) -> bool {
+        self.troubles.iter().any(is_odd_answer)
+    }
+
+    /// Its odd answer was that of a proxy for tunnels.
+    pub(super) fn forwards_nothing(&mut self) {
+        self.troubles.retain(|trouble| !is_odd_answer(trouble));
+        self.troubles.push(Trouble::new(
+            Verdict::Policy,
+            "no_forward",
+            Some(Phase::Headers),
+            "forwards no plain requests",
+        ));
+    }
+
     pub(super) fn close(mut self) -> Report {
         let report = &mut self.report;
         report.checked_at = UnixMillis::from(SystemTime::now());
@@ -144,6 +160,10 @@ impl Findings {
         };
         self.report
     }
+}
+
+fn is_odd_answer(trouble: &Trouble) -> bool {
+    trouble.reason == "not_a_proxy" && trouble.phase == Some(Phase::Body)
 }
 
 /// It refuses, in its own protocol.

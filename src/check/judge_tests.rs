@@ -20,6 +20,8 @@ use crate::proxy::{Proxy, Scheme};
 
 #[path = "outage_tests.rs"]
 mod outage;
+#[path = "tunnel_tests.rs"]
+mod tunnels;
 
 /// The answer of a judge with this key.
 fn signed(url: &Url, nonce: String, key: &Key) -> Vec<u8> {
