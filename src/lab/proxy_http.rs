@@ -57,7 +57,7 @@ pub(super) async fn serve(
                 wire.read_body(&head).await?;
                 let refusal = proxy_error(407, "ERR_CACHE_ACCESS_DENIED", 0, "Cache Access Denied")
                     .header("Proxy-Authenticate", "Basic realm=\"lab\"");
-                let asked = asked("", "", &head, head.keeps_alive());
+                let asked = asked("", "", &head, head.keeps_proxy_alive());
                 let after = answer::send(&mut wire, &refusal, &asked).await?;
                 if after == After::Keep {
                     continue;
@@ -209,7 +209,7 @@ async fn forward(
         let refusal = proxy_error(400, "ERR_INVALID_URL", 0, "Invalid URL");
         return answer::send(wire, &refusal, &asked("", "", head, false)).await;
     };
-    let asked = asked(&host, &path, head, head.keeps_alive());
+    let asked = asked(&host, &path, head, head.keeps_proxy_alive());
     if let Some(own) = own_answer(world, number, head.target()).await? {
         return answer::send(wire, &own, &asked).await;
     }

@@ -309,16 +309,25 @@ impl Head {
             .map(|(_, value)| value)
     }
 
-    /// True when the client means to send another request on this connection.
+    /// True when the client means to send another request on this connection to a server.
     pub(super) fn keeps_alive(&self) -> bool {
-        let wish = self
-            .header("proxy-connection")
-            .or_else(|| self.header("connection"));
-        match wish {
-            Some(wish) if wish.eq_ignore_ascii_case("close") => false,
-            Some(wish) if wish.eq_ignore_ascii_case("keep-alive") => true,
-            _ => self.minor == 1,
-        }
+        self.keeps_alive_by(&["connection"])
+    }
+
+    /// The same of a connection to a proxy, of which some clients speak in a header of their own.
+    pub(super) fn keeps_proxy_alive(&self) -> bool {
+        self.keeps_alive_by(&["connection", "proxy-connection"])
+    }
+
+    /// Both headers are lists and may come more than once; `close` anywhere is the last word (RFC 9112, section 9.3).
+    fn keeps_alive_by(&self, names: &[&str]) -> bool {
+        let is_named = |name: &str| names.iter().any(|one| name.eq_ignore_ascii_case(one));
+        let wishes = || {
+            let lists = self.headers().filter(|(name, _)| is_named(name));
+            lists.flat_map(|(_, list)| list.split(',').map(str::trim))
+        };
+        let has = |wish: &str| wishes().any(|one| one.eq_ignore_ascii_case(wish));
+        !has("close") && (self.minor == 1 || has("keep-alive"))
     }
 }
 
@@ -364,6 +373,36 @@ mod tests {
         let headers: Vec<_> = head.headers().collect();
         assert_eq!(headers, [("Host", "a.test"), ("X-Y", "two words")]);
         assert!(head.keeps_alive());
+    }
+
+    #[test]
+    fn a_connection_closes_when_any_value_of_its_header_says_so() {
+        let keeps = |version: &str, headers: &str| {
+            let mut head = Head::default();
+            let text = format!("GET / HTTP/1.{version}\r\nHost: a.test\r\n{headers}\r\n");
+            head.parse(text.as_bytes()).unwrap();
+            (head.keeps_alive(), head.keeps_proxy_alive())
+        };
+        for (version, headers, kept) in [
+            ("1", "", (true, true)),
+            ("0", "", (false, false)),
+            ("0", "Connection: Keep-Alive\r\n", (true, true)),
+            ("1", "Connection: close, TE\r\n", (false, false)),
+            (
+                "1",
+                "Connection: TE\r\nConnection: Close\r\n",
+                (false, false),
+            ),
+            (
+                "1",
+                "Proxy-Connection: keep-alive\r\nConnection: close\r\n",
+                (false, false),
+            ),
+            ("1", "Proxy-Connection: close\r\n", (true, false)),
+            ("0", "Proxy-Connection: keep-alive\r\n", (false, true)),
+        ] {
+            assert_eq!(keeps(version, headers), kept, "1.{version} {headers}");
+        }
     }
 
     #[test]
