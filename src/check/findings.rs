@@ -133,14 +133,15 @@ impl Findings {
             (Hostile, Some(trouble))
         } else if ok > 0 {
             let loss = f64::from(failed) / f64::from(ok + failed);
-            match worst(&[Dead, Auth, Policy, Unknown]) {
+            // That some question could not be asked is none of its doing.
+            match worst(&[Dead, Auth, Policy]) {
                 trouble if loss > LOSS_MAX => (Unstable, trouble),
                 trouble => (Alive, trouble),
             }
-        } else if self.unknown {
+        } else if self.unknown && !self.troubles.iter().any(Trouble::is_final) {
             (Unknown, worst(&[Unknown]))
         } else {
-            match worst(&[Auth, Policy, Dead]) {
+            match worst(&[Auth, Policy, Dead, Unknown]) {
                 Some(trouble) => (trouble.verdict, Some(trouble)),
                 None => (Unknown, None),
             }
@@ -169,4 +170,50 @@ fn is_odd_answer(trouble: &Trouble) -> bool {
 /// It refuses, in its own protocol.
 pub(super) fn answers(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Auth | Verdict::Policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::check::report::Times;
+    use crate::exchange::Phases;
+    use crate::proxy::Scheme;
+
+    /// The report of a proxy whose plain request failed so, if it did, while the https judge was down.
+    fn beside_a_judge_that_is_down(plain: Option<Trouble>) -> Report {
+        let proxy = Proxy::new(Scheme::Http, "192.0.2.1", 8080, None);
+        let mut found = Findings::new(0, Arc::new(proxy));
+        match plain {
+            Some(trouble) => assert!(found.take(false, Look::Failed(trouble)).is_ok()),
+            None => found.report.times.push(Times {
+                phases: Phases::default(),
+                total: Duration::ZERO,
+            }),
+        }
+        let down = Trouble::new(Verdict::Unknown, "judge_down", None, "no judge answers");
+        assert!(found.take(true, Look::NoJudge(down)).is_ok());
+        found.unknown = true;
+        found.close()
+    }
+
+    #[test]
+    fn what_proves_itself_is_not_hidden_by_a_judge_that_is_down() {
+        let failed = |verdict, reason| {
+            let trouble = Trouble::new(verdict, reason, Some(Phase::Headers), reason);
+            let report = beside_a_judge_that_is_down(Some(trouble));
+            (report.verdict, report.reason())
+        };
+        let auth = failed(Verdict::Auth, "auth");
+        assert_eq!(auth, (Verdict::Auth, "auth"));
+        let other = failed(Verdict::Dead, "not_a_proxy");
+        assert_eq!(other, (Verdict::Dead, "not_a_proxy"));
+        // These may well bring the other judge's answer.
+        for (verdict, reason) in [(Verdict::Dead, "timeout"), (Verdict::Policy, "no_forward")] {
+            assert_eq!(failed(verdict, reason), (Verdict::Unknown, "judge_down"));
+        }
+        let alive = beside_a_judge_that_is_down(None);
+        assert_eq!((alive.verdict, alive.trouble), (Verdict::Alive, None));
+    }
 }

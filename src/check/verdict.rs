@@ -103,6 +103,11 @@ impl Trouble {
             )
     }
 
+    /// True when no other way could bring more: it proves itself, whatever could not be asked.
+    pub(super) fn is_final(&self) -> bool {
+        self.verdict == Verdict::Auth || self.verdict == Verdict::Dead && !self.may_be_the_judge()
+    }
+
     /// True when it could as well be the judge's doing: then the judge is asked directly before anybody is blamed.
     pub(super) fn may_be_the_judge(&self) -> bool {
         // A refusal, and bytes of another protocol, are answers of whoever listens there.
