@@ -165,6 +165,8 @@ fn of_fault(fault: &Fault, blame: Blame) -> Trouble {
         return Trouble { message, ..trouble };
     }
     let (verdict, reason) = match (fault.phase, fault.kind) {
+        // Not `local`, which is tried again: this stays as it is.
+        (_, FaultKind::NoIpv6) => (Verdict::Unknown, "no_ipv6"),
         (_, FaultKind::Auth) => (Verdict::Auth, "auth"),
         (Phase::Tls, FaultKind::Certificate) => (Verdict::Hostile, "tls_intercepted"),
         (Phase::Tls, FaultKind::Tls | FaultKind::Malformed) => (Verdict::Hostile, "tls_broken"),
@@ -253,4 +255,20 @@ fn of_answer(
         reason,
         format!("status {status} in place of the judge's answer"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_to_which_this_machine_has_no_way_is_not_dead() {
+        let told = |kind| {
+            let fault = Fault::new(Phase::Connect, kind, "no way");
+            let trouble = of_fault(&fault, Blame::Proxy(Charge::Unreachable));
+            (trouble.verdict, trouble.reason)
+        };
+        assert_eq!(told(FaultKind::NoIpv6), (Verdict::Unknown, "no_ipv6"));
+        assert_eq!(told(FaultKind::Unreachable), (Verdict::Dead, "unreachable"));
+    }
 }

@@ -177,7 +177,7 @@ fn unconnected(address: IpAddr, error: &io::Error) -> Fault {
     match error.kind() {
         ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable if address.is_ipv6() => {
             let why = "this machine has no way to IPv6 addresses";
-            Fault::new(Phase::Connect, FaultKind::Unreachable, why)
+            Fault::new(Phase::Connect, FaultKind::NoIpv6, why)
         }
         _ => fault::from_io(Phase::Connect, error),
     }
@@ -244,7 +244,7 @@ mod tests {
     fn a_machine_without_ipv6_is_not_a_machine_in_trouble() {
         let error = || io::Error::from(ErrorKind::NetworkUnreachable);
         let kind = |text: &str| unconnected(text.parse().unwrap(), &error()).kind;
-        assert_eq!(kind("2001:db8::1"), FaultKind::Unreachable);
+        assert_eq!(kind("2001:db8::1"), FaultKind::NoIpv6);
         assert_eq!(kind("192.0.2.1"), FaultKind::Local);
     }
 }

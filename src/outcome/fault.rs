@@ -123,6 +123,8 @@ pub enum FaultKind {
     Closed,
     /// The proxy's address cannot be reached (EHOSTUNREACH).
     Unreachable,
+    /// The proxy's address is one of IPv6, to which this machine has no way at all.
+    NoIpv6,
     /// Bytes that are not the protocol: garbage, a header flood, a wrong version.
     Malformed,
     /// 407, or SOCKS5 method or password refused.
@@ -161,6 +163,7 @@ impl FaultKind {
             FaultKind::Reset => "reset",
             FaultKind::Closed => "closed",
             FaultKind::Unreachable => "unreachable",
+            FaultKind::NoIpv6 => "no_ipv6",
             FaultKind::Malformed => "malformed",
             FaultKind::Auth => "auth",
             FaultKind::Rejected(_) => "rejected",

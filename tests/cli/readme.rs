@@ -400,6 +400,7 @@ fn the_record_page_has_every_kind_of_error() {
         Reset,
         Closed,
         Unreachable,
+        NoIpv6,
         Malformed,
         Auth,
         Rejected(403),
@@ -419,7 +420,7 @@ fn the_record_page_has_every_kind_of_error() {
         match kind {
             Dns | Refused | Timeout | Reset | Closed | Unreachable | Malformed | Auth => {}
             Rejected(_) | Http2(_) | Certificate | Tls | Decode | TooLarge | Unsupported => {}
-            Redirects | Local | NoProxy | Cancelled => {}
+            Redirects | Local | NoProxy | Cancelled | NoIpv6 => {}
         }
         assert!(
             RECORD.contains(&format!("| `{}` |", kind.as_str())),
