@@ -119,6 +119,7 @@ impl<E: Egress> Context<E> {
             Family::Main => self.other_family(found, &working, turn).await,
             Family::Other => found.report.ipv4 = Some(false),
         }
+        found.compare_exits(&self.judges.own());
         for url in &self.settings.urls {
             let (target, _) = self.target(&found.report.proxy, url).await;
             found.report.targets.push(target);

@@ -1,9 +1,11 @@
 //! What is found out about one proxy, look by look, and the verdict that it comes to.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::anonymity::Anonymity;
 use super::look::Look;
 use super::measure::score;
 use super::report::Report;
@@ -76,6 +78,19 @@ impl Findings {
         }
     }
 
+    /// One that comes out at an address of our own hides nobody, whatever it does to headers.
+    pub(super) fn compare_exits(&mut self, own: &BTreeSet<IpAddr>) {
+        if let Some(ip) = self.report.exits.iter().find(|ip| own.contains(ip)) {
+            self.troubles.push(Trouble::new(
+                Verdict::Alive,
+                "own_address",
+                None,
+                format!("the judge saw our own address, {ip}"),
+            ));
+            self.report.anonymity = Some(Anonymity::Transparent);
+        }
+    }
+
     /// It answered that it cannot get there, which is what one says whose exit lacks the family of the judge.
     pub(super) fn may_lack_a_family(&self) -> bool {
         !self.troubles.is_empty()
@@ -134,9 +149,9 @@ impl Findings {
         } else if ok > 0 {
             let loss = f64::from(failed) / f64::from(ok + failed);
             // That some question could not be asked is none of its doing.
-            match worst(&[Dead, Auth, Policy]) {
-                trouble if loss > LOSS_MAX => (Unstable, trouble),
-                trouble => (Alive, trouble),
+            match loss > LOSS_MAX {
+                true => (Unstable, worst(&[Dead, Auth, Policy])),
+                false => (Alive, worst(&[Alive, Dead, Auth, Policy])),
             }
         } else if self.unknown && !self.troubles.iter().any(Trouble::is_final) {
             (Unknown, worst(&[Unknown]))
@@ -196,6 +211,18 @@ mod tests {
         assert!(found.take(true, Look::NoJudge(down)).is_ok());
         found.unknown = true;
         found.close()
+    }
+
+    #[test]
+    fn who_comes_out_at_our_own_address_hides_nobody() {
+        let own = BTreeSet::from([IpAddr::from([192, 0, 2, 7])]);
+        for (last, level) in [(7, Some(Anonymity::Transparent)), (8, None)] {
+            let proxy = Proxy::new(Scheme::Socks5, "192.0.2.1", 1080, None);
+            let mut found = Findings::new(0, Arc::new(proxy));
+            found.exit(IpAddr::from([192, 0, 2, last]));
+            found.compare_exits(&own);
+            assert_eq!(found.report.anonymity, level);
+        }
     }
 
     #[test]
