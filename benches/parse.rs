@@ -78,6 +78,7 @@ fn load(c: &mut Criterion) {
         env: &|_| None,
         remote: false,
         presets: None,
+        only_working: false,
     };
     let mut group = c.benchmark_group("load");
     group

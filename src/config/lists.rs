@@ -51,6 +51,7 @@ impl Lists {
             env: &variable,
             remote: false,
             presets: Some(&presets),
+            only_working: !sources.all_rows,
         };
         let mut single = Vec::new();
         for line in &sources.lines {
@@ -91,6 +92,7 @@ impl Lists {
                 env: &variable,
                 remote,
                 presets: Some(&self.presets),
+                only_working: !self.sources.all_rows,
             };
             parts.push(match source {
                 ListSource::Stdin => {

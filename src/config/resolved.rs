@@ -116,6 +116,8 @@ pub struct ProxySources {
     pub refresh: Option<Duration>,
     /// A rejected line is fatal.
     pub strict: bool,
+    /// Rows that `check` has written are taken whatever their verdict; else those of proxies that work.
+    pub all_rows: bool,
     /// What proxies cost whose entries do not say it.
     pub prices: Vec<PriceRule>,
 }

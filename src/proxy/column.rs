@@ -13,6 +13,8 @@ pub(super) enum Column {
     Password,
     Scheme,
     Country,
+    /// What `check` says of the proxy.
+    Verdict,
     /// A label of the line grammar, by its key.
     Label(&'static str),
 }
@@ -49,6 +51,7 @@ const NAMES: [(Column, &[&str]); COLUMNS] = [
         &["scheme", "protocol", "protocols", "type", "proxytype"],
     ),
     (Column::Country, &["country", "countrycode"]),
+    (Column::Verdict, &["verdict"]),
     (Column::Label("tag"), &["tag", "tags"]),
     (Column::Label("cost"), &["cost"]),
     (Column::Label("tier"), &["tier"]),
@@ -58,7 +61,7 @@ const NAMES: [(Column, &[&str]); COLUMNS] = [
 ];
 
 /// Number of kinds of columns; [`Column::slot`] is below it.
-pub(super) const COLUMNS: usize = 14;
+pub(super) const COLUMNS: usize = 15;
 
 impl Column {
     /// The column that goes by this name, whatever its case and punctuation.
@@ -95,7 +98,8 @@ impl Column {
             Column::Password => 5,
             Column::Scheme => 6,
             Column::Country => 7,
-            Column::Label(key) => 8 + LABELS.iter().position(|label| *label == key).unwrap_or(0),
+            Column::Verdict => 8,
+            Column::Label(key) => 9 + LABELS.iter().position(|label| *label == key).unwrap_or(0),
         }
     }
 }

@@ -108,6 +108,7 @@ mod tests {
                 env: &|_| None,
                 remote: false,
                 presets: None,
+                only_working: false,
             };
             let list = ProxyList::read(name, text.as_bytes(), &options);
             list.checked(false).unwrap_err().to_string()

@@ -47,6 +47,8 @@ pub struct Report {
     pub proxies: u64,
     /// Proxies left out because the list had them already.
     pub duplicates: u64,
+    /// Rows of `check` that were left out because their proxy did not work.
+    pub left_out: u64,
     /// Entries that are not proxies.
     pub rejected: u64,
     /// The first 1000 of them.
@@ -81,6 +83,7 @@ impl ProxyList {
             env: &|_| None,
             remote: false,
             presets: None,
+            only_working: false,
         };
         let mut sink = Sink::new(name, &options);
         for proxy in proxies {
@@ -109,6 +112,7 @@ impl ProxyList {
     /// It has no proxy, or `strict` is set and an entry was rejected.
     pub fn checked(self, strict: bool) -> Result<Self, Problem> {
         let Report {
+            left_out,
             rejected,
             ref rejects,
             ..
@@ -126,6 +130,11 @@ impl ProxyList {
             text
         };
         let form = "write one proxy a line: host:port, host:port:user:password or scheme://user:password@host:port";
+        if self.proxies.is_empty() && left_out > 0 && rejected == 0 {
+            let what = format!("{}, and there is nothing else", unusable(left_out));
+            let hint = "`proxywheel check` with this file as its list asks all of them again";
+            return Err(Problem::new(what).at(place).hint(hint));
+        }
         if self.proxies.is_empty() && rejected == 0 {
             let what = "the proxy list is empty";
             return Err(Problem::new(what).at(place).hint(form));
@@ -155,6 +164,13 @@ impl ProxyList {
     }
 }
 
+/// `3 of check's rows are left out: …`
+pub fn unusable(left_out: u64) -> String {
+    let rows = if left_out == 1 { "row" } else { "rows" };
+    let are = if left_out == 1 { "is" } else { "are" };
+    format!("{left_out} {rows} of check {are} left out: the verdict is not alive or unstable")
+}
+
 /// Puts sources together in their order; an identity that several have stays with the first.
 pub fn merge(parts: impl IntoIterator<Item = ProxyList>) -> ProxyList {
     let mut parts = parts.into_iter();
@@ -174,6 +190,7 @@ pub fn merge(parts: impl IntoIterator<Item = ProxyList>) -> ProxyList {
         report.lines += part.report.lines;
         report.proxies += added as u64;
         report.duplicates += part.report.duplicates + (count - added) as u64;
+        report.left_out += part.report.left_out;
         report.rejected += part.report.rejected;
         let room = KEPT_REJECTS.saturating_sub(report.rejects.len());
         report
@@ -242,6 +259,11 @@ impl<'a> Sink<'a> {
         } else {
             self.list.report.duplicates += 1;
         }
+    }
+
+    /// Counts a row of `check` whose proxy does not work.
+    pub(super) fn leave_out(&mut self) {
+        self.list.report.left_out += 1;
     }
 
     /// Counts one entry at this place, all of whose proxies have been taken, and its rejection if it is one.
@@ -325,6 +347,7 @@ mod tests {
         env: &env,
         remote: false,
         presets: None,
+        only_working: false,
     };
 
     fn read(text: &str) -> ProxyList {

@@ -462,6 +462,7 @@ mod tests {
                 env: &|_| None,
                 remote: false,
                 presets: None,
+                only_working: false,
             };
             let read = list::ProxyList::read("list", line.expose().as_bytes(), &options);
             proptest::prop_assert_eq!(read.proxies.len(), 1, "{}", line.expose());

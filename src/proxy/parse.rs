@@ -43,6 +43,8 @@ pub struct Options<'a> {
     pub remote: bool,
     /// Presets of the user, for lines with `provider=`; the built-in ones are always there.
     pub presets: Option<&'a Presets>,
+    /// Of rows that `check` has written those are taken whose verdict is `alive` or `unstable`, and the others left out.
+    pub only_working: bool,
 }
 
 impl fmt::Debug for Options<'_> {
@@ -69,6 +71,7 @@ pub fn parse_proxy_url(
         env,
         remote: false,
         presets: None,
+        only_working: false,
     };
     parse_proxy(text, &options)
 }
@@ -210,6 +213,7 @@ mod tests {
             env: &env,
             remote: false,
             presets: None,
+            only_working: false,
         };
         let line = line(text, Scheme::Http, Style::List)
             .map_err(|flaw| flaw.reason)?

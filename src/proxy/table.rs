@@ -16,6 +16,9 @@ use super::list::{MAX_LINE, Sink};
 use super::reject::{Flaw, Reason};
 use super::{Scheme, country, template};
 
+/// Verdicts of `check` on proxies that work.
+const WORKING: [&str; 2] = ["alive", "unstable"];
+
 /// The cells of one row by column; empty cells are absent.
 #[derive(Debug, Default)]
 pub(super) struct Row<'a> {
@@ -52,6 +55,11 @@ impl<'a> Row<'a> {
     /// Hands the proxies of the row to the sink.
     pub(super) fn take(&self, sink: &mut Sink<'_>) -> Result<(), Flaw> {
         let options = sink.options;
+        let verdict = self.trimmed(Column::Verdict).map(|(verdict, _)| verdict);
+        if options.only_working && verdict.is_some_and(|verdict| !WORKING.contains(&verdict)) {
+            sink.leave_out();
+            return Ok(());
+        }
         let scheme = match self.trimmed(Column::Scheme) {
             Some((name, at)) => Some(scheme(name, at)?),
             None => None,
@@ -233,6 +241,7 @@ mod tests {
             env: &|name| (name == "PASS").then(|| "s,e\"cret".to_owned()),
             remote: false,
             presets: None,
+            only_working: false,
         };
         ProxyList::read("list", text.as_bytes(), &options)
     }
@@ -260,6 +269,31 @@ mod tests {
         );
         let expanded = read("host,port,user,password,sessions\nh.example,1,u-{session:4},p,2\n");
         assert_eq!(expanded.report.proxies, 2);
+    }
+
+    #[test]
+    fn rows_of_a_check_are_left_out_where_only_working_proxies_are_wanted() {
+        let jsonl = "{\"proxy\":\"http://1.2.3.4:80\",\"verdict\":\"alive\"}\n\
+            {\"proxy\":\"http://1.2.3.5:80#1a2b3c\",\"verdict\":\"dead\"}\n\
+            {\"proxy\":\"http://1.2.3.6:80\",\"verdict\":\"unstable\"}\n\
+            {\"proxy\":\"http://1.2.3.7:80\",\"verdict\":\"hostile\"}\n";
+        let csv = "proxy,verdict\n1.2.3.4:80,alive\n1.2.3.5:80,dead\n1.2.3.6:80,unstable\n1.2.3.7:80,hostile\n";
+        for text in [jsonl, csv] {
+            let read = |only_working| {
+                let options = Options {
+                    default_scheme: Scheme::Http,
+                    env: &|_| None,
+                    remote: false,
+                    presets: None,
+                    only_working,
+                };
+                ProxyList::read("list", text.as_bytes(), &options)
+            };
+            let report = read(true).report;
+            assert_eq!((report.proxies, report.left_out), (2, 2), "{text}");
+            assert_eq!(report.rejects, [], "{text}");
+            assert_eq!(read(false).report.left_out, 0, "{text}");
+        }
     }
 
     #[test]

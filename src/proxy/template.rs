@@ -380,6 +380,7 @@ mod tests {
             env: &|name| (name == "PASS").then(|| "{session}%41@:${PASS}".to_owned()),
             remote: false,
             presets: None,
+            only_working: false,
         };
         ProxyList::read("list", text.as_bytes(), &options)
     }

@@ -477,6 +477,7 @@ fn debug_forms_hold_no_secret() {
         env: &env,
         remote: false,
         presets: None,
+        only_working: false,
     };
     let parsed = ProxyList::read("list.txt", list(&lab).as_bytes(), &options);
     assert!(parsed.proxies.len() > 10);

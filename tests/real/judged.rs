@@ -170,6 +170,7 @@ fn parse(line: &str) -> Arc<Proxy> {
             env: &|_| None,
             remote: true,
             presets: None,
+            only_working: false,
         },
     );
     list.proxies

@@ -43,7 +43,8 @@ pub struct ListArgs {
     /// Read proxies from this file, address or - (stdin); repeatable
     ///
     /// Text with one proxy a line, CSV, JSON or JSONL; proxies.example.txt shows every form. Rejected lines are reported with
-    /// their place. `fetch` reads it again on SIGHUP. No default.
+    /// their place. Of the rows of `check` those are taken whose verdict is alive or unstable, by `check` itself all.
+    /// `fetch` reads it again on SIGHUP. No default.
     ///
     /// Example: --proxy-file proxies.txt
     #[arg(long, value_name = "FILE|URL|-")]

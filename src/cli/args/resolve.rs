@@ -53,6 +53,7 @@ pub fn resolve(
             scheme: args.proxies.list.proxy_scheme,
             refresh: seconds(args.proxies.proxy_refresh),
             strict: args.proxies.list.strict,
+            all_rows: false,
             prices: args.budget.price.clone(),
         },
         input: input::Settings {

@@ -1,5 +1,6 @@
 //! `fetch`: the main job.
 
+mod intake;
 pub(super) mod keeping;
 mod places;
 mod rows;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 
+pub(super) use self::intake::announce;
 use self::rows::Rows;
 use self::starting::Begun;
 use self::steering::{Asked, Refresh, Reloader, Steering};
@@ -31,7 +33,7 @@ use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
 use crate::cli::hint::hint;
 use crate::cli::lock::Lock;
-use crate::cli::printer::{Level, Printer};
+use crate::cli::printer::Printer;
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
@@ -46,7 +48,7 @@ use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::outcome::Finished;
 use crate::output::Written;
 use crate::proxy::Proxy;
-use crate::proxy::list::{ProxyList, Report};
+use crate::proxy::list::ProxyList;
 use crate::state::Keeper;
 
 /// Gathers and checks the settings, then runs.
@@ -545,47 +547,6 @@ impl Patience {
 pub(super) fn joined<T>(ended: Result<T, JoinError>) -> T {
     ended.unwrap_or_else(|failed| resume_unwind(failed.into_panic()))
 }
-
-/// Says what the proxy list held.
-pub(super) fn announce(list: &ProxyList, printer: &Printer) -> Intake {
-    let Report {
-        lines,
-        proxies,
-        duplicates,
-        rejected,
-        rejects,
-    } = &list.report;
-    let told = match printer.level() {
-        Level::Verbose | Level::Debug => rejects.len(),
-        Level::Quiet | Level::Normal => rejects.len().min(REJECTS_SHOWN),
-    };
-    for reject in &rejects[..told] {
-        printer.warn(&Problem::new(format!("{reject}; the entry is skipped")));
-    }
-    let more = rejected.saturating_sub(told as u64);
-    if more > 0 {
-        let mut rest = Problem::new(format!("{more} further entries of the proxy list rejected"));
-        if told < rejects.len() {
-            rest = rest.hint("-v tells them one by one");
-        }
-        printer.warn(&rest);
-    }
-    if list.only_direct() {
-        printer.warn(
-            &Problem::new("the pool holds only direct: every target sees this machine's address")
-                .hint("name proxies with --proxy-file FILE or -x URL"),
-        );
-    }
-    Intake {
-        lines: *lines,
-        proxies: *proxies,
-        duplicates: *duplicates,
-        rejected: *rejected,
-    }
-}
-
-/// Rejected entries told one by one without `-v`; the rest is counted.
-const REJECTS_SHOWN: usize = 10;
 
 fn reason_of(code: u8) -> FinishReason {
     if code == 143 {

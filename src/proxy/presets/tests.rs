@@ -9,6 +9,7 @@ fn read(text: &str, presets: Option<&Presets>) -> ProxyList {
         env: &|name| (name == "PW").then(|| "s:cret".to_owned()),
         remote: false,
         presets,
+        only_working: false,
     };
     ProxyList::read("list", text.as_bytes(), &options)
 }

@@ -92,6 +92,8 @@ pub(super) fn sources(args: &CheckArgs) -> ProxySources {
         scheme: args.proxies.proxy_scheme,
         refresh: None,
         strict: args.proxies.strict,
+        // What did not work may work now.
+        all_rows: true,
         prices: Vec::new(),
     }
 }
