@@ -134,7 +134,7 @@ pub(super) fn host(text: &str, at: usize) -> Result<(Cow<'_, str>, Rank), Flaw> 
     }
     let last = name.rsplit('.').next().unwrap_or(name);
     if last.bytes().all(|b| b.is_ascii_digit()) {
-        let ip: Ipv4Addr = name.parse().map_err(|_| Flaw::new(at, Reason::BadIpv4))?;
+        let ip: Ipv4Addr = name.parse().map_err(|_| Flaw::new(at, not_ipv4(name)))?;
         if ip.octets()[0] == 0 || ip.is_multicast() || ip.is_broadcast() {
             return Err(Flaw::new(at, Reason::UnusableAddress));
         }
@@ -154,6 +154,22 @@ pub(super) fn host(text: &str, at: usize) -> Result<(Cow<'_, str>, Rank), Flaw> 
         Rank::Word
     };
     Ok((Cow::Borrowed(name), rank))
+}
+
+/// Why digits and dots are no IPv4 address.
+fn not_ipv4(name: &str) -> Reason {
+    let numbers: Vec<_> = name
+        .split('.')
+        .map(|part| part.trim_start_matches('0'))
+        .collect();
+    let plain: Vec<_> = numbers
+        .iter()
+        .map(|part| if part.is_empty() { "0" } else { part })
+        .collect();
+    match plain.join(".").parse::<Ipv4Addr>() {
+        Ok(_) => Reason::LeadingZeros,
+        Err(_) => Reason::BadIpv4,
+    }
 }
 
 /// Checks a host that stands alone in a column, where IPv6 needs no brackets.
@@ -201,6 +217,7 @@ mod tests {
             ("78.28.152.111:80117.54.114.97:80", 14, Reason::BadPort),
             ("1.2.3.256:80", 0, Reason::BadIpv4),
             ("12345:80", 0, Reason::BadIpv4),
+            ("01.02.03.004:80", 0, Reason::LeadingZeros),
             ("0.0.0.0:80", 0, Reason::UnusableAddress),
             ("2001:db8::1:8080", 0, Reason::BareIpv6),
             ("[2001:db8::1:8080", 0, Reason::BadIpv6),

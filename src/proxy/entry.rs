@@ -5,10 +5,11 @@
 
 use std::cmp::Ordering;
 
-use super::Scheme;
 use super::address::{self, Address, Rank};
-use super::parse::words;
+use super::labels::Marks;
+use super::parse::{offset, words};
 use super::reject::{Flaw, Reason};
+use super::{Scheme, country};
 
 /// How an entry without `scheme://` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +188,15 @@ fn credentialed(
     } else {
         (None, address::leading(rest, at, default_port).err())
     };
-    let others = [forward(rest, at), backward(rest, at), reversed(rest, at)];
+    let reversed = reversed(rest, at);
+    // `first.last:12345@proxy:8080` has the form of a URL and that of `host:port@user:pass`: only an IP address decides.
+    let doubtful = match (&first, &reversed) {
+        (Some(first), Some(other)) => {
+            first.address.rank < Rank::Name && other.address.rank == Rank::Name
+        }
+        _ => false,
+    };
+    let others = [forward(rest, at), backward(rest, at), reversed];
     let readings = std::iter::once(first).chain(others).flatten();
     let mut best: Option<Reading<'_>> = None;
     let mut tied = false;
@@ -205,7 +214,10 @@ fn credentialed(
             Ordering::Less => {}
         }
     }
-    if tied {
+    let is_sure = best
+        .as_ref()
+        .is_some_and(|best| best.address.rank == Rank::Sure);
+    if tied || (doubtful && !is_sure) {
         return Err(Flaw::new(at, Reason::Ambiguous));
     }
     let Some(reading) = best else {
@@ -265,8 +277,8 @@ fn reversed(rest: &str, at: usize) -> Option<Reading<'_>> {
 /// A reading with the credentials `user:pass`, where the password may hold colons and the user may not be empty.
 fn pair<'a>(address: Address<'a>, info: &'a str, at: usize) -> Option<Reading<'a>> {
     let length = user_length(info).filter(|length| *length > 0)?;
-    let field = |text, at| Field {
-        text,
+    let field = |text: &'a str, at| Field {
+        text: unquoted(text),
         at,
         encoded: false,
     };
@@ -278,8 +290,19 @@ fn pair<'a>(address: Address<'a>, info: &'a str, at: usize) -> Option<Reading<'a
     })
 }
 
+/// `text` without the quotes around it, which an export has put there.
+pub(super) fn unquoted(text: &str) -> &str {
+    let inside = ['"', '\'']
+        .into_iter()
+        .find_map(|quote| Some((quote, text.strip_prefix(quote)?.strip_suffix(quote)?)));
+    match inside {
+        Some((quote, inside)) if !inside.contains(quote) => inside,
+        _ => text,
+    }
+}
+
 /// Where the user name ends: at the first colon that is not part of `{session:8}`, or of the same with a mistaken name.
-fn user_length(info: &str) -> Option<usize> {
+pub(super) fn user_length(info: &str) -> Option<usize> {
     let mut from = 0;
     loop {
         let colon = from + info[from..].find(':')?;
@@ -317,8 +340,8 @@ fn end_of_url(text: &str, at: usize, implied_port: bool) -> Result<Option<Field<
     }
 }
 
-/// `scheme host port [user pass]` (proxychains) and `host port` as blank-separated columns; `None` for other lines. Returns
-/// the length read.
+/// `scheme host port [user pass]` (proxychains), also without the scheme, and `scheme host:port` as blank-separated columns; `None`
+/// for other lines. Returns the length read.
 pub(super) fn spaced(
     content: &str,
     at: usize,
@@ -333,40 +356,100 @@ pub(super) fn spaced(
         Some(scheme) => (scheme, words.next()),
         None => (default_scheme, Some((first, 0))),
     };
-    let (Some((host, host_at)), Some((port, port_at))) = (host, words.next()) else {
+    let Some((host, host_at)) = host else {
         return Ok(None);
     };
-    let port_like = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    let host_like = matches!(address::lone_host(host, 0), Ok((_, rank)) if named.is_some() || rank == Rank::Sure);
-    if !port_like || !host_like {
-        return Ok(None);
-    }
-    let (host, rank) = address::lone_host(host, at + host_at)?;
-    let mut length = port_at + port.len();
-    let port = address::port(port, at + port_at)?;
+    let (address, mut length) = match address::leading(host, at + host_at, None) {
+        Ok((address, length)) if named.is_some() && length == host.len() => {
+            (address, host_at + length)
+        }
+        _ => {
+            let Some((port, port_at)) = words.next() else {
+                return Ok(None);
+            };
+            let port_like = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            let host_like = matches!(address::lone_host(host, 0), Ok((_, rank)) if named.is_some() || rank == Rank::Sure);
+            if !port_like || !host_like {
+                return Ok(None);
+            }
+            let (host, rank) = address::lone_host(host, at + host_at)?;
+            let address = Address {
+                host,
+                port: address::port(port, at + port_at)?,
+                rank,
+                implied_port: false,
+            };
+            (address, port_at + port.len())
+        }
+    };
     let field = |(text, word_at): (_, usize)| Field {
         text,
         at: at + word_at,
         encoded: false,
     };
     let mut credentials = None;
-    if named.is_some()
-        && let (Some(user), Some(password)) = (words.next(), words.next())
+    if let (Some(user), Some(password)) = (words.next(), words.next())
         && !user.0.contains('=')
+        && (named.is_some() || !is_told(user.0, &content[length..]))
     {
         credentials = Some((field(user), field(password)));
         length = password.1 + password.0.len();
     }
     let entry = Entry {
         scheme,
+        address: Some(address),
+        credentials,
+        stamp: None,
+    };
+    Ok(Some((entry, length)))
+}
+
+/// True when what follows an address, of which this is the first word, tells something of it: a country, a protocol, remarks.
+fn is_told(word: &str, rest: &str) -> bool {
+    let is_word = word.parse::<Scheme>().is_ok() || country::code(word).is_some();
+    is_word || Marks::default().read(rest, 0, true).is_ok()
+}
+
+/// The rows of a table without a header: `host,port` or `host,port,user,pass`, with `,`, `;` or `|` between them. `None` for other
+/// lines; more columns, or a country in the third, are not guessed at.
+pub(super) fn delimited(text: &str, at: usize, scheme: Scheme) -> Option<Entry<'_>> {
+    let delimiter = text
+        .find([',', ';', '|'])
+        .map(|found| &text[found..=found])?;
+    // With a colon in it the line has another form.
+    if text.contains([':', '@', '=']) {
+        return None;
+    }
+    let cells: Vec<_> = text
+        .trim_end_matches(delimiter)
+        .split(delimiter)
+        .map(|cell| {
+            let cell = cell.trim();
+            Field {
+                text: unquoted(cell),
+                at: at + offset(cell, text),
+                encoded: false,
+            }
+        })
+        .collect();
+    let (host, port, credentials) = match cells[..] {
+        [host, port] => (host, port, None),
+        [host, port, user, password] if country::code(user.text).is_none() => {
+            (host, port, Some((user, password)))
+        }
+        _ => return None,
+    };
+    let (name, rank) = address::lone_host(host.text, host.at).ok()?;
+    let port = address::port(port.text, port.at).ok()?;
+    (rank > Rank::Word).then_some(Entry {
+        scheme,
         address: Some(Address {
-            host,
+            host: name,
             port,
             rank,
             implied_port: false,
         }),
         credentials,
         stamp: None,
-    };
-    Ok(Some((entry, length)))
+    })
 }

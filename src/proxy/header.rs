@@ -118,7 +118,7 @@ mod tests {
             hosts,
             "list:2: no column of the table is known to hold hosts: its header is \"node;port;Country\""
         );
-        let hosts = complaint("l.CSV", "\"node\",number\n1.2.3.4,80\n");
+        let hosts = complaint("l.CSV", "\"node\",number,country\n1.2.3.4,80,de\n");
         assert!(hosts.starts_with("l.CSV:1: no column"), "{hosts}");
         let ports = complaint("list", "ip,p\n1.2.3.4,80\n1.2.3.5,81\n");
         assert!(ports.contains("known to hold ports"), "{ports}");

@@ -363,7 +363,7 @@ mod tests {
     fn the_example_list_is_read_whole() {
         let list = read(include_str!("../../proxies.example.txt"));
         assert_eq!(rejects(&list), []);
-        assert_eq!((list.report.lines, list.report.proxies), (34, 39));
+        assert_eq!((list.report.lines, list.report.proxies), (38, 43));
         assert_eq!(list.report.duplicates, 0);
         let gate = list.proxies.iter().find(|p| p.port() == 8001).unwrap();
         assert_eq!(gate.credentials().unwrap().password.expose(), "h:un@ter");

@@ -7,12 +7,14 @@
 //! host:port                        scheme://[user:pass@]host[:port]
 //! host:port:user:pass              user:pass@host:port
 //! user:pass:host:port              host:port@user:pass
-//! scheme host port [user pass]     host:port:Country, host:port|Country|…
+//! [scheme] host port [user pass]   scheme host:port, host:port scheme
+//! host,port[,user,pass]            host:port:Country, host:port|Country|…
 //! ```
 //!
 //! Which field is the address is decided by what can be a host and a port. When two can, the surer host wins (an IP address,
 //! then a dotted name, then a bare word), then, between bare words, the form listed first. Two equally sure ones are refused:
-//! a wrong guess would send the password to a stranger as a host name. `%xx` is decoded where URLs have it, in front of `@`.
+//! a wrong guess would send the password to a stranger as a host name. What an export has put around an entry is taken off:
+//! quotes, the dash of a YAML list, one separator at the end. `%xx` is decoded where URLs have it, in front of `@`.
 //!
 //! A line that begins with `provider=` is read by [`super::presets`].
 //!
@@ -138,8 +140,11 @@ pub(super) fn line(
     style: Style,
 ) -> Result<Option<Line<'_>>, Flaw> {
     let content = without_comment(text).trim_end();
-    let start = content.len() - content.trim_start_matches(is_blank).len();
-    let content = &content[start..];
+    let content = match style {
+        Style::List => bare(content.trim_start_matches(is_blank)),
+        Style::Url => content.trim_start_matches(is_blank),
+    };
+    let start = offset(content, text);
     if content.is_empty() {
         return Ok(None);
     }
@@ -148,26 +153,53 @@ pub(super) fn line(
     }
     let head_length = content.find(char::is_whitespace).unwrap_or(content.len());
     let (head, tail) = content.split_at(head_length);
+    let head = match style {
+        Style::List => unended(head),
+        Style::Url => head,
+    };
     let mut marks = Marks::default();
-    if !tail.is_empty()
-        && let Some((entry, length)) = entry::spaced(content, start, default_scheme)?
-    {
+    let is_named = head.contains("://") || head.parse::<Scheme>().is_ok();
+    let table = || {
+        [content, head].into_iter().find_map(|part| {
+            let entry = entry::delimited(part, start, default_scheme)?;
+            Some((entry, part.len()))
+        })
+    };
+    let spaced = match tail.is_empty() {
+        false => entry::spaced(content, start, default_scheme)?,
+        true => None,
+    };
+    if let Some((mut entry, length)) = spaced.or_else(|| table().filter(|_| style == Style::List)) {
         let (template, rest) = content.split_at(length);
-        marks.read(rest, start + length, entry.credentials.is_none())?;
+        let taken = protocol(rest, is_named, &mut entry);
+        marks.read(
+            &rest[taken..],
+            start + length + taken,
+            entry.credentials.is_none(),
+        )?;
         return Ok(Some(Line {
             entry,
             marks,
             template,
         }));
     }
-    let (entry, place) = entry::read(head, start, default_scheme, style)?;
+    let read = entry::read(head, start, default_scheme, style);
+    let (mut entry, place) = read.map_err(|flaw| match head.contains("://") {
+        true if !head.contains('@') && tail.contains('@') => {
+            Flaw::new(start + head_length, Reason::BlankInCredentials)
+        }
+        _ => flaw,
+    })?;
     let (rest, rest_at) = match place {
         // A country name may hold blanks, so it is cut from the line and not from the head.
         Some((at, separator)) => {
             let taken = marks.place(&content[at - start..], at, separator)?;
             (&content[at - start + taken..], at + taken)
         }
-        None => (tail, start + head_length),
+        None => {
+            let taken = protocol(tail, is_named, &mut entry);
+            (&tail[taken..], start + head_length + taken)
+        }
     };
     let address_only = entry.credentials.is_none() && entry.address.is_some();
     marks.read(rest, rest_at, address_only)?;
@@ -178,10 +210,42 @@ pub(super) fn line(
     }))
 }
 
+/// An entry without what stands around it where it was cut out of another file: `- '1.2.3.4:80',`.
+fn bare(content: &str) -> &str {
+    let item = content.strip_prefix("- ").unwrap_or(content);
+    entry::unquoted(unended(item.trim_start()))
+}
+
+/// `text` without the separator at its end.
+fn unended(text: &str) -> &str {
+    text.strip_suffix([',', ';']).unwrap_or(text)
+}
+
+/// Reads a protocol behind an address, `1.2.3.4:1080 socks5`, unless the entry `is_named` already. `https` there mostly means what the
+/// proxy carries and not how it is spoken to, so it is refused. Returns the length read.
+fn protocol(rest: &str, is_named: bool, entry: &mut Entry<'_>) -> usize {
+    let Some((word, at)) = words(rest).next() else {
+        return 0;
+    };
+    match word.parse() {
+        Ok(Scheme::Https | Scheme::Direct) | Err(_) => 0,
+        Ok(_) if is_named || entry.address.is_none() => 0,
+        Ok(scheme) => {
+            entry.scheme = scheme;
+            at + word.len()
+        }
+    }
+}
+
+/// Where `part` begins in `text`, of which it is a part.
+pub(super) fn offset(part: &str, text: &str) -> usize {
+    part.as_ptr() as usize - text.as_ptr() as usize
+}
+
 /// The blank-separated words of a text with their offsets.
 pub(super) fn words(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.split_whitespace()
-        .map(move |word| (word, word.as_ptr() as usize - text.as_ptr() as usize))
+        .map(move |word| (word, offset(word, text)))
 }
 
 /// Cuts `#` and what follows, at the start and after a blank: a password may hold a `#`.
@@ -258,7 +322,7 @@ mod tests {
             ("1.2.3.4:8080:user:1234", "1.2.3.4", "user"),
             ("user:1234:1.2.3.4:8080", "1.2.3.4", "user"),
             ("user:1234@gate.example:8080", "gate.example", "user"),
-            ("gate.example:8080@user:1234", "gate.example", "user"),
+            ("1.2.3.4:8080@user:1234", "1.2.3.4", "user"),
             ("john.doe:1234:1.2.3.4:8080", "1.2.3.4", "john.doe"),
             (
                 "john_d.oe:1234:gate.example:80",
@@ -284,12 +348,45 @@ mod tests {
             "1.2.3.4:80@5.6.7.8:90",
             "john.doe:1234:gate.example:80",
             "gate.example:80@john.doe:1234",
+            // The first is a URL without its scheme, the second is not, and nothing else tells them apart.
+            "first.last:12345@proxy:8080",
+            "gate.example:8080@user:1234",
         ] {
             assert_eq!(one(text).err(), Some(Reason::Ambiguous), "{text}");
         }
         // A URL has one reading.
         let url = one("http://john.doe:1234@gate.example:80").map(|p| p.host().to_owned());
         assert_eq!(url.as_deref(), Ok("gate.example"));
+    }
+
+    #[test]
+    fn entries_are_found_in_what_exports_put_around_them() {
+        let open = proxy(Scheme::Http, "1.2.3.4", 8080, "", "");
+        let shut = proxy(Scheme::Http, "1.2.3.4", 8080, "bob", "pw");
+        let socks = proxy(Scheme::Socks5, "1.2.3.4", 8080, "", "");
+        let shut_socks = proxy(Scheme::Socks5, "1.2.3.4", 8080, "bob", "pw");
+        for (text, expected) in [
+            ("- 1.2.3.4:8080", &open),
+            ("'1.2.3.4:8080'", &open),
+            ("- '1.2.3.4:8080',", &open),
+            ("1.2.3.4:8080, US", &open),
+            ("1.2.3.4,8080", &open),
+            ("1.2.3.4;8080 country=us", &open),
+            ("1.2.3.4:8080:bob:pw,", &shut),
+            ("1.2.3.4:8080:bob:pw;", &shut),
+            ("1.2.3.4:8080:\"bob\":\"pw\"", &shut),
+            ("1.2.3.4,8080,bob,pw", &shut),
+            ("1.2.3.4, 8080, 'bob', 'pw'", &shut),
+            ("1.2.3.4|8080|bob|pw tag=a", &shut),
+            ("1.2.3.4 8080 bob pw", &shut),
+            ("1.2.3.4:8080 socks5", &socks),
+            ("1.2.3.4 8080 SOCKS5", &socks),
+            ("socks5 1.2.3.4:8080", &socks),
+            ("socks5 1.2.3.4:8080 country=us", &socks),
+            ("socks5 1.2.3.4:8080 bob pw", &shut_socks),
+        ] {
+            assert_eq!(one(text).map(|p| p.id()), Ok(expected.id()), "{text}");
+        }
     }
 
     #[test]
@@ -316,7 +413,12 @@ mod tests {
             ("1.2.3.4:80:user", Reason::MissingPassword),
             ("1.2.3.4:80 user:pass", Reason::Trailing),
             ("1.2.3.4:80:user:pa ss", Reason::Trailing),
-            ("1.2.3.4 8080 user pass", Reason::Trailing),
+            ("1.2.3.4 8080 US elite", Reason::Trailing),
+            ("1.2.3.4:80 HTTPS", Reason::Trailing),
+            ("socks4://1.2.3.4:80 socks5", Reason::Trailing),
+            ("1.2.3.4,80,US,elite", Reason::BadHost),
+            ("01.02.03.04:80", Reason::LeadingZeros),
+            ("http://user:pa ss@1.2.3.4:80", Reason::BlankInCredentials),
             ("1.2.3.4:80 country=usa", Reason::BadCountry),
             ("1.2.3.4:80 contry=us", Reason::UnknownLabel),
             ("1.2.3.4:80 cost=1 cost=2", Reason::RepeatedLabel),

@@ -57,6 +57,10 @@ pub enum Reason {
     BareIpv6,
     /// A bracket without its partner, or no IPv6 address between the two.
     BadIpv6,
+    /// An IPv4 address with a number such as `01`.
+    LeadingZeros,
+    /// `user:pa ss@host:port`.
+    BlankInCredentials,
     /// The unspecified, the broadcast or a multicast address.
     UnusableAddress,
     /// `scheme://` with a scheme that is not spoken.
@@ -147,6 +151,10 @@ impl fmt::Display for Reason {
                 "not a host, expected an ASCII name (xn--… for others), an IPv4 or a bracketed IPv6 address"
             }
             Reason::BadIpv4 => "not an IPv4 address, expected four numbers from 0 to 255",
+            Reason::LeadingZeros => {
+                "an IPv4 address with leading zeros, which some read as octal; expected 1.2.3.4 and not 01.02.03.04"
+            }
+            Reason::BlankInCredentials => "a blank in the credentials, write %20",
             Reason::BareIpv6 => "an IPv6 address without brackets, expected [address]:port",
             Reason::BadIpv6 => "not an IPv6 address in brackets, expected [address]:port",
             Reason::UnusableAddress => {
