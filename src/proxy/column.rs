@@ -8,9 +8,13 @@ pub(super) enum Column {
     /// A whole entry, unless another column names the proxy: in results this is the target.
     Url,
     Host,
+    /// The host, unless another column names it: beside the name of a gateway it is the address of its exit.
+    Ip,
     Port,
     User,
     Password,
+    /// User name and password in one, with a colon between them.
+    Credentials,
     Scheme,
     Country,
     /// What `check` says of the proxy.
@@ -25,26 +29,45 @@ const NAMES: [(Column, &[&str]); COLUMNS] = [
     (Column::Url, &["url", "uri"]),
     (
         Column::Host,
-        &[
-            "host",
-            "ip",
-            "ipaddress",
-            "address",
-            "server",
-            "hostname",
-            "proxyaddress",
-            "proxyhost",
-            "proxyip",
-        ],
+        &["host", "address", "server", "proxyaddress", "proxyhost"],
     ),
+    // The name that an address has is often none that leads back to it.
+    (Column::Ip, &["ip", "ipaddress", "hostname", "proxyip"]),
     (Column::Port, &["port", "proxyport"]),
     (
         Column::User,
-        &["username", "user", "login", "proxyuser", "proxyusername"],
+        &[
+            "username",
+            "user",
+            "login",
+            "usr",
+            "proxyuser",
+            "proxyusername",
+        ],
     ),
     (
         Column::Password,
-        &["password", "pass", "proxypassword", "proxypass"],
+        &[
+            "password",
+            "pass",
+            "passwd",
+            "pwd",
+            "psw",
+            "proxypassword",
+            "proxypass",
+        ],
+    ),
+    (
+        Column::Credentials,
+        &[
+            "credentials",
+            "auth",
+            "usernamepassword",
+            "userpassword",
+            "userpass",
+            "loginpassword",
+            "loginpass",
+        ],
     ),
     (
         Column::Scheme,
@@ -61,7 +84,7 @@ const NAMES: [(Column, &[&str]); COLUMNS] = [
 ];
 
 /// Number of kinds of columns; [`Column::slot`] is below it.
-pub(super) const COLUMNS: usize = 15;
+pub(super) const COLUMNS: usize = 17;
 
 impl Column {
     /// The column that goes by this name, whatever its case and punctuation.
@@ -93,13 +116,15 @@ impl Column {
             Column::Proxy => 0,
             Column::Url => 1,
             Column::Host => 2,
-            Column::Port => 3,
-            Column::User => 4,
-            Column::Password => 5,
-            Column::Scheme => 6,
-            Column::Country => 7,
-            Column::Verdict => 8,
-            Column::Label(key) => 9 + LABELS.iter().position(|label| *label == key).unwrap_or(0),
+            Column::Ip => 3,
+            Column::Port => 4,
+            Column::User => 5,
+            Column::Password => 6,
+            Column::Credentials => 7,
+            Column::Scheme => 8,
+            Column::Country => 9,
+            Column::Verdict => 10,
+            Column::Label(key) => 11 + LABELS.iter().position(|label| *label == key).unwrap_or(0),
         }
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
     let has = |column| header.columns.contains(&Some(column));
     let usable = has(Column::Proxy)
         || has(Column::Url)
-        || (has(Column::Host) && (has(Column::Port) || header.columns.len() > 1));
+        || ((has(Column::Host) || has(Column::Ip))
+            && (has(Column::Port) || header.columns.len() > 1));
     usable.then_some(header)
 }
 
@@ -47,10 +48,12 @@ pub(super) fn complaint(bytes: &[u8], name: &str, rejects: &[Reject]) -> Option<
     let has = |column| header.columns.contains(&Some(column));
     let (missing, hint) = if !is_header || has(Column::Proxy) || has(Column::Url) {
         return None;
-    } else if !has(Column::Host) {
-        let (host, port) = (Column::Host.names(), Column::Port.names());
+    } else if !has(Column::Host) && !has(Column::Ip) {
+        let (host, ip) = (Column::Host.names(), Column::Ip.names());
+        let port = Column::Port.names();
         let whole = Column::Proxy.names();
-        let hint = format!("columns are called {host} and {port}, one with both {whole}");
+        let hint =
+            format!("columns are called {host} or {ip}, and {port}; one with both is {whole}");
         ("hosts", hint)
     } else if !has(Column::Port) && rejects.iter().all(|reject| reject.reason == Reason::NoPort) {
         let port = Column::Port.names();

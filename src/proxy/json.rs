@@ -97,31 +97,38 @@ pub(super) fn element(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Reason> {
         },
         Value::Object(object) => {
             let mut row = Row::default();
-            for (name, value) in &object {
-                let Some(column) = Column::named(name) else {
-                    continue;
-                };
-                match value {
-                    Value::String(text) => row.put(column, &**text, 0),
-                    Value::Number(number) => row.put(column, number.to_string(), 0),
-                    Value::Array(values) if matches!(column, Column::Label("tag")) => {
-                        let tags: Vec<_> = values.iter().filter_map(Value::as_str).collect();
-                        row.put(column, tags.join(","), 0);
-                    }
-                    Value::Array(values) => {
-                        if let Some(Value::String(first)) = values.first() {
-                            row.put(column, &**first, 0);
-                        }
-                    }
-                    _ => {}
-                }
-            }
+            fill(&mut row, &object);
             if let Some(code) = located_country(&object) {
                 row.put(Column::Country, code, 0);
             }
             row.take(sink).map_err(|flaw| flaw.reason)
         }
         _ => Err(Reason::NoAddress),
+    }
+}
+
+/// Puts the members that name columns into the row.
+fn fill<'a>(row: &mut Row<'a>, object: &'a serde_json::Map<String, Value>) {
+    for (name, value) in object {
+        let Some(column) = Column::named(name) else {
+            continue;
+        };
+        match value {
+            Value::String(text) => row.put(column, &**text, 0),
+            Value::Number(number) => row.put(column, number.to_string(), 0),
+            Value::Array(values) if matches!(column, Column::Label("tag")) => {
+                let tags: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+                row.put(column, tags.join(","), 0);
+            }
+            // `"auth": {"username": "u", "password": "p"}`
+            Value::Object(inner) if column == Column::Credentials => fill(row, inner),
+            Value::Array(values) => {
+                if let Some(Value::String(first)) = values.first() {
+                    row.put(column, &**first, 0);
+                }
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists as tables: CSV with a header, and the rows that JSON objects are read as.
 //!
 //! Providers name the same columns differently; [`Column::named`] knows the names. A list is CSV when its first line names
-//! the columns of an address; a CSV without a header is not guessed at. Values are taken literally (no percent-decoding,
+//! the columns of an address; rows without a header are lines, see [`super::parse`]. Values are taken literally (no percent-decoding,
 //! unless the cell holds a URL), `${NAME}` and placeholders work as in lines. `https` in a scheme column means TLS to the
 //! proxy, as everywhere here.
 
@@ -67,17 +67,8 @@ impl<'a> Row<'a> {
         let (mut entry, mut template) = self.entry(scheme, options.default_scheme)?;
         if entry.credentials.is_none()
             && entry.address.is_some()
-            && (self.cell(Column::User).is_some() || self.cell(Column::Password).is_some())
+            && let Some((user, password)) = self.credentials()
         {
-            let field = |column| {
-                let (text, at) = self.cell(column).unwrap_or(("", 0));
-                Field {
-                    text,
-                    at,
-                    encoded: false,
-                }
-            };
-            let (user, password) = (field(Column::User), field(Column::Password));
             template.push_str(&format!(":{}:{}", user.text, password.text));
             entry.credentials = Some((user, password));
         }
@@ -96,6 +87,25 @@ impl<'a> Row<'a> {
         template::expand(&entry, marks, &template, options, &mut |p| sink.take(p))
     }
 
+    /// User name and password, of their own columns or of the one that has both.
+    fn credentials(&self) -> Option<(Field<'_>, Field<'_>)> {
+        let field = |(text, at)| Field {
+            text,
+            at,
+            encoded: false,
+        };
+        let (user, password) = (self.cell(Column::User), self.cell(Column::Password));
+        if user.is_some() || password.is_some() {
+            let or_none = |cell: Option<_>| field(cell.unwrap_or(("", 0)));
+            return Some((or_none(user), or_none(password)));
+        }
+        // Without a colon it may as well say that there are none, or of which kind they are.
+        let (both, at) = self.trimmed(Column::Credentials)?;
+        let length = entry::user_length(both).filter(|length| *length > 0)?;
+        let password = (&both[length + 1..], at + length + 1);
+        Some((field((&both[..length], at)), field(password)))
+    }
+
     /// The entry of the row and the text that names it.
     fn entry(
         &self,
@@ -103,7 +113,7 @@ impl<'a> Row<'a> {
         default_scheme: Scheme,
     ) -> Result<(Entry<'_>, String), Flaw> {
         let named = self.trimmed(Column::Proxy);
-        let host = self.trimmed(Column::Host);
+        let host = self.trimmed(Column::Host).or(self.trimmed(Column::Ip));
         let (text, at) = named
             .or(host)
             .or(self.trimmed(Column::Url))
@@ -269,6 +279,25 @@ mod tests {
         );
         let expanded = read("host,port,user,password,sessions\nh.example,1,u-{session:4},p,2\n");
         assert_eq!(expanded.report.proxies, 2);
+    }
+
+    #[test]
+    fn credentials_go_by_many_names_and_the_host_of_a_gateway_before_the_address_of_its_exit() {
+        let line = "gate.example:80:bob:p:w";
+        for header in ["usr,pwd", "login,passwd", "user,psw"] {
+            let text = format!("ip,host,port,{header}\n1.2.3.4,gate.example,80,bob,p:w\n");
+            same(&text, line);
+        }
+        for header in ["auth", "credentials", "userpass", "username:password"] {
+            let text = format!("host,port,{header}\ngate.example,80,bob:p:w\n1.2.3.4,81,none\n");
+            same(&text, &format!("{line}\n1.2.3.4:81"));
+        }
+        for auth in [r#""bob:p:w""#, r#"{"username": "bob", "password": "p:w"}"#] {
+            let text = format!(
+                r#"[{{"ip": "1.2.3.4", "server": "gate.example", "port": 80, "auth": {auth}}}]"#
+            );
+            same(&text, line);
+        }
     }
 
     #[test]

@@ -250,7 +250,7 @@ fn a_table_without_a_column_for_hosts_is_told_what_columns_are_called() {
     exit 2
     -- stderr
     error: list.csv:1: no column of the table is known to hold hosts: its header is "Node;Port;Country"
-    hint: columns are called host (or ip, ipaddress, address, server, hostname, proxyaddress, proxyhost, proxyip) and port (or proxyport), one with both proxy (or proxyurl, proxyuri)
+    hint: columns are called host (or address, server, proxyaddress, proxyhost) or ip (or ipaddress, hostname, proxyip), and port (or proxyport); one with both is proxy (or proxyurl, proxyuri)
     "#);
     let checked = run(&["check", "list.csv", "--judge", "http://127.0.0.1:1/"]);
     assert_eq!(checked, fetched);
