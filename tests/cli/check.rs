@@ -190,6 +190,22 @@ fn filters_order_and_the_least_that_has_to_live() {
         let output = scene.check(&["--min-alive", least, "-q"]);
         assert_eq!(output.status.code(), Some(code), "{least}");
     }
+    let one = scene.check(&["--min-alive", "4", "-q", "-o", "out.jsonl"]);
+    assert_snapshot!(shown(&one), @r"
+    exit 6
+    -- stderr
+    error: too few proxies are alive for --min-alive: 3 of 7
+    ");
+    let again = ["--resume", "-o", "out.jsonl", "-q", "--min-alive"];
+    for (least, code) in [("3", 0), ("50%", 6)] {
+        let output = scene.check(&[&again[..], &[least]].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{least}: {}",
+            shown(&output)
+        );
+    }
     let target = scene.check(&[
         "--url",
         "http://shop.test/page/1",

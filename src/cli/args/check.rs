@@ -296,7 +296,7 @@ pub struct CheckOutputArgs {
 
     /// Fewer alive ones are a failure: exit code 6
     ///
-    /// A count, or a share of the list with %.
+    /// A count, or a share of the list with %. With --resume the rows that are there already count as well.
     ///
     /// Example: --min-alive 20%
     #[arg(long, value_name = "N|P%", default_value_t = Least::default(), conflicts_with = "watch")]

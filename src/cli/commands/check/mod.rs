@@ -25,11 +25,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{announce, joined};
 use super::{Failure, gathered};
-use crate::check::{self, Plan, Progress, Report, Summary};
+use crate::check::{self, Plan, Progress, Report, Summary, Verdict};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat, LogFormat};
 use crate::cli::exit::Exit;
-use crate::cli::printer::{Printer, error_text};
+use crate::cli::printer::{Level, Printer, error_text};
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
@@ -121,6 +121,7 @@ impl Check<'_> {
         loop {
             let began = Instant::now();
             let due = sink.begin(&list);
+            let earlier = Tally::of(&list, &sink);
             self.greet(&sink);
             let (ended, code);
             let state = self.state.as_deref();
@@ -129,8 +130,10 @@ impl Check<'_> {
                 .round(plan, due, (sink, remembering), &mut signals)
                 .await?;
             let news = sink.end(&list, &ended)?;
-            let exit = self.exit(&ended, news.as_ref(), code);
+            let tally = earlier.with(&ended);
+            let exit = self.exit(&ended, tally, news.as_ref(), code);
             self.tell(&ended, &sink, news.as_ref(), exit)?;
+            self.complain(&ended, tally, exit);
             let Some(every) = self.args.how.watch else {
                 return Ok(exit);
             };
@@ -282,18 +285,69 @@ impl Check<'_> {
         }
     }
 
-    fn exit(&self, ended: &Summary, news: Option<&News>, code: Option<u8>) -> Exit {
+    /// Says why the check counts as failed, where nothing has said so.
+    fn complain(&self, ended: &Summary, tally: Tally, exit: Exit) {
         let output = &self.args.output;
-        let alive = ended.count(check::Verdict::Alive);
+        let progress = &ended.progress;
+        let is_told = self.printer.level() > Level::Quiet;
+        let what = match exit.word {
+            // The summary has it.
+            _ if output.summary == LogFormat::Json => return,
+            "too_few_alive" => format!(
+                "too few proxies are alive for --min-alive: {} of {}",
+                tally.alive, tally.all
+            ),
+            "no_judge" | "judge_down" if !is_told => format!(
+                "{} of {} proxies are not judged, because no judge answered",
+                progress.unjudged, progress.all
+            ),
+            _ => return,
+        };
+        self.printer.error(&Problem::new(what).into());
+    }
+
+    fn exit(&self, ended: &Summary, tally: Tally, news: Option<&News>, code: Option<u8>) -> Exit {
+        let output = &self.args.output;
         match code {
             Some(code) if ended.stopped => Exit::new(code, "interrupted"),
             _ if ended.no_judge => Exit::new(6, "no_judge"),
             _ if ended.progress.unjudged > 0 => Exit::new(6, "judge_down"),
-            _ if !output.min_alive.is_met(alive, ended.progress.all) => {
-                Exit::new(6, "too_few_alive")
-            }
+            _ if !output.min_alive.is_met(tally.alive, tally.all) => Exit::new(6, "too_few_alive"),
             _ if output.exit_on_change && news.is_some_and(News::is_any) => Exit::CHANGED,
             _ => Exit::DONE,
+        }
+    }
+}
+
+/// How many of the list are alive, by this run and the one it goes on with.
+#[derive(Clone, Copy)]
+struct Tally {
+    alive: u64,
+    all: u64,
+}
+
+impl Tally {
+    /// By the rows that are there already.
+    fn of(list: &[Arc<Proxy>], sink: &Sink) -> Self {
+        let done = sink.rows.done();
+        let mut tally = Tally { alive: 0, all: 0 };
+        if done.is_empty() {
+            return tally;
+        }
+        for proxy in list {
+            if let Some(finding) = done.get(&proxy.label().to_string()) {
+                tally.all += 1;
+                tally.alive += u64::from(finding.verdict == Verdict::Alive);
+            }
+        }
+        tally
+    }
+
+    /// The same with what this run has found.
+    fn with(self, ended: &Summary) -> Self {
+        Tally {
+            alive: self.alive + ended.count(Verdict::Alive),
+            all: self.all + ended.progress.all,
         }
     }
 }
