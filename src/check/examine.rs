@@ -56,6 +56,7 @@ impl<E: Egress> Context<E> {
                 let refuses = report.verdict == Verdict::Dead && answers(found.verdict);
                 if found.verdict.works() || refuses {
                     report = found;
+                    report.listed = proxy.clone();
                 }
             }
         }

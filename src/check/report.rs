@@ -27,6 +27,8 @@ pub struct Report {
     pub seq: u64,
     /// The proxy.
     pub proxy: Arc<Proxy>,
+    /// As it is listed: another one where `--detect` has found what its port really speaks.
+    pub listed: Arc<Proxy>,
     /// The word on it.
     pub verdict: Verdict,
     /// Why it is not alive, or what it lost; of hostile ones what they did.
@@ -98,6 +100,7 @@ impl Report {
     pub fn empty(seq: u64, proxy: Arc<Proxy>) -> Self {
         Report {
             seq,
+            listed: proxy.clone(),
             proxy,
             verdict: Verdict::Unknown,
             trouble: None,

@@ -54,6 +54,25 @@ fn changes(rows: &[Value]) -> BTreeMap<u64, Value> {
 }
 
 #[test]
+fn a_proxy_that_speaks_something_else_than_listed_is_compared_as_it_is_listed() {
+    let scene = Scene::new(Lab::builder().proxies(2, ProxySpec::new(Scheme::Socks5)));
+    let list = fs::read_to_string(scene.path("list.txt")).expect("a list");
+    fs::write(scene.path("list.txt"), list.replace("socks5://", "http://")).expect("written");
+    let cron = [&CRON[..], &["--detect", "-q"]].concat();
+    scene.check(&cron);
+    let found: Vec<_> = read(&scene.path("rows.jsonl"))
+        .iter()
+        .map(|row| (row["scheme"].clone(), row["verdict"].clone()))
+        .collect();
+    assert_eq!(found, [(); 2].map(|()| (json!("socks5"), json!("alive"))));
+    assert_eq!(shown(&scene.check(&cron)), "exit 0\n");
+    let resumed = scene.check(&["-o", "rows.jsonl", "--resume", "--detect"]);
+    let said = shown(&resumed);
+    assert!(said.contains("2 proxies have a row already"), "{said}");
+    assert!(said.contains("0 of 0 proxies"), "{said}");
+}
+
+#[test]
 fn cron_is_told_what_has_changed_and_nothing_when_nothing_has() {
     let scene = scene();
     // With credentials rows have a list entry in place of the label.

@@ -40,7 +40,10 @@ impl Board {
                         due.push(proxy.clone());
                     }
                     // Its labels may have changed, and its place.
-                    standing.report.proxy = proxy.clone();
+                    if standing.report.proxy.id() == proxy.id() {
+                        standing.report.proxy = proxy.clone();
+                    }
+                    standing.report.listed = proxy.clone();
                     standing.report.seq = seq;
                     self.known.insert(proxy.id(), standing);
                 }
@@ -52,7 +55,7 @@ impl Board {
 
     /// Takes down what came of one.
     pub(super) fn note(&mut self, report: Report) {
-        let before = self.known.get(&report.proxy.id());
+        let before = self.known.get(&report.listed.id());
         let rested = before.map_or(0, |standing| standing.rest);
         let (rest, wait) = match report.verdict {
             verdict if verdict.works() => (0, 1),
@@ -67,7 +70,7 @@ impl Board {
             rest,
             report,
         };
-        self.known.insert(standing.report.proxy.id(), standing);
+        self.known.insert(standing.report.listed.id(), standing);
     }
 
     /// The last report of each, as they are listed.

@@ -86,7 +86,7 @@ impl Diff {
 
     /// Compares, and remembers.
     pub(super) fn note(&mut self, report: &mut Report) {
-        let label = report.proxy.label().to_string();
+        let label = report.listed.label().to_string();
         if let Some(earlier) = &self.earlier {
             report.compare(earlier.get(&label).map(Option::as_ref));
             for change in report.changes.iter().flatten() {

@@ -16,8 +16,9 @@ use crate::outcome::UnixMillis;
 #[derive(Deserialize)]
 pub(super) struct Row {
     proxy: String,
-    /// The label where `proxy` has credentials.
+    /// That of the listed proxy, where `proxy` has credentials or is another one.
     label: Option<String>,
+    scheme: Option<Box<str>>,
     verdict: Verdict,
     #[serde(default)]
     ok: u32,
@@ -58,6 +59,10 @@ impl Row {
                 .and_then(|total| Duration::try_from_secs_f64(total.p50 / 1000.0).ok()),
             forwards: self.forwards,
             tunnels: self.tunnels,
+            detected: self.label.as_ref().zip(self.scheme.as_ref()).is_some_and(
+                // A label begins with the scheme that the list has.
+                |(label, scheme)| !label.starts_with(&format!("{scheme}://")),
+            ),
             // A row that does not tell its time gives way to whatever is remembered.
             at: self.checked_at.unwrap_or(UnixMillis(0)),
         };

@@ -39,6 +39,8 @@ pub(super) struct Finding {
     pub(super) median: Option<Duration>,
     pub(super) forwards: Option<bool>,
     pub(super) tunnels: Option<bool>,
+    /// Its port speaks something else than the list says, so it says nothing of the listed proxy.
+    pub(super) detected: bool,
     pub(super) at: UnixMillis,
 }
 
@@ -51,6 +53,7 @@ impl Finding {
             median: report.latency().map(|latency| latency.p50),
             forwards: report.forwards,
             tunnels: report.tunnels,
+            detected: report.proxy.id() != report.listed.id(),
             at: report.checked_at,
         }
     }
@@ -102,7 +105,8 @@ impl Remembering {
             let now = UnixMillis::from(SystemTime::now());
             let ages: HashMap<_, _> = known.iter().map(|one| (one.proxy.id(), one.age)).collect();
             for proxy in list {
-                let Some(finding) = done.get(&proxy.label().to_string()) else {
+                let finding = done.get(&proxy.label().to_string());
+                let Some(finding) = finding.filter(|finding| !finding.detected) else {
                     continue;
                 };
                 let age = gap(finding.at.0, now.0);

@@ -247,11 +247,14 @@ impl Rows {
             CheckFormat::Jsonl => {
                 let internal = |error| Error::Internal(format!("a row cannot be written: {error}"));
                 let mut row = serde_json::to_value(report).map_err(internal)?;
-                if self.with_credentials
-                    && let Value::Object(row) = &mut row
+                let is_listed = report.proxy.id() == report.listed.id();
+                if let Value::Object(row) = &mut row
+                    && (self.with_credentials || !is_listed)
                 {
-                    let label = row.insert("proxy".into(), report.line().expose().into());
-                    row.insert("label".into(), label.unwrap_or_default());
+                    if self.with_credentials {
+                        row.insert("proxy".into(), report.line().expose().into());
+                    }
+                    row.insert("label".into(), report.listed.label().to_string().into());
                 }
                 serde_json::to_writer(&mut self.bytes, &row).map_err(internal)?;
                 self.bytes.push(b'\n');

@@ -66,7 +66,7 @@ impl Sink {
     /// # Errors
     /// A row cannot be written.
     pub(super) fn take(&mut self, mut report: Report) -> Result<(), Error> {
-        if let Some(place) = self.places.get(&report.proxy.id()) {
+        if let Some(place) = self.places.get(&report.listed.id()) {
             report.seq = *place;
         }
         if let Some(geo) = &self.geo {
