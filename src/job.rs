@@ -77,6 +77,33 @@ impl Job {
         }
     }
 
+    /// Takes what its row says beside method, URL and body into the id, each part only where it is there: one page for many
+    /// accounts is as many jobs. `headers` are those of the row, not those of all.
+    pub fn name_by_row(&mut self, headers: Option<&serde_json::Map<String, serde_json::Value>>) {
+        let text = |map: &serde_json::Map<_, _>| serde_json::to_string(map).unwrap_or_default();
+        let filter = self.filter.as_ref().map(|filter| {
+            let country = filter.country.as_deref().unwrap_or_default();
+            format!("{country} {}", filter.tags.join(" "))
+        });
+        let parts = [
+            ("headers", headers.map(text)),
+            ("tag", self.tag.as_deref().map(text)),
+            ("session", self.session.as_deref().map(str::to_owned)),
+            ("proxy", filter),
+        ];
+        for (name, part) in parts {
+            if let Some(part) = part {
+                self.id = self.id.with(name, &part);
+            }
+        }
+    }
+
+    /// Name of the page it asks for, whoever asks: rows that differ in their tags alone ask for one page.
+    pub fn page(&self) -> JobId {
+        let url = self.target.as_ref().map_or(&*self.input, Url::as_str);
+        JobId::of(&self.request.method, url, &self.request.body)
+    }
+
     /// Makes of credentials within the URL what curl makes of them: an `Authorization` header, unless the job has its own.
     /// They leave the target and the input, so that no record holds them. The id stays.
     pub fn take_credentials(&mut self) {
@@ -194,21 +221,26 @@ impl fmt::Display for InvalidUrl {
     }
 }
 
-/// Stable hash of method, URL and body; 16 hexadecimal digits in the record.
+/// Stable hash of method, URL and body, and of what else a row of the input says; 16 hexadecimal digits in the record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(u64);
 
 impl JobId {
     /// The id of this work. The same three parts give the same id in every run.
     pub fn of(method: &Method, url: &str, body: &[u8]) -> Self {
+        let method = method.as_str().as_bytes();
+        JobId::hash([method, b"\n", url.as_bytes(), b"\n", body])
+    }
+
+    /// The id of work that has this one and differs in the named part from what else has it.
+    fn with(self, name: &str, part: &str) -> Self {
+        let before = self.0.to_be_bytes();
+        JobId::hash([&before, name.as_bytes(), b"\n", part.as_bytes(), b""])
+    }
+
+    fn hash(parts: [&[u8]; 5]) -> Self {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        for part in [
-            method.as_str().as_bytes(),
-            b"\n",
-            url.as_bytes(),
-            b"\n",
-            body,
-        ] {
+        for part in parts {
             context.update(part);
         }
         let mut first = [0; 8];
@@ -461,7 +493,42 @@ mod tests {
     }
 
     #[test]
-    fn id_depends_on_method_url_and_body_only() {
+    fn what_a_row_says_is_in_its_id_and_not_in_the_name_of_its_page() {
+        let plain = Job::new(0, "http://example.com/", Arc::default());
+        let map = |value: &str| serde_json::Map::from_iter([("k".to_owned(), value.into())]);
+        let filter = |country: Option<&str>, tag: &str| {
+            Some(Arc::new(LabelFilter {
+                country: country.map(Box::from),
+                tags: vec![tag.into()],
+            }))
+        };
+        let tag = |value| Some(Box::new(map(value)));
+        let parts = [
+            (None, None, None, None),
+            (Some(map("a")), None, None, None),
+            (None, tag("a"), None, None),
+            (None, tag("b"), None, None),
+            (None, None, Some("a".into()), None),
+            (None, None, None, filter(None, "de")),
+            (None, None, None, filter(Some("de"), "a")),
+        ];
+        let mut ids = std::collections::BTreeSet::new();
+        for (headers, tag, session, filter) in parts {
+            let mut job = Job {
+                tag,
+                session,
+                filter,
+                ..plain.clone()
+            };
+            job.name_by_row(headers.as_ref());
+            assert!(ids.insert(job.id), "{job:?}");
+            assert_eq!(job.page(), plain.id);
+        }
+        assert!(ids.contains(&plain.id), "the id of a plain URL stays");
+    }
+
+    #[test]
+    fn the_id_of_a_url_depends_on_method_url_and_body_only() {
         let spec = Arc::new(RequestSpec::default());
         let a = Job::new(0, "http://example.com", spec.clone());
         let b = Job::new(9, " http://example.com/#frag ", spec);

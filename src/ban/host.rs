@@ -128,7 +128,7 @@ pub struct Page<'a> {
     pub title: Option<&'a str>,
     /// Length of its body, bytes.
     pub size: u64,
-    /// What was asked.
+    /// What was asked, whoever asked.
     pub url: JobId,
 }
 

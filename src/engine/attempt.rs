@@ -166,7 +166,7 @@ fn weigh<E>(context: &Context<E>, errand: &Errand, end: &mut End) {
             body: u64::from_be_bytes(body),
             title: answer.title.as_deref(),
             size: answer.size_body,
-            url: errand.job.id,
+            url: errand.job.page(),
         };
         if let Some(verdict) = context.hosts().weigh(page, &end.verdict) {
             end.verdict = verdict;

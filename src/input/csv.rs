@@ -140,6 +140,7 @@ impl Columns {
                 })
                 .collect();
             job.tag = Some(Box::new(tag));
+            job.name_by_row(None);
         }
         job
     }

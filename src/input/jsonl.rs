@@ -111,7 +111,7 @@ fn from_row(row: Row<'_>, seq: u64, default: &Arc<RequestSpec>) -> Result<Job, S
         Arc::new(request(
             default,
             row.method,
-            row.headers,
+            row.headers.as_ref(),
             row.body,
             row.json,
         )?)
@@ -129,20 +129,21 @@ fn from_row(row: Row<'_>, seq: u64, default: &Arc<RequestSpec>) -> Result<Job, S
         Some(_) => return Err("session is not a string".to_owned()),
     };
     job.filter = row.proxy.map(filter).transpose()?.map(Arc::new);
+    job.name_by_row(row.headers.as_ref());
     Ok(job)
 }
 
 fn request(
     default: &RequestSpec,
     method: Option<String>,
-    headers: Option<Map<String, Value>>,
+    headers: Option<&Map<String, Value>>,
     body: Option<String>,
     json: Option<Value>,
 ) -> Result<RequestSpec, String> {
     let mut request = default.clone();
     if let Some(headers) = headers {
         for (name, value) in headers {
-            set_header(&mut request.headers, &name, value)?;
+            set_header(&mut request.headers, name, value)?;
         }
     }
     let has_body = body.is_some() || json.is_some();
@@ -170,14 +171,14 @@ fn request(
 }
 
 /// Replaces the default header of that name; `null` removes it.
-fn set_header(headers: &mut HeaderMap, name: &str, value: Value) -> Result<(), String> {
+fn set_header(headers: &mut HeaderMap, name: &str, value: &Value) -> Result<(), String> {
     let key = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("{name:?} is not a header name"))?;
     headers.remove(&key);
     let values = match value {
         Value::Null => return Ok(()),
-        Value::Array(values) => values,
-        one => vec![one],
+        Value::Array(values) => values.as_slice(),
+        one => std::slice::from_ref(one),
     };
     for value in values {
         let value = value
@@ -263,9 +264,9 @@ mod tests {
         assert_eq!(filter.country.as_deref(), Some("de"));
         assert_eq!(filter.tags, ["a".into()]);
         assert_eq!(
-            job.id,
+            job.page(),
             JobId::of(&Method::POST, "http://a/", br#"{"q":1}"#),
-            "the id is of the row's own method and body"
+            "the page is of the row's own method and body"
         );
     }
 

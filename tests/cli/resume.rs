@@ -1,4 +1,4 @@
-//! `kill -9` at any moment loses nothing and doubles nothing.
+//! What an output holds is left out of the next run and nothing else is, after `kill -9` at any moment too.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -104,4 +104,33 @@ fn ten_kills_of_a_csv_run() {
 #[test]
 fn ten_kills_of_a_json_run() {
     survives("out.json", 10);
+}
+
+#[test]
+fn rows_that_differ_in_their_tag_alone_are_gone_on_with_each_for_itself() {
+    let rig = Rig::new(Lab::builder().perfect(2), &[]);
+    let page = &urls(1, "/page/")[0];
+    let names = ["alice", "bob", "carol"];
+    let list: String = names.map(|name| format!("{page},{name}\n")).concat();
+    rig.write("accounts.csv", &format!("url,account\n{list}"));
+    let fetch = "-i accounts.csv -o out.jsonl --sticky tag:account";
+    let (code, said) = rig.run(fetch);
+    assert_eq!(code, Some(0), "{said}");
+
+    // The page of the first account could not be had.
+    let output = std::fs::read_to_string(rig.path("out.jsonl")).expect("output");
+    let fail = |line: &str| match line.contains("alice") {
+        true => line.replace(r#""outcome":"ok""#, r#""outcome":"timeout""#) + "\n",
+        false => format!("{line}\n"),
+    };
+    rig.write("out.jsonl", &output.lines().map(fail).collect::<String>());
+    let (code, said) = rig.run(&format!("{fetch} --resume --retry-failed"));
+    assert_eq!(code, Some(0), "{said}");
+
+    let output = std::fs::read_to_string(rig.path("out.jsonl")).expect("output");
+    assert_eq!(output.lines().count(), names.len(), "{output}");
+    for name in names {
+        let tag = format!(r#""account":"{name}""#);
+        assert_eq!(output.matches(&tag).count(), 1, "{name}: {output}");
+    }
 }
