@@ -1,8 +1,9 @@
 //! Response bodies: in the row, or in files of their own.
 //!
-//! A body file is `DIR/aa/ID.ext`: `aa` the first two digits of the id, so that a million bodies are 256 directories of four
-//! thousand; `ext` from the content type. It is written under another name and renamed before its row is written, so a row
-//! never names half a file.
+//! A body file is `DIR/aa/ID-HASH.ext`: `aa` the first two digits of the id, so that a million bodies are 256 directories of four
+//! thousand; `HASH` the first eight digits of the body's SHA-256, so that what one URL answered another day, or to another row,
+//! replaces nothing that a row names; `ext` from the content type. It is written under another name and renamed before its row
+//! is written, so a row never names half a file.
 
 use std::borrow::Cow;
 use std::fs;
@@ -15,7 +16,7 @@ use super::fields::BodyView;
 use crate::error::Error;
 use crate::job::JobId;
 use crate::outcome::Record;
-use crate::text;
+use crate::text::{self, Sha256};
 
 /// The form of `bytes` that `mode` asks for, but for files. Sets the charset of a record whose body is decoded.
 pub(super) fn view<'a>(record: &mut Record, bytes: &'a [u8], mode: BodyMode) -> BodyView<'a> {
@@ -114,20 +115,22 @@ impl BodyStore {
         })
     }
 
-    /// Stores one body and returns its path below the directory as the user named it; `None` for an empty body.
+    /// Stores one body and returns its path below the directory as the user named it; `None` for an empty body. `digest` is the
+    /// body's.
     ///
     /// # Errors
     /// [`Error::Io`]; no file of that name is left half written.
     pub(super) fn save(
         &mut self,
         id: JobId,
+        digest: Sha256,
         kind: Option<&str>,
         bytes: &[u8],
     ) -> Result<Option<String>, Error> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let name = id.to_string();
+        let name = format!("{id}-{:.8}", digest.to_string());
         let shelf = &name[..2];
         let directory = self.directory.join(shelf);
         let at = usize::from_str_radix(shelf, 16).unwrap_or_default();
@@ -208,13 +211,18 @@ mod tests {
         let root = directory.path().join("pages");
         let mut store = BodyStore::create(root.clone()).unwrap();
         let id = JobId::from_hex("ab00000000000001").unwrap();
-        let path = store
-            .save(id, Some("Text/HTML; charset=x"), b"<p>")
-            .unwrap();
-        let wanted = root.join("ab/ab00000000000001.html");
+        let mut save = |body: &[u8]| {
+            let digest = Sha256::of(body);
+            store.save(id, digest, Some("Text/HTML; charset=x"), body)
+        };
+        let path = save(b"<p>").unwrap();
+        let wanted = root.join("ab/ab00000000000001-33f27994.html");
         assert_eq!(path.as_deref(), wanted.to_str());
-        assert_eq!(fs::read(&wanted).unwrap(), b"<p>");
-        assert_eq!(store.save(id, None, b"").unwrap(), None);
+        assert_eq!(save(b"").unwrap(), None);
+        assert_eq!(save(b"<p>").unwrap(), path, "the same bytes are one file");
         assert_eq!(fs::read_dir(root.join("ab")).unwrap().count(), 1);
+        // What a row of yesterday names is still what it was.
+        assert_ne!(save(b"<p>today").unwrap(), path);
+        assert_eq!(fs::read(&wanted).unwrap(), b"<p>");
     }
 }

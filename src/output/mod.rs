@@ -139,8 +139,8 @@ pub enum BodyMode {
     Inline,
     /// In the row, as `body_b64`.
     Base64,
-    /// One file each below `save_dir`, named in the row as `body_path`. A URL that the input names twice has two rows and one
-    /// file, the later.
+    /// One file each below `save_dir`, named in the row as `body_path`. A file is never replaced by another body: rows of one id
+    /// have a file for each different body.
     File,
 }
 

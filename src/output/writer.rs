@@ -19,6 +19,7 @@ use super::sink::{Aside, Sink, Stop};
 use crate::error::Error;
 use crate::job::Receipt;
 use crate::outcome::Finished;
+use crate::text::Sha256;
 
 /// Records that may wait for the writer; then the engine waits.
 const CHANNEL: usize = 1024;
@@ -242,7 +243,12 @@ fn save(bodies: Option<&mut BodyStore>, finished: &Finished) -> Result<Option<St
         return Ok(None);
     };
     let record = &finished.record;
-    store.save(record.id, record.content_type.as_deref(), &finished.body)
+    // Records that a library makes itself may lack it.
+    let digest = record
+        .body_sha256
+        .unwrap_or_else(|| Sha256::of(&finished.body));
+    let kind = record.content_type.as_deref();
+    store.save(record.id, digest, kind, &finished.body)
 }
 
 /// The thread's own.
