@@ -1,6 +1,9 @@
 //! CSV input: a header row, a URL column, and the other columns as `tag`.
+//!
+//! What separates the cells is seen in the header, which has no reason to hold it otherwise: spreadsheets write semicolons where
+//! the comma is for decimals, and rows cut at commas that are not there would be fetched as URLs that nobody has named.
 
-use std::io::Read;
+use std::io::{self, Chain, Cursor, Read};
 use std::sync::Arc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
@@ -14,27 +17,45 @@ use super::{BUFFER, invalid};
 /// Bytes of one row at most. A quote that is never closed would otherwise swallow the rest of the input.
 pub(super) const MAX_ROW: u64 = 1024 * 1024;
 
+/// What may separate cells, in the order of preference.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
 /// Names a URL column goes by, in the order of preference.
 const URL_NAMES: [&str; 5] = ["url", "link", "href", "address", "loc"];
 
 /// A CSV whose header has been read and understood: cuts the rest into rows.
 pub(super) struct Table<R> {
-    reader: Reader<R>,
+    /// Reads the header once more, and then the rest.
+    reader: Reader<Chain<Cursor<Vec<u8>>, R>>,
     columns: Arc<Columns>,
 }
 
 impl<R: Read> Table<R> {
-    /// Reads the header of `place` and finds the URL column: `wanted`, or by its name.
-    pub(super) fn new(input: R, place: &str, wanted: Option<&str>) -> Result<Self, Error> {
+    /// Reads the header of `place` and finds the URL column: `wanted`, or by its name. Cells are separated by `separator`, else
+    /// by what the header shows.
+    pub(super) fn new(
+        mut input: R,
+        place: &str,
+        wanted: Option<&str>,
+        separator: Option<u8>,
+    ) -> Result<Self, Error> {
+        let head = first_line(&mut input).map_err(|error| Error::io("read", place, error))?;
+        let named = separator_line(&head);
+        let separator = named.or(separator).unwrap_or_else(|| separator_of(&head));
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .delimiter(separator)
             .buffer_capacity(BUFFER)
-            .from_reader(input);
+            .from_reader(Cursor::new(head).chain(input));
         let mut row = ByteRecord::new();
-        let any = reader
-            .read_byte_record(&mut row)
-            .map_err(|error| read_error(error, place))?;
+        let mut any = true;
+        // The line that names the separator comes before the header.
+        for _ in 0..1 + usize::from(named.is_some()) {
+            any = reader
+                .read_byte_record(&mut row)
+                .map_err(|error| read_error(error, place))?;
+        }
         if !any {
             return Err(Problem::new("the file is empty: a CSV needs a header row")
                 .at(place)
@@ -65,7 +86,7 @@ impl<R: Read> Table<R> {
 
     /// What the rows are read from.
     pub(super) fn input_mut(&mut self) -> &mut R {
-        self.reader.get_mut()
+        self.reader.get_mut().get_mut().1
     }
 
     /// The line the next row starts on, from 1.
@@ -146,6 +167,51 @@ impl Columns {
     }
 }
 
+/// What is read up to the first line feed, and as much after it as came along; no more than a row may have.
+fn first_line(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut piece = vec![0; BUFFER];
+    while (head.len() as u64) < MAX_ROW && !head.contains(&b'\n') {
+        match input.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => head.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(head)
+}
+
+/// The separator that a first line such as `sep=;` names, for the spreadsheet that wrote it.
+fn separator_line(head: &[u8]) -> Option<u8> {
+    let line = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    match line.strip_suffix(b"\r").unwrap_or(line) {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => Some(*separator),
+        _ => None,
+    }
+}
+
+/// The separator that the header has most of, outside of quotes; a comma when it has none.
+fn separator_of(head: &[u8]) -> u8 {
+    let mut counts = [0_u32; SEPARATORS.len()];
+    let mut is_quoted = false;
+    for byte in head {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\n' if !is_quoted => break,
+            _ if is_quoted => {}
+            _ => {
+                let at = SEPARATORS.iter().position(|each| each == byte);
+                at.into_iter().for_each(|at| counts[at] += 1);
+            }
+        }
+    }
+    let most = counts.iter().max();
+    let at = counts.iter().position(|count| Some(count) == most);
+    SEPARATORS[at.unwrap_or_default()]
+}
+
 fn url_column(columns: &[String], wanted: Option<&str>) -> Result<usize, Problem> {
     let find = |name: &str| columns.iter().position(|c| c.eq_ignore_ascii_case(name));
     let available = || format!("the columns are: {}", columns.join(", "));
@@ -158,12 +224,12 @@ fn url_column(columns: &[String], wanted: Option<&str>) -> Result<usize, Problem
     if let Some(at) = find("url") {
         return Ok(at);
     }
-    if let [only] = columns {
-        // Taking it for a name would drop the first URL without a word.
-        if parse_target(only).is_ok() {
-            return Err(Problem::new("the first row is a URL, not a header")
-                .hint("add a header row (url), or read it with --input-format text"));
-        }
+    // Taking it for a name would drop the first URL without a word.
+    if columns.iter().any(|column| parse_target(column).is_ok()) {
+        return Err(Problem::new("the first row is a URL, not a header")
+            .hint("add a header row (url), or read it with --input-format text"));
+    }
+    if columns.len() == 1 {
         return Ok(0);
     }
     URL_NAMES.into_iter().find_map(find).ok_or_else(|| {
@@ -190,7 +256,7 @@ mod tests {
     use super::*;
 
     fn columns(header: &str, wanted: Option<&str>) -> Result<usize, String> {
-        Table::new(header.as_bytes(), "a.csv", wanted)
+        Table::new(header.as_bytes(), "a.csv", wanted, None)
             .map(|table| table.columns.url)
             .map_err(|error| error.to_string())
     }
@@ -222,7 +288,7 @@ mod tests {
     #[test]
     fn other_columns_are_the_tag_and_ragged_rows_are_records() {
         let text = "url,q,note\n\"http://a/?x=1,2\",\"two\nlines\",\nhttp://b/,1\nhttp://c/,1,2\n";
-        let mut table = Table::new(text.as_bytes(), "a.csv", None).unwrap();
+        let mut table = Table::new(text.as_bytes(), "a.csv", None, None).unwrap();
         let columns = table.columns().clone();
         assert_eq!(columns.tags().collect::<Vec<_>>(), ["q", "note"]);
         let mut jobs = Vec::new();
@@ -239,5 +305,37 @@ mod tests {
         assert!(why.0.contains("2 columns, the header 3"), "{why}");
         assert_eq!(&*jobs[1].input, "http://b/");
         assert!(jobs[2].target.is_ok());
+    }
+
+    #[test]
+    fn the_header_shows_what_separates_the_cells() {
+        for (text, separator) in [
+            ("url;category\nhttp://a/1,2;\"red; shoes\"\n", None),
+            (
+                "sep=;\r\nurl;category\r\nhttp://a/1,2;\"red; shoes\"\r\n",
+                None,
+            ),
+            ("\u{feff}url\tcategory\nhttp://a/1,2\tred; shoes\n", None),
+            (
+                "\"url\"|\"category, kind; more\"\nhttp://a/1,2|red; shoes\n",
+                None,
+            ),
+            ("url\nhttp://a/1,2\n", Some(b'\t')),
+        ] {
+            let mut table = Table::new(text.as_bytes(), "a.csv", None, separator).unwrap();
+            let mut row = ByteRecord::new();
+            assert!(table.advance(&mut row).unwrap(), "{text}");
+            let job = table.columns().job(row.iter(), 0, &Arc::default());
+            assert_eq!(&*job.input, "http://a/1,2", "{text}");
+            assert_eq!(job.tag.is_some(), separator.is_none(), "{text}");
+            for cell in job.tag.iter().flat_map(|tag| tag.values()) {
+                assert_eq!(cell, "red; shoes", "{text}");
+            }
+        }
+        assert!(
+            columns("http://a/;b\n", None)
+                .unwrap_err()
+                .contains("not a header")
+        );
     }
 }

@@ -9,9 +9,10 @@
 //! |---|---|---|
 //! | text | a line; `#` comments and blank lines are not jobs | nothing |
 //! | jsonl | an object with `url` | `method headers body json tag session proxy` |
-//! | csv | a row below the header | the other columns, as `tag` |
+//! | csv, tsv | a row below the header | the other columns, as `tag` |
 //!
-//! The format is `--input-format`, else the suffix of the file, else text: the content is never guessed at. This module does
+//! The format is `--input-format`, else the suffix of the file, else text: the content is never guessed at, but what is no text at
+//! all is refused. This module does
 //! not deduplicate, and it does not decide whether standard input should be read; it reads it when told to.
 
 mod block;
@@ -165,21 +166,24 @@ pub enum InputFormat {
     Text,
     /// One JSON object a line.
     Jsonl,
-    /// Comma-separated values with a header row.
+    /// Separated values with a header row, which shows what separates them.
     Csv,
+    /// The same, separated by tabs.
+    Tsv,
 }
 
 impl FromStr for InputFormat {
     type Err = Problem;
 
-    /// Reads `text` (or `txt`), `jsonl` (or `ndjson`) and `csv`, in any case.
+    /// Reads `text` (or `txt`), `jsonl` (or `ndjson`), `csv` and `tsv`, in any case.
     fn from_str(text: &str) -> Result<Self, Problem> {
         match text.to_ascii_lowercase().as_str() {
             "text" | "txt" => Ok(InputFormat::Text),
             "jsonl" | "ndjson" => Ok(InputFormat::Jsonl),
             "csv" => Ok(InputFormat::Csv),
+            "tsv" => Ok(InputFormat::Tsv),
             _ => Err(Problem::new(format!("unknown input format {text:?}"))
-                .hint("use text, jsonl or csv")),
+                .hint("use text, jsonl, csv or tsv")),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! its buffer is empty, so [`Tap`] sits below every buffer.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use ::csv::ByteRecord;
@@ -62,7 +62,7 @@ impl Input {
             Source::SitemapAt(url) => Sitemap::at(url.clone(), since, sender),
             Source::Stdin | Source::File(_) => {
                 let reader = match source {
-                    Source::File(path) => open_file(path)?,
+                    Source::File(path) => open_text(path, &place)?,
                     _ => Box::new(io::stdin()),
                 };
                 let format = settings.format.unwrap_or_else(|| source.format());
@@ -92,9 +92,10 @@ impl Input {
         let body = match format {
             InputFormat::Text => lines(tap(Format::Text, None), text::MAX_LINE),
             InputFormat::Jsonl => lines(tap(Format::Jsonl, None), jsonl::MAX_LINE),
-            InputFormat::Csv => {
+            InputFormat::Csv | InputFormat::Tsv => {
                 let tap = tap(Format::default(), Some(ROW_BUDGET));
-                let mut table = Box::new(Table::new(tap, &place, url_column)?);
+                let separator = (format == InputFormat::Tsv).then_some(b'\t');
+                let mut table = Box::new(Table::new(tap, &place, url_column, separator)?);
                 let format = Format::Csv(table.columns().clone());
                 table.input_mut().block = Block::new(format);
                 Body::Csv(table)
@@ -230,6 +231,46 @@ impl Read for Tap {
         let count = self.inner.read(into)?;
         self.left = self.left.map(|left| left.saturating_sub(count as u64));
         Ok(count)
+    }
+}
+
+/// What files begin with that hold lists in a form that is not read, what they are, and what to do about it.
+const FOREIGN: [(&[u8], &str, &str); 4] = [
+    (
+        b"\xff\xfe",
+        "the file is UTF-16, not UTF-8",
+        "save it as UTF-8, or make one with iconv -f UTF-16 -t UTF-8 FILE > utf8.FILE",
+    ),
+    (
+        b"\xfe\xff",
+        "the file is UTF-16, not UTF-8",
+        "save it as UTF-8, or make one with iconv -f UTF-16 -t UTF-8 FILE > utf8.FILE",
+    ),
+    (
+        b"\x1f\x8b",
+        "the file is packed with gzip",
+        "unpack it, as in zcat FILE | proxywheel fetch -i - --input-format csv; a sitemap is read packed: -i sitemap:FILE",
+    ),
+    (
+        b"PK\x03\x04",
+        "the file is a zip archive or a workbook",
+        "unpack it, or save the sheet as CSV",
+    ),
+];
+
+/// Opens a list, unless its first bytes say that it is none. What a pipe begins with is not known without waiting for it.
+fn open_text(path: &Path, place: &str) -> Result<Box<dyn Read + Send>, Error> {
+    let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+    let mut reader = open_file(path)?;
+    if !is_file {
+        return Ok(reader);
+    }
+    let mut first = Vec::new();
+    let read = reader.by_ref().take(4).read_to_end(&mut first);
+    read.map_err(|error| Error::io("read", path, error))?;
+    match FOREIGN.iter().find(|(magic, ..)| first.starts_with(magic)) {
+        Some((_, what, hint)) => Err(Problem::new(*what).at(place).hint(*hint).into()),
+        None => Ok(Box::new(Cursor::new(first).chain(reader))),
     }
 }
 

@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn row_by_row(content: &[u8], jobs: &mut Vec<Job>) {
-        let mut table = Table::new(content, "here", None).unwrap();
+        let mut table = Table::new(content, "here", None, None).unwrap();
         let columns = table.columns().clone();
         let mut row = ByteRecord::new();
         while table.advance(&mut row).unwrap() {

@@ -109,6 +109,22 @@ fn inputs() {
     error: a.csv: the first row is a URL, not a header
     hint: add a header row (url), or read it with --input-format text
     ");
+    for name in ["a.csv", "a.txt", "a.jsonl"] {
+        for (content, what) in [
+            (&b"\xff\xfeu\0r\0l\0"[..], "UTF-16"),
+            (b"\xfe\xff\0u\0r\0l", "UTF-16"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"PK\x03\x04x", "workbook"),
+        ] {
+            let said = input(name, content, &[]);
+            assert!(said.starts_with("exit 2\n"), "{said}");
+            assert!(
+                said.contains(&format!("error: {name}: the file is ")),
+                "{said}"
+            );
+            assert!(said.contains(what) && said.contains("hint: "), "{said}");
+        }
+    }
     assert_snapshot!(with(&[], &["-x", "127.0.0.1:9", "-i", "missing.txt"]), @r"
     exit 3
     -- stderr

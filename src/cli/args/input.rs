@@ -40,7 +40,7 @@ pub struct InputArgs {
 
     /// What the input files hold
     ///
-    /// By default the suffix decides (.jsonl, .ndjson, .csv), and everything else is text.
+    /// By default the suffix decides (.jsonl, .ndjson, .csv, .tsv), and everything else is text.
     #[arg(long, value_name = "FORMAT", value_parser = words(&INPUT_FORMATS))]
     pub input_format: Option<InputFormat>,
 

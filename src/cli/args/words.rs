@@ -97,7 +97,7 @@ pub(super) const ON_NO_PROXY: [Word<OnNoProxy>; 2] = [
     ("wait", "probe until one comes back", OnNoProxy::Wait),
 ];
 
-pub(super) const INPUT_FORMATS: [Word<InputFormat>; 3] = [
+pub(super) const INPUT_FORMATS: [Word<InputFormat>; 4] = [
     (
         "text",
         "one URL a line, # starts a comment",
@@ -108,7 +108,16 @@ pub(super) const INPUT_FORMATS: [Word<InputFormat>; 3] = [
         "one object a line with url, and optionally method, headers, body, tag, session",
         InputFormat::Jsonl,
     ),
-    ("csv", "a header, then one URL a row", InputFormat::Csv),
+    (
+        "csv",
+        "a header, then one URL a row, with whichever of , ; tab | the header has",
+        InputFormat::Csv,
+    ),
+    (
+        "tsv",
+        "the same with tabs, whatever the header has",
+        InputFormat::Tsv,
+    ),
 ];
 
 pub(super) const FORMATS: [Word<Format>; 3] = [
