@@ -16,7 +16,8 @@ use super::invalid;
 /// Bytes of a JSONL line that are looked at: room for a request body, and still a bound on a file without line ends.
 pub(super) const MAX_LINE: usize = 1024 * 1024;
 
-/// One line. Unknown keys are refused: a misspelt `metod` must not be fetched with GET.
+/// One line. Unknown keys are refused: a misspelt `metod` must not be fetched with GET. `null` is as good as no key, as exports of
+/// tables write it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row<'a> {
@@ -25,16 +26,10 @@ struct Row<'a> {
     method: Option<String>,
     headers: Option<Map<String, Value>>,
     body: Option<String>,
-    /// `Some(Null)` when the key is there with `null`, which is a body too.
-    #[serde(default, deserialize_with = "present")]
     json: Option<Value>,
     tag: Option<Value>,
     session: Option<Value>,
     proxy: Option<Value>,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 /// The job on one line; `None` for a blank line.
@@ -268,6 +263,15 @@ mod tests {
             JobId::of(&Method::POST, "http://a/", br#"{"q":1}"#),
             "the page is of the row's own method and body"
         );
+    }
+
+    #[test]
+    fn null_is_as_good_as_no_key() {
+        let job = read(
+            r#"{"url":"http://a/","method":null,"headers":null,"body":null,"json":null,"tag":null,"session":null,"proxy":null}"#,
+        );
+        let plain = read(r#"{"url":"http://a/"}"#);
+        assert_eq!(format!("{job:?}"), format!("{plain:?}"));
     }
 
     #[test]
