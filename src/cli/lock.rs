@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{LockSettings, WhenHeld};
-use crate::error::Error;
+use crate::error::{Error, Problem};
 
 /// While it waits, a run asks again this often.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ impl Lock {
     /// Takes the lock if it is free, creating its file.
     ///
     /// # Errors
-    /// As [`Lock::take`].
+    /// As [`Lock::take`]; [`Error::Usage`] for a file that holds something else, which would be lost.
     pub fn try_take(path: &Path) -> Result<Lock, Error> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -72,6 +72,15 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
         }
+        let found = file
+            .metadata()
+            .map_err(|error| Error::io("read", path, error))?;
+        if found.len() > 0 && holder(&mut file).is_none() {
+            return Err(Problem::new("the file is no lock: it holds something else")
+                .at(path.display().to_string())
+                .hint("name a file of its own, as in --lock run.lock")
+                .into());
+        }
         let mut note = || {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
@@ -82,16 +91,39 @@ impl Lock {
     }
 }
 
-/// Who has the lock, if its file says so.
+/// Who has the lock, or had it, if its file says so and nothing else.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(MOST_DIGITS).read_to_string(&mut text).ok()?;
+    if text.len() as u64 == MOST_DIGITS {
+        return None;
+    }
     text.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_holds_something_else_is_refused_and_stays_as_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("urls.txt");
+        for content in [
+            "http://a.test/\n",
+            "12\n34\n",
+            "1\n                     http://a.test/",
+        ] {
+            std::fs::write(&path, content).expect("written");
+            let error = Lock::try_take(&path).expect_err("refused").to_string();
+            assert!(error.contains("urls.txt: the file is no lock"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), content);
+        }
+        for lock in ["", "4711\n"] {
+            std::fs::write(&path, lock).expect("written");
+            drop(Lock::try_take(&path).expect("a lock that is free"));
+        }
+    }
 
     #[tokio::test]
     async fn one_has_it_and_the_others_do_as_they_are_told() {

@@ -145,7 +145,7 @@ fn results_do_not_replace_what_the_run_reads() {
         ("--input", ["-i", "list.txt", "-x", "127.0.0.1:9"]),
         ("--proxy-file", ["--proxy-file", "./list.txt", URL, "-q"]),
     ] {
-        for flag in ["--output", "--stats", "--record"] {
+        for flag in ["--output", "--stats", "--record", "--state", "--lock"] {
             let directory = directory(&[("list.txt", b"127.0.0.1:9\n")]);
             let mut command = command(&directory, &words);
             if flag == "--output" {

@@ -13,6 +13,7 @@ use crate::input::Source;
 /// # Errors
 /// A file that is written is one that is read, or is written twice; the counters cannot be written.
 pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
+    let lock = resolved.start.lock.as_ref().map(|lock| lock.path.clone());
     let written = [
         (
             "--output",
@@ -35,6 +36,8 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
             "run.jsonl",
             &resolved.record,
         ),
+        ("--state", "state", "--state", "state.db", &resolved.state),
+        ("--lock", "lock", "--lock", "run.lock", &lock),
     ];
     let mut taken = read(resolved);
     for (flag, what, to_others, example, path) in written {
