@@ -1,7 +1,7 @@
 //! Files that cannot be used are set aside, never deleted and never overwritten.
 //!
-//! `state.db` becomes `state.db.damaged-1` (or `-2`, the first that is free), `state.db.newer-1` when a later version of the
-//! program has written it; its `-wal` and `-shm` go with it, so that it opens under its new name as it would have under the old.
+//! `state.db` becomes `state.db.damaged-1` (or `-2`, the first that is free); its `-wal` and `-shm` go with it, so that it opens
+//! under its new name as it would have under the old. What a later version of the program has written is not damaged, and stays.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,20 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Problem;
 
-/// Why a file was set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// It is no database, or not a whole one.
-    Damaged,
-    /// A later version of the program has written it.
-    Newer,
-}
-
-/// A file that was set aside.
+/// A file that was set aside: no database, or not a whole one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aside {
-    /// Why.
-    pub why: Why,
     /// Its new name.
     pub to: PathBuf,
 }
@@ -31,13 +20,9 @@ pub struct Aside {
 impl Aside {
     /// What happened, and what is missing from now on.
     pub fn problem(&self) -> Problem {
-        let why = match self.why {
-            Why::Damaged => "the state is damaged",
-            Why::Newer => "a later version of this program has written the state",
-        };
         let what = "what was known of proxies and the history of tracking jobs went with it";
         Problem::new(format!(
-            "{why}; it was set aside and a new one begun: {what}"
+            "the state is damaged; it was set aside and a new one begun: {what}"
         ))
         .at(self.to.display().to_string())
     }
@@ -47,13 +32,9 @@ impl Aside {
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
 /// Renames the file and what belongs to it.
-pub(super) fn set_aside(path: &Path, why: Why) -> io::Result<Aside> {
-    let word = match why {
-        Why::Damaged => "damaged",
-        Why::Newer => "newer",
-    };
+pub(super) fn set_aside(path: &Path) -> io::Result<Aside> {
     let to = (1..)
-        .map(|number: u32| with_suffix(path, &format!(".{word}-{number}")))
+        .map(|number: u32| with_suffix(path, &format!(".damaged-{number}")))
         .find(|name| !name.exists())
         .ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists))?;
     fs::rename(path, &to)?;
@@ -63,7 +44,7 @@ pub(super) fn set_aside(path: &Path, why: Why) -> io::Result<Aside> {
             _ => {}
         }
     }
-    Ok(Aside { why, to })
+    Ok(Aside { to })
 }
 
 /// The path with something added to its last name.

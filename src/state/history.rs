@@ -92,7 +92,7 @@ pub struct KeptVisit {
 }
 
 impl History {
-    /// Opens the history of a state file, which is made when there is none. A file that cannot be used is set aside, and the
+    /// Opens the history of a state file, which is made when there is none. A damaged file is set aside, and the
     /// history in it with it: whoever runs a job has to say so ([`Aside::problem`]).
     ///
     /// # Errors

@@ -27,7 +27,8 @@
 //!   wins.
 //! - **No secret.** A proxy is named by its redacted label and by a keyed hash of its identity (`identity`); the file can be
 //!   read by its owner only.
-//! - **No reason to fail a run.** A damaged file, or one of a newer version, is set aside ([`Aside`]) and a new one begun.
+//! - **No reason to fail a run.** A damaged file is set aside ([`Aside`]) and a new one begun; one of a newer version stays as it is,
+//!   and the run goes without.
 //!
 //! What evidence is worth after a while is the pool's business ([`crate::pool::Health`]); here it is kept with its time.
 
@@ -55,7 +56,7 @@ use rusqlite::Connection;
 use crate::error::Error;
 use identity::Salt;
 
-pub use aside::{Aside, Why};
+pub use aside::Aside;
 pub use history::{
     History, KeptVisit, KnownSeries, Letter, LookBack, OpenRun, OpenedHistory, RunId, TrackRun,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::State;
-use super::aside::{Aside, Why, set_aside};
+use super::aside::{Aside, set_aside};
 use super::identity::Salt;
 use super::schema::{self, Kind};
 use crate::error::{Error, Problem};
@@ -27,39 +27,39 @@ pub struct Opened {
 
 /// Why a file could not be opened.
 enum Trouble {
-    Unusable(Why),
+    Damaged,
     Other(Error),
 }
 
 impl State {
-    /// Opens the file, or begins one; folders on the way to it are made. A file that cannot be used is set aside.
+    /// Opens the file, or begins one; folders on the way to it are made. A damaged file is set aside.
     ///
     /// # Errors
-    /// The file cannot be created or written, or it is something else: a database of another program, a list named by mistake.
+    /// The file cannot be created or written, a later version of the program has written it, or it is something else: a database
+    /// of another program, a list named by mistake.
     pub fn open(path: &Path) -> Result<Opened, Error> {
         // SQLite gives some names a meaning of their own, `:memory:` for one; none of them is absolute.
         let path = &std::path::absolute(path).map_err(|error| Error::io("open", path, error))?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
         }
-        let why = match attach(path) {
+        match attach(path) {
             Ok(state) => return Ok(Opened { state, aside: None }),
             Err(Trouble::Other(error)) => return Err(error),
-            Err(Trouble::Unusable(Why::Damaged)) if is_something_else(path) => {
+            Err(Trouble::Damaged) if is_something_else(path) => {
                 return Err(Problem::new("the file is no state")
                     .at(path.display().to_string())
                     .hint("name another file with --state FILE, or use --no-state")
                     .into());
             }
-            Err(Trouble::Unusable(why)) => why,
-        };
+            Err(Trouble::Damaged) => {}
+        }
         // Of two processes that find it unusable one sets it aside; the other then finds a new one.
         let _guard = lock_folder(path).map_err(|error| Error::io("lock", path, error))?;
         let (state, aside) = match attach(path) {
             Ok(state) => (Ok(state), None),
-            Err(Trouble::Unusable(_)) => {
-                let aside =
-                    set_aside(path, why).map_err(|error| Error::io("rename", path, error))?;
+            Err(Trouble::Damaged) => {
+                let aside = set_aside(path).map_err(|error| Error::io("rename", path, error))?;
                 (attach(path), Some(aside))
             }
             Err(trouble) => (Err(trouble), None),
@@ -67,7 +67,7 @@ impl State {
         match state {
             Ok(state) => Ok(Opened { state, aside }),
             Err(Trouble::Other(error)) => Err(error),
-            Err(Trouble::Unusable(_)) => {
+            Err(Trouble::Damaged) => {
                 let why = io::Error::other("the new file cannot be used either");
                 Err(Error::io("open", path, why))
             }
@@ -88,16 +88,10 @@ impl State {
         }
         attach(&absolute).map_err(|trouble| match trouble {
             Trouble::Other(error) => error,
-            Trouble::Unusable(Why::Damaged) => Problem::new("the file is damaged or no state")
+            Trouble::Damaged => Problem::new("the file is damaged or no state")
                 .at(path.display().to_string())
                 .hint("the next fetch sets it aside and begins a new one")
                 .into(),
-            Trouble::Unusable(Why::Newer) => {
-                Problem::new("a later version of this program has written the file")
-                    .at(path.display().to_string())
-                    .hint("use that version, or name another file with --state FILE")
-                    .into()
-            }
         })
     }
 }
@@ -123,7 +117,12 @@ fn attach(path: &Path) -> Result<State, Trouble> {
             })?;
             schema::create(&mut connection, &salt).map_err(other)?;
         }
-        Kind::Newer => return Err(Trouble::Unusable(Why::Newer)),
+        Kind::Newer => {
+            let problem = Problem::new("a later version of this program has written the file")
+                .at(path.display().to_string())
+                .hint("use that version, or name another file with --state FILE");
+            return Err(Trouble::Other(problem.into()));
+        }
         Kind::Foreign => {
             let problem = Problem::new("the file is a database of another program")
                 .at(path.display().to_string())
@@ -145,7 +144,7 @@ fn attach(path: &Path) -> Result<State, Trouble> {
     Ok(State {
         path: path.to_owned(),
         connection,
-        salt: salt.ok_or(Trouble::Unusable(Why::Damaged))?,
+        salt: salt.ok_or(Trouble::Damaged)?,
     })
 }
 
@@ -180,7 +179,7 @@ fn lock_folder(path: &Path) -> io::Result<File> {
 
 fn trouble(path: &Path, error: rusqlite::Error) -> Trouble {
     if is_damage(&error) {
-        Trouble::Unusable(Why::Damaged)
+        Trouble::Damaged
     } else {
         Trouble::Other(io_error("open", path, error))
     }

@@ -272,7 +272,7 @@ fn of_two_observations_the_later_wins_in_whatever_order_they_come() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_set_aside_under_the_first_free_name() {
+fn damaged_files_are_set_aside_under_the_first_free_name() {
     let (_folder, path) = folder();
     let full = || {
         let proxies = (1..200).map(|n| of(secret(n), n)).collect();
@@ -285,21 +285,20 @@ fn files_that_cannot_be_used_are_set_aside_under_the_first_free_name() {
             now(),
         );
     };
-    let set_aside = |why: Why, name: &str| {
+    let set_aside = |name: &str| {
         let opened = State::open(&path).expect("goes on");
         let aside = opened.aside.expect("set aside");
-        assert_eq!(aside.why, why);
         assert_eq!(aside.to, path.with_file_name(name));
         assert!(aside.to.exists());
         assert_eq!(opened.state.survey(1, now()).expect("read").proxies, 0);
     };
     full();
     fs::write(&path, "this was a state once").expect("written");
-    set_aside(Why::Damaged, "state.db.damaged-1");
+    set_aside("state.db.damaged-1");
     full();
     let whole = fs::read(&path).expect("read");
     fs::write(&path, &whole[..whole.len() / 2]).expect("cut");
-    set_aside(Why::Damaged, "state.db.damaged-2");
+    set_aside("state.db.damaged-2");
     full();
     // The first page says what the file is; the rest of it is noise.
     let mut bytes = fs::read(&path).expect("read");
@@ -307,16 +306,23 @@ fn files_that_cannot_be_used_are_set_aside_under_the_first_free_name() {
         *byte = (n * 31 % 251) as u8;
     }
     fs::write(&path, bytes).expect("written");
-    set_aside(Why::Damaged, "state.db.damaged-3");
+    set_aside("state.db.damaged-3");
+}
 
-    full();
-    let newer = State::open_existing(&path).expect("opens").connection;
+#[test]
+fn what_a_later_version_has_written_is_left_alone() {
+    let (_folder, path) = folder();
+    let newer = State::open(&path).expect("opens").state.connection;
     newer
         .pragma_update(None, "user_version", schema::VERSION + 1)
         .expect("set");
     drop(newer);
-    assert!(State::open_existing(&path).is_err());
-    set_aside(Why::Newer, "state.db.newer-1");
+    let before = fs::read(&path).expect("read");
+    for opened in [State::open(&path).map(drop), History::open(&path).map(drop)] {
+        let error = opened.expect_err("refused").to_string();
+        assert!(error.contains("a later version of this program"), "{error}");
+    }
+    assert_eq!(fs::read(&path).expect("read"), before);
 }
 
 #[test]
