@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::ban::BLOCKS_CLIENT;
 use crate::job::HostKey;
 use crate::outcome::{Blame, Charge, FaultKind, Finished, Outcome, Phase, Record};
+use crate::output::Earlier;
 pub use crate::pool::Counts as PoolCounts;
 use crate::proxy::{Price, Scheme};
 pub use binding::{Binding, Wait};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub input_ended: bool,
     /// Jobs not read yet, about, as far as the input can tell; whoever reads the input may set it.
     pub to_come: Option<u64>,
+    /// How jobs ended that are not done again; whoever resumes an output may set it.
+    pub earlier: Earlier,
     /// Jobs that have their record.
     pub done: u64,
     /// Records by outcome, in the order of [`Outcome::ALL`].

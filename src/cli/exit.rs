@@ -20,7 +20,7 @@
 //! | 75 | `locked` | another run writes the same output, or has the lock |
 //! | 130, 143 | `interrupted`, `terminated` | stopped by SIGINT or SIGTERM after a clean flush; `--resume` goes on |
 //!
-//! 8 goes before 5 and 4, because it says what to do.
+//! 8 goes before 5 and 4, because it says what to do. All of them count the rows that `--resume` found and left as well.
 
 use std::process::ExitCode;
 
@@ -65,13 +65,18 @@ impl Exit {
             reason @ FinishReason::ReaderGone => Exit::new(0, reason.as_str()),
             reason @ FinishReason::Capped(_) => Exit::new(7, reason.as_str()),
             FinishReason::Done => {
-                let failed = totals.failed();
-                let blocked = totals.count(Outcome::Banned) + totals.count(Outcome::RateLimited);
-                if max_fail.admits(failed, totals.done) {
+                // What a run goes on with is judged with it: the second half of a list says nothing about the first.
+                let earlier = totals.earlier;
+                let failed = totals.failed() + earlier.failed;
+                let all = totals.done + earlier.all();
+                let blocked = totals.count(Outcome::Banned)
+                    + totals.count(Outcome::RateLimited)
+                    + earlier.blocked;
+                if max_fail.admits(failed, all) {
                     Exit::DONE
                 } else if blocked * 2 > failed {
                     Exit::new(8, "blocked")
-                } else if failed == totals.done {
+                } else if failed == all {
                     Exit::new(5, "all_failed")
                 } else {
                     Exit::new(4, "some_failed")
@@ -112,6 +117,35 @@ mod tests {
         }
         let summary = Summary { reason, totals };
         Exit::of_summary(&summary, max_fail.parse().expect("limit")).code
+    }
+
+    #[test]
+    fn rows_that_were_there_count_as_those_of_the_run() {
+        use crate::output::Earlier;
+        let earlier = |ok, failed, blocked| Earlier {
+            ok,
+            failed,
+            blocked,
+        };
+        for (before, ok, failed, max_fail, code) in [
+            (earlier(0, 20, 0), 5, 0, "0", 4),
+            (earlier(0, 20, 0), 0, 5, "0", 5),
+            (earlier(40, 0, 0), 0, 1, "0", 4),
+            (earlier(40, 0, 0), 0, 1, "5%", 0),
+            (earlier(0, 20, 20), 5, 0, "0", 8),
+        ] {
+            let mut totals = Snapshot {
+                done: ok + failed,
+                earlier: before,
+                ..Snapshot::default()
+            };
+            totals.outcomes[0] = ok;
+            totals.outcomes[1] = failed;
+            let reason = FinishReason::Done;
+            let summary = Summary { reason, totals };
+            let exit = Exit::of_summary(&summary, max_fail.parse().expect("limit"));
+            assert_eq!(exit.code, code, "{before:?} {ok} {failed}");
+        }
     }
 
     #[test]

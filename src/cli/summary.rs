@@ -57,6 +57,11 @@ pub fn render(report: &Report<'_>) -> String {
         let _ = write!(text, " ({})", figures::rate(totals.done as f64 / seconds));
     }
     let _ = write!(text, ": {ok} ok, {} failed", totals.failed());
+    let earlier = totals.earlier;
+    if earlier.all() > 0 {
+        let rows = figures::counted(earlier.all(), "row was", "rows were");
+        let _ = write!(text, " ({rows} there: {} ok)", earlier.ok);
+    }
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
             let _ = write!(text, "\n  {name:<9}{value}");

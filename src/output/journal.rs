@@ -20,6 +20,7 @@ use super::Format;
 use super::fields::Field;
 use super::group::{Group, Place};
 use super::lines::{Line, Lines, MAX_ROW, cells};
+use super::open::Earlier;
 use super::target::Replacement;
 use crate::error::{Error, Problem};
 use crate::job::{DoneSet, JobId};
@@ -44,6 +45,8 @@ pub(super) struct Scan<'a> {
 pub(super) struct Found {
     /// Jobs with a row that stays.
     pub(super) done: DoneSet,
+    /// How they ended.
+    pub(super) earlier: Earlier,
     /// Rows that stay.
     pub(super) kept: u64,
     /// Whole rows that go: their jobs are taken up again.
@@ -62,6 +65,7 @@ impl Scan<'_> {
     pub(super) fn run(&self, file: &File) -> Result<Found, Error> {
         let mut found = Found::default();
         let mut done = DoneSet::default();
+        let mut earlier = Earlier::default();
         // Rows of an input that is not whole yet.
         let mut open = 0;
         let walked = self.walk(file, &mut |_, row| {
@@ -71,6 +75,9 @@ impl Scan<'_> {
                     if let Some(id) = row.key.id {
                         done.insert(id);
                     }
+                    if let Some(outcome) = row.key.outcome {
+                        earlier.note(outcome);
+                    }
                     found.kept += std::mem::take(&mut open);
                 }
             } else {
@@ -79,6 +86,7 @@ impl Scan<'_> {
             Ok(())
         })?;
         found.done = done;
+        found.earlier = earlier;
         found.end = walked.end;
         found.unfinished = walked.unfinished;
         Ok(found)

@@ -15,6 +15,7 @@ use super::writer::Writer;
 use super::{BodyMode, Format, Mode, Settings};
 use crate::error::{Error, Problem};
 use crate::job::DoneSet;
+use crate::outcome::Outcome;
 
 /// An output that is ready to be written.
 #[derive(Debug)]
@@ -23,8 +24,38 @@ pub struct Opened {
     pub writer: Writer,
     /// Jobs that the file has a row for; empty but for [`Mode::Resume`].
     pub done: DoneSet,
+    /// How those jobs ended.
+    pub earlier: Earlier,
     /// What was done to the file.
     pub repaired: Repair,
+}
+
+/// How the jobs ended whose rows a resumed run finds and keeps: what it does is the rest of one piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Earlier {
+    /// Rows with outcome `ok`.
+    pub ok: u64,
+    /// Rows with another one.
+    pub failed: u64,
+    /// Bans and rate limits among those.
+    pub blocked: u64,
+}
+
+impl Earlier {
+    pub(super) fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok => self.ok += 1,
+            _ => self.failed += 1,
+        }
+        if matches!(outcome, Outcome::Banned | Outcome::RateLimited) {
+            self.blocked += 1;
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.ok + self.failed
+    }
 }
 
 /// What opening did to the rows of an existing file.
@@ -53,7 +84,7 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
         ),
         None => (None, None),
     };
-    let (sink, before, done, repaired) = match &settings.path {
+    let (sink, before, (done, earlier), repaired) = match &settings.path {
         None => {
             let sink = Sink::new(target::stdout()?, "standard output".into(), true)?;
             as_new(sink)
@@ -69,6 +100,7 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
     Ok(Opened {
         writer: Writer::new(sink, before, renderer, bodies, aside),
         done,
+        earlier,
         repaired,
     })
 }
@@ -114,14 +146,14 @@ fn check(settings: &Settings) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The file, what it lacks before the first row, what is done, and what was repaired.
-type Begun = (Sink, Chunk, DoneSet, Repair);
+/// The file, what it lacks before the first row, what is done and how, and what was repaired.
+type Begun = (Sink, Chunk, (DoneSet, Earlier), Repair);
 
 fn as_new(sink: Sink) -> Begun {
     (
         sink,
         Chunk::default(),
-        DoneSet::default(),
+        Default::default(),
         Repair::default(),
     )
 }
@@ -219,9 +251,9 @@ fn continue_file(
         dropped,
     };
     let done = if scan.resume {
-        found.done
+        (found.done, found.earlier)
     } else {
-        DoneSet::default()
+        Default::default()
     };
     Ok((sink, before, done, repaired))
 }

@@ -92,6 +92,28 @@ fn survives(output: &str, kills: u32) {
 }
 
 #[test]
+fn what_was_there_counts_for_the_exit_code_and_the_summary() {
+    let wanted = urls(10, "/page/");
+    let mut missing = urls(4, "/status/404/");
+    missing.extend(wanted.clone());
+    let rig = Rig::new(Lab::builder().perfect(2), &missing);
+    rig.write("half.txt", &missing[..7].join("\n"));
+    let (code, said) = rig.run("-i half.txt -o out.jsonl");
+    assert_eq!(code, Some(4), "{said}");
+    let (code, said) = rig.run("-i urls.txt -o out.jsonl --resume");
+    assert_eq!(code, Some(4), "four of all have failed: {said}");
+    assert!(
+        said.contains("7 ok, 0 failed (7 rows were there: 3 ok)"),
+        "{said}"
+    );
+    let (code, said) = rig.run("-i urls.txt -o out.jsonl --resume --max-fail 30%");
+    assert_eq!(code, Some(0), "four of fourteen: {said}");
+    let (code, said) = rig.run("-i urls.txt -o out.jsonl --resume --retry-failed");
+    assert_eq!(code, Some(4), "not all of them: {said}");
+    assert!(said.contains("(10 rows were there: 10 ok)"), "{said}");
+}
+
+#[test]
 fn thirty_kills_of_a_jsonl_run() {
     survives("out.jsonl", 30);
 }

@@ -291,7 +291,8 @@ pub struct RunArgs {
 
     /// Failed URLs that still count as success
     ///
-    /// A count, or a share of all URLs with %. Above it the exit code is 4, 5 or 8.
+    /// A count, or a share of all URLs with %. Above it the exit code is 4, 5 or 8. With --resume the rows that are there
+    /// and stay count too.
     ///
     /// Example: --max-fail 5%
     #[arg(long, value_name = "N|P%", default_value_t = crate::config::MaxFail::default())]

@@ -2,6 +2,7 @@
 
 mod intake;
 pub(super) mod keeping;
+mod patience;
 mod places;
 mod rows;
 mod starting;
@@ -13,14 +14,13 @@ use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::Instant;
 
 pub(super) use self::intake::announce;
+use self::patience::Patience;
 use self::rows::Rows;
 use self::starting::Begun;
 use self::steering::{Asked, Refresh, Reloader, Steering};
@@ -31,6 +31,7 @@ use crate::cli::Environment;
 use crate::cli::args::{FetchArgs, Progress, resolve};
 use crate::cli::descriptors::{self, idle_that_fit};
 use crate::cli::exit::Exit;
+use crate::cli::figures;
 use crate::cli::hint::hint;
 use crate::cli::lock::Lock;
 use crate::cli::printer::Printer;
@@ -46,7 +47,7 @@ use crate::error::{Error, Problem};
 use crate::input::{JobSource, ToCome};
 use crate::metrics::{FinishReason, Snapshot, Summary};
 use crate::outcome::Finished;
-use crate::output::Written;
+use crate::output::{Earlier, Written};
 use crate::proxy::Proxy;
 use crate::proxy::list::ProxyList;
 use crate::state::Keeper;
@@ -154,6 +155,8 @@ pub(super) struct Started<S> {
     pub(super) join: Box<dyn FnOnce() -> Result<Written, Error> + Send>,
     /// Jobs left out because their rows are there already; counts on. `None` where that is no news.
     pub(super) skipped: Option<Arc<AtomicU64>>,
+    /// How the jobs of those rows ended.
+    pub(super) earlier: Earlier,
     /// Jobs not read yet, about. `None` where nobody can tell.
     pub(super) to_come: Option<ToCome>,
 }
@@ -435,6 +438,7 @@ async fn run_work<W: Work>(
         rows,
         join,
         skipped,
+        earlier,
         to_come,
     } = work.start()?;
     let running = client.start(source, rows)?;
@@ -492,6 +496,7 @@ async fn run_work<W: Work>(
         }
         None => Ended::stuck(progress.borrow().clone(), intake),
     };
+    ended.summary.totals.earlier = earlier;
     ended.keeper = keeper;
     ended.teller = teller;
     if let (Some(code), true) = (patience.code, ended.stuck) {
@@ -505,8 +510,10 @@ async fn run_work<W: Work>(
         return Ok(ended);
     };
     if skipped > 0 {
-        printer.note(&format!(
-            "{skipped} URLs were skipped: the output has their rows"
+        printer.note(&figures::counted(
+            skipped,
+            "URL was skipped: the output has its row",
+            "URLs were skipped: the output has their rows",
         ));
     }
     let summary = &ended.summary;
@@ -514,33 +521,6 @@ async fn run_work<W: Work>(
         printer.warn(&Problem::new("the input holds no URLs"));
     }
     Ok(ended)
-}
-
-/// How long a stopped run may take to hand over its last rows.
-const STOP_GRACE: Duration = Duration::from_secs(3);
-
-/// Waits for ever until somebody asks for the second time.
-#[derive(Default)]
-struct Patience {
-    /// The exit code of the signal that stops.
-    code: Option<u8>,
-    until: Option<Instant>,
-}
-
-impl Patience {
-    fn note(&mut self, signal: Signal) {
-        if let Signal::Stop(code) = signal {
-            self.code.get_or_insert(code);
-            self.until.get_or_insert(Instant::now() + STOP_GRACE);
-        }
-    }
-
-    async fn over(&self) {
-        match self.until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
-        }
-    }
 }
 
 /// The value of a task; its panic goes on here.

@@ -45,6 +45,7 @@ impl Work for Rows {
             rows: writer.sender.clone(),
             join: Box::new(move || writer.join()),
             skipped: Some(skipped),
+            earlier: opened.earlier,
             to_come: Some(to_come),
         })
     }

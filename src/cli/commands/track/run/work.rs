@@ -21,7 +21,7 @@ use crate::input::{Channel, StreamSource};
 use crate::job::Job;
 use crate::observation::{State, Visit};
 use crate::outcome::Finished;
-use crate::output::Written;
+use crate::output::{Earlier, Written};
 use crate::state::{History, RunId, millis};
 use crate::track::course::Course;
 use crate::track::job::{Keep, TrackJob};
@@ -139,6 +139,7 @@ impl Work for Tracking {
             .spawn(move || self.go(history, choice, jobs, answers))
             .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
         Ok(Started {
+            earlier: Earlier::default(),
             source: StreamSource::of(source),
             rows,
             join: Box::new(move || match thread.join() {
