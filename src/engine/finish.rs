@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Version, header};
 
 use super::pending::{End, Pending};
-use crate::exchange::Phases;
+use crate::exchange::{Phases, Truncation};
 use crate::extract::Extracted;
 use crate::job::Job;
 use crate::metrics::rounded;
 use crate::outcome::{
-    Attempt, Blame, BodyField, ErrorInfo, Fault, Finished, Outcome, Record, Timing, UnixMillis,
+    Attempt, Blame, BodyField, ErrorInfo, Fault, FaultKind, Finished, Outcome, Phase, Record,
+    Timing, UnixMillis,
 };
 use crate::proxy::Proxy;
 
@@ -137,6 +138,7 @@ type Fields = serde_json::Map<String, serde_json::Value>;
 
 /// Gives the body, and the fields of the rows after the first.
 fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
+    record.error = error_info(&end);
     record.outcome = end.verdict.outcome;
     record.ok = record.outcome == Outcome::Ok;
     if let Some(hop) = end.dead_end() {
@@ -150,7 +152,6 @@ fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
     record.proxy_connect_status = end.connect_status;
     record.redirects = end.redirects;
     fill_phases(&mut record.timing, &end.phases);
-    record.error = error_info(end.fault.as_ref(), &end.verdict);
     record.ban = end.verdict.ban;
     let Some(answer) = end.answer else {
         return (Bytes::new(), Vec::new());
@@ -210,12 +211,16 @@ fn fill_phases(timing: &mut Timing, phases: &Phases) {
     timing.body = phases.body.map(Timing::ms);
 }
 
-/// `error` of a record or attempt: the transport fault, or which of the user's expectations failed.
-fn error_info(fault: Option<&Fault>, verdict: &crate::outcome::Verdict) -> Option<ErrorInfo> {
-    if let Some(fault) = fault {
+/// `error` of a record or attempt: the transport fault, why the body is not whole, or which of the user's expectations failed.
+fn error_info(end: &End) -> Option<ErrorInfo> {
+    if let Some(fault) = &end.fault {
         return Some(ErrorInfo::from(fault));
     }
-    let ban = verdict.ban.as_ref()?;
+    let Some(ban) = &end.verdict.ban else {
+        let answer = end.answer.as_ref()?;
+        let cut = cut_short(answer.response.body.truncated?);
+        return Some(ErrorInfo::from(&cut));
+    };
     let kind = match &*ban.rule {
         "must_match" => "must_match",
         "must_not_match" => "must_not_match",
@@ -233,6 +238,22 @@ fn error_info(fault: Option<&Fault>, verdict: &crate::outcome::Verdict) -> Optio
         message,
         curl_code: None,
     })
+}
+
+/// A body that is not whole, as the fault that it is.
+fn cut_short(why: Truncation) -> Fault {
+    let (kind, message) = match why {
+        Truncation::Length => (
+            FaultKind::TooLarge,
+            "the body is larger than --max-filesize",
+        ),
+        Truncation::Time => (FaultKind::Timeout, "--max-time passed in the body"),
+        Truncation::Disconnect => (
+            FaultKind::Closed,
+            "the connection was closed before the body was whole",
+        ),
+    };
+    Fault::new(Phase::Body, kind, message)
 }
 
 /// The line for one that was told to stop, because another attempt of its job was answered first.
@@ -261,7 +282,7 @@ pub(super) fn log_line(n: u32, end: &End, took: Duration, waited: Duration) -> A
         status: end.last_status(),
         connect_status: end.connect_status,
         rule: end.verdict.ban.as_ref().map(|ban| ban.rule.clone()),
-        error: error_info(end.fault.as_ref(), &end.verdict),
+        error: error_info(end),
         t_ms: Timing::ms(took),
         wait_ms: Timing::ms(waited),
     }

@@ -238,6 +238,9 @@ async fn a_bomb_stops_at_the_cap_of_decoded_bytes() {
         let record = &done.record;
         assert_eq!(record.outcome, Outcome::TooLarge, "{}", tell(&done));
         assert_eq!(record.truncated, Some(Truncation::Length));
+        let error = record.error.as_ref().expect("it says what is wrong");
+        assert_eq!((error.kind, error.phase), ("too_large", Some("body")));
+        assert_eq!(error.curl_code, Some(63));
         assert_eq!(done.body.len(), 1_000_000);
         assert!(
             record.size_wire.unwrap() < 100_000,
@@ -262,6 +265,9 @@ async fn a_page_cut_short_everywhere_is_corrupt_and_says_truncated() {
         let done = client.fetch(&url).await.unwrap();
         assert_eq!(done.record.outcome, Outcome::Corrupt, "{}", tell(&done));
         assert_eq!(done.record.truncated, Some(Truncation::Disconnect));
+        let error = done.record.error.as_ref().expect("it says what is wrong");
+        assert_eq!((error.kind, error.phase), ("closed", Some("body")));
+        assert_eq!(error.curl_code, Some(18));
         assert_eq!(numbers(&done).len(), 4, "every retry elsewhere");
     }
 }
