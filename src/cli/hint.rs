@@ -280,11 +280,11 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
             Size(settings.egress.max_filesize)
         ),
         Outcome::Robots => {
-            "robots.txt keeps most URLs from being fetched: the rows quote the lines; --robots ignore is for sites of your own"
+            "most failures are pages that a robots.txt forbids: the rows quote the lines; --robots ignore is for sites of your own"
                 .into()
         }
         Outcome::InvalidUrl => {
-            "most lines are not URLs, which begin with https:// or http://: check the input, --input-format and \
+            "most failures are lines that are not URLs, which begin with https:// or http://: check the input, --input-format and \
              --url-column"
                 .into()
         }

@@ -164,7 +164,7 @@ fn pool(report: &Report<'_>) -> String {
     if pool.total == 0 || totals.attempts + totals.probes == 0 {
         return String::new();
     }
-    let mut text = format!("{} of {} proxies worked", pool.proven, pool.total);
+    let mut text = format!("{} of {} proxies served a page", pool.proven, pool.total);
     for (count, one, more) in [
         (pool.unknown.into(), "never tried", "never tried"),
         (pool.quarantined.into(), "quarantined", "quarantined"),
@@ -375,7 +375,7 @@ pub(super) mod tests {
           attempts 716, 1.21 per success; 116 retries (proxy_error 80, banned 36)
           hosts    http://a.example: 6 of 300 failed, mostly banned, 9 bans
                    http://b.example: 4 of 300 failed, mostly http_error
-          pool     41 of 60 proxies worked, 12 quarantined, 3 duplicate lines, 1 rejected line
+          pool     41 of 60 proxies served a page, 12 quarantined, 3 duplicate lines, 1 rejected line
           faults   connect refused 7, connect timeout 5
           latency  p50 120 ms, p95 900 ms, p99 2300 ms
           bytes    4.8 MB on the wire, 12 MB decoded

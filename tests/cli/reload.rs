@@ -113,7 +113,7 @@ fn rejected_lines_are_named_and_fatal_only_when_strict() {
         "{said}"
     );
     assert!(
-        said.contains("1 of 1 proxies worked, 1 duplicate line, 1 rejected line"),
+        said.contains("1 of 1 proxies served a page, 1 duplicate line, 1 rejected line"),
         "{said}"
     );
     let mut strict: Command = proxywheel();

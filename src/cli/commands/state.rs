@@ -175,7 +175,7 @@ fn told(run: &RunRow) -> String {
     };
     let count = |count: Option<i64>| count.unwrap_or(0);
     format!(
-        "{started}  {}: {} URLs, {} ok, {} attempts, {} probes, {} of {} proxies worked: {}",
+        "{started}  {}: {} URLs, {} ok, {} attempts, {} probes, {} of {} proxies served a page: {}",
         figures::time(gap(run.started, ended)),
         count(run.urls),
         count(run.ok),
