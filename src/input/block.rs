@@ -77,6 +77,11 @@ impl Block {
         std::mem::replace(self, empty)
     }
 
+    /// True for a format whose rows say for themselves whether they have fields.
+    pub(super) fn may_have_tags(&self) -> bool {
+        matches!(self.format, Format::Jsonl)
+    }
+
     /// Number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows.len()

@@ -122,6 +122,23 @@ impl Columns {
             .map(|(_, name)| name.as_str())
     }
 
+    /// Fails unless one of them is called `name`.
+    pub(super) fn check_tag(&self, name: &str) -> Result<(), Problem> {
+        if self.tags().any(|tag| tag == name) {
+            return Ok(());
+        }
+        let tags: Vec<&str> = self.tags().collect();
+        let meant = tags.iter().find(|tag| tag.eq_ignore_ascii_case(name));
+        let meant = meant.copied().unwrap_or("NAME");
+        let columns = tags.join(", ");
+        Err(Problem::new(format!(
+            "no column {name:?}; beside the URL there are: {columns}"
+        ))
+        .hint(format!(
+            "name one of them as the header does: --sticky tag:{meant}"
+        )))
+    }
+
     /// The job of one row.
     pub(super) fn job<'a>(
         &self,

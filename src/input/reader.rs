@@ -112,6 +112,19 @@ impl Input {
         }
     }
 
+    /// Whether its jobs may have a field `name` in their tag; fails for a table that has not.
+    pub(super) fn check_tag(&self, name: &str) -> Result<bool, Problem> {
+        match &self.body {
+            Body::Csv(table) => table
+                .columns()
+                .check_tag(name)
+                .map(|()| true)
+                .map_err(|problem| problem.at(&self.place)),
+            Body::Lines(reader, _) => Ok(reader.get_ref().block.may_have_tags()),
+            Body::Sitemap(_) => Ok(false),
+        }
+    }
+
     fn read(&mut self) -> Result<(), Error> {
         match &mut self.body {
             Body::Lines(reader, limit) => read_lines(reader, *limit)

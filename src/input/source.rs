@@ -74,6 +74,27 @@ impl Prepared {
         names
     }
 
+    /// Fails unless jobs can have a field `name` in their tag: a CSV has to have that column. What JSONL has is seen later, see
+    /// [`ReaderSource::watch_tag`].
+    ///
+    /// # Errors
+    /// A CSV without it, or nothing but URLs.
+    pub fn check_tag(&self, name: &str) -> Result<(), Problem> {
+        let mut can_have = false;
+        for input in &self.inputs {
+            can_have |= input.check_tag(name)?;
+        }
+        if can_have {
+            return Ok(());
+        }
+        Err(
+            Problem::new(format!("no input has fields, so none is called {name:?}"))
+                .at("--sticky").hint(
+                "read a CSV with such a column, or JSONL with \"tag\"; --sticky host needs neither",
+            ),
+        )
+    }
+
     /// Starts to read; jobs in `done` are skipped and counted.
     ///
     /// # Errors
@@ -106,6 +127,7 @@ impl Prepared {
             request,
             done,
             skipped: Arc::default(),
+            watched: None,
             to_come: ToCome::default(),
             seq: 0,
             outlook,
@@ -127,6 +149,8 @@ pub struct ReaderSource {
     request: Arc<RequestSpec>,
     done: DoneSet,
     skipped: Arc<AtomicU64>,
+    /// A field of tags, and how many jobs have it and have it not.
+    watched: Option<(Box<str>, [Arc<AtomicU64>; 2])>,
     to_come: ToCome,
     /// Jobs so far, skipped ones included: the position in the input.
     seq: u64,
@@ -137,6 +161,12 @@ impl ReaderSource {
     /// Jobs left out because they are done; counts on while the source is in use elsewhere.
     pub fn skipped(&self) -> Arc<AtomicU64> {
         self.skipped.clone()
+    }
+
+    /// How many jobs have this field in their tag, and how many have not; counts on while the source is in use elsewhere.
+    pub fn watch_tag(&mut self, name: &str) -> [Arc<AtomicU64>; 2] {
+        let (_, counts) = self.watched.insert((name.into(), Default::default()));
+        counts.clone()
     }
 
     /// Jobs still to come, about; follows the reading while the source is in use elsewhere.
@@ -174,6 +204,14 @@ impl ReaderSource {
                 continue;
             };
             self.seq += 1;
+            if let Some((name, [with, without])) = &self.watched {
+                let has = job
+                    .tag
+                    .as_ref()
+                    .is_some_and(|tag| tag.contains_key(&**name));
+                let count = if has { with } else { without };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
             if self.done.take(job.id) {
                 self.skipped.fetch_add(1, Ordering::Relaxed);
             } else {

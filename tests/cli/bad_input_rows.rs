@@ -109,6 +109,28 @@ fn inputs() {
     error: a.csv: the first row is a URL, not a header
     hint: add a header row (url), or read it with --input-format text
     ");
+    let sticky = |name: &str, content: &[u8]| {
+        input(
+            name,
+            content,
+            &["--sticky", "tag:account", "--on-no-proxy", "stop"],
+        )
+    };
+    assert_snapshot!(sticky("a.csv", b"url,Account\nhttp://a/,7\n"), @r#"
+    exit 2
+    -- stderr
+    error: a.csv: no column "account"; beside the URL there are: Account
+    hint: name one of them as the header does: --sticky tag:Account
+    "#);
+    assert_snapshot!(sticky("a.txt", b"http://a/\n"), @r#"
+    exit 2
+    -- stderr
+    error: --sticky: no input has fields, so none is called "account"
+    hint: read a CSV with such a column, or JSONL with "tag"; --sticky host needs neither
+    "#);
+    let said = sticky("a.jsonl", b"{\"url\":\"x\",\"tag\":{\"Account\":7}}\n");
+    let told = "warning: --sticky tag:account held nothing: no row has such a field in its tag\n";
+    assert!(said.contains(told), "{said}");
     for name in ["a.csv", "a.txt", "a.jsonl"] {
         for (content, what) in [
             (&b"\xff\xfeu\0r\0l\0"[..], "UTF-16"),

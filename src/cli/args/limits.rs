@@ -28,7 +28,8 @@ pub struct RotationArgs {
 
     /// What keeps URLs on one proxy and cookie jar
     ///
-    /// none, host (one proxy per site) or tag:NAME (one per value of the input field NAME).
+    /// none, host (one proxy per site) or tag:NAME (one per value of the input field NAME: a column of a CSV, spelt as in its
+    /// header, or a key of "tag" in JSONL).
     ///
     /// Example: --sticky tag:account
     #[arg(long, value_name = "none|host|tag:NAME", default_value = "none", value_parser = sticky)]

@@ -97,7 +97,8 @@ pub(super) fn execute_told(
     environment: &Environment,
     printer: &Printer,
 ) -> Result<(Exit, Summary), Error> {
-    let driven = execute_work(resolved, Rows::default(), progress, environment, printer)?;
+    let rows = Rows::new(printer.clone());
+    let driven = execute_work(resolved, rows, progress, environment, printer)?;
     let Driven {
         summary,
         intake,
