@@ -378,6 +378,32 @@ fn each_trap_is_content_and_its_likeness_a_block() {
 }
 
 #[test]
+fn that_this_address_is_blocked_is_understood_in_other_languages_on_a_success_too() {
+    let judge = judge(|_| {});
+    for words in [
+        "Su dirección IP ha sido bloqueada.",
+        "Ihre IP-Adresse wurde gesperrt.",
+        "Votre adresse IP a été bloquée.",
+        "Seu endereço IP foi bloqueado.",
+        "Il tuo indirizzo IP è stato bloccato.",
+        "Twój adres IP został zablokowany.",
+        "Uw IP-adres is geblokkeerd.",
+        "Ваш IP-адрес заблокирован.",
+        "您的IP已被封禁。",
+        "您的IP地址已被封禁。",
+        "귀하의 IP 주소가 차단되었습니다.",
+        "あなたのIPアドレスはブロックされました。",
+        "IP adresiniz engellendi.",
+    ] {
+        let wall = format!("<html><head><title>!</title></head><body><p>{words}</p></body></html>");
+        let (outcome, rule) = page(200, wall).outcome(&judge);
+        assert_eq!(outcome, Outcome::Banned, "{words} {rule}");
+        let (outcome, rule) = page(200, article(words)).outcome(&judge);
+        assert_eq!(outcome, Outcome::Ok, "an article about {words} {rule}");
+    }
+}
+
+#[test]
 fn a_429_that_is_a_challenge_is_no_rate_limit() {
     let judge = judge(|_| {});
     for headers in [
