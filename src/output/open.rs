@@ -1,6 +1,7 @@
 //! Opening an output: checks, lock, and what the mode says about rows that are there.
 
 use std::fs::File;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use super::body::BodyStore;
@@ -79,7 +80,7 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
     let mut encoder = Encoder::new(&settings)?;
     let (write_out, aside) = match &settings.write_out {
         Some(format) => (
-            Some(WriteOut::parse(format)?),
+            Some(WriteOut::parse(format, io::stdout().is_terminal())?),
             Some(Aside::new(target::stdout()?)),
         ),
         None => (None, None),

@@ -16,7 +16,11 @@ use crate::outcome::{Outcome, Record};
 
 /// A parsed format.
 #[derive(Debug, PartialEq)]
-pub(super) struct WriteOut(Vec<Part>);
+pub(super) struct WriteOut {
+    parts: Vec<Part>,
+    /// What targets say must not move the cursor.
+    to_terminal: bool,
+}
 
 #[derive(Debug, PartialEq)]
 enum Part {
@@ -73,11 +77,12 @@ const VARIABLES: [(&str, Variable); 18] = [
 ];
 
 impl WriteOut {
-    /// Reads a format: `%{name}`, `%%`, and the escapes `\n`, `\r`, `\t` and `\\`; any other text stands for itself.
+    /// Reads a format: `%{name}`, `%%`, and the escapes `\n`, `\r`, `\t` and `\\`; any other text stands for itself. What
+    /// variables hold is written without control characters where it goes to a terminal.
     ///
     /// # Errors
     /// An unknown variable or one without its closing brace.
-    pub(super) fn parse(format: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(format: &str, to_terminal: bool) -> Result<Self, Problem> {
         let mut parts = Vec::new();
         let mut text = Vec::new();
         let mut rest = format;
@@ -110,12 +115,13 @@ impl WriteOut {
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
-        Ok(WriteOut(parts))
+        Ok(WriteOut { parts, to_terminal })
     }
 
     /// Appends the text for one record; `json` writes `%{json}`.
     pub(super) fn render(&self, row: &Row<'_>, json: &Encoder, out: &mut Vec<u8>) {
-        for part in &self.0 {
+        for part in &self.parts {
+            let start = out.len();
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Variable(Variable::Json) => json.object(row, out),
@@ -133,6 +139,12 @@ impl WriteOut {
                     let value = Value::of_json(row.record.fields.as_ref(), name);
                     value.write_text(Attempts::Short, out);
                 }
+            }
+            if self.to_terminal && !matches!(part, Part::Text(_)) {
+                let said = String::from_utf8_lossy(&out[start..]);
+                let harmless: String = said.chars().filter(|c| !c.is_control()).collect();
+                out.truncate(start);
+                out.extend_from_slice(harmless.as_bytes());
             }
         }
     }
@@ -228,15 +240,20 @@ mod tests {
     use super::*;
 
     fn render(format: &str) -> String {
-        let record = sample();
+        render_of(&sample(), format, false)
+    }
+
+    fn render_of(record: &Record, format: &str, to_terminal: bool) -> String {
         let row = Row {
-            record: &record,
+            record,
             body: BodyView::None,
         };
         let mut out = Vec::new();
-        WriteOut::parse(format)
-            .unwrap()
-            .render(&row, &Encoder::jsonl(Attempts::Short), &mut out);
+        WriteOut::parse(format, to_terminal).unwrap().render(
+            &row,
+            &Encoder::jsonl(Attempts::Short),
+            &mut out,
+        );
         String::from_utf8(out).unwrap()
     }
 
@@ -256,12 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_target_says_moves_no_cursor_of_a_terminal() {
+        let mut record = sample();
+        record.title = Some("\u{1b}[2Ja\u{9b}31mb\r".into());
+        assert_eq!(render_of(&record, r"%{title}\t", true), "[2Ja31mb\t");
+        let kept = render_of(&record, "%{title}", false);
+        assert_eq!(kept, "\u{1b}[2Ja\u{9b}31mb\r");
+    }
+
+    #[test]
     fn an_unknown_variable_lists_the_known_ones() {
-        let problem = WriteOut::parse("%{htp_code}").unwrap_err();
+        let problem = WriteOut::parse("%{htp_code}", false).unwrap_err();
         assert!(problem.what.contains("htp_code"), "{problem}");
         assert!(problem.hint.unwrap().contains("http_code"));
         assert!(
-            WriteOut::parse("%{http_code")
+            WriteOut::parse("%{http_code", false)
                 .unwrap_err()
                 .what
                 .contains('}')

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
+use super::super::kept::plain;
 use super::deliver;
 use crate::cli::printer::Printer;
 use crate::error::{Error, Problem};
@@ -53,6 +54,12 @@ pub(super) fn untold(job: &TrackJob, history: &History) -> Result<Untold, Error>
     Ok(Untold { due, last })
 }
 
+/// The alerts for a terminal or a mail of cron. Titles in them are those of strangers; the channels get them as they are, in JSON.
+fn lines(due: &[Due]) -> String {
+    let line = |due: &Due| plain(&due.text, usize::MAX) + "\n";
+    due.iter().map(line).collect()
+}
+
 /// Prints the alerts that are due and sends them where the job says, with those that did not arrive the last time.
 ///
 /// First they are printed, then they are written down together with the mark that they were judged, then they are sent, and each is
@@ -65,8 +72,7 @@ pub(super) fn tell(
 ) -> Result<(), Error> {
     let due = &untold.due;
     if !due.is_empty() {
-        let lines: String = due.iter().map(|due| format!("{}\n", due.text)).collect();
-        printer.data(&lines)?;
+        printer.data(&lines(due))?;
     }
     let channels: Vec<Vec<Channel<'_>>> = job.alerts.iter().map(Channel::all).collect();
     let mut letters: Vec<(&str, String)> = Vec::new();
@@ -170,5 +176,20 @@ impl To<'_> {
         let digest = context.finish();
         let digits = digest.as_ref()[..8].iter();
         digits.map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_says_moves_no_cursor_of_who_reads_the_alerts() {
+        let due = ["serp: \u{1b}[2Jprice\r\n7", "serp: 8"].map(|text| Due {
+            alert: 0,
+            text: text.to_owned(),
+            event: serde_json::Map::new(),
+        });
+        assert_eq!(lines(&due), "serp: [2Jprice 7\nserp: 8\n");
     }
 }
