@@ -36,11 +36,14 @@ pub(super) fn told(row: &Row) -> String {
         );
     }
     if let Some(ban) = &row.ban {
-        let who = ban.vendor.as_deref().unwrap_or("your own rules");
+        let who = match (&ban.vendor, &*ban.class) {
+            (Some(vendor), class) => format!("{class}, {vendor}"),
+            (None, "user") => "your own rules".to_owned(),
+            (None, class) => class.to_owned(),
+        };
         text.push_str(&format!(
-            "  rule      {} ({}, {who}), {:.0} % sure; it saw: {}\n",
+            "  rule      {} ({who}), {:.0} % sure; it saw: {}\n",
             ban.rule,
-            ban.class,
             100.0 * ban.confidence,
             ban.evidence
         ));
@@ -132,4 +135,30 @@ fn end(row: &Row) -> String {
         (_, Blame::Local) => "this machine could not send it",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_said_to_be_the_users_only_where_it_is() {
+        for (class, vendor, who) in [
+            ("block_ip", "null", "(block_ip)"),
+            ("block_rule", "\"akamai\"", "(block_rule, akamai)"),
+            ("user", "null", "(your own rules)"),
+        ] {
+            let row = format!(
+                r#"{{"id":"1","seq":0,"input":"http://a/","url":null,"outcome":"banned","status":200,"proxies_tried":1,"attempt_log":[],
+                "ban":{{"rule":"r","class":"{class}","vendor":{vendor},"confidence":1,"evidence":"e"}},"edge":null,"error":null,
+                "timing":{{"queue":null,"total":null}},"started_at":null,"finished_at":"2026-11-01T00:00:00.000Z"}}"#
+            );
+            let row: Row = serde_json::from_str(&row).expect("a row");
+            let text = told(&row);
+            assert!(
+                text.contains(&format!("  rule      r {who}, 100 % sure")),
+                "{text}"
+            );
+        }
+    }
 }
