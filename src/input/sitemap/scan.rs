@@ -225,6 +225,9 @@ fn of_xml<R: BufRead>(
                     if !ROOTS.contains(&&*lower(tag.name())) {
                         return Ok(End::Foreign);
                     }
+                    if tag.is_closed {
+                        return Ok(End::Whole);
+                    }
                     root = Some(tag.name().to_vec());
                 } else if is_entry(tag.name())
                     && entry.as_ref().is_none_or(|open| open.name == tag.name())

@@ -140,6 +140,10 @@ fn indexes_feeds_and_lists_are_known_by_their_content() {
 fn what_is_cut_gives_its_whole_entries_and_says_so() {
     let cut = &URLSET[..URLSET.len() - 70];
     assert_eq!(entries(cut.as_bytes()).1, End::Cut);
+    let empty = entries(
+        b"<?xml version='1.0'?><urlset xmlns='http://www.sitemaps.org/schemas/sitemap/0.9'/>",
+    );
+    assert_eq!((empty.0.len(), empty.1), (0, End::Whole));
     assert_eq!(urls(cut.as_bytes()), urls(URLSET.as_bytes())[..3]);
     let inside = "<urlset><url><loc>http://a.test/1</loc></url><url><loc>http://a.test/long-na";
     assert_eq!(urls(inside.as_bytes()), ["http://a.test/1"]);
