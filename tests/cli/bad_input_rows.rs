@@ -206,6 +206,19 @@ fn outputs() {
     error: out.jsonl:1: this file is not an output of this program: it is not an object
     hint: check the path and --format, or replace the file with --overwrite
     ");
+    for name in ["out.csv.gz", "out.TSV", "out.xlsx"] {
+        let said = output(&["-o", name]);
+        assert!(
+            said.starts_with("exit 2\n-- stderr\nerror: --output: no output is written as ."),
+            "{said}"
+        );
+    }
+    assert_snapshot!(output(&["-o", "new.jsonl", "--stats", "-"]), @r"
+    exit 2
+    -- stderr
+    error: --stats: - is no file, and nothing but records is written to standard output
+    hint: --stats run.json
+    ");
     // Known at the end of the run only, it would be the end of a long one.
     assert_snapshot!(output(&["--stats", "no/such.json"]), @r"
     exit 3

@@ -2,6 +2,7 @@
 //!
 //! This is the only place that knows both the flags and the sections.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ pub fn resolve(
             sitemap_since: args.input.sitemap_since,
             request: Arc::default(),
         },
-        output: output(args, extractor.as_deref()),
+        output: output(args, extractor.as_deref())?,
         request_from_stdin,
         limit: limit::Settings {
             concurrency: args.limits.concurrency,
@@ -230,11 +231,35 @@ pub fn profile_file(
     })
 }
 
-fn output(args: &FetchArgs, extractor: Option<&Extractor>) -> output::Settings {
+/// Suffixes of formats that are not written.
+const FOREIGN: [&str; 13] = [
+    "gz", "zst", "xz", "bz2", "zip", "tsv", "xlsx", "xls", "ods", "parquet", "db", "sqlite",
+    "sqlite3",
+];
+
+/// The format of a file by its name, which must not promise another one.
+fn format_of(path: Option<&Path>) -> Result<Format, Problem> {
+    let suffix = path.and_then(Path::extension).and_then(OsStr::to_str);
+    let suffix = suffix.unwrap_or_default().to_ascii_lowercase();
+    if FOREIGN.contains(&&*suffix) {
+        return Err(Problem::new(format!("no output is written as .{suffix}"))
+            .at("--output")
+            .hint(
+                "name a .jsonl, .json or .csv file, or say with --format what is to be in this one",
+            ));
+    }
+    Ok(Format::of(path))
+}
+
+fn output(args: &FetchArgs, extractor: Option<&Extractor>) -> Result<output::Settings, Problem> {
     let flags = &args.output;
     let path = flags.output.clone().filter(|path| path.as_os_str() != "-");
-    output::Settings {
-        format: flags.format.unwrap_or_else(|| Format::of(path.as_deref())),
+    let format = match flags.format {
+        Some(format) => format,
+        None => format_of(path.as_deref())?,
+    };
+    Ok(output::Settings {
+        format,
         path,
         fields: (!flags.fields.is_empty()).then(|| {
             let names = flags.fields.iter();
@@ -260,7 +285,7 @@ fn output(args: &FetchArgs, extractor: Option<&Extractor>) -> output::Settings {
             extractor.field_names().map(str::to_owned).collect()
         }),
         rows: extractor.is_some_and(Extractor::has_rows),
-    }
+    })
 }
 
 fn request_parts(args: &FetchArgs, matches: &ArgMatches) -> RequestParts {

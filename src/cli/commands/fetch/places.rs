@@ -44,6 +44,14 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
         let Some(path) = path else {
             continue;
         };
+        if path.as_os_str() == "-" {
+            return Err(Problem::new(
+                "- is no file, and nothing but records is written to standard output",
+            )
+            .at(flag)
+            .hint(format!("{flag} {example}"))
+            .into());
+        }
         let Some(place) = place(path) else {
             continue;
         };
