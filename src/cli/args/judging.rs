@@ -150,9 +150,11 @@ impl BanArgs {
 /// `--retry --max-proxies-per-url --retry-max-time --retry-on --retry-non-idempotent --no-hedge`.
 #[derive(Args)]
 pub struct RetryArgs {
-    /// Attempts after the first that reached the target
+    /// Attempts after the first that the target answered
     ///
-    /// What a proxy fails at by itself is not counted here but by --max-proxies-per-url. A whole number, 0 or more.
+    /// Counted are answers of the target with a status of --retry-on, and timeouts and cut bodies through proxies that have
+    /// served before; all else that another proxy may help against is counted by --max-proxies-per-url: bans, 429s, misses of
+    /// --must-match, faults. One request per URL is --retry 0 --max-proxies-per-url 1 --no-hedge. A whole number, 0 or more.
     ///
     /// Example: --retry 5
     #[arg(long, value_name = "N", default_value_t = retry::Settings::default().retries, value_parser = whole::<0>)]
@@ -160,7 +162,7 @@ pub struct RetryArgs {
 
     /// Proxies one URL may use up by their faults and bans
     ///
-    /// A whole number, 1 or more.
+    /// Also by rate limits, misses of --must-match, and timeouts and cut bodies while they have never served. A whole number, 1 or more.
     ///
     /// Example: --max-proxies-per-url 10
     #[arg(long, value_name = "N", default_value_t = retry::Settings::default().max_proxies_per_url,
