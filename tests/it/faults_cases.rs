@@ -154,7 +154,7 @@ pub(crate) fn broken_tls() -> Vec<Case> {
 
 /// Bodies that are not whole.
 pub(crate) fn cut() -> Vec<Case> {
-    const CORRUPT: &[&str] = &["corrupt Unknown -"];
+    const CORRUPT: &[&str] = &["corrupt Unknown - closed/body"];
     const ALONE: &[Outcome] = &[Outcome::Corrupt];
     vec![
         case(Fault::Truncate, Over::Http, CORRUPT, ALONE),
@@ -292,7 +292,7 @@ pub(crate) fn lies() -> Vec<Case> {
 /// An answer the target could have given as well, and final as such.
 pub(crate) fn final_answers() -> Vec<Case> {
     let last = |fault, shows, alone| case(fault, Over::Http, shows, alone);
-    const LARGE: &[&str] = &["too_large Target -"];
+    const LARGE: &[&str] = &["too_large Target - too_large/body"];
     vec![
         last(Fault::EndlessBody, LARGE, &[Outcome::TooLarge]),
         last(Fault::Bomb, LARGE, &[Outcome::TooLarge]),
