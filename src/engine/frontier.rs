@@ -25,6 +25,8 @@ const LOOK_AHEAD_MOST: usize = 8 * LOOK_AHEAD;
 const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
 /// Idle hosts are forgotten once so many are known; bounds memory on inputs of millions of hosts.
 const SWEEP_AT: usize = 10_000;
+/// Hosts that have more than their share are looked past, at most.
+const MOST_PASSED: usize = 8;
 /// Hosts at the front of the line that probes aim at in turn. Few, so that a job soon uses the tunnel that a probe opened.
 const PROBED_HOSTS: usize = 8;
 
@@ -67,6 +69,8 @@ pub(super) struct Frontier {
     bytes: usize,
     sweep_at: usize,
     host_concurrency: Option<NonZeroU32>,
+    /// Requests under way, to all hosts.
+    in_flight: u32,
     /// Probe targets given out so far.
     aim: usize,
 }
@@ -111,6 +115,7 @@ impl Frontier {
             bytes: 0,
             sweep_at: SWEEP_AT,
             host_concurrency,
+            in_flight: 0,
             aim: 0,
         }
     }
@@ -249,8 +254,11 @@ impl Frontier {
         [later, parked].into_iter().flatten().min()
     }
 
-    /// The host whose turn it is; it stays in place until one of the calls below moves it.
+    /// The host whose turn it is; it stays in place until one of the calls below moves it. One that has more than its share of the
+    /// requests under way lets others go first: a slow one would soon have them all.
     pub(super) fn first_ready(&mut self) -> Option<u32> {
+        let share = self.in_flight / u32::try_from(self.ready.len()).unwrap_or(u32::MAX).max(1);
+        let mut passed = 0;
         while let Some(number) = self.ready.front().copied() {
             let Some(host) = self.hosts.get_mut(&number) else {
                 self.ready.pop_front();
@@ -266,6 +274,11 @@ impl Frontier {
                 .is_some_and(|most| host.in_flight >= most.get())
             {
                 self.leave_line(Place::Full, Binding::HostConcurrency);
+                continue;
+            }
+            if host.in_flight > share && passed < self.ready.len().min(MOST_PASSED) {
+                passed += 1;
+                self.ready.rotate_left(1);
                 continue;
             }
             return Some(number);
@@ -306,6 +319,7 @@ impl Frontier {
             self.active -= 1;
             self.bytes -= job.bytes;
             host.in_flight += 1;
+            self.in_flight += 1;
         }
         if host.jobs.is_empty() {
             host.place = Place::Idle;
@@ -440,6 +454,7 @@ impl Frontier {
     pub(super) fn left(&mut self, number: u32) {
         if let Some(host) = self.hosts.get_mut(&number) {
             host.in_flight += 1;
+            self.in_flight += 1;
         }
     }
 
@@ -447,6 +462,7 @@ impl Frontier {
     pub(super) fn landed(&mut self, number: u32) {
         if let Some(host) = self.hosts.get_mut(&number) {
             host.in_flight = host.in_flight.saturating_sub(1);
+            self.in_flight = self.in_flight.saturating_sub(1);
             self.make_ready(number, &[Place::Full]);
         }
     }
@@ -498,96 +514,5 @@ impl Frontier {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::job::{Job, RequestSpec};
-    use bytes::Bytes;
-    use std::sync::Arc;
-
-    fn pending(request: Arc<RequestSpec>, frontier: &mut Frontier, now: Instant) -> Box<Pending> {
-        let job = Job::new(0, "http://a.test/", request);
-        let key = HostKey::of(job.target.as_ref().unwrap()).unwrap();
-        frontier.meet(0, &key);
-        Box::new(Pending::new(job, 0, None, now))
-    }
-
-    fn request(length: usize) -> Arc<RequestSpec> {
-        Arc::new(RequestSpec {
-            body: Bytes::from(vec![0; length]),
-            ..RequestSpec::default()
-        })
-    }
-
-    #[test]
-    fn long_bodies_of_rows_are_read_ahead_by_size_and_a_shared_one_by_number() {
-        let now = tokio::time::Instant::now().into_std();
-        let mut frontier = Frontier::new(None);
-        for at in [None, Some(now)].into_iter().cycle().take(64) {
-            assert!(!frontier.is_full());
-            let job = pending(request(1024 * 1024), &mut frontier, now);
-            match at {
-                Some(at) => frontier.push_later(job, at),
-                None => frontier.push(job),
-            }
-        }
-        assert!(frontier.is_full());
-        frontier.promote(now);
-        while frontier.take_first().is_some() {}
-        assert_eq!((frontier.len(), frontier.active, frontier.bytes), (0, 0, 0));
-
-        let shared = request(64 * 1024);
-        for _ in 0..LOOK_AHEAD {
-            assert!(!frontier.is_full());
-            let job = pending(shared.clone(), &mut frontier, now);
-            frontier.push(job);
-        }
-        assert!(frontier.is_full());
-    }
-
-    #[test]
-    fn a_blocked_host_gets_its_turn_at_news_or_at_its_time_whichever_comes_first() {
-        let now = tokio::time::Instant::now().into_std();
-        let after = |millis| now + std::time::Duration::from_millis(millis);
-        let mut frontier = Frontier::new(None);
-        let job = pending(request(0), &mut frontier, now);
-        frontier.push(job);
-        for turn in 0..1000 {
-            frontier.block_first(Some(after(100)), Binding::NoProxy);
-            frontier.promote(after(99));
-            assert_eq!(frontier.first_ready(), None, "turn {turn}");
-            frontier.unblock(1);
-            assert_eq!(frontier.first_ready(), Some(0), "turn {turn}");
-        }
-        frontier.block_first(Some(after(100)), Binding::NoProxy);
-        frontier.promote(after(100));
-        assert_eq!(frontier.first_ready(), Some(0));
-        // However often it was blocked, it stands in line and in the heap once.
-        assert_eq!((frontier.blocked.len(), frontier.parked.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_host_that_is_held_up_does_not_keep_the_jobs_of_others_from_being_read() {
-        let now = tokio::time::Instant::now().into_std();
-        let mut frontier = Frontier::new(None);
-        let to = |number: u32, frontier: &mut Frontier| {
-            let job = Job::new(0, &format!("http://h{number}.test/"), request(0));
-            let key = HostKey::of(job.target.as_ref().unwrap()).unwrap();
-            frontier.meet(number, &key);
-            frontier.push(Box::new(Pending::new(job, number, None, now)));
-        };
-        (0..LOOK_AHEAD).for_each(|_| to(0, &mut frontier));
-        assert!(frontier.is_full());
-        frontier.park_first(now + std::time::Duration::from_secs(60), Binding::HostRate);
-        assert!(frontier.is_full(), "there is no other host");
-        to(1, &mut frontier);
-        assert!(!frontier.is_full());
-        (1..LOOK_AHEAD).for_each(|_| to(1, &mut frontier));
-        assert!(frontier.is_full());
-        while frontier.take_first().is_some() {}
-        (LOOK_AHEAD..LOOK_AHEAD_MOST).for_each(|_| to(0, &mut frontier));
-        assert!(frontier.is_full(), "memory has its bound");
-        frontier.promote(now + std::time::Duration::from_secs(60));
-        while frontier.take_first().is_some() {}
-        assert_eq!((frontier.len(), frontier.active), (0, 0));
-    }
-}
+#[path = "frontier_tests.rs"]
+mod tests;

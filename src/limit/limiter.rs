@@ -60,6 +60,8 @@ pub struct Limiter {
     written: Wire,
     /// Numbers given out at which the next [`Limiter::forget_others`] looks.
     sweep_at: usize,
+    /// Pairs and proxies known at which idle ones are forgotten.
+    sweep_lanes_at: usize,
     rng: StdRng,
 }
 
@@ -102,6 +104,7 @@ impl Limiter {
             pairs: HashMap::default(),
             written: Wire::default(),
             sweep_at: SWEEP_AT,
+            sweep_lanes_at: SWEEP_AT,
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -182,11 +185,13 @@ impl Limiter {
         }
         charge_in(&mut self.proxies, proxy, *proxy_rate, now);
         charge_in(&mut self.pairs, (host, proxy), *pair_rate, now);
-        if self.pairs.len() + self.proxies.len() > SWEEP_AT {
+        if self.pairs.len() + self.proxies.len() > self.sweep_lanes_at {
             let (pair_rate, proxy_rate) = (*pair_rate, *proxy_rate);
             self.pairs.retain(|_, lane| !lane.is_idle(pair_rate, now));
             self.proxies
                 .retain(|_, lane| !lane.is_idle(proxy_rate, now));
+            // Amortised: those that are left may be in use for long.
+            self.sweep_lanes_at = ((self.pairs.len() + self.proxies.len()) * 2).max(SWEEP_AT);
         }
     }
 

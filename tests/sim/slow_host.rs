@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 
-use crate::world::{Outcomes, Reply, Setup, World, jobs, run_with};
+use crate::world::{Outcomes, Reply, Setup, World, jobs, run, run_with};
 
 /// A run against one host.
 struct Run {
@@ -131,4 +131,25 @@ async fn one_that_fails_more_than_the_host_does_is_found_all_the_same() {
         let (seconds, _) = shut(&ended);
         assert!(seconds <= 300.0, "seed {seed}: {seconds} s in quarantine");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_host_leaves_others_their_share_of_what_is_under_way() {
+    let world = World::new(|outgoing, _, _| match outgoing.url.host_str() {
+        Some("slow.test") => Reply::status(200).after(Duration::from_secs(8)),
+        _ => Reply::status(200).after(Duration::from_millis(50)),
+    });
+    let start = tokio::time::Instant::now();
+    let urls = (0..2000).map(|n| match n % 2 {
+        0 => format!("https://slow.test/{n}"),
+        _ => format!("https://fast.test/{n}"),
+    });
+    let ended = run(Setup::new(world, 30).concurrency(64), jobs(urls)).await;
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    let fast = ended.hits.iter().filter(|hit| hit.host == "fast.test");
+    let last = fast.map(|hit| hit.at).max().expect("a request") - start;
+    // 1.6 s with half of the slots; by turns alone they would end with the slow ones.
+    assert!(last < Duration::from_secs(10), "{last:?}");
+    // 125 s at best.
+    assert!(ended.took < Duration::from_secs(160), "{:?}", ended.took);
 }

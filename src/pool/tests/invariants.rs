@@ -80,6 +80,10 @@ struct Model {
     /// Not to be leased before a probe finds it there, or an answer that was under way comes through it.
     away: HashSet<ProxyId>,
     refused_groups: HashSet<CredentialGroup>,
+    /// Have served, perhaps in an earlier life.
+    served: HashSet<ProxyId>,
+    /// Refused once through one of those, and when.
+    doubted_groups: HashMap<CredentialGroup, Instant>,
     barred: HashSet<(CredentialGroup, HostIdx)>,
     no_tunnel: HashSet<ProxyId>,
     /// Not before this moment.
@@ -132,6 +136,10 @@ impl Model {
         let answered = matches!(report.blame, Blame::Nobody | Blame::Target | Blame::Pair);
         if answered {
             self.away.remove(&id);
+            self.doubted_groups.remove(&group);
+        }
+        if report.blame == Blame::Nobody {
+            self.served.insert(id);
         }
         if matches!(report.blame, Blame::Nobody | Blame::Target) {
             self.cooling
@@ -156,7 +164,11 @@ impl Model {
                 self.away.insert(id);
             }
             Blame::Proxy(Charge::Auth) => {
-                self.refused_groups.insert(group);
+                let first = *self.doubted_groups.entry(group).or_insert(now);
+                let again = now - first >= Duration::from_secs(8);
+                if again || !self.served.contains(&id) {
+                    self.refused_groups.insert(group);
+                }
             }
             Blame::Proxy(Charge::Policy) => {
                 self.barred.insert((group, lease.host));
