@@ -140,7 +140,8 @@ fn a_second_run_on_the_same_output_leaves_it_alone() {
     first.signal("INT");
     first.wait();
     let (code, said) = rig.run("-i urls.txt -o out.jsonl --resume -m 1 --retry 0");
-    assert_eq!(code, Some(5), "the lock goes with its run: {said}");
+    // Three of four are there.
+    assert_eq!(code, Some(4), "the lock goes with its run: {said}");
 }
 
 #[test]

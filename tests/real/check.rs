@@ -170,23 +170,24 @@ fn privoxy_is_what_its_actions_make_of_it() {
     let [plain, telling, hiding, no_tunnel, blocking, private, baring] =
         all.each_ref().map(|proxy| local(proxy.server.port(0)));
     let scene = Scene::new();
+    // It comes out at the address that this machine has without it.
     scene.verify(
         false,
         &format!(
             "
-no action                    | http://{plain}           | alive http forwards tunnels from 127.0.0.1 elite answer +proxy-connection
+no action                    | http://{plain}           | alive http forwards tunnels from 127.0.0.1 transparent answer +proxy-connection
 X-Forwarded-For on           | http://{telling}         | alive http forwards tunnels from 127.0.0.1 transparent [X-Forwarded-For: 127.0.0.1] answer +proxy-connection
-another User-Agent           | http://{hiding}          | alive http forwards tunnels from 127.0.0.1 anonymous [User-Agent: somebody] ~User-Agent answer +proxy-connection
-limit-connect                | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.1 elite answer +proxy-connection
-no cookies, another language | http://{private}         | alive http forwards tunnels from 127.0.0.1 anonymous [Accept-Language: de] ~Accept-Language answer -set-cookie +proxy-connection
-lets others frame pages      | http://{baring}          | hostile tampered http forwards tunnels from 127.0.0.1 elite answer -x-frame-options +proxy-connection
+another User-Agent           | http://{hiding}          | alive http forwards tunnels from 127.0.0.1 transparent [User-Agent: somebody] ~User-Agent answer +proxy-connection
+limit-connect                | http://{no_tunnel}       | alive http forwards no-tunnels from 127.0.0.1 transparent answer +proxy-connection
+no cookies, another language | http://{private}         | alive http forwards tunnels from 127.0.0.1 transparent [Accept-Language: de] ~Accept-Language answer -set-cookie +proxy-connection
+lets others frame pages      | http://{baring}          | hostile tampered http forwards tunnels from 127.0.0.1 transparent answer -x-frame-options +proxy-connection
 block                        | http://{blocking}        | policy policy http no-forwards no-tunnels
-a password nobody asks for   | http://{RIGHT}{plain}    | alive http forwards tunnels from 127.0.0.1 elite answer +proxy-connection
+a password nobody asks for   | http://{RIGHT}{plain}    | alive http forwards tunnels from 127.0.0.1 transparent answer +proxy-connection
 "
         ),
     );
     let table = format!(
-        "listed as socks5 | socks5://{plain} | alive http forwards tunnels from 127.0.0.1 elite answer +proxy-connection"
+        "listed as socks5 | socks5://{plain} | alive http forwards tunnels from 127.0.0.1 transparent answer +proxy-connection"
     );
     scene.verify(true, &table);
 }
@@ -214,12 +215,12 @@ ends TLS                     | https://{tls}            | alive https forwards t
 a hop                        | http://{hop}             | alive http forwards tunnels from 127.0.0.9 elite
 a hop with forwardfor        | http://{named}           | alive http forwards tunnels from 127.0.0.9 transparent [x-forwarded-for: 127.0.0.1]
 nothing behind               | http://{dead}            | dead bad_gateway no-forwards no-tunnels
-forwards by itself           | http://{forward}         | alive http forwards no-tunnels from 127.0.0.1 elite
+forwards by itself           | http://{forward}         | alive http forwards no-tunnels from 127.0.0.1 transparent
 no password                  | https://{shut}           | auth auth https
 wrong password               | https://{WRONG}{shut}    | auth auth https
 right password               | https://{RIGHT}{shut}    | alive https forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
 right password behind a hop  | http://{RIGHT}{hop_shut} | alive http forwards tunnels from 127.0.0.9 anonymous [Via: 1.1 rig (tinyproxy)] answer +via
-a password nobody asks for   | http://{RIGHT}{forward}  | alive http forwards no-tunnels from 127.0.0.1 anonymous [proxy-authorization: (redacted)]
+a password nobody asks for   | http://{RIGHT}{forward}  | alive http forwards no-tunnels from 127.0.0.1 transparent [proxy-authorization: (redacted)]
 ends TLS, listed wrong       | http://{tls}             | dead closed no-forwards no-tunnels
 "
         ),
