@@ -32,6 +32,8 @@ pub(super) const BASE_NO_EXIT: f64 = 10.0;
 /// Of all that use credentials which were refused though they had been accepted, and when a further refusal counts at the earliest.
 const SECOND_THOUGHT: f64 = 10.0;
 const SECOND_LEAST: Micros = 8 * SECOND;
+/// Later it is a first one again.
+const SECOND_MOST: Micros = 60 * SECOND;
 /// Of the only one left, while nobody has served yet: whether it or the target fails is not known, and other targets wait.
 const LAST_RESORT: Micros = SECOND;
 /// No quarantine is longer, seconds.
@@ -115,6 +117,12 @@ impl Pool {
         if !matches!(report.blame, Blame::Nobody | Blame::Pair) {
             self.quotas.cancelled(key, lease.used);
         }
+        // Through a tunnel that was open before nobody was asked for them again.
+        let is_shown =
+            report.connect.is_some() || (!lease.tunnel && lease.proxy.scheme().is_http());
+        if is_shown && matches!(report.blame, Blame::Nobody | Blame::Target | Blame::Pair) {
+            self.trust_again(&lease);
+        }
         self.roster.slot_mut(at).take_back(lease.proxy);
         self.roster.refile(at);
         wide
@@ -171,10 +179,8 @@ impl Pool {
         self.hosts.answered(lease.host.0, now);
         self.uplink.worked(lease.sent, now);
         self.answered = true;
-        if !self.doubted_groups.is_empty() {
-            let group = slot_group(self, at);
-            self.doubted_groups.remove(&group);
-        }
+        let group = slot_group(self, at);
+        let doubted = !self.doubted_groups.is_empty() && self.doubted_groups.contains_key(&group);
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.doubts = 0;
@@ -184,7 +190,7 @@ impl Pool {
         match slot.state {
             State::Ready => slot.trusted = true,
             // An answer that was under way when the proxy was shut says more than the failure that shut it.
-            State::Quarantined if !slot.suspect && !slot.probing => {
+            State::Quarantined if !slot.suspect && !slot.probing && !doubted => {
                 slot.state = State::Ready;
                 slot.trusted = true;
                 slot.on_doubt = false;
@@ -468,7 +474,8 @@ impl Pool {
     fn refuse_credentials(&mut self, at: u32, now: Micros) {
         let group = slot_group(self, at);
         if self.roster.slot(at).is_proven() {
-            match self.doubted_groups.get(&group) {
+            let doubted = self.doubted_groups.get(&group);
+            match doubted.filter(|since| now < **since + SECOND_MOST) {
                 None => {
                     self.doubted_groups.insert(group, now);
                     for member in self.group(group) {
@@ -492,6 +499,18 @@ impl Pool {
                     self.retire(other);
                 }
             }
+        }
+    }
+
+    /// The credentials of this lease were accepted.
+    fn trust_again(&mut self, lease: &Lease) {
+        if self.doubted_groups.is_empty() {
+            return;
+        }
+        let group = lease.proxy.group();
+        let since = self.doubted_groups.get(&group);
+        if since.is_some_and(|since| lease.sent > *since) {
+            self.doubted_groups.remove(&group);
         }
     }
 

@@ -136,7 +136,11 @@ impl Model {
         let answered = matches!(report.blame, Blame::Nobody | Blame::Target | Blame::Pair);
         if answered {
             self.away.remove(&id);
-            self.doubted_groups.remove(&group);
+            let is_shown = !lease.tunnel && lease.proxy.scheme().is_http();
+            let first = self.doubted_groups.get(&group);
+            if is_shown && first.is_some_and(|first| lease.at > *first) {
+                self.doubted_groups.remove(&group);
+            }
         }
         if report.blame == Blame::Nobody {
             self.served.insert(id);
@@ -164,9 +168,12 @@ impl Model {
                 self.away.insert(id);
             }
             Blame::Proxy(Charge::Auth) => {
-                let first = *self.doubted_groups.entry(group).or_insert(now);
-                let again = now - first >= Duration::from_secs(8);
-                if again || !self.served.contains(&id) {
+                let first = self.doubted_groups.entry(group).or_insert(now);
+                let since = (now - *first).as_secs();
+                if since >= 60 {
+                    *first = now;
+                }
+                if (8..60).contains(&since) || !self.served.contains(&id) {
                     self.refused_groups.insert(group);
                 }
             }
