@@ -21,6 +21,8 @@ pub struct Job {
     pub seq: u64,
     /// Stable name of the work: the key of `--resume`.
     pub id: JobId,
+    /// Name of the page it asks for, whoever asks: rows that differ in their tags alone ask for one page.
+    pub page: JobId,
     /// The URL as the user wrote it.
     pub input: Box<str>,
     /// Where to, or why not. An invalid URL is a record, not an error.
@@ -67,6 +69,7 @@ impl Job {
         Job {
             seq,
             id,
+            page: id,
             input: input.into(),
             target,
             request,
@@ -98,12 +101,6 @@ impl Job {
         }
     }
 
-    /// Name of the page it asks for, whoever asks: rows that differ in their tags alone ask for one page.
-    pub fn page(&self) -> JobId {
-        let url = self.target.as_ref().map_or(&*self.input, Url::as_str);
-        JobId::of(&self.request.method, url, &self.request.body)
-    }
-
     /// Makes of credentials within the URL what curl makes of them: an `Authorization` header, unless the job has its own.
     /// They leave the target and the input, so that no record holds them. The id stays.
     pub fn take_credentials(&mut self) {
@@ -120,6 +117,7 @@ impl Job {
         // Neither fails on a URL with a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
+        self.page = JobId::of(&self.request.method, url.as_str(), &self.request.body);
         self.input = masked(&self.input, false);
         let request = Arc::make_mut(&mut self.request);
         if !request.headers.contains_key(AUTHORIZATION)
@@ -522,7 +520,7 @@ mod tests {
             };
             job.name_by_row(headers.as_ref());
             assert!(ids.insert(job.id), "{job:?}");
-            assert_eq!(job.page(), plain.id);
+            assert_eq!(job.page, plain.id);
         }
         assert!(ids.contains(&plain.id), "the id of a plain URL stays");
     }

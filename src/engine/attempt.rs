@@ -166,7 +166,7 @@ fn weigh<E>(context: &Context<E>, errand: &Errand, end: &mut End) {
             body: u64::from_be_bytes(body),
             title: answer.title.as_deref(),
             size: answer.size_body,
-            url: errand.job.page(),
+            url: errand.job.page,
         };
         if let Some(verdict) = context.hosts().weigh(page, &end.verdict) {
             end.verdict = verdict;
@@ -267,7 +267,8 @@ async fn follow<E: Egress>(
         };
         let verdict = with_condition(verdict, &request, &exchange);
         let verdict = without_proxy(verdict, &lease.proxy);
-        let verdict = match redirects.is_empty() {
+        let is_first = redirects.is_empty();
+        let verdict = match is_first {
             true => verdict,
             false => without_haste(verdict, &exchange, deadline),
         };
@@ -280,7 +281,6 @@ async fn follow<E: Egress>(
             ..
         } = exchange;
         sent_before |= sent;
-        let is_first = redirects.is_empty();
         let rest = LastHop {
             phases,
             connect_status,

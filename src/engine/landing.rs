@@ -74,7 +74,7 @@ impl<E: Egress> Dispatcher<E> {
             self.tally.used(Use::Retry, used.0, used.1);
             return self.stopped(flight, lease, served, used, now);
         };
-        let host = end.elsewhere.map_or(flight.host, |place| place.host);
+        let host = end.host(flight.host);
         if let Some(place) = end.elsewhere {
             self.pool
                 .moved_on(&mut lease, HostIdx(place.host), place.tunnel, now);
@@ -87,7 +87,8 @@ impl<E: Egress> Dispatcher<E> {
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
         let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
-        end.verdict = in_place_of(end.verdict, log, self.pool.is_proven(lease.idx));
+        let stranger = !self.pool.is_proven(lease.idx);
+        end.verdict = in_place_of(end.verdict, log, !stranger);
         if end.verdict.outcome == Outcome::Banned {
             self.consider_giving_up(flight.host, now);
         }
@@ -96,7 +97,7 @@ impl<E: Egress> Dispatcher<E> {
         }
         let mut arrival = Arrival {
             end,
-            stranger: !self.pool.is_proven(lease.idx),
+            stranger,
             took,
             served,
             sent: started,
@@ -356,7 +357,7 @@ impl<E: Egress> Dispatcher<E> {
             ..
         } = arrival;
         let number = job.host;
-        let host = end.elsewhere.map_or(number, |place| place.host);
+        let host = end.host(number);
         let verdict = &end.verdict;
         let known = job
             .log

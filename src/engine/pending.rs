@@ -132,6 +132,11 @@ impl End {
         Some(answer.response.status.as_u16())
     }
 
+    /// Number of the host whose doing it is, in an attempt for a job of `own`.
+    pub(super) fn host(&self, own: u32) -> u32 {
+        self.elsewhere.map_or(own, |place| place.host)
+    }
+
     /// The redirect that led nowhere, in an attempt that ended with it: the target's last answer, and all there is of one.
     pub(super) fn dead_end(&self) -> Option<&RedirectHop> {
         let fault = self.fault.as_ref()?;

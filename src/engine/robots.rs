@@ -23,7 +23,7 @@ use url::Url;
 use super::dispatch::Dispatcher;
 use super::pending::Pending;
 use crate::egress::Egress;
-use crate::job::{Job, JobId, RequestSpec, Role};
+use crate::job::{Job, RequestSpec, Role};
 use crate::outcome::{ErrorInfo, Finished, Outcome, Record};
 use crate::robots::{Forbidden, LONGEST_DELAY, Robots};
 
@@ -174,17 +174,10 @@ impl<E: Egress> Dispatcher<E> {
             headers: obedience.headers.clone(),
             body: Bytes::new(),
         };
+        // The number of its job, for who listens: it has no place in the input.
         Some(Job {
-            // Of its job, for who listens: it has no place in the input.
-            seq: job.job.seq,
-            id: JobId::of(&Method::GET, url.as_str(), b""),
-            input: url.as_str().into(),
-            target: Ok(url),
-            request: Arc::new(request),
-            tag: None,
-            session: None,
-            filter: None,
             role: Role::Robots,
+            ..Job::new(job.job.seq, url.as_str(), Arc::new(request))
         })
     }
 

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(filter.country.as_deref(), Some("de"));
         assert_eq!(filter.tags, ["a".into()]);
         assert_eq!(
-            job.page(),
+            job.page,
             JobId::of(&Method::POST, "http://a/", br#"{"q":1}"#),
             "the page is of the row's own method and body"
         );

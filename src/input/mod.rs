@@ -219,9 +219,11 @@ fn invalid(
     why: impl Into<Box<str>>,
     request: &Arc<RequestSpec>,
 ) -> Job {
+    let id = JobId::of(&request.method, whole.trim(), &request.body);
     Job {
         seq,
-        id: JobId::of(&request.method, whole.trim(), &request.body),
+        id,
+        page: id,
         input: shown.chars().take(SHOWN_CHARS).collect::<String>().into(),
         target: Err(InvalidUrl(why.into())),
         request: request.clone(),

@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 use url::Url;
 
 use crate::error::{Error, Problem};
-use crate::job::{DoneSet, Job, JobId, RequestSpec, Role};
+use crate::job::{DoneSet, Job, RequestSpec, Role};
 use crate::outcome::{Finished, Outcome};
 
 use super::block::{Block, Format};
@@ -183,15 +183,8 @@ impl ReaderSource {
             headers: self.request.asking_headers(),
         };
         Job {
-            seq: self.seq,
-            id: JobId::of(&Method::GET, url.as_str(), b""),
-            input: url.as_str().into(),
-            target: Ok(url.clone()),
-            request: Arc::new(request),
-            tag: None,
-            session: None,
-            filter: None,
             role: Role::Sitemap,
+            ..Job::new(self.seq, url.as_str(), Arc::new(request))
         }
     }
 

@@ -166,15 +166,16 @@ impl Pool {
     /// False when none of the members with these labels is usable or may be soon: each is retired, or in quarantine and was probed
     /// twice at least. Always true under [`OnNoProxy::Wait`].
     pub fn has_hope(&mut self, filter: &LabelFilter) -> bool {
+        if self.settings.on_no_proxy == OnNoProxy::Wait {
+            return true;
+        }
         let view = self.filters.index(filter, &self.roster);
-        let mut members = self.filters.members(view).iter();
-        self.settings.on_no_proxy == OnNoProxy::Wait
-            || members.any(|at| {
-                let slot = self.roster.slot(*at);
-                let shut = matches!(slot.state, State::Retired | State::Quarantined);
-                let busy = slot.in_flight > 0 || slot.probing;
-                !shut || busy || slot.filed.underprobed
-            })
+        self.filters.members(view).iter().any(|at| {
+            let slot = self.roster.slot(*at);
+            let shut = matches!(slot.state, State::Retired | State::Quarantined);
+            let busy = slot.in_flight > 0 || slot.probing;
+            !shut || busy || slot.filed.underprobed
+        })
     }
 
     /// 0 to 100: a cautious percentage chance that the next request through this proxy brings a valid body, less if it

@@ -179,8 +179,7 @@ impl Pool {
         self.hosts.answered(lease.host.0, now);
         self.uplink.worked(lease.sent, now);
         self.answered = true;
-        let group = slot_group(self, at);
-        let doubted = !self.doubted_groups.is_empty() && self.doubted_groups.contains_key(&group);
+        let doubted = self.doubted_groups.contains_key(&slot_group(self, at));
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.doubts = 0;
@@ -504,9 +503,6 @@ impl Pool {
 
     /// The credentials of this lease were accepted.
     fn trust_again(&mut self, lease: &Lease) {
-        if self.doubted_groups.is_empty() {
-            return;
-        }
         let group = lease.proxy.group();
         let since = self.doubted_groups.get(&group);
         if since.is_some_and(|since| lease.sent > *since) {

@@ -34,12 +34,7 @@ async fn a_bare_refusal_that_another_exit_does_not_meet_is_charged_to_the_pair()
 async fn an_exit_whose_streams_are_ended_while_others_are_served_rests_at_this_host_and_keeps_its_score()
  {
     let world = World::new(|_, proxy, _| match proxy < 3 {
-        true => Reply::Fault {
-            phase: Phase::Headers,
-            kind: FaultKind::Http2(2),
-            sent: true,
-            after: Duration::from_millis(100),
-        },
+        true => Reply::fault(Phase::Headers, FaultKind::Http2(2)).after(Duration::from_millis(100)),
         false => Reply::status(200),
     });
     let urls = (0..200).map(|n| format!("https://h0.test/{n}"));

@@ -30,12 +30,7 @@ fn urls(count: usize, hosts: usize) -> Vec<String> {
 async fn every_job_gets_exactly_one_row_whatever_happens_to_it() {
     let world = World::new(|_, proxy, before| match (proxy % 5, before) {
         (0, _) => Reply::status(403).with("cf-mitigated", "challenge"),
-        (1, _) => Reply::Fault {
-            phase: Phase::Headers,
-            kind: FaultKind::Reset,
-            sent: true,
-            after: Duration::from_millis(50),
-        },
+        (1, _) => Reply::fault(Phase::Headers, FaultKind::Reset).after(Duration::from_millis(50)),
         (2, 0) => Reply::status(503),
         _ => Reply::status(200),
     })
@@ -231,11 +226,8 @@ async fn a_drain_does_not_wait_longer_than_its_grace() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_may_have_arrived_is_not_sent_twice() {
-    let world = World::new(|_, _, _| Reply::Fault {
-        phase: Phase::Headers,
-        kind: FaultKind::Reset,
-        sent: true,
-        after: Duration::from_millis(10),
+    let world = World::new(|_, _, _| {
+        Reply::fault(Phase::Headers, FaultKind::Reset).after(Duration::from_millis(10))
     });
     let request = RequestSpec {
         method: Method::POST,

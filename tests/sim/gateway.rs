@@ -42,12 +42,7 @@ fn challenge() -> Reply {
 }
 
 fn fault(phase: Phase, kind: FaultKind) -> Reply {
-    Reply::Fault {
-        phase,
-        kind,
-        sent: phase > Phase::Tls,
-        after: PAGE,
-    }
+    Reply::fault(phase, kind).after(PAGE)
 }
 
 async fn fetch(setup: Setup, list: Vec<Arc<Proxy>>) -> Outcomes {

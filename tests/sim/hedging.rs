@@ -88,12 +88,9 @@ async fn what_must_not_arrive_twice_is_waited_for_and_so_is_everything_without_h
 async fn a_straggler_whose_second_attempt_fails_is_still_waited_for() {
     let world = World::new(|outgoing, _, before| match (outgoing.url.path(), before) {
         ("/140", 0) => Reply::status(200).after(Duration::from_secs(20)),
-        ("/140", _) => Reply::Fault {
-            phase: Phase::Headers,
-            kind: FaultKind::Reset,
-            sent: true,
-            after: Duration::from_millis(50),
-        },
+        ("/140", _) => {
+            Reply::fault(Phase::Headers, FaultKind::Reset).after(Duration::from_millis(50))
+        }
         _ => Reply::status(200).after(Duration::from_millis(200)),
     });
     let ended = run(Setup::new(world, 20).concurrency(10), pages(Method::GET)).await;
@@ -110,12 +107,8 @@ async fn a_host_that_is_out_for_a_minute_loses_nothing_and_is_hardly_asked_meanw
     let begin = tokio::time::Instant::now();
     let world = World::new(move |outgoing, _, _| {
         if outgoing.url.host_str() == Some("h1.test") && out.contains(&begin.elapsed()) {
-            return Reply::Fault {
-                phase: Phase::Headers,
-                kind: FaultKind::Reset,
-                sent: true,
-                after: Duration::from_millis(300),
-            };
+            return Reply::fault(Phase::Headers, FaultKind::Reset)
+                .after(Duration::from_millis(300));
         }
         Reply::status(200).after(Duration::from_millis(300))
     });
@@ -137,12 +130,7 @@ async fn a_host_that_is_out_for_a_minute_loses_nothing_and_is_hardly_asked_meanw
 #[tokio::test(start_paused = true)]
 async fn a_page_that_hangs_is_not_shown_to_the_whole_pool() {
     let world = World::new(|outgoing, _, _| match outgoing.url.path() {
-        "/hangs" => Reply::Fault {
-            phase: Phase::Headers,
-            kind: FaultKind::Timeout,
-            sent: true,
-            after: Duration::from_secs(30),
-        },
+        "/hangs" => Reply::fault(Phase::Headers, FaultKind::Timeout).after(Duration::from_secs(30)),
         _ => Reply::status(200).after(Duration::from_millis(300)),
     });
     let mut urls = vec!["https://a.test/hangs".to_owned()];

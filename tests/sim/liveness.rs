@@ -21,12 +21,7 @@ use tokio::time::Instant;
 use crate::world::{Reply, Setup, World, jobs, members, run, run_of};
 
 fn fault(phase: Phase, kind: FaultKind) -> Reply {
-    Reply::Fault {
-        phase,
-        kind,
-        sent: phase > Phase::Handshake,
-        after: Duration::from_millis(5),
-    }
+    Reply::fault(phase, kind).after(Duration::from_millis(5))
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,15 +32,6 @@ async fn links(bad: Make) -> Outcomes {
     run(Setup::new(world, PROXIES).concurrency(16), jobs(urls)).await
 }
 
-fn fault(phase: Phase, kind: FaultKind) -> Reply {
-    Reply::Fault {
-        phase,
-        kind,
-        sent: phase > Phase::Tls,
-        after: Duration::from_millis(50),
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_the_destination_does_is_not_held_against_the_host_that_led_there() {
     let cases: [(&str, Make); 4] = [
@@ -51,10 +42,10 @@ async fn what_the_destination_does_is_not_held_against_the_host_that_led_there()
             Reply::status(403).with("cf-mitigated", "challenge")
         }),
         ("is barred by the proxies", || {
-            fault(Phase::Handshake, FaultKind::Rejected(403))
+            Reply::fault(Phase::Handshake, FaultKind::Rejected(403))
         }),
         ("is away", || {
-            fault(Phase::Handshake, FaultKind::Rejected(502))
+            Reply::fault(Phase::Handshake, FaultKind::Rejected(502))
         }),
     ];
     for (name, bad) in cases {
@@ -84,7 +75,7 @@ async fn an_order_that_was_answered_is_not_sent_again_because_the_next_page_fail
     ] {
         let world = World::new(move |outgoing, _, _| match outgoing.method {
             &Method::POST => hop("https://shop.test/thanks".into()),
-            _ => fault(phase, kind),
+            _ => Reply::fault(phase, kind),
         });
         let mut orders: Vec<Job> = jobs(["http://shop.test/order".into()]);
         for order in &mut orders {
@@ -104,7 +95,7 @@ async fn an_order_that_was_answered_is_not_sent_again_because_the_next_page_fail
 async fn time_that_the_hops_before_have_used_is_no_proxys_fault() {
     let world = World::new(move |outgoing, _, _| match outgoing.url.path() {
         "/slow" => hop("/next".into()).after(Duration::from_millis(29_990)),
-        "/next" => fault(Phase::Connect, FaultKind::Timeout),
+        "/next" => Reply::fault(Phase::Connect, FaultKind::Timeout),
         _ => Reply::status(200),
     });
     let mut urls = vec!["http://a.test/slow".to_owned()];
@@ -134,7 +125,7 @@ async fn a_url_that_cannot_be_asked_for_costs_no_proxy_its_use() {
         let to = long.clone();
         let world = World::new(move |outgoing, _, _| match outgoing.url.path() {
             "/0" if lead => Reply::status(302).with("location", format!("/{to}")),
-            path if path.len() > 1000 => fault(Phase::Request, FaultKind::Unsupported),
+            path if path.len() > 1000 => Reply::fault(Phase::Request, FaultKind::Unsupported),
             _ => Reply::status(200),
         });
         let first = if lead { "0" } else { &long };

@@ -65,17 +65,11 @@ async fn a_job_whose_labels_only_dead_proxies_carry_has_its_row_though_others_se
 
 #[tokio::test(start_paused = true)]
 async fn one_refusal_of_credentials_that_were_accepted_is_asked_about_once_more() {
-    let refused = |kind| Reply::Fault {
-        phase: Phase::Handshake,
-        kind,
-        sent: false,
-        after: Duration::from_millis(20),
-    };
     // A slip of the gateway, and an account that is used up.
     for (until, all_ok) in [(101, true), (usize::MAX, false)] {
         let asked = AtomicUsize::new(0);
         let world = World::new(move |_, _, _| match asked.fetch_add(1, Ordering::Relaxed) {
-            n if (100..until).contains(&n) => refused(FaultKind::Auth),
+            n if (100..until).contains(&n) => Reply::fault(Phase::Handshake, FaultKind::Auth),
             _ => Reply::status(200),
         });
         let urls = (0..300).map(|n| format!("https://a.test/{n}"));

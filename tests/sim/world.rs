@@ -47,6 +47,16 @@ impl Reply {
         }
     }
 
+    /// What goes wrong behind TLS comes after the request.
+    pub(crate) fn fault(phase: Phase, kind: FaultKind) -> Reply {
+        Reply::Fault {
+            phase,
+            kind,
+            sent: phase > Phase::Tls,
+            after: Duration::from_millis(50),
+        }
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
         if let Reply::Answer { headers, .. } = &mut self {
             headers.push((name, value.into()));

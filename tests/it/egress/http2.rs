@@ -13,6 +13,8 @@ use proxywheel::egress::{Egress, HttpVersions, Settings, SocketEgress};
 use proxywheel::exchange::{Exchange, Truncation};
 use proxywheel::outcome::{Blame, FaultKind, Outcome, Phase};
 use proxywheel::proxy::Scheme;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::fixture::{Ask, Conn, Server, answer, get, ok, post};
 use super::tls::{Identity, Where};
@@ -29,16 +31,12 @@ impl Site {
     /// Ends the streams of the first requests over HTTP/2 with these codes; `None` is answered, as all others are.
     async fn start(ends: &[Option<Reason>]) -> Site {
         let identity = Identity::new("target.test", &["h2", "http/1.1"]);
-        let acceptor = identity.acceptor.clone();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let ends: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(ends.to_vec().into()));
         let log = asked.clone();
-        let server = Server::start(move |mut conn: Conn| {
-            let (acceptor, log, ends) = (acceptor.clone(), log.clone(), ends.clone());
+        let serve = move |mut conn: Conn<TlsStream<TcpStream>>| {
+            let (log, ends) = (log.clone(), ends.clone());
             async move {
-                conn.request().await;
-                conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
-                let mut conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
                 if conn.io.get_ref().1.alpn_protocol() != Some(b"h2") {
                     while conn.request().await.is_some() {
                         log.lock().unwrap().push("1.1".to_owned());
@@ -59,8 +57,8 @@ impl Site {
                     .serve_connection(TokioIo::new(conn.io), service)
                     .await;
             }
-        })
-        .await;
+        };
+        let server = identity.behind_tunnel(serve).await;
         Site {
             identity,
             server,
@@ -191,25 +189,18 @@ async fn a_target_without_http2_is_no_fault_of_the_proxy_when_that_alone_was_ask
 /// Sends one request to a site that answers it with `status` and a length of 9, then `data`, and hangs up where it `leaves`.
 async fn answered_with(status: u16, data: &'static str, leaves: bool) -> Exchange {
     let identity = Identity::new("target.test", &["h2"]);
-    let acceptor = identity.acceptor.clone();
-    let server = Server::start(move |mut conn: Conn| {
-        let acceptor = acceptor.clone();
-        async move {
-            conn.request().await;
-            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            let conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
-            let mut site = h2::server::handshake(conn.io).await.unwrap();
-            let (_, mut respond) = site.accept().await.unwrap().unwrap();
-            let head = http::Response::builder().status(status);
-            let head = head.header("content-length", "9").body(()).unwrap();
-            let mut body = respond.send_response(head, false).unwrap();
-            body.send_data(Bytes::from(data), !leaves).unwrap();
-            let patience = if leaves { 100 } else { 5_000 };
-            let patience = std::time::Duration::from_millis(patience);
-            let _ = tokio::time::timeout(patience, site.accept()).await;
-        }
-    })
-    .await;
+    let serve = move |conn: Conn<TlsStream<TcpStream>>| async move {
+        let mut site = h2::server::handshake(conn.io).await.unwrap();
+        let (_, mut respond) = site.accept().await.unwrap().unwrap();
+        let head = http::Response::builder().status(status);
+        let head = head.header("content-length", "9").body(()).unwrap();
+        let mut body = respond.send_response(head, false).unwrap();
+        body.send_data(Bytes::from(data), !leaves).unwrap();
+        let patience = if leaves { 100 } else { 5_000 };
+        let patience = std::time::Duration::from_millis(patience);
+        let _ = tokio::time::timeout(patience, site.accept()).await;
+    };
+    let server = identity.behind_tunnel(serve).await;
     let settings = Settings {
         cacert: identity.path(),
         ..Settings::default()

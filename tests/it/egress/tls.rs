@@ -18,7 +18,9 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::fixture::{Conn, Server, answer, egress, get, ok};
 
@@ -33,7 +35,7 @@ pub(super) enum Where {
 
 /// A self-signed certificate for `name`, as an acceptor and as a PEM file.
 pub(super) struct Identity {
-    pub(super) acceptor: TlsAcceptor,
+    acceptor: TlsAcceptor,
     pem: tempfile::NamedTempFile,
 }
 
@@ -65,6 +67,24 @@ impl Identity {
 
     pub(super) fn path(&self) -> Option<PathBuf> {
         Some(self.pem.path().to_owned())
+    }
+
+    /// A proxy that opens every tunnel, with the site behind it, which `serve` is.
+    pub(super) async fn behind_tunnel<F, H>(&self, serve: F) -> Server
+    where
+        F: Fn(Conn<TlsStream<TcpStream>>) -> H + Clone + Send + Sync + 'static,
+        H: Future<Output = ()> + Send + 'static,
+    {
+        let acceptor = self.acceptor.clone();
+        Server::start(move |mut conn: Conn| {
+            let (acceptor, serve) = (acceptor.clone(), serve.clone());
+            async move {
+                conn.request().await;
+                conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                serve(conn.over(|io| acceptor.accept(io)).await.unwrap()).await;
+            }
+        })
+        .await
     }
 
     /// Answers HTTP/1 requests inside TLS.
@@ -323,23 +343,16 @@ async fn an_https_proxy_is_verified_by_its_own_authorities() {
 #[tokio::test]
 async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
     let identity = Identity::new("target.test", &["h2", "http/1.1"]);
-    let acceptor = identity.acceptor.clone();
-    let server = Server::start(move |mut conn: Conn| {
-        let acceptor = acceptor.clone();
-        async move {
-            conn.request().await;
-            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            let tls = acceptor.accept(conn.io).await.unwrap();
-            let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                let seen = format!("{} {:?}", request.uri(), request.headers().get("host"));
-                Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(seen))))
-            });
-            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(tls), service)
-                .await;
-        }
-    })
-    .await;
+    let serve = |conn: Conn<TlsStream<TcpStream>>| async move {
+        let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+            let seen = format!("{} {:?}", request.uri(), request.headers().get("host"));
+            Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(seen))))
+        });
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(conn.io), service)
+            .await;
+    };
+    let server = identity.behind_tunnel(serve).await;
     let proxy = server.proxy(Scheme::Http);
     let settings = Settings {
         cacert: identity.path(),
@@ -380,21 +393,18 @@ async fn http2_is_agreed_on_inside_the_tunnel_and_its_connection_is_kept() {
 async fn no_tls_session_is_resumed() {
     let identity = Identity::new("target.test", &[]);
     let resumed = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (acceptor, seen) = (identity.acceptor.clone(), resumed.clone());
-    let server = Server::start(move |mut conn: Conn| {
-        let (acceptor, seen) = (acceptor.clone(), seen.clone());
+    let seen = resumed.clone();
+    let serve = move |mut conn: Conn<TlsStream<TcpStream>>| {
+        let seen = seen.clone();
         async move {
-            conn.request().await;
-            conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            let mut conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
             conn.request().await;
             let kind = conn.io.get_ref().1.handshake_kind();
             seen.lock().unwrap().push(kind);
             conn.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                 .await;
         }
-    })
-    .await;
+    };
+    let server = identity.behind_tunnel(serve).await;
     let egress = egress(Settings {
         cacert: identity.path(),
         ..Settings::default()
@@ -427,19 +437,12 @@ async fn a_body_until_the_close_ends_without_a_farewell_of_tls_but_half_a_page_i
         ),
     ] {
         let identity = Identity::new("target.test", &[]);
-        let acceptor = identity.acceptor.clone();
-        let server = Server::start(move |mut conn: Conn| {
-            let acceptor = acceptor.clone();
-            async move {
-                conn.request().await;
-                conn.say(b"HTTP/1.1 200 OK\r\n\r\n").await;
-                let mut conn = conn.over(|io| acceptor.accept(io)).await.unwrap();
-                conn.request().await;
-                conn.say(format!("HTTP/1.1 200 OK\r\n{body}").as_bytes())
-                    .await;
-            }
-        })
-        .await;
+        let serve = move |mut conn: Conn<TlsStream<TcpStream>>| async move {
+            conn.request().await;
+            conn.say(format!("HTTP/1.1 200 OK\r\n{body}").as_bytes())
+                .await;
+        };
+        let server = identity.behind_tunnel(serve).await;
         let egress = egress(Settings {
             cacert: identity.path(),
             ..Settings::default()
