@@ -44,8 +44,6 @@ const LONGEST_HOLD: Duration = Duration::from_secs(600);
 /// The same for a host that has served before its bans began, from its last page on: bans of ten minutes are usual, and the longest
 /// wait that is found out to be enough may be twice as long.
 const LONGEST_BAN: Duration = Duration::from_secs(1_200);
-/// A host that is out is waited for so long, and attempts meanwhile cost their jobs nothing.
-pub(super) const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// A host that waits for a proxy asks again after this at the latest.
 const LONGEST_PARK: Duration = Duration::from_secs(2);
 /// A time so near that waiting for it beats waiting for news.
@@ -193,10 +191,10 @@ impl<E: Egress> Dispatcher<E> {
                 let why = match wait.limit {
                     Limit::Global => return held.until(wait.until).because(Binding::Rate),
                     Limit::HostClock => {
-                        if self.is_lost(host, now) {
+                        if self.context.limiter().is_lost(host, now) {
                             self.give_up_first(
                                 Outcome::NetworkError,
-                                "the host has answered nobody for five minutes",
+                                "the host answers nobody",
                                 now,
                             );
                             continue;
@@ -238,12 +236,6 @@ impl<E: Egress> Dispatcher<E> {
             held.until(again);
         }
         held
-    }
-
-    /// True when a host has been out for so long that nothing is waited for any more.
-    fn is_lost(&self, host: u32, now: Instant) -> bool {
-        let since = self.context.limiter().out_since(host);
-        since.is_some_and(|since| now.saturating_duration_since(since) >= OUTAGE_PATIENCE)
     }
 
     /// Tries to send a job of the host whose turn it is.

@@ -27,8 +27,10 @@ const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
 const SWEEP_AT: usize = 10_000;
 /// Hosts that have more than their share are looked past, at most.
 const MOST_PASSED: usize = 8;
-/// Hosts at the front of the line that probes aim at in turn. Few, so that a job soon uses the tunnel that a probe opened.
+/// Hosts at the front of the line that probes aim at in turn. Few, so that a job soon uses the tunnel that a probe opened; twice as
+/// many for every one that was not reached, because hosts that are down stand together in some inputs.
 const PROBED_HOSTS: usize = 8;
+const PROBED_MOST: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -73,6 +75,8 @@ pub(super) struct Frontier {
     in_flight: u32,
     /// Probe targets given out so far.
     aim: usize,
+    /// Hosts that they are taken from.
+    aimed_at: usize,
 }
 
 /// A job that may not go before a time; ordered so that the earliest is on top.
@@ -117,6 +121,7 @@ impl Frontier {
             host_concurrency,
             in_flight: 0,
             aim: 0,
+            aimed_at: PROBED_HOSTS,
         }
     }
 
@@ -292,7 +297,7 @@ impl Frontier {
         self.aim = self.aim.wrapping_add(1);
         let aim = self.aim;
         let of = |list: &VecDeque<u32>| {
-            list.get(aim.checked_rem(list.len().min(PROBED_HOSTS))?)
+            list.get(aim.checked_rem(list.len().min(self.aimed_at))?)
                 .copied()
         };
         let parked = || self.parked.peek().map(|Reverse((_, number))| *number);
@@ -302,6 +307,15 @@ impl Frontier {
             .or_else(parked)
             .or_else(later)?;
         self.key(number).map(|key| (number, key))
+    }
+
+    /// A probe has got through to its host, or has not.
+    pub(super) fn reached_target(&mut self, reached: bool) {
+        self.aimed_at = if reached {
+            PROBED_HOSTS
+        } else {
+            (2 * self.aimed_at).min(PROBED_MOST)
+        };
     }
 
     /// The first job of `host`, to look at.

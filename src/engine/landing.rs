@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::attempt::Landed;
-use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, OUTAGE_PATIENCE};
+use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
 use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
@@ -12,7 +12,7 @@ use crate::ban::{agreed, differing, in_place_of};
 use crate::egress::Egress;
 use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
-use crate::outcome::{Blame, Outcome};
+use crate::outcome::{Blame, Fault, Outcome, Phase};
 use crate::pool::{HostIdx, HostWide, Lease, Mechanism, Settlement};
 use crate::proxy::Price;
 use crate::retry::{self, Decision, Ended, Spent};
@@ -22,6 +22,8 @@ const MANY: usize = 8;
 
 /// So long a host that refuses everybody so far is waited for to serve somebody.
 const PAGE_PATIENCE: Duration = Duration::from_secs(10);
+/// One that has served somebody since so long serves.
+const SERVES: Duration = Duration::from_secs(300);
 /// Refusals by hosts that limit everybody which cost a URL no attempt. One that never gets through may be limited for itself.
 const EXCUSED: u32 = 10;
 
@@ -234,7 +236,13 @@ impl<E: Egress> Dispatcher<E> {
         if let Some(fault) = end.proxy_fault() {
             self.tally.proxy_fault(proxy, fault, verdict.blame);
         }
-        if let Some(fault) = end.fault.as_ref().filter(|_| *stranger) {
+        // What comes after a tunnel is not the protocol that opened it.
+        let in_tunnel = |fault: &Fault| lease.is_tunnel() && fault.phase > Phase::Handshake;
+        if let Some(fault) = end
+            .fault
+            .as_ref()
+            .filter(|fault| *stranger && !in_tunnel(fault))
+        {
             let kind = (fault.phase, fault.kind);
             self.tally
                 .stranger_failed(proxy, lease.proxy.scheme(), kind);
@@ -441,9 +449,9 @@ impl<E: Egress> Dispatcher<E> {
         let verdict = &end.verdict;
         if verdict.blame == Blame::Unknown {
             // The host is out for everybody: no URL of it pays for that.
-            let since = self.context.limiter().out_since(host)?;
-            let is_new = now.saturating_duration_since(since) < OUTAGE_PATIENCE;
-            return is_new.then_some(spent);
+            let limiter = self.context.limiter();
+            limiter.out_since(host)?;
+            return (!limiter.is_lost(host, now)).then_some(spent);
         }
         if (verdict.outcome, verdict.blame) == (Outcome::Banned, Blame::Pair)
             && self.pool.has_tiers()
@@ -458,7 +466,7 @@ impl<E: Egress> Dispatcher<E> {
         // We were too fast for the host, which is no fault of the URL that it refused.
         let serves = || {
             let quiet = self.pool.unserved_for(HostIdx(host), now);
-            quiet.is_some_and(|quiet| quiet <= OUTAGE_PATIENCE)
+            quiet.is_some_and(|quiet| quiet <= SERVES)
         };
         (is_wide && spent.excused < EXCUSED && serves()).then(|| Spent {
             excused: spent.excused + 1,

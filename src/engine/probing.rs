@@ -15,7 +15,7 @@ use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher, now};
 use crate::egress::{Egress, ProbeReport};
 use crate::job::HostKey;
 use crate::metrics::{Spend, Use};
-use crate::outcome::Blame;
+use crate::outcome::{Blame, Phase};
 use crate::pool::{Demand, HostIdx, ProbeLease, ProbeResult};
 
 /// Probing rests this long after this machine itself failed (no descriptors, no route).
@@ -93,6 +93,9 @@ impl<E: Egress> Dispatcher<E> {
             Ok(()) => {
                 let connect = report.phases.connect.unwrap_or_default();
                 self.tell_probe(&lease.proxy, Ok(connect), now);
+                if report.phases.proxy_handshake.is_some() {
+                    self.frontier.reached_target(true);
+                }
                 ProbeResult::Alive {
                     connect,
                     handshake: report.phases.proxy_handshake,
@@ -107,6 +110,9 @@ impl<E: Egress> Dispatcher<E> {
                     .classify_probe((fault, reply), Some(SystemTime::now()));
                 if verdict.blame == Blame::Local {
                     self.probe_rest_until = Some(now + LOCAL_REST);
+                }
+                if fault.phase >= Phase::Handshake {
+                    self.frontier.reached_target(false);
                 }
                 self.tally.counters().probes_failed += 1;
                 let (number, kind) = (lease.idx.number(), (fault.phase, fault.kind));

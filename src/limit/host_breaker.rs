@@ -23,6 +23,9 @@ const STALE: Duration = Duration::from_secs(30);
 const FIRST: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(5);
+/// A host that is out is waited for so long; one that has never answered may as well not exist.
+const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE_UNMET: Duration = Duration::from_secs(60);
 /// Requests at once after the first answer; one more with every further answer, until it does not matter.
 const REOPENED: u32 = 4;
 const UNLIMITED: u32 = 1000;
@@ -34,6 +37,8 @@ pub(super) struct HostBreaker {
     outage: Option<Outage>,
     /// Requests at once; `None` for as many as there are.
     window: Option<u32>,
+    /// It has answered somebody at some time.
+    met: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +105,7 @@ impl HostBreaker {
 
     /// The host answered, whatever it said.
     pub(super) fn answered(&mut self, proxy: u32, now: Instant) {
+        self.met = true;
         if self.outage.take().is_some() {
             self.window = Some(REOPENED);
         } else if let Some(window) = self.window {
@@ -119,6 +125,13 @@ impl HostBreaker {
     /// Since when the host is out, if it is.
     pub(super) fn out_since(&self) -> Option<Instant> {
         self.outage.map(|outage| outage.began)
+    }
+
+    /// True when it has been out for so long that nothing is waited for any more.
+    pub(super) fn is_lost(&self, now: Instant) -> bool {
+        let patience = if self.met { PATIENCE } else { PATIENCE_UNMET };
+        let since = self.out_since();
+        since.is_some_and(|since| now.saturating_duration_since(since) >= patience)
     }
 
     /// When the host may be asked again.
@@ -211,7 +224,24 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 5, 5, 5]);
         breaker.answered(5, now);
         assert_eq!((breaker.until(), breaker.window()), (None, Some(4)));
+        assert!(!breaker.is_lost(now));
         (0..1000).for_each(|n| breaker.answered(n, now));
         assert_eq!(breaker.window(), None);
+    }
+
+    #[test]
+    fn a_host_that_is_out_is_lost_after_five_minutes_and_one_that_never_answered_after_one() {
+        let start = Instant::now();
+        let lost = |breaker: &HostBreaker| {
+            (0..1000).find(|second| breaker.is_lost(start + Duration::from_secs(*second)))
+        };
+        assert_eq!(lost(&out(start)), Some(60));
+        let mut known = HostBreaker::default();
+        known.answered(0, start);
+        (0..20).for_each(|n| {
+            known.failed(failure(n, n, start), SERVING, start);
+        });
+        assert_eq!(lost(&known), Some(300));
+        assert_eq!(lost(&HostBreaker::default()), None);
     }
 }

@@ -77,6 +77,11 @@ impl HostClock {
         self.breaker.out_since()
     }
 
+    /// True when it has answered nobody for five minutes, or for one if it never did.
+    pub fn is_lost(&self, now: Instant) -> bool {
+        self.breaker.is_lost(now)
+    }
+
     /// A request failed, and it may have been the host, while so many proxies serve. True when that shows that it is out.
     pub fn failed(&mut self, failure: Failure, serving: usize, now: Instant) -> bool {
         self.breaker.failed(failure, serving, now)

@@ -329,6 +329,12 @@ impl Limiter {
         self.hosts.get(&host)?.clock.out_since()
     }
 
+    /// See [`HostClock::is_lost`].
+    pub fn is_lost(&self, host: u32, now: Instant) -> bool {
+        let host = self.hosts.get(&host);
+        host.is_some_and(|host| host.clock.is_lost(now))
+    }
+
     /// True when the host has asked everybody to wait.
     pub fn is_asked_to_wait(&self, host: u32, now: Instant) -> bool {
         let host = self.hosts.get(&host);

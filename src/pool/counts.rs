@@ -7,16 +7,23 @@ use super::roster::Shelf;
 use super::slot::{Slot, State};
 use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx};
 use crate::job::LabelFilter;
+use crate::outcome::{FaultKind, Phase};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
 /// The same when some were READY: an outage of the uplink or of a gateway is often over in a minute.
 const ONCE_READY: Micros = 60 * SECOND;
 
-/// Requests without an answer after which a pool that never brought one is given up, when [`ONCE_READY`] has passed too.
-/// Proxies that accept connections and do nothing with them are READY again and again. Fewer requests may each have met a
-/// slow target.
-const FRUITLESS: u32 = 4;
+/// A pool that has brought no answer yet is given up after requests without one that weigh so much for each member, when
+/// [`ONCE_READY`] has passed too. Proxies that accept connections and do nothing with them are READY again and again.
+const FRUITLESS: u32 = 16;
+/// So much of all members together at least, because the first targets of an input may all be dead or slow.
+const FRUITLESS_LEAST: u32 = 48;
+/// More shows nothing more.
+const FRUITLESS_MOST: u32 = 200;
+/// Weight of a request that got no word, and of one that the proxy said it could not pass on: that one does its work.
+const SILENCE: u32 = 4;
+const REFUSAL: u32 = 1;
 
 /// Where the members stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -156,11 +163,25 @@ impl Pool {
         let now = self.clock.micros(now);
         match self.first_ready {
             None => now >= self.last_ready + NEVER_READY,
-            Some(first) if !self.answered && self.fruitless >= FRUITLESS => {
+            Some(first) if !self.answered && self.fruitless >= self.fruitless_enough() => {
                 now >= first + ONCE_READY
             }
             Some(_) => now >= self.last_ready + ONCE_READY,
         }
+    }
+
+    /// One more request has brought no answer.
+    pub(super) fn was_fruitless(&mut self, kind: Option<(Phase, FaultKind)>) {
+        let refused = matches!(kind, Some((_, FaultKind::Rejected(_))));
+        let weight = if refused { REFUSAL } else { SILENCE };
+        self.fruitless = self.fruitless.saturating_add(weight);
+    }
+
+    fn fruitless_enough(&self) -> u32 {
+        let members = self.roster.tally.total();
+        members
+            .saturating_mul(FRUITLESS)
+            .clamp(FRUITLESS_LEAST, FRUITLESS_MOST)
     }
 
     /// False when none of the members with these labels is usable or may be soon: each is retired, or in quarantine and was probed

@@ -5,7 +5,7 @@
 //! - the host answers somebody else who asked later: it was up, and those in doubt are charged;
 //! - more of the pool was in doubt than fails together by chance, or the one who is answered had failed as well: the host
 //!   was out, and nobody is charged;
-//! - one proxy alone is in doubt on several hosts in a row: it is charged;
+//! - one proxy alone is in doubt on several hosts in a row, more than what the others meet meanwhile makes likely: it is charged;
 //! - nothing follows: nobody is charged.
 //!
 //! Until then a doubt only makes the proxy less wanted. It is the breaker's refund the other way around: nothing has to be
@@ -28,10 +28,10 @@ const LIFE: Micros = 120 * SECOND;
 const MOST: usize = 64;
 /// Hosts before the first look for forgotten ones.
 const FIRST_PRUNE: usize = 4096;
-/// Hosts in a row on which one proxy alone fails before that is its own doing.
+/// Hosts in a row on which one proxy alone fails before that may be its own doing.
 const ALONE: usize = 3;
-/// Hosts of that row that are remembered.
-const TRAIL: usize = 8;
+/// Hosts of that row that are remembered: as many as convict a proxy of which there is nobody to compare with.
+const TRAIL: usize = 16;
 
 /// One proxy in doubt about one host.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub(super) struct Doubt {
     pub(super) host: u32,
     pub(super) slot: u32,
     pub(super) generation: u32,
-    /// Failures since the host was last known to be up, saturating.
+    /// Failures since the host was last known to be up that are not charged yet, saturating.
     pub(super) count: u8,
     pub(super) last: Micros,
     /// Chance that it fails for reasons of its own.
@@ -85,12 +85,28 @@ pub(super) enum Shown {
     Host(Vec<Doubt>),
 }
 
+/// Hosts on which a proxy has failed since it last carried an answer.
+#[derive(Debug)]
+struct Trail {
+    hosts: Vec<u32>,
+    /// What all had met when it began.
+    began: Met,
+}
+
+/// What all proxies together have met.
+#[derive(Debug, Clone, Copy, Default)]
+struct Met {
+    answers: u64,
+    /// New doubts about those that have served.
+    doubts: u64,
+}
+
 /// See the module text. Holds only what is in doubt now.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     hosts: HashMap<u32, Vec<Doubt>, Mixing>,
-    /// Hosts in doubt of each proxy since it last carried an answer.
-    trails: HashMap<u32, Vec<u32>, Mixing>,
+    trails: HashMap<u32, Trail, Mixing>,
+    met: Met,
     prune_at: usize,
 }
 
@@ -111,6 +127,8 @@ impl Doubts {
                 known.count = known.count.saturating_add(1);
                 known.last = doubt.last;
                 known.altered |= doubt.altered;
+                // What fails again says nothing new of the proxy.
+                return Vec::new();
             }
             None => {
                 if doubts.len() >= MOST {
@@ -119,34 +137,58 @@ impl Doubts {
                 doubts.push(doubt);
             }
         }
-        let trail = self.trails.entry(doubt.slot).or_default();
-        if !trail.contains(&doubt.host) {
-            if trail.len() >= TRAIL {
-                trail.remove(0);
+        let met = self.met;
+        let trail = self.trails.entry(doubt.slot).or_insert_with(|| Trail {
+            hosts: Vec::new(),
+            began: met,
+        });
+        if !trail.hosts.contains(&doubt.host) {
+            if trail.hosts.len() >= TRAIL {
+                trail.hosts.remove(0);
             }
-            trail.push(doubt.host);
+            trail.hosts.push(doubt.host);
+            self.met.doubts += u64::from(doubt.fails < 1.0);
         }
         self.alone(doubt.slot, now)
     }
 
+    /// The doubts about a proxy that fails alone while others are served. Where all meet dead hosts, because they stand
+    /// together in the input, each has such a row.
     fn alone(&mut self, slot: u32, now: Micros) -> Vec<Doubt> {
-        let trail = self.trails.get(&slot).map_or(&[][..], Vec::as_slice);
+        let Some(trail) = self.trails.get(&slot) else {
+            return Vec::new();
+        };
         let is_alone = |host: &&u32| {
             let doubts = self.hosts.get(*host).map_or(&[][..], Vec::as_slice);
             let mut fresh = doubts.iter().filter(|doubt| now < doubt.last + LIFE);
             fresh.next().is_some_and(|doubt| doubt.slot == slot) && fresh.next().is_none()
         };
-        let alone: Vec<u32> = trail.iter().filter(is_alone).copied().collect();
-        if alone.len() < ALONE {
+        let alone: Vec<u32> = trail.hosts.iter().filter(is_alone).copied().collect();
+        if alone.len() < ALONE || self.chance_of(trail, alone.len()) >= OUTAGE {
             return Vec::new();
         }
         self.trails.remove(&slot);
-        let taken = alone.iter().filter_map(|host| self.hosts.remove(host));
-        taken.flatten().collect()
+        let mut taken = Vec::new();
+        for host in alone {
+            let doubts = self.hosts.entry(host).or_default();
+            // They stay, with nothing left to charge: that they fail again says nothing new.
+            taken.extend(doubts.iter().copied());
+            doubts.iter_mut().for_each(|doubt| doubt.count = 0);
+        }
+        taken
+    }
+
+    /// How likely another proxy were to fail on so many hosts in a row, by what all others have met since this row began.
+    fn chance_of(&self, trail: &Trail, hosts: usize) -> f32 {
+        let own = trail.hosts.len() as u64;
+        let doubts = (self.met.doubts - trail.began.doubts).saturating_sub(own) as f32;
+        let answers = (self.met.answers - trail.began.answers) as f32;
+        ((doubts + 1.0) / (doubts + answers + 2.0)).powi(hosts as i32)
     }
 
     /// The proxy in `slot` has carried an answer of some host.
     pub(super) fn served(&mut self, slot: u32) {
+        self.met.answers += 1;
         if !self.trails.is_empty() {
             self.trails.remove(&slot);
         }
@@ -245,21 +287,41 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_alone_in_doubt_on_three_hosts_in_a_row_is_charged() {
+    fn a_proxy_alone_in_doubt_on_three_hosts_in_a_row_is_charged_while_others_are_served() {
         let mut doubts = Doubts::default();
         doubts.add(proven(1, 1, 0), 0);
         doubts.add(proven(2, 1, 0), 0);
         doubts.served(1);
+        let others = |doubts: &mut Doubts| (10..30).for_each(|slot| doubts.served(slot));
+        others(&mut doubts);
         assert!(
             doubts.add(proven(3, 1, 0), 0).is_empty(),
             "the row is broken"
         );
         doubts.add(proven(4, 1, 0), 0);
         doubts.add(proven(5, 2, 0), 0);
+        others(&mut doubts);
         assert!(
             doubts.add(proven(5, 1, 0), 0).is_empty(),
             "not alone on one"
         );
         assert_eq!(doubts.add(proven(6, 1, 0), 0).len(), 3);
+        for host in [3, 4, 6] {
+            assert!(doubts.add(proven(host, 1, 1), 1).is_empty(), "charged once");
+        }
+    }
+
+    #[test]
+    fn dead_hosts_that_all_meet_charge_nobody() {
+        let mut doubts = Doubts::default();
+        for host in 0..30 {
+            assert!(doubts.add(proven(host, host % 3, 0), 0).is_empty());
+        }
+        // With nobody to compare with, more than three are needed.
+        let mut doubts = Doubts::default();
+        let charged: Vec<usize> = (0..12)
+            .map(|host| doubts.add(proven(host, 0, 0), 0).len())
+            .collect();
+        assert_eq!(charged, [0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
     }
 }

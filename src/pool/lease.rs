@@ -156,6 +156,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// True when the proxy has to tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        self.tunnel
+    }
+
     pub(super) fn pair(&self) -> PairKey {
         PairKey {
             slot: self.idx.0,

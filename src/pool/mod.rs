@@ -34,6 +34,7 @@ mod field;
 mod filter;
 mod hash;
 mod host;
+mod judgement;
 mod lease;
 mod mechanism;
 mod memory;
@@ -238,7 +239,7 @@ pub struct Pool {
     first_ready: Option<Micros>,
     /// Some request was answered by its target.
     answered: bool,
-    /// Requests that were not, before the first that was.
+    /// Weight of those that were not, before the first that was.
     fruitless: u32,
 }
 

@@ -8,13 +8,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND};
-use super::doubt::{Doubt, Shown};
-use super::host::share;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::Term;
 use super::pause::is_connect;
 use super::rotating;
-use super::slot::{NONE, State};
+use super::slot::{NONE, State, TUNNELS};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::CredentialGroup;
@@ -34,8 +32,6 @@ const SECOND_THOUGHT: f64 = 10.0;
 const SECOND_LEAST: Micros = 8 * SECOND;
 /// Later it is a first one again.
 const SECOND_MOST: Micros = 60 * SECOND;
-/// Of the only one left, while nobody has served yet: whether it or the target fails is not known, and other targets wait.
-const LAST_RESORT: Micros = SECOND;
 /// No quarantine is longer, seconds.
 const LONGEST: f64 = 1800.0;
 /// Levels that count; 3^8 is beyond [`LONGEST`] for every base.
@@ -48,6 +44,9 @@ const STREAK: u8 = 3;
 const STRANGER: f32 = 0.8;
 /// Chance of success below which a proxy is not worth a URL's attempt.
 const HOPELESS: f32 = 0.25;
+/// Quarantines in a row after which one that answers CONNECT as a web server would is taken for one, though none of the hosts is
+/// known to be up.
+const ODD: u8 = 4;
 /// Weight of an altered answer, in failures.
 const TAMPERING: f32 = 3.0;
 
@@ -69,7 +68,7 @@ impl Pool {
                 self.host_was_up(at, &lease, t);
                 self.succeeded(at, &lease, report.latency);
                 if lease.tunnel {
-                    self.roster.slot_mut(at).odd_towards = NONE;
+                    self.roster.slot_mut(at).odd_towards = TUNNELS;
                 }
                 let in_flight = self.roster.slot(at).in_flight;
                 self.quotas.served(key, lease.used, in_flight, t);
@@ -98,7 +97,7 @@ impl Pool {
             Blame::Local if is_connect(report.kind) => self.uplink_failed(at, None, lease.sent, t),
             Blame::Local => {}
             Blame::Unknown => {
-                self.fruitless = self.fruitless.saturating_add(1);
+                self.was_fruitless(report.kind);
                 if self.without(Mechanism::Attribution) {
                     self.failed(at, 1.0, t);
                 } else {
@@ -106,7 +105,7 @@ impl Pool {
                 }
             }
             Blame::Proxy(charge) => {
-                self.fruitless = self.fruitless.saturating_add(1);
+                self.was_fruitless(report.kind);
                 let before = self.before_charge(at);
                 self.charged(at, charge, Some(lease.host), report.kind, t);
                 if charge == Charge::Unreachable && is_connect(report.kind) {
@@ -220,128 +219,8 @@ impl Pool {
         }
     }
 
-    /// A failure of this proxy or of the host. A proxy that has never served is set aside meanwhile.
-    pub(super) fn doubted(
-        &mut self,
-        at: u32,
-        host: HostIdx,
-        kind: Option<(Phase, FaultKind)>,
-        now: Micros,
-    ) {
-        let slot = self.roster.slot_mut(at);
-        let proven = slot.is_proven();
-        let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
-        let mut doubt = Doubt::new(host.0, at, slot.generation, now).with_altered(altered);
-        if proven {
-            doubt = doubt.of_proven(slot.chance(self.scale.present()));
-        }
-        slot.doubts = slot.doubts.saturating_add(1);
-        let own = self.doubts.add(doubt, now);
-        if !proven && !self.doubts.is_out(host.0) && !self.hosts.is_flaky(host.0, now) {
-            self.set_aside(at, now);
-        }
-        for doubt in own {
-            self.convict(&doubt, now);
-        }
-    }
-
-    /// Shuts a READY proxy without a charge.
-    fn set_aside(&mut self, at: u32, now: Micros) {
-        let was_ready = self.roster.slot(at).state == State::Ready;
-        if was_ready && self.is_last_resort(at) {
-            self.shut_for(at, LAST_RESORT, now);
-        } else {
-            self.quarantine_ready(at, BASE_UNPROVEN, now);
-        }
-        let slot = self.roster.slot_mut(at);
-        if was_ready && slot.state == State::Quarantined {
-            slot.on_doubt = true;
-        }
-    }
-
-    /// The host has surely answered through this proxy: what failed towards it before is judged. Over plain `http://` only
-    /// an accepted answer counts, because an error page may be any proxy's own.
-    pub(super) fn host_was_up(&mut self, at: u32, lease: &Lease, now: Micros) {
-        match self.doubts.answered(lease.host.0, at, lease.sent, now) {
-            None => {}
-            Some(Shown::Proxies(doubts)) => {
-                for doubt in doubts {
-                    self.convict(&doubt, now);
-                }
-            }
-            Some(Shown::Host(doubts)) => {
-                for doubt in doubts {
-                    self.acquit(&doubt, now);
-                }
-            }
-        }
-    }
-
-    /// The failures in doubt were this proxy's.
-    fn convict(&mut self, doubt: &Doubt, now: Micros) {
-        let at = doubt.slot;
-        if !self.still_means(doubt) {
-            return;
-        }
-        let slot = self.roster.slot_mut(at);
-        slot.doubts = slot.doubts.saturating_sub(doubt.count);
-        let on_doubt = std::mem::take(&mut slot.on_doubt);
-        if doubt.altered {
-            // Others are shown a certificate that verifies.
-            self.charged(at, Charge::Tampered, None, None, now);
-        } else {
-            let mut charged = 0.0;
-            for _ in 0..doubt.count {
-                let weight = self.blame_share(at, Some(HostIdx(doubt.host)), now);
-                self.failed(at, weight, now);
-                charged += weight;
-            }
-            // It may have been the host for a moment after all: one that often fails is believed less and less.
-            if self.roster.slot(at).is_proven() {
-                self.host_failed(doubt.host, at, now);
-            } else if on_doubt {
-                self.stranger_shut(doubt, charged, now);
-            }
-        }
-        self.roster.refile(at);
-    }
-
-    /// The failures in doubt were the host's.
-    fn acquit(&mut self, doubt: &Doubt, now: Micros) {
-        if !self.still_means(doubt) {
-            return;
-        }
-        let slot = self.roster.slot_mut(doubt.slot);
-        slot.doubts = slot.doubts.saturating_sub(doubt.count);
-        let proven = slot.is_proven();
-        if slot.on_doubt && slot.state == State::Quarantined && !slot.probing {
-            self.reopen(doubt.slot);
-        }
-        self.roster.refile(doubt.slot);
-        if proven {
-            self.host_failed(doubt.host, doubt.slot, now);
-        }
-    }
-
-    /// The slot still holds the member that was in doubt.
-    fn still_means(&self, doubt: &Doubt) -> bool {
-        let slot = self.roster.slot(doubt.slot);
-        slot.generation == doubt.generation
-            && matches!(
-                slot.state,
-                State::Ready | State::Quarantined | State::Unknown
-            )
-    }
-
-    /// The proxy's share of an ambiguous failure.
-    pub(super) fn blame_share(&self, at: u32, host: Option<HostIdx>, now: Micros) -> f32 {
-        let proxy_fails = 1.0 - self.roster.slot(at).chance(self.scale.present());
-        let host_fails = self.hosts.doubt(host.map_or(u32::MAX, |host| host.0), now);
-        share(proxy_fails, host_fails)
-    }
-
     /// A failure of which `weight` is the proxy's.
-    fn failed(&mut self, at: u32, weight: f32, now: Micros) {
+    pub(super) fn failed(&mut self, at: u32, weight: f32, now: Micros) {
         let present = self.scale.present();
         let slot = self.roster.slot_mut(at);
         slot.charge(weight, present);
@@ -364,17 +243,6 @@ impl Pool {
         }
     }
 
-    /// True while nobody of the pool has served and nobody but this member is READY or unknown. An ambiguous failure then
-    /// may well be the target's: shutting the member for long would give up all other targets on the word of one.
-    pub(super) fn is_last_resort(&self, at: u32) -> bool {
-        let tally = &self.roster.tally;
-        let own = |state| u32::from(self.roster.slot(at).filed.state == state);
-        tally.proven == 0
-            && tally.ready == own(State::Ready)
-            && tally.unknown == own(State::Unknown)
-            && !self.roster.slot(at).is_direct()
-    }
-
     /// What is certainly the proxy's, found by an attempt or by a probe.
     pub(super) fn charged(
         &mut self,
@@ -390,6 +258,14 @@ impl Pool {
             Charge::NoExit if by_exit => self.failed(at, 1.0, now),
             Charge::Unreachable if by_exit && rotating::is_beyond(kind) => {
                 self.failed(at, 1.0, now);
+            }
+            // It hangs up where others say that the host cannot be reached.
+            Charge::Unreachable
+                if slot.is_proven()
+                    && kind == Some((Phase::Handshake, FaultKind::Closed))
+                    && let Some(host) = host =>
+            {
+                self.doubted(at, host, kind, now);
             }
             Charge::Unreachable => {
                 slot.charge(1.0, self.scale.present());
@@ -414,14 +290,19 @@ impl Pool {
                 }
             }
             Charge::NoTunnel if is_ambiguous(kind) => {
-                let host_number = host.map_or(NONE, |host| host.0);
-                let before = std::mem::replace(&mut slot.odd_towards, host_number);
-                if before != NONE && before != host_number {
-                    slot.lacks.tunnel = true;
-                } else {
-                    let weight = self.blame_share(at, host, now);
-                    self.failed(at, weight, now);
+                let towards = host.map_or(NONE, |host| host.0);
+                let before = slot.odd_towards;
+                if let (TUNNELS, Some(host)) = (before, host) {
+                    // What it says of a host whose name it does not find.
+                    return self.doubted(at, host, kind, now);
                 }
+                slot.odd_towards = towards;
+                if before != NONE && before != towards {
+                    let known = self.hosts.is_reached(towards, now);
+                    slot.lacks.tunnel = known || slot.level >= ODD;
+                }
+                let weight = self.blame_share(at, host, now);
+                self.failed(at, weight, now);
             }
             Charge::NoTunnel => slot.lacks.tunnel = true,
             Charge::NoForward => slot.lacks.forward = true,
@@ -437,7 +318,7 @@ impl Pool {
 
     /// Shuts a READY proxy. Failures of requests that were out when it was shut come here too and change nothing: eight
     /// requests that die together are one event.
-    fn quarantine_ready(&mut self, at: u32, base: f64, now: Micros) {
+    pub(super) fn quarantine_ready(&mut self, at: u32, base: f64, now: Micros) {
         let slot = self.roster.slot(at);
         if slot.state == State::Ready && !slot.is_direct() {
             self.quarantine(at, base, now);

@@ -16,6 +16,8 @@ use crate::proxy::Proxy;
 
 /// No slot, or no place in a list.
 pub(super) const NONE: u32 = u32::MAX;
+/// In [`Slot::odd_towards`]: it does tunnel.
+pub(super) const TUNNELS: u32 = NONE - 1;
 
 /// Requests at once that a new proxy is tried with, once it has answered one.
 const FIRST_CAPACITY: f32 = 2.0;
@@ -137,8 +139,8 @@ pub(super) struct Slot {
     pub(super) suspect: bool,
     /// In quarantine only for a failure that may be the host's, which is not charged yet.
     pub(super) on_doubt: bool,
-    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`NONE`] since a
-    /// tunnel has worked.
+    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`TUNNELS`] once a
+    /// tunnel has worked, [`NONE`] before either.
     pub(super) odd_towards: u32,
     /// Changes with every quarantine, so that old timers are recognised.
     pub(super) ticket: u32,

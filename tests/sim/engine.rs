@@ -374,7 +374,8 @@ fn behind_a_dead_host() -> Vec<Job> {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_host_in_front_keeps_neither_one_proxy_nor_many_from_the_rest() {
-    for (proxies, patience) in [(1, 60), (2, 60), (300, 30)] {
+    // Two that serve the others agree that it is out, and it is waited for a minute.
+    for (proxies, patience) in [(1, 60), (2, 75), (300, 30)] {
         let world = World::new(|_, _, _| Reply::status(200)).down(|host| host == "down.test");
         let ended = run(Setup::new(world, proxies), behind_a_dead_host()).await;
         assert_eq!(ended.summary.reason, FinishReason::Done, "{proxies}");

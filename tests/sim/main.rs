@@ -5,6 +5,7 @@ mod answers;
 mod binding;
 mod caps;
 mod chance;
+mod dead_hosts;
 mod engine;
 mod gateway;
 mod hedging;

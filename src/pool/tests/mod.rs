@@ -558,7 +558,7 @@ fn a_used_up_quota_rests_the_pair_and_keeps_its_credit() {
 }
 
 #[test]
-fn one_404_to_connect_is_no_lack_of_tunnels_but_two_hosts_are() {
+fn a_404_to_connect_is_a_lack_of_tunnels_only_where_none_has_worked_and_the_host_is_up() {
     let report = |status| Settlement {
         kind: Some((Phase::Handshake, FaultKind::Rejected(status))),
         ..Settlement::new(Blame::Proxy(Charge::NoTunnel))
@@ -566,13 +566,33 @@ fn one_404_to_connect_is_no_lack_of_tunnels_but_two_hosts_are() {
     let mut bench = Bench::of(1);
     bench.probe_all(|_| CONNECTED);
     bench.attempt(OTHER, &success(50));
-    bench.attempt(HOST, &report(404));
-    bench.attempt(HOST, &report(404));
-    bench.attempt(OTHER, &success(50));
-    bench.attempt(HOST, &report(400));
-    bench.attempt(OTHER, &report(400));
-    let refusal = bench.lease(HOST).expect_err("it tunnels nothing");
-    assert_eq!(refusal.reason, RefusalReason::Incapable);
+    for host in [HOST, OTHER, HOST] {
+        bench.attempt(host, &report(404));
+    }
+    assert!(bench.lease(HOST).is_ok(), "it has tunnelled before");
+
+    for is_up in [true, false] {
+        let mut bench = Bench::of(2);
+        let avoid = Avoid::default();
+        let one = bench.lease(OTHER).expect("a proxy");
+        let odd = bench.lease(HOST).expect("the other one");
+        let pinned = Some(odd.idx);
+        if is_up {
+            bench.settle(one, &success(50));
+        }
+        bench.settle(odd, &report(404));
+        bench.wait(60.0);
+        bench.probe_all(|_| CONNECTED);
+        let only = |host| Ask {
+            pinned,
+            ..plain(host, &avoid)
+        };
+        let again = bench.ask(&only(OTHER)).expect("it is back");
+        bench.settle(again, &report(400));
+        bench.wait(100.0);
+        bench.probe_all(|_| CONNECTED);
+        assert_eq!(bench.ask(&only(HOST)).is_err(), is_up);
+    }
 
     let mut bench = Bench::of(1);
     bench.probe_all(|_| CONNECTED);
