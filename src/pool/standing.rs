@@ -21,12 +21,12 @@ pub struct Standing {
     pub retired: bool,
 }
 
-/// Bans in a row, less one, from which a pair is refused whatever the time: each began after the one before had ended, the last
-/// of them some minutes after the first.
-const AGAIN_AND_AGAIN: u8 = 2;
+/// Bans in a row, less one, before the refusal that has just come, from which a pair is refused whatever the time: each began after
+/// the one before had ended, the last of them three minutes after the first.
+const AGAIN_AND_AGAIN: u8 = 1;
 
 impl Pool {
-    /// How many of these proxies the host has refused again whenever their bans had ended.
+    /// How many of these proxies the host had refused again whenever their bans had ended, before its last refusal.
     pub fn worn_out(&self, proxies: &[u32], host: HostIdx, now: Instant) -> usize {
         let is_worn = |number: &&u32| {
             // Exits of rotating endpoints have no slot, and never come again.

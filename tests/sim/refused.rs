@@ -28,7 +28,7 @@ async fn a_few_exits_that_are_refused_again_and_again_end_the_wait() {
         assert!(ended.rows.iter().all(|row| !row.record.ok));
         assert_eq!(ended.rows.len(), 100);
         let took = ended.took;
-        assert!(took < Duration::from_secs(900), "{proxies}: {took:?}");
+        assert!(took < Duration::from_secs(240), "{proxies}: {took:?}");
 
         // A ban of a minute is waited for.
         let minute = Duration::from_secs(60);
