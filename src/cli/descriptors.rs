@@ -5,6 +5,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::printer::Printer;
+use crate::error::Problem;
+
 /// Raises the soft limit of open files to the hard one and returns what is in force; `None` is no limit.
 pub(super) fn raise() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -41,6 +44,25 @@ pub(super) fn connections_that_fit(wanted: u32, most: Option<u64>) -> usize {
     usize::try_from(room.min(u64::from(wanted))).unwrap_or(usize::MAX)
 }
 
+/// Warns when `wanted` connections at once, which `flags` ask for, are more than the system lets us have: nothing fails then, but
+/// the run waits for descriptors again and again, and looks as if the proxies were slow.
+pub(super) fn warn_if_short(wanted: u64, flags: &str, printer: &Printer) {
+    if let Some(problem) = shortage(wanted, flags, raise()) {
+        printer.warn(&problem);
+    }
+}
+
+fn shortage(wanted: u64, flags: &str, most: Option<u64>) -> Option<Problem> {
+    let needed = wanted + OTHERS;
+    let most = most.filter(|most| *most < needed)?;
+    let what = format!(
+        "{most} open files are all the system allows, too few for {wanted} connections at once"
+    );
+    Some(Problem::new(what).hint(format!(
+        "lower {flags}, or raise the limit, which ulimit -Hn tells, to {needed}"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +73,21 @@ mod tests {
         assert_eq!(idle_that_fit(200, Some(1_000_000)), MOST_IDLE);
         assert_eq!(idle_that_fit(200, Some(1024)), 760);
         assert_eq!(idle_that_fit(5000, Some(1024)), 0);
+    }
+
+    #[test]
+    fn a_limit_that_is_too_low_is_told_with_the_one_that_would_do() {
+        assert_eq!(shortage(200, "-j", None), None);
+        assert_eq!(shortage(200, "-j", Some(264)), None);
+        let problem = shortage(200, "-j", Some(263)).expect("too low");
+        assert_eq!(
+            (problem.to_string(), problem.hint.as_deref()),
+            (
+                "263 open files are all the system allows, too few for 200 connections at once"
+                    .to_owned(),
+                Some("lower -j, or raise the limit, which ulimit -Hn tells, to 264"),
+            )
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use proxywheel::lab::Lab;
 
@@ -29,17 +29,9 @@ fn a_full_device_ends_the_run_and_is_named() {
 fn keeps_what_fits(output: &str) {
     let wanted = urls(60, "/page/");
     let rig = Rig::new(Lab::builder().perfect(2), &wanted);
-    let plain = rig.fetch(&format!("-i urls.txt -o {output} --body inline"));
-    let mut limited = Command::new("sh");
     // Ignored, the signal becomes an error of the write, as a full disk is one. Units are 512 bytes.
-    let line = r#"trap '' XFSZ; ulimit -f 64; exec "$0" "$@""#;
-    limited
-        .args(["-c", line])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env_clear()
-        .current_dir(rig.directory.path())
-        .stdin(Stdio::null());
+    let limits = "trap '' XFSZ; ulimit -f 64";
+    let mut limited = rig.fetch_under(limits, &format!("-i urls.txt -o {output} --body inline"));
     let mut running = Running::start(&mut limited);
     assert_eq!(running.wait().code(), Some(3), "{}", running.said());
     let said = running.said();
@@ -112,6 +104,22 @@ fn records_go_on_when_the_reader_of_write_out_has_gone() {
     drop(running.child().stdout.take());
     assert_eq!(running.wait().code(), Some(0), "{}", running.said());
     assert_eq!(rig.rows("out.jsonl").len(), 100);
+}
+
+#[test]
+fn a_limit_of_open_files_that_makes_the_run_wait_is_told() {
+    let rig = Rig::new(Lab::builder().perfect(2), &urls(3, "/page/"));
+    let mut limited = rig.fetch_under("ulimit -n 64", "-i urls.txt -o out.jsonl -j 50");
+    let mut running = Running::start(&mut limited);
+    assert_eq!(running.wait().code(), Some(0), "{}", running.said());
+    let said = running.said();
+    assert!(
+        said.starts_with(
+            "warning: 64 open files are all the system allows, too few for 52 connections at once\n\
+             hint: lower -j and --probe-concurrency, or raise the limit, which ulimit -Hn tells, to 116\n"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

@@ -62,6 +62,20 @@ impl Rig {
         command
     }
 
+    /// The same from a shell that has run `limits` first.
+    pub(crate) fn fetch_under(&self, limits: &str, words: &str) -> Command {
+        let plain = self.fetch(words);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!(r#"{limits}; exec "$0" "$@""#)])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .env_clear()
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        limited
+    }
+
     /// Runs `fetch` to its end and returns its code and what it said.
     pub(crate) fn run(&self, words: &str) -> (Option<i32>, String) {
         let mut run = Running::start(&mut self.fetch(words));

@@ -373,6 +373,10 @@ async fn prepare<W: Work>(
     if let Some(said) = work.said() {
         printer.note(&said);
     }
+    // No more proxies are probed at once than there are.
+    let probes = (resolved.engine.probe_concurrency).min(list.proxies.len()) as u64;
+    let wanted = u64::from(resolved.limit.concurrency.get()) + probes;
+    descriptors::warn_if_short(wanted, "-j and --probe-concurrency", printer);
     let state = resolved.state.as_deref();
     let (client, keeper) = keeping::begin(client, state, &list.proxies, printer);
     let (client, teller) = match telling::begin(resolved, list.proxies.len(), printer)? {

@@ -28,6 +28,7 @@ use super::{Failure, gathered};
 use crate::check::{self, Plan, Progress, Report, Summary, Verdict};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat, LogFormat};
+use crate::cli::descriptors;
 use crate::cli::exit::Exit;
 use crate::cli::printer::{Level, Printer, error_text};
 use crate::cli::progress::{self, Shown};
@@ -118,6 +119,8 @@ impl Check<'_> {
         let mut sink = Sink::open(self.args, self.format)?;
         announce(&read, self.printer);
         let mut list = read.proxies;
+        let wanted = plan::connections(self.args, list.len());
+        descriptors::warn_if_short(wanted, "-j", self.printer);
         loop {
             let began = Instant::now();
             let due = sink.begin(&list);

@@ -13,8 +13,9 @@ use crate::error::{Error, Problem};
 
 /// A judge's answer, and a page of the user's, is short; more is a proxy's doing.
 const MOST_BYTES: u64 = 1024 * 1024;
-/// Descriptors for everything that is not a connection.
-const OTHERS: u64 = 64;
+/// Connections that one of `-j` may need: a proxy that is silent is asked in two ways, and as many as are asked may be silent
+/// beside them.
+const PER_PROXY: u32 = 4;
 
 /// Flags that ask for nothing, or not for this together.
 pub(super) fn contradiction(args: &CheckArgs, format: CheckFormat) -> Option<Problem> {
@@ -112,10 +113,8 @@ pub(super) fn wire(args: &CheckArgs) -> egress::Settings {
 
 pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
     let how = &args.how;
-    // A proxy that is silent is asked in two ways, and as many as are asked may be silent beside them.
-    let room =
-        descriptors::raise().map_or(u64::MAX, |most| (most.saturating_sub(OTHERS) / 4).max(1));
-    let concurrency = u64::from(how.concurrency.get()).min(room);
+    let wanted = how.concurrency.get().saturating_mul(PER_PROXY);
+    let room = descriptors::connections_that_fit(wanted, descriptors::raise());
     let mut rules = args.bans.settings();
     rules.rules = rule_files(&args.bans.rules)?;
     Ok(Plan {
@@ -131,7 +130,7 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
             control: !how.no_control,
             samples: how.samples,
             dns_domain: how.dns_domain.clone(),
-            concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
+            concurrency: (room / PER_PROXY as usize).max(1),
             connect_timeout: how.connect_timeout.0,
             max_time: how.max_time.0,
             detect: how.detect,
@@ -139,6 +138,12 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan<SocketEgress>, Error> {
             ..check::Settings::default()
         },
     })
+}
+
+/// Connections at once that a check of so many proxies may want.
+pub(super) fn connections(args: &CheckArgs, proxies: usize) -> u64 {
+    let at_once = (proxies as u64).min(args.how.concurrency.get().into());
+    at_once * u64::from(PER_PROXY)
 }
 
 /// The files that tell where exits are.
