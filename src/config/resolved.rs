@@ -234,7 +234,8 @@ impl Resolved {
     pub fn check(&self, streams: Streams) -> Result<(), Problem> {
         self.check_proxies()?;
         self.check_input(streams)?;
-        self.check_output()
+        self.check_places()?;
+        self.check_values()
     }
 
     fn check_proxies(&self) -> Result<(), Problem> {
@@ -253,6 +254,20 @@ impl Resolved {
                 "name them as arguments or with -i FILE; -i - reads them from standard input",
             ));
         }
+        if let Some(taker) = self.check_stdin()?
+            && streams.stdin_is_terminal
+        {
+            return Err(
+                Problem::new(format!("{taker}: standard input is a terminal")).hint(format!(
+                    "pipe something in, as in `cat FILE | proxywheel fetch {taker} …`"
+                )),
+            );
+        }
+        Ok(())
+    }
+
+    /// What reads standard input, if anything does.
+    fn check_stdin(&self) -> Result<Option<&'static str>, Problem> {
         let urls = self
             .input
             .files
@@ -285,32 +300,15 @@ impl Resolved {
                     .hint("put one of them into a file"),
             );
         }
-        if let Some(taker) = takers.first()
-            && streams.stdin_is_terminal
-        {
-            return Err(
-                Problem::new(format!("{taker}: standard input is a terminal")).hint(format!(
-                    "pipe something in, as in `cat FILE | proxywheel fetch {taker} …`"
-                )),
-            );
-        }
-        Ok(())
+        Ok(takers.first().copied())
     }
 
-    fn check_output(&self) -> Result<(), Problem> {
+    /// What is needed to write, and not there.
+    fn check_places(&self) -> Result<(), Problem> {
         let output = &self.output;
         let to_stdout = output.path.is_none();
-        match (&output.save_dir, output.body) {
-            (Some(_), body) if body != BodyMode::File => {
-                return Err(Problem::new("--save-dir is only used with --body file")
-                    .hint("add --body file, or drop --save-dir"));
-            }
-            (None, BodyMode::File) => {
-                return Err(
-                    Problem::new("--body file needs a directory").hint("add --save-dir DIR")
-                );
-            }
-            _ => {}
+        if output.save_dir.is_none() && output.body == BodyMode::File {
+            return Err(Problem::new("--body file needs a directory").hint("add --save-dir DIR"));
         }
         if output.write_out.is_some() && to_stdout {
             return Err(Problem::new(
@@ -327,6 +325,20 @@ impl Resolved {
             return Err(
                 Problem::new(format!("{flag} needs an output file")).hint("name it with -o FILE")
             );
+        }
+        Ok(())
+    }
+
+    /// What no further setting mends: the part of [`Resolved::check`] that needs neither proxies nor URLs nor an output file.
+    ///
+    /// # Errors
+    /// The first contradiction, with what would fix it.
+    pub fn check_values(&self) -> Result<(), Problem> {
+        self.check_stdin()?;
+        let output = &self.output;
+        if output.save_dir.is_some() && output.body != BodyMode::File {
+            return Err(Problem::new("--save-dir is only used with --body file")
+                .hint("add --body file, or drop --save-dir"));
         }
         if output.retry_failed && output.mode != Mode::Resume {
             return Err(Problem::new("--retry-failed is only used with --resume")

@@ -34,7 +34,7 @@ mod value;
 mod write_out;
 mod writer;
 
-pub use open::{Earlier, Opened, Repair, open};
+pub use open::{Earlier, Opened, Repair, check_form, open};
 pub use target::{Replacement, open_locked};
 pub use writer::{Writer, WriterHandle, Written};
 

@@ -106,6 +106,18 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
     })
 }
 
+/// Whether the records can be made as the settings say: what [`open()`] refuses without having looked at a file.
+///
+/// # Errors
+/// A field or a variable that does not exist.
+pub fn check_form(settings: &Settings) -> Result<(), Problem> {
+    Encoder::new(settings)?;
+    if let Some(format) = &settings.write_out {
+        WriteOut::parse(format, false)?;
+    }
+    Ok(())
+}
+
 fn check(settings: &Settings) -> Result<(), Problem> {
     if settings.path.is_none() && settings.write_out.is_some() {
         return Err(

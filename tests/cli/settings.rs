@@ -109,6 +109,35 @@ fn bad_settings_name_the_line_or_the_variable() {
 }
 
 #[test]
+fn what_fetch_would_refuse_is_not_shown_either() {
+    for (text, place) in [
+        ("user = 'alice'", "~/.config/proxywheel/config.toml:1"),
+        ("fields = 'nonsense'", "~/.config/proxywheel/config.toml:1"),
+        (
+            "write-out = '%{nonsense}'\noutput = 'o.jsonl'",
+            "~/.config/proxywheel/config.toml:1",
+        ),
+        ("select = ['a=b[[']", "~/.config/proxywheel/config.toml:1"),
+        ("output = 'o.parquet'", "~/.config/proxywheel/config.toml:1"),
+        ("retry-failed = true", "--retry-failed"),
+        ("rules = ['/no/such']", "/no/such"),
+        ("cacert = '/no/such'", "/no/such"),
+        ("presets = '/no/such'", "/no/such"),
+    ] {
+        let home = home(text);
+        let line = ["-x", "direct", "http://example.invalid/"];
+        let shown = run(proxywheel().args(["config", "show"]).args(line), &home);
+        let fetched = run(proxywheel().arg("fetch").args(line), &home);
+        assert_eq!(shown, fetched, "{text}");
+        assert!(shown.contains(place), "{shown}");
+    }
+    // What the next command line may bring is no mistake.
+    let home = home("resume = true\nbody = 'file'\n");
+    let shown = run(proxywheel().args(["config", "show"]), &home);
+    assert!(shown.starts_with("exit 0"), "{shown}");
+}
+
+#[test]
 fn every_setting_is_shown_with_its_origin_and_without_credentials() {
     let home = home(
         "rate = '9/s'\nhost-rate = '2/s'\nresume = true\nuser = 'alice:s3cret'\n\

@@ -235,7 +235,8 @@ pub struct ConfigArgs {
 pub enum ConfigCommand {
     /// Print each setting of fetch with its value and origin
     ///
-    /// As TOML, without credentials. Takes the flags of `fetch`, so that the effect of a command line can be seen before it runs.
+    /// As TOML, without credentials. Takes the flags of `fetch`, so that the effect of a command line can be seen before it runs, and
+    /// refuses what `fetch` would refuse; proxies, URLs and the output file may still be missing.
     ///
     /// Example: proxywheel config show --config cron.toml -j 8
     #[command(allow_negative_numbers = true)]
