@@ -52,6 +52,13 @@ const GROUPS: [&[&str]; 7] = [
     &["data", "data-raw", "data-binary", "json"],
 ];
 
+/// Settings that are refused but beside one value of another, and go with it: `--overwrite` in place of a file's `resume` leaves
+/// nothing that its `retry-failed` could mean, and no flag could take that back.
+const DEPENDENTS: [(&str, &str, &str); 2] = [
+    ("retry-failed", "resume", "true"),
+    ("save-dir", "body", "file"),
+];
+
 /// The command whose settings stand at the top of a file.
 const MAIN: &str = "fetch";
 /// Settings that mean the same to every command that has them: where the proxies are, how they and certificates are dealt with, the
@@ -134,6 +141,11 @@ impl Catalog {
             })
             .map(String::as_str);
         nearest(name, names)
+    }
+
+    /// Settings that need another one: its name, and the value it has to have.
+    pub(super) fn dependents() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        DEPENDENTS.into_iter()
     }
 
     /// The other settings of the group `name` is in.

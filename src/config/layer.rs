@@ -95,7 +95,7 @@ pub struct Merged(BTreeMap<String, (usize, Entry)>);
 
 impl Merged {
     /// Puts later layers over earlier ones. A later layer replaces a setting as a whole, lists too; what it says of one member
-    /// of a group (see [`Catalog`]) displaces the other members below it.
+    /// of a group (see [`Catalog`]) displaces the other members below it, and a value displaces what needed the one before.
     pub fn of(layers: impl IntoIterator<Item = Layer>) -> Self {
         let mut merged = BTreeMap::new();
         for (depth, layer) in layers.into_iter().enumerate() {
@@ -113,7 +113,30 @@ impl Merged {
                 merged.insert(name, (depth, entry));
             }
         }
-        Merged(merged)
+        let mut merged = Merged(merged);
+        for (name, needed, value) in Catalog::dependents() {
+            if merged.is_displaced(name, needed, value) {
+                merged.0.remove(name);
+            }
+        }
+        merged
+    }
+
+    /// True when a layer above that of `name` has the last word on `needed` and its group, and does not say `value`.
+    fn is_displaced(&self, name: &str, needed: &'static str, value: &str) -> bool {
+        let Some((own, _)) = self.0.get(name) else {
+            return false;
+        };
+        let said = |by: &str| {
+            let (depth, entry) = self.0.get(by)?;
+            let fits = by == needed && entry.values.iter().any(|each| each.text == value);
+            Some((*depth, fits))
+        };
+        let last = Catalog::rivals(needed)
+            .chain([needed])
+            .filter_map(said)
+            .max();
+        last.is_some_and(|(depth, fits)| depth > *own && !fits)
     }
 
     /// Where the effective value of `name` was set; `None` for a default.

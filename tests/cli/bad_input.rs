@@ -143,11 +143,6 @@ fn flags_that_exclude_each_other() {
     -- stderr
     error: --append cannot be combined with --resume
     ");
-    assert_snapshot!(fetch(&["--http1.1", "--http2"]), @r"
-    exit 2
-    -- stderr
-    error: --http1.1 cannot be combined with --http2
-    ");
     assert_snapshot!(fetch(&["-q", "-v"]), @r"
     exit 2
     -- stderr

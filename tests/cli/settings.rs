@@ -138,6 +138,38 @@ fn what_fetch_would_refuse_is_not_shown_either() {
 }
 
 #[test]
+fn a_flag_displaces_what_needed_the_setting_it_replaces() {
+    let changed = |text: &str, line: &[&str]| {
+        let shown = run(
+            proxywheel().args(["config", "show"]).args(line),
+            &home(text),
+        );
+        let changed = |line: &&str| !line.ends_with("# default") && !line.ends_with("is not set");
+        let lines: Vec<&str> = shown.lines().filter(changed).collect();
+        lines.join("\n")
+    };
+    let file = "resume = true\nretry-failed = true\nbody = 'file'\nsave-dir = 'pages'\n";
+    let line = ["--overwrite", "--body", "inline", "--http2", "--http1.1"];
+    assert_snapshot!(changed(file, &line), @r#"
+    exit 0
+    -- stdout
+    "http1.1" = true                         # --http1.1
+    body = "inline"                          # --body
+    overwrite = true                         # --overwrite
+    "#);
+    let line = ["--resume", "--body", "file", "--http1.1", "--http2"];
+    assert_snapshot!(changed(file, &line), @r#"
+    exit 0
+    -- stdout
+    http2 = true                             # --http2
+    body = "file"                            # --body
+    save-dir = "pages"                       # ~/.config/proxywheel/config.toml:4
+    resume = true                            # --resume
+    retry-failed = true                      # ~/.config/proxywheel/config.toml:2
+    "#);
+}
+
+#[test]
 fn every_setting_is_shown_with_its_origin_and_without_credentials() {
     let home = home(
         "rate = '9/s'\nhost-rate = '2/s'\nresume = true\nuser = 'alice:s3cret'\n\

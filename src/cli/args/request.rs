@@ -170,13 +170,13 @@ pub struct RequestArgs {
 
     /// Speak HTTP/1.1 only
     ///
-    /// By default HTTP/2 is used where a target offers it inside TLS.
-    #[arg(long = "http1.1", conflicts_with = "http2")]
+    /// By default HTTP/2 is used where a target offers it inside TLS. Of this and --http2 the last one counts.
+    #[arg(long = "http1.1", overrides_with = "http2")]
     pub http1_1: bool,
 
     /// Speak HTTP/2 or nothing inside TLS
     ///
     /// Plain http:// stays HTTP/1.1. Off by default.
-    #[arg(long)]
+    #[arg(long, overrides_with = "http1_1")]
     pub http2: bool,
 }
