@@ -17,16 +17,23 @@ use super::{BUFFER, invalid};
 /// Bytes of one row at most. A quote that is never closed would otherwise swallow the rest of the input.
 pub(super) const MAX_ROW: u64 = 1024 * 1024;
 
+/// Read after the input. Alone it is the end; at the end of a cell it tells that the cell was quoted and never closed, which the
+/// reader of the rows does not. Neither text nor a list has such bytes.
+const END: &[u8] = b"\0\xffend\xff\0";
+const LINE_END: &[u8] = b"\n\0\xffend\xff\0";
+
 /// What may separate cells, in the order of preference.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Names a URL column goes by, in the order of preference.
 const URL_NAMES: [&str; 5] = ["url", "link", "href", "address", "loc"];
 
+type Whole<R> = Chain<Chain<Cursor<Vec<u8>>, R>, &'static [u8]>;
+
 /// A CSV whose header has been read and understood: cuts the rest into rows.
 pub(super) struct Table<R> {
-    /// Reads the header once more, and then the rest.
-    reader: Reader<Chain<Cursor<Vec<u8>>, R>>,
+    /// Reads the header once more, then the rest, then [`LINE_END`].
+    reader: Reader<Whole<R>>,
     columns: Arc<Columns>,
 }
 
@@ -47,7 +54,7 @@ impl<R: Read> Table<R> {
             .flexible(true)
             .delimiter(separator)
             .buffer_capacity(BUFFER)
-            .from_reader(Cursor::new(head).chain(input));
+            .from_reader(Cursor::new(head).chain(input).chain(LINE_END));
         let mut row = ByteRecord::new();
         let mut any = true;
         // The line that names the separator comes before the header.
@@ -56,11 +63,15 @@ impl<R: Read> Table<R> {
                 .read_byte_record(&mut row)
                 .map_err(|error| read_error(error, place))?;
         }
-        if !any {
+        if !any || is_end(&row) {
             return Err(Problem::new("the file is empty: a CSV needs a header row")
                 .at(place)
                 .hint("write a first row such as url,keyword")
                 .into());
+        }
+        let line = 1 + u64::from(named.is_some());
+        if let Some((problem, line)) = unclosed(&row, line, None) {
+            return Err(problem.at(format!("{place}:{line}")).into());
         }
         let names: Vec<String> = row
             .iter()
@@ -72,6 +83,9 @@ impl<R: Read> Table<R> {
                 _ => name,
             })
             .collect();
+        if let Some(problem) = twice(&names) {
+            return Err(problem.at(format!("{place}:{line}")).into());
+        }
         let url = url_column(&names, wanted).map_err(|problem| problem.at(place))?;
         Ok(Table {
             reader,
@@ -86,7 +100,7 @@ impl<R: Read> Table<R> {
 
     /// What the rows are read from.
     pub(super) fn input_mut(&mut self) -> &mut R {
-        self.reader.get_mut().get_mut().1
+        self.reader.get_mut().get_mut().0.get_mut().1
     }
 
     /// The line the next row starts on, from 1.
@@ -101,8 +115,45 @@ impl<R: Read> Table<R> {
 
     /// Reads the next row; false at the end.
     pub(super) fn advance(&mut self, row: &mut ByteRecord) -> Result<bool, csv::Error> {
-        self.reader.read_byte_record(row)
+        Ok(self.reader.read_byte_record(row)? && !is_end(row))
     }
+
+    /// What is wrong with a row, which started on `line`, that has swallowed the rest of the input, and the line of its last cell.
+    pub(super) fn unclosed(&self, row: &ByteRecord, line: u64) -> Option<(Problem, u64)> {
+        unclosed(row, line, Some(&self.columns))
+    }
+}
+
+fn is_end(row: &ByteRecord) -> bool {
+    row.len() == 1 && row.get(0) == Some(END)
+}
+
+fn unclosed(row: &ByteRecord, line: u64, columns: Option<&Columns>) -> Option<(Problem, u64)> {
+    let at = row.len().checked_sub(1)?;
+    if !row.get(at)?.ends_with(END) {
+        return None;
+    }
+    let cells = row.iter().take(at);
+    let before: usize = cells
+        .map(|cell| memchr::memchr_iter(b'\n', cell).count())
+        .sum();
+    let column = match columns.and_then(|columns| columns.names.get(at)) {
+        Some(name) => format!("column {name:?}"),
+        None => format!("column {}", at + 1),
+    };
+    let problem = Problem::new(format!("the quote that opens {column} is never closed"))
+        .hint("put a \" at the end of the cell, or drop the one it begins with; within quotes, a quote is two of them");
+    Some((problem, line + before as u64))
+}
+
+/// A name that two columns have: `tag` would keep one of their cells.
+fn twice(names: &[String]) -> Option<Problem> {
+    names.iter().enumerate().find_map(|(at, name)| {
+        let first = names[..at].iter().position(|earlier| earlier == name)?;
+        let (first, second) = (first + 1, at + 1);
+        let what = format!("columns {first} and {second} are both named {name:?}");
+        Some(Problem::new(what).hint("rename one of them: a row's tag has each name once"))
+    })
 }
 
 /// The header of a CSV.
@@ -322,6 +373,42 @@ mod tests {
         assert!(why.0.contains("2 columns, the header 3"), "{why}");
         assert_eq!(&*jobs[1].input, "http://b/");
         assert!(jobs[2].target.is_ok());
+    }
+
+    #[test]
+    fn a_name_twice_and_a_quote_without_end_are_refused_with_their_place() {
+        assert_eq!(
+            columns("sep=;\nurl;q;q\n", None).unwrap_err(),
+            "a.csv:2: columns 2 and 3 are both named \"q\""
+        );
+        assert_eq!(columns("url,Q,q,,\n", None), Ok(0), "these are different");
+        assert_eq!(
+            columns("url,\"q\nhttp://a/,1\n", None).unwrap_err(),
+            "a.csv:1: the quote that opens column 2 is never closed"
+        );
+        let rows = |text: &str| {
+            let mut table = Table::new(text.as_bytes(), "a.csv", None, None).unwrap();
+            let mut row = ByteRecord::new();
+            let mut whole = 0;
+            loop {
+                let line = table.line();
+                match table.advance(&mut row).unwrap() {
+                    true if let Some((problem, line)) = table.unclosed(&row, line) => {
+                        break (whole, Some((problem.what, line)));
+                    }
+                    true => whole += 1,
+                    false => break (whole, None),
+                }
+            }
+        };
+        let open = "the quote that opens column \"note\" is never closed".to_owned();
+        assert_eq!(
+            rows("url,q,note\nhttp://a/,1,2\nhttp://b/,\"1\n2\",\"torn\nhttp://c/,1,2\n"),
+            (1, Some((open, 4)))
+        );
+        assert_eq!(rows("url,q\nhttp://a/,5\"\nhttp://b/,\"5\"\"\""), (2, None));
+        assert_eq!(rows("url,q\nhttp://a/,\"\"\n\n"), (1, None));
+        assert_eq!(rows("url,q"), (0, None));
     }
 
     #[test]

@@ -191,7 +191,11 @@ fn read_table(table: &mut Table<Tap>, place: &str) -> Result<(), Error> {
         let line = table.line();
         table.input_mut().left = Some(ROW_BUDGET);
         match table.advance(&mut row) {
-            Ok(true) => {}
+            Ok(true) => {
+                if let Some((problem, line)) = table.unclosed(&row, line) {
+                    return Err(problem.at(format!("{place}:{line}")).into());
+                }
+            }
             Ok(false) => return Ok(()),
             Err(_) if table.input_mut().left == Some(0) => {
                 return Err(Problem::new(ROW_TOO_LONG)
