@@ -6,7 +6,7 @@
 //! go in as they are and are never decoded or expanded again. Names that the text of the entry shows are hashed before
 //! variables are filled in, so a changed password keeps the sessions.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use percent_encoding::percent_decode_str;
 
@@ -92,6 +92,7 @@ fn expand_sessions(
     emit: &mut dyn FnMut(Proxy),
 ) -> Result<(), Flaw> {
     let template = sessions.template;
+    let mut shown = HashSet::new();
     let mut checked = false;
     while let Some(names) = sessions.next() {
         let (user, password) = (user.fill(names), password.fill(names));
@@ -102,6 +103,10 @@ fn expand_sessions(
         }
         let credentials = Some(credentials(user, password));
         let proxy = Proxy::new(entry.scheme, &address.host, address.port, credentials);
+        // Rows know a proxy by its label, whose end is short: of 100,000 sessions some 300 would pass for another one.
+        if !shown.insert(proxy.id().short().to_string()) && sessions.put_aside() {
+            continue;
+        }
         emit(proxy.with_labels(labels.clone()).with_group_of(template));
     }
     Ok(())
@@ -304,6 +309,10 @@ struct Sessions<'a> {
     current: Vec<(Spec, String)>,
     /// Names given out, by kind: no two sessions share one.
     taken: Vec<HashSet<String>>,
+    /// Names that nobody wanted; what is given out once there are no others.
+    aside: VecDeque<Vec<(Spec, String)>>,
+    /// The current names were among them.
+    are_last: bool,
 }
 
 impl<'a> Sessions<'a> {
@@ -318,6 +327,8 @@ impl<'a> Sessions<'a> {
             count,
             next: 0,
             taken: specs.iter().map(|_| HashSet::new()).collect(),
+            aside: VecDeque::new(),
+            are_last: false,
             current: specs
                 .into_iter()
                 .map(|spec| (spec, String::new()))
@@ -330,6 +341,13 @@ impl<'a> Sessions<'a> {
         if self.next == self.count {
             return None;
         }
+        let mut kinds = self.current.iter().zip(&self.taken);
+        self.are_last = kinds.any(|((spec, _), taken)| taken.len() as u64 == spec.capacity());
+        if self.are_last {
+            self.current = self.aside.pop_front()?;
+            self.next += 1;
+            return Some(&self.current);
+        }
         for ((spec, name), taken) in self.current.iter_mut().zip(&mut self.taken) {
             let names = (0_u32..).map(|attempt| derive(*spec, self.template, self.next, attempt));
             for candidate in names {
@@ -341,6 +359,16 @@ impl<'a> Sessions<'a> {
         }
         self.next += 1;
         Some(&self.current)
+    }
+
+    /// Gives the session that came last other names; false when there are no others.
+    fn put_aside(&mut self) -> bool {
+        if self.are_last {
+            return false;
+        }
+        self.aside.push_back(self.current.clone());
+        self.next -= 1;
+        true
     }
 }
 
@@ -406,6 +434,24 @@ mod tests {
         // The first names are part of the format: runs of different versions share their sessions.
         let first = read("u-{session}:p@h.example:1 sessions=1");
         assert_eq!(user(&first.proxies[0]), "u-wbpod8x4");
+    }
+
+    #[test]
+    fn labels_of_one_template_are_distinct_while_there_are_names() {
+        let labels = |text: &str| -> Vec<String> {
+            let proxies = read(text).proxies;
+            proxies
+                .iter()
+                .map(|proxy| proxy.label().to_string())
+                .collect()
+        };
+        let text = |n| format!("u-{{session:num:6}}:p@h.example:1 sessions={n}");
+        let many = labels(&text(20_000));
+        assert_eq!(many.iter().collect::<HashSet<_>>().len(), 20_000);
+        assert_eq!(labels(&text(19_990)), many[..19_990]);
+        // Every name is needed, so a label that comes twice has to do.
+        let all = labels("u-{session:num:4}:p@h.example:1 sessions=9000");
+        assert_eq!(all.len(), 9000);
     }
 
     #[test]
