@@ -39,10 +39,10 @@ pub fn stats(report: &Report<'_>) -> Map<String, Value> {
         ("probes/failed", totals.probes_failed),
         ("bytes/wire", totals.bytes_wire),
         ("bytes/body", totals.bytes_body),
-        ("list/lines", report.intake.lines),
-        ("list/proxies", report.intake.proxies),
-        ("list/duplicates", report.intake.duplicates),
-        ("list/rejected", report.intake.rejected),
+    ]
+    .into_iter()
+    .chain(report.intake.fields())
+    .chain([
         ("proxy/total", totals.pool.total.into()),
         ("proxy/usable", totals.pool.ready.into()),
         ("proxy/untried", totals.pool.unknown.into()),
@@ -54,7 +54,7 @@ pub fn stats(report: &Report<'_>) -> Map<String, Value> {
             "proxy/never_worked",
             totals.pool.total.saturating_sub(totals.pool.proven).into(),
         ),
-    ] {
+    ]) {
         put(key.into(), value.into());
     }
     put("urls/left".into(), totals.left.into());

@@ -8,6 +8,7 @@ use crate::config::Resolved;
 use crate::engine::Caps;
 use crate::metrics::{FinishReason, HostStats, Snapshot, Summary};
 use crate::outcome::Outcome;
+use crate::proxy::list;
 
 /// What there is to tell.
 #[derive(Clone, Copy)]
@@ -33,6 +34,40 @@ pub struct Intake {
     pub duplicates: u64,
     /// Lines that are no proxy.
     pub rejected: u64,
+}
+
+impl From<&list::Report> for Intake {
+    fn from(report: &list::Report) -> Self {
+        Intake {
+            lines: report.lines,
+            proxies: report.proxies,
+            duplicates: report.duplicates,
+            rejected: report.rejected,
+        }
+    }
+}
+
+impl Intake {
+    /// The counts by name, for programs.
+    pub fn fields(&self) -> [(&'static str, u64); 4] {
+        [
+            ("list/lines", self.lines),
+            ("list/proxies", self.proxies),
+            ("list/duplicates", self.duplicates),
+            ("list/rejected", self.rejected),
+        ]
+    }
+
+    /// What became of lines that are no proxy of their own: `3 duplicate lines`, `1 rejected line`.
+    pub fn lost(&self) -> impl Iterator<Item = String> {
+        [
+            (self.duplicates, "duplicate line", "duplicate lines"),
+            (self.rejected, "rejected line", "rejected lines"),
+        ]
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, more)| figures::counted(count, one, more))
+    }
 }
 
 /// Hosts shown.
@@ -165,22 +200,17 @@ fn pool(report: &Report<'_>) -> String {
         return String::new();
     }
     let mut text = format!("{} of {} proxies served a page", pool.proven, pool.total);
-    for (count, one, more) in [
-        (pool.unknown.into(), "never tried", "never tried"),
-        (pool.quarantined.into(), "quarantined", "quarantined"),
-        (pool.retired.into(), "retired", "retired"),
-        (
-            report.intake.duplicates,
-            "duplicate line",
-            "duplicate lines",
-        ),
-        (report.intake.rejected, "rejected line", "rejected lines"),
+    for (count, what) in [
+        (pool.unknown, "never tried"),
+        (pool.quarantined, "quarantined"),
+        (pool.retired, "retired"),
     ] {
-        let count: u64 = count;
-        let what = if count == 1 { one } else { more };
         if count > 0 {
             let _ = write!(text, ", {count} {what}");
         }
+    }
+    for lost in report.intake.lost() {
+        let _ = write!(text, ", {lost}");
     }
     text
 }

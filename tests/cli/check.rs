@@ -114,6 +114,27 @@ fn the_table_says_what_each_proxy_is_and_why() {
 }
 
 #[test]
+fn the_summary_counts_the_lines_that_are_no_proxy_of_their_own() {
+    let scene = Scene::new(Lab::builder().proxies(2, ProxySpec::new(Scheme::Http)));
+    let list = scene.lab.proxy_list();
+    fs::write(
+        scene.path("list.txt"),
+        format!("{list}\n{list}\nsocks9://no\n"),
+    )
+    .expect("a list");
+    let output = scene.check(&["--samples", "1"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = "\nof the list: 2 duplicate lines, 1 rejected line\n";
+    assert!(said.contains(line), "{said}");
+    let output = scene.check(&["--samples", "1", "--summary", "json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let summary: Value = serde_json::from_str(said.lines().last().expect("a line")).expect("json");
+    let count = |name: &str| summary[format!("list/{name}")].as_u64();
+    let counts = ["lines", "proxies", "duplicates", "rejected"].map(count);
+    assert_eq!(counts, [Some(5), Some(2), Some(2), Some(1)], "{said}");
+}
+
+#[test]
 fn the_list_that_comes_out_is_one_that_fetch_takes() {
     let scene = Scene::new(mixed());
     let list = scene.check(&["--format", "txt", "-q"]);

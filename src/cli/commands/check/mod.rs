@@ -34,6 +34,7 @@ use crate::cli::printer::{Level, Printer, error_text};
 use crate::cli::progress::{self, Shown};
 use crate::cli::settings::CommandLine;
 use crate::cli::signals::{self, Signal};
+use crate::cli::summary::Intake;
 use crate::config::{Lists, state_file};
 use crate::egress::SocketEgress;
 use crate::error::{Error, Problem};
@@ -117,7 +118,7 @@ impl Check<'_> {
         let mut lists = Lists::open(plan::sources(self.args))?;
         let read = lists.read().await?;
         let mut sink = Sink::open(self.args, self.format)?;
-        announce(&read, self.printer);
+        let mut intake = announce(&read, self.printer);
         let mut list = read.proxies;
         let wanted = plan::connections(self.args, list.len());
         descriptors::warn_if_short(wanted, "-j", self.printer);
@@ -135,7 +136,7 @@ impl Check<'_> {
             let news = sink.end(&list, &ended)?;
             let tally = earlier.with(&ended);
             let exit = self.exit(&ended, tally, news.as_ref(), code);
-            self.tell(&ended, &sink, news.as_ref(), exit)?;
+            self.tell(&ended, &sink, news.as_ref(), (exit, intake))?;
             self.complain(&ended, tally, exit);
             let Some(every) = self.args.how.watch else {
                 return Ok(exit);
@@ -146,7 +147,10 @@ impl Check<'_> {
             }
             plan = plan::plan(self.args)?;
             match lists.read().await {
-                Ok(read) => list = read.proxies,
+                Ok(read) => {
+                    intake = Intake::from(&read.report);
+                    list = read.proxies;
+                }
                 Err(error) => {
                     let why = format!("the old list stays: {}", error_text(&error));
                     self.printer.warn(&Problem::new(why));
@@ -213,7 +217,7 @@ impl Check<'_> {
         ended: &Summary,
         sink: &Sink,
         news: Option<&News>,
-        exit: Exit,
+        (exit, intake): (Exit, Intake),
     ) -> Result<(), Error> {
         let output = &self.args.output;
         let to_file = output.output.is_some();
@@ -254,6 +258,7 @@ impl Check<'_> {
         }
         let beside = Beside {
             exit,
+            intake,
             countries: sink.geo.as_ref().map(|geo| summary::countries(ended, geo)),
             changes: news.counts,
         };

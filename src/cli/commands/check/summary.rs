@@ -10,6 +10,7 @@ use super::diff::Counts;
 use crate::check::{Change, Geo, Summary, Verdict};
 use crate::cli::exit::Exit;
 use crate::cli::figures;
+use crate::cli::summary::Intake;
 
 /// Bounds of the histogram, milliseconds.
 const BOUNDS: [u64; 6] = [50, 100, 300, 1000, 3000, 10_000];
@@ -25,6 +26,8 @@ pub(super) type Countries = BTreeMap<Box<str>, u64>;
 #[derive(Debug)]
 pub(super) struct Beside {
     pub(super) exit: Exit,
+    /// What the list held.
+    pub(super) intake: Intake,
     pub(super) countries: Option<Countries>,
     pub(super) changes: Option<Counts>,
 }
@@ -33,6 +36,10 @@ pub(super) struct Beside {
 pub(super) fn text(summary: &Summary, beside: &Beside) -> String {
     let mut lines = vec![counts(summary)];
     lines.extend(unjudged(summary));
+    let lost: Vec<_> = beside.intake.lost().collect();
+    if !lost.is_empty() {
+        lines.push(format!("of the list: {}", lost.join(", ")));
+    }
     lines.extend(beside.changes.as_ref().map(changes));
     let mut reasons: Vec<_> = summary.reasons.iter().collect();
     reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
@@ -83,6 +90,9 @@ pub(super) fn json(summary: &Summary, beside: &Beside, written: u64) -> Value {
     fields.insert("all".into(), summary.progress.all.into());
     fields.insert("checked".into(), summary.progress.done.into());
     fields.insert("rows".into(), written.into());
+    for (name, count) in beside.intake.fields() {
+        fields.insert(name.into(), count.into());
+    }
     for verdict in Verdict::ALL {
         fields.insert(format!("verdict/{verdict}"), summary.count(verdict).into());
     }

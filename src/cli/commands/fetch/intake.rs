@@ -11,12 +11,10 @@ const REJECTS_SHOWN: usize = 10;
 /// Says what the proxy list held.
 pub(in crate::cli::commands) fn announce(list: &ProxyList, printer: &Printer) -> Intake {
     let Report {
-        lines,
-        proxies,
-        duplicates,
         left_out,
         rejected,
         rejects,
+        ..
     } = &list.report;
     if *left_out > 0 {
         printer.note(&unusable(*left_out));
@@ -42,10 +40,5 @@ pub(in crate::cli::commands) fn announce(list: &ProxyList, printer: &Printer) ->
                 .hint("name proxies with --proxy-file FILE or -x URL"),
         );
     }
-    Intake {
-        lines: *lines,
-        proxies: *proxies,
-        duplicates: *duplicates,
-        rejected: *rejected,
-    }
+    Intake::from(&list.report)
 }
