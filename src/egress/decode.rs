@@ -1,4 +1,4 @@
-//! Content-encodings undone while the body arrives.
+//! Content- and transfer-encodings undone while the body arrives.
 //!
 //! The decoders, those of async-compression and [`Inflate`], pull from a reader; here a body is pushed frame by frame, so that caps, deadlines and lost
 //! connections stay with the transport. A [`Feed`] between the two holds one frame and says "not yet" when it is used up. Output
@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use async_compression::tokio::bufread::{BrotliDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName};
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 
 use super::inflate::{Inflate, Wrapping};
@@ -47,42 +47,26 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// The decoder for a response with `headers`; `None` when the body is to be taken as it comes, which includes encodings
-    /// nobody knows (browsers do the same with the likes of `content-encoding: utf-8`).
+    /// The decoder for a response with `headers`; `None` when the body is to be taken as it comes. Without `content` that is so
+    /// whatever the content-encoding, and in any case for one that nobody knows (browsers do the same with the likes of
+    /// `content-encoding: utf-8`).
     ///
     /// # Errors
-    /// More encodings than [`STACK_MAX`].
-    pub(super) fn for_headers(headers: &HeaderMap) -> Result<Option<Self>, Broken> {
+    /// More encodings than [`STACK_MAX`], or a transfer-encoding that nobody knows: it belongs to the connection and not to the
+    /// page, so what comes is not what the target has.
+    pub(super) fn for_headers(headers: &HeaderMap, content: bool) -> Result<Option<Self>, Broken> {
         let mut codings = Vec::new();
-        for value in headers.get_all(CONTENT_ENCODING) {
-            let Ok(value) = value.to_str() else {
-                return Ok(None);
-            };
-            for token in value.split(',') {
-                let token = token.trim();
-                let is = |name: &str| token.eq_ignore_ascii_case(name);
-                if token.is_empty() || is("identity") {
-                    continue;
-                }
-                codings.push(if is("gzip") || is("x-gzip") {
-                    Coding::Gzip
-                } else if is("br") {
-                    Coding::Brotli
-                } else if is("zstd") {
-                    Coding::Zstd
-                } else if is("deflate") {
-                    Coding::Deflate
-                } else {
-                    return Ok(None);
-                });
-            }
+        if content {
+            codings = content_codings(headers).unwrap_or_default();
         }
+        // Applied last, undone first.
+        codings.extend(transfer_codings(headers)?);
         if codings.is_empty() {
             return Ok(None);
         }
         if codings.len() > STACK_MAX {
             return Err(Broken(format!(
-                "{} content-encodings on top of each other",
+                "{} encodings on top of each other",
                 codings.len()
             )));
         }
@@ -149,8 +133,8 @@ impl Decoder {
         let names: Vec<_> = self.codings.iter().map(|coding| coding.name()).collect();
         let names = names.join(", ");
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => format!("content-encoding {names} ends early"),
-            _ => format!("content-encoding {names} is broken: {error}"),
+            io::ErrorKind::UnexpectedEof => format!("encoding {names} ends early"),
+            _ => format!("encoding {names} is broken: {error}"),
         }
     }
 
@@ -169,10 +153,54 @@ impl Decoder {
     }
 }
 
+/// The words of all headers called `name`, but those for no encoding at all.
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(name).into_iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case(b"identity"))
+}
+
+/// `None` when one of them is unknown.
+fn content_codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
+    tokens(headers, CONTENT_ENCODING)
+        .map(Coding::named)
+        .collect()
+}
+
+/// All but a `chunked` at the end, which is the framing.
+fn transfer_codings(headers: &HeaderMap) -> Result<Vec<Coding>, Broken> {
+    let mut tokens: Vec<_> = tokens(headers, TRANSFER_ENCODING).collect();
+    tokens.pop_if(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let known = |token: &[u8]| {
+        Coding::named(token).ok_or_else(|| {
+            let name = String::from_utf8_lossy(token);
+            Broken(format!("transfer-encoding {name} cannot be undone"))
+        })
+    };
+    tokens.into_iter().map(known).collect()
+}
+
 /// First byte of a zlib stream with a 32 kB window.
 const ZLIB_FIRST: u8 = 0x78;
 
 impl Coding {
+    fn named(token: &[u8]) -> Option<Self> {
+        let is = |name: &str| token.eq_ignore_ascii_case(name.as_bytes());
+        Some(if is("gzip") || is("x-gzip") {
+            Coding::Gzip
+        } else if is("br") {
+            Coding::Brotli
+        } else if is("zstd") {
+            Coding::Zstd
+        } else if is("deflate") {
+            Coding::Deflate
+        } else {
+            return None;
+        })
+    }
+
     fn name(self) -> &'static str {
         match self {
             Coding::Gzip => "gzip",

@@ -25,7 +25,7 @@ fn encode(coding: &str, plain: &[u8]) -> Vec<u8> {
 fn decoder(encodings: &str) -> Decoder {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_ENCODING, HeaderValue::from_str(encodings).unwrap());
-    Decoder::for_headers(&headers).unwrap().unwrap()
+    Decoder::for_headers(&headers, true).unwrap().unwrap()
 }
 
 fn decode(encodings: &str, encoded: &[u8], frame: usize) -> Result<Vec<u8>, Broken> {
@@ -95,14 +95,48 @@ fn stacked_encodings_are_undone_in_reverse() {
 #[test]
 fn unknown_encodings_are_left_alone_and_towers_are_refused() {
     let mut headers = HeaderMap::new();
-    assert!(Decoder::for_headers(&headers).unwrap().is_none());
+    assert!(Decoder::for_headers(&headers, true).unwrap().is_none());
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("utf-8"));
-    assert!(Decoder::for_headers(&headers).unwrap().is_none());
+    assert!(Decoder::for_headers(&headers, true).unwrap().is_none());
     headers.insert(
         CONTENT_ENCODING,
         HeaderValue::from_static("gzip, gzip, gzip, gzip"),
     );
-    assert!(Decoder::for_headers(&headers).is_err());
+    assert!(Decoder::for_headers(&headers, true).is_err());
+}
+
+#[test]
+fn transfer_encodings_are_undone_whether_or_not_the_content_is() {
+    let decoder = |pairs: &[(HeaderName, &str)], content| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let decoder = Decoder::for_headers(&headers, content)?;
+        Ok(decoder.map_or_else(Vec::new, |decoder| decoder.codings))
+    };
+    let both = [
+        (CONTENT_ENCODING, "br"),
+        (TRANSFER_ENCODING, "gzip"),
+        (TRANSFER_ENCODING, "Chunked"),
+    ];
+    assert_eq!(decoder(&both, true), Ok(vec![Coding::Brotli, Coding::Gzip]));
+    assert_eq!(decoder(&both, false), Ok(vec![Coding::Gzip]));
+    for (value, coding) in [
+        ("chunked", None),
+        ("identity", None),
+        ("deflate, chunked", Some(Coding::Deflate)),
+    ] {
+        let found = decoder(&[(TRANSFER_ENCODING, value)], true);
+        assert_eq!(found, Ok(Vec::from_iter(coding)), "{value}");
+    }
+    for (value, name) in [
+        ("compress, chunked", "compress"),
+        ("chunked, gzip", "chunked"),
+    ] {
+        let Broken(why) = decoder(&[(TRANSFER_ENCODING, value)], false).unwrap_err();
+        assert_eq!(why, format!("transfer-encoding {name} cannot be undone"));
+    }
 }
 
 #[test]

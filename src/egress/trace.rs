@@ -133,8 +133,8 @@ impl<'a> Trace<'a> {
         let has_body = length != Some(0);
         self.report.phases.ttfb = Some(now - started);
         self.report.phase = Phase::Body;
-        let decoder = if limits.decode && has_body {
-            Decoder::for_headers(&headers)
+        let decoder = if has_body {
+            Decoder::for_headers(&headers, limits.decode)
         } else {
             Ok(None)
         };

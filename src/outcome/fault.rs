@@ -137,7 +137,7 @@ pub enum FaultKind {
     Certificate,
     /// TLS failed otherwise.
     Tls,
-    /// The content-encoding is broken.
+    /// The content-encoding or transfer-encoding is broken, or the latter unknown.
     Decode,
     /// The body passed the size cap.
     TooLarge,

@@ -64,6 +64,22 @@ async fn every_framing_of_a_whole_body_is_read_whole() {
 }
 
 #[tokio::test]
+async fn a_body_packed_for_the_way_is_unpacked() {
+    let packed = gzip(b"hello world").await;
+    let mut chunked = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n{:x}\r\n",
+        packed.len()
+    )
+    .into_bytes();
+    chunked.extend(&packed);
+    chunked.extend(b"\r\n0\r\n\r\n");
+    let server = closing(chunked).await;
+    let response = answer(fetch(&server.proxy(Scheme::Http), "http://target.test/").await);
+    assert_eq!(&response.body.bytes[..], b"hello world");
+    assert_eq!(response.body.size_wire, packed.len() as u64);
+}
+
+#[tokio::test]
 async fn a_body_cut_by_the_other_side_is_a_truncated_answer_and_its_connection_is_dropped() {
     for cut in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npartial"[..],
