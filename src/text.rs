@@ -28,6 +28,11 @@ const TEXT_TYPES: [&str; 6] = [
     "application/x-ndjson",
 ];
 
+/// The characters of what a stranger wrote that a terminal only shows: none that moves its cursor or changes a colour.
+pub(crate) fn harmless(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| !c.is_control())
+}
+
 /// True for content types whose body is text; a missing type counts as text when the bytes look like it.
 pub fn is_text(content_type: Option<&str>, bytes: &[u8]) -> bool {
     let Some(essence) = essence(content_type) else {

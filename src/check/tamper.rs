@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::text::harmless;
+
 /// Longest evidence, characters.
 const EVIDENCE: usize = 200;
 
@@ -40,8 +42,7 @@ pub(super) fn changed(expected: &str, got: &[u8]) -> Option<Tampering> {
 
 /// What a stranger wrote, short and without what a terminal would obey.
 pub(super) fn evidence(text: &str) -> String {
-    let harmless = text.chars().filter(|c| !c.is_control());
-    harmless.take(EVIDENCE).collect()
+    harmless(text).take(EVIDENCE).collect()
 }
 
 #[cfg(test)]

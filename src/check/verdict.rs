@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::echo::NoEcho;
 use crate::exchange::{Exchange, Response, Truncation};
 use crate::outcome::{self, Blame, Charge, Fault, FaultKind, Phase};
+use crate::proxy;
 
 /// The word on a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,8 +50,8 @@ impl Verdict {
     /// The word in the report.
     pub fn as_str(self) -> &'static str {
         match self {
-            Verdict::Alive => "alive",
-            Verdict::Unstable => "unstable",
+            Verdict::Alive => proxy::ALIVE,
+            Verdict::Unstable => proxy::UNSTABLE,
             Verdict::Hostile => "hostile",
             Verdict::Policy => "policy",
             Verdict::Auth => "auth",

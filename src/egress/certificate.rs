@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use crate::outcome::UnixMillis;
+use crate::text::harmless;
 
 /// Names of a certificate that are told.
 const NAMES_SHOWN: usize = 3;
@@ -204,10 +205,8 @@ fn names(presented: &[String]) -> String {
 }
 
 fn clean(name: &str) -> String {
-    name.chars()
-        .filter(|c| !c.is_control() && *c != '"')
-        .take(NAME_MAX)
-        .collect()
+    let letters = harmless(name).filter(|c| *c != '"');
+    letters.take(NAME_MAX).collect()
 }
 
 /// Issuer and subject of a certificate (RFC 5280 section 4.1), undecoded.

@@ -17,6 +17,7 @@ use super::head::{self, HEAD_MAX, Head, NoHead, Scan};
 use crate::exchange::ProxyReply;
 use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::Credentials;
+use crate::text::harmless;
 
 /// Kept of a refusal's body. Every known block page says what it has to in less.
 const BODY_MAX: usize = 16 * 1024;
@@ -174,7 +175,7 @@ async fn refused<T: AsyncRead + Unpin>(io: &mut T, mut body: BytesMut, head: Hea
     let reason = String::from_utf8_lossy(&head.reason);
     if !reason.is_empty() {
         message.push(' ');
-        message.extend(reason.chars().filter(|c| !c.is_control()).take(100));
+        message.extend(harmless(&reason).take(100));
     }
     Refusal {
         fault: Fault::new(Phase::Handshake, kind, message),

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::answer::{Answer, Body, End, Framing, Pieces};
 use super::origin::Request;
+use crate::text::harmless;
 
 /// Size of a page without `?size=`, bytes.
 const PAGE_BYTES: usize = 2048;
@@ -339,11 +340,7 @@ fn pairs(path: &str) -> impl Iterator<Item = (String, String)> {
 
 /// Percent-decoded, without the control characters that would break a header.
 fn decode(text: &str) -> String {
-    percent_decode_str(text)
-        .decode_utf8_lossy()
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect()
+    harmless(&percent_decode_str(text).decode_utf8_lossy()).collect()
 }
 
 pub(super) fn query(path: &str, name: &str) -> Option<String> {

@@ -13,6 +13,7 @@ use super::fields::{Field, Row};
 use super::value::Value;
 use crate::error::Problem;
 use crate::outcome::{Outcome, Record};
+use crate::text::harmless;
 
 /// A parsed format.
 #[derive(Debug, PartialEq)]
@@ -142,9 +143,9 @@ impl WriteOut {
             }
             if self.to_terminal && !matches!(part, Part::Text(_)) {
                 let said = String::from_utf8_lossy(&out[start..]);
-                let harmless: String = said.chars().filter(|c| !c.is_control()).collect();
+                let shown: String = harmless(&said).collect();
                 out.truncate(start);
-                out.extend_from_slice(harmless.as_bytes());
+                out.extend_from_slice(shown.as_bytes());
             }
         }
     }

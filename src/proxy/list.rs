@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::entry::Style;
 use super::reject::{Flaw, Reason, Reject};
-use super::{PriceRule, Proxy, ProxyId, Scheme, header, json, parse, price_by, table};
+use super::{PriceRule, Proxy, ProxyId, Scheme, WORKING, header, json, parse, price_by, table};
 use crate::error::Problem;
 use crate::text;
 
@@ -168,7 +168,8 @@ impl ProxyList {
 pub fn unusable(left_out: u64) -> String {
     let rows = if left_out == 1 { "row" } else { "rows" };
     let are = if left_out == 1 { "is" } else { "are" };
-    format!("{left_out} {rows} of check {are} left out: the verdict is not alive or unstable")
+    let words = WORKING.join(" or ");
+    format!("{left_out} {rows} of check {are} left out: the verdict is not {words}")
 }
 
 /// Puts sources together in their order; an identity that several have stays with the first.

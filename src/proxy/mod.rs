@@ -29,6 +29,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::secret::Secret;
 
+/// The word of `check` for a proxy that brings answers.
+pub(crate) const ALIVE: &str = "alive";
+/// The one for a proxy that brings some of them.
+pub(crate) const UNSTABLE: &str = "unstable";
+/// Of rows that `check` has written, a list takes those with one of these.
+pub(crate) const WORKING: [&str; 2] = [ALIVE, UNSTABLE];
+
 /// What stands for itself in a user name or password (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')

@@ -14,10 +14,7 @@ use super::header::Header;
 use super::labels::Marks;
 use super::list::{MAX_LINE, Sink};
 use super::reject::{Flaw, Reason};
-use super::{Scheme, country, template};
-
-/// Verdicts of `check` on proxies that work.
-const WORKING: [&str; 2] = ["alive", "unstable"];
+use super::{Scheme, WORKING, country, template};
 
 /// The cells of one row by column; empty cells are absent.
 #[derive(Debug, Default)]

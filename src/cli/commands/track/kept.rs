@@ -13,6 +13,7 @@ use crate::cli::settings::CommandLine;
 use crate::error::{Error, Problem};
 use crate::observation::{Observation, Series, State};
 use crate::state::History;
+use crate::text::harmless;
 use crate::track::name::job_name;
 
 /// Opens the history, and finds the one job that is meant.
@@ -87,12 +88,12 @@ fn owned(target: &Option<Box<str>>) -> Option<String> {
     target.as_deref().map(str::to_owned)
 }
 
-/// Text of strangers on one line of a terminal: nothing in it moves the cursor or changes a colour.
+/// Text of strangers on one line of a terminal.
 pub(super) fn plain(text: &str, most: usize) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut harmless = words.chars().filter(|c| !c.is_control());
-    let mut shown: String = harmless.by_ref().take(most).collect();
-    if harmless.next().is_some() {
+    let mut letters = harmless(&words);
+    let mut shown: String = letters.by_ref().take(most).collect();
+    if letters.next().is_some() {
         shown.push('…');
     }
     shown

@@ -8,6 +8,7 @@ use super::place::{Path, Place, Target, Via};
 use crate::check::{Anonymity, Report, Verdict, level};
 use crate::echo::{self, Echo};
 use crate::proxy::{Proxy, ProxyId};
+use crate::text::harmless;
 
 /// Longest evidence, characters.
 const EVIDENCE: usize = 200;
@@ -63,11 +64,7 @@ impl Finding {
         Finding {
             proxy: proxy.label().to_string(),
             what,
-            detail: detail
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(EVIDENCE)
-                .collect(),
+            detail: harmless(detail).take(EVIDENCE).collect(),
             place,
         }
     }
