@@ -120,6 +120,9 @@ impl Trouble {
     }
 }
 
+/// What a 429 says, by the judge or by somebody before it.
+const ASKED_TOO_OFTEN: &str = "status 429: the judge was asked too often from this exit";
+
 /// Reads a failed exchange with a judge; `sentence` is what the ban table says of it, `no_echo` why the answer, if there was one,
 /// is not the judge's. `is_proved` is what asking directly has shown: that a judge is there.
 pub(super) fn trouble(
@@ -132,6 +135,13 @@ pub(super) fn trouble(
         Err(fault) => of_fault(fault, sentence.blame),
         Ok(response) => match &response.body.broken {
             Some(fault) => of_fault(fault, sentence.blame),
+            None if response.status == 429 && exchange.verified => Trouble::new(
+                // Nobody on the way could have said that: the proxy has brought it.
+                Verdict::Unknown,
+                "rate_limited",
+                Some(Phase::Body),
+                format!("{ASKED_TOO_OFTEN}, through whatever proxies that share it"),
+            ),
             None => of_answer(response, sentence.blame, no_echo, is_proved),
         },
     }
@@ -247,7 +257,10 @@ fn of_answer(
         300..=399 => (replaced, "redirected"),
         402 | 407 => (Verdict::Auth, "auth"),
         403 | 451 => (Verdict::Policy, "policy"),
-        429 => (Verdict::Policy, "rate_limited"),
+        429 => {
+            let message = format!("{ASKED_TOO_OFTEN}, or the proxy by this user");
+            return new(Verdict::Policy, "rate_limited", message);
+        }
         500.. => (Verdict::Dead, "bad_gateway"),
         _ => (Verdict::Dead, "not_a_proxy"),
     };
@@ -260,7 +273,37 @@ fn of_answer(
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, StatusCode, Version};
+
     use super::*;
+    use crate::exchange::{Body, Phases};
+    use crate::outcome::Outcome;
+
+    #[test]
+    fn a_limit_of_the_judge_is_no_fault_of_who_brings_word_of_it() {
+        let told = |verified| {
+            let exchange = Exchange {
+                result: Ok(Response {
+                    status: StatusCode::TOO_MANY_REQUESTS,
+                    version: Version::HTTP_11,
+                    headers: HeaderMap::new(),
+                    body: Body::default(),
+                }),
+                phases: Phases::default(),
+                connect_status: None,
+                connect_reply: None,
+                verified,
+                forwarded: !verified,
+                reused: false,
+                sent: true,
+            };
+            let sentence = outcome::Verdict::new(Outcome::RateLimited, Blame::Pair);
+            let trouble = trouble(&exchange, &sentence, None, true);
+            (trouble.verdict, trouble.reason)
+        };
+        assert_eq!(told(true), (Verdict::Unknown, "rate_limited"));
+        assert_eq!(told(false), (Verdict::Policy, "rate_limited"));
+    }
 
     #[test]
     fn a_proxy_to_which_this_machine_has_no_way_is_not_dead() {
