@@ -43,6 +43,8 @@ impl Exit {
     pub const DONE: Exit = Exit::new(0, "done");
     /// Another run does the work.
     pub const SKIPPED: Exit = Exit::new(0, "locked");
+    /// Whoever read the output has had enough.
+    pub const READER_GONE: Exit = Exit::new(0, "reader_gone");
     /// Something that somebody wants to hear of has changed.
     pub const CHANGED: Exit = Exit::new(10, "changed");
     /// The caller's settings are wrong.
@@ -62,7 +64,7 @@ impl Exit {
                 Exit::new(3, reason.as_str())
             }
             reason @ FinishReason::NoProxy => Exit::new(6, reason.as_str()),
-            reason @ FinishReason::ReaderGone => Exit::new(0, reason.as_str()),
+            FinishReason::ReaderGone => Exit::READER_GONE,
             reason @ FinishReason::Capped(_) => Exit::new(7, reason.as_str()),
             FinishReason::Done => {
                 // What a run goes on with is judged with it: the second half of a list says nothing about the first.

@@ -1,6 +1,7 @@
 //! `check` as people and scripts run it, against a lab.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -132,6 +133,27 @@ fn the_summary_counts_the_lines_that_are_no_proxy_of_their_own() {
     let count = |name: &str| summary[format!("list/{name}")].as_u64();
     let counts = ["lines", "proxies", "duplicates", "rejected"].map(count);
     assert_eq!(counts, [Some(5), Some(2), Some(2), Some(1)], "{said}");
+}
+
+#[test]
+fn a_check_ends_when_nobody_reads_its_rows_any_more() {
+    let scene = Scene::new(Lab::builder().proxies(300, ProxySpec::new(Scheme::Http)));
+    let mut command = scene.command(&["-j", "2", "--samples", "1", "--summary", "json"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut line = String::new();
+    let mut reader = BufReader::new(child.stdout.take().expect("stdout"));
+    reader.read_line(&mut line).expect("a row");
+    drop(reader);
+    let output = child.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let summary: Value = serde_json::from_str(said.lines().last().expect("a line")).expect("json");
+    assert_eq!(summary["finish_reason"], "reader_gone", "{said}");
+    assert!(summary["checked"].as_u64() < Some(300), "{said}");
 }
 
 #[test]

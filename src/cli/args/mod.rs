@@ -205,7 +205,7 @@ Exit codes: 0 done within --max-fail, 1 internal error, 2 usage or configuration
 /// The same on the page.
 const EXIT_CODES_AT_LENGTH: &str = "\
 Exit codes:
-    0  done: every URL has its record, failures within --max-fail
+    0  done: every URL has its record, failures within --max-fail; or the reader of the rows (| head) has had enough
     1  internal error
     2  usage or configuration, nothing was done
     3  input or output failed; with a file, --resume goes on

@@ -135,7 +135,10 @@ impl Check<'_> {
                 .await?;
             let news = sink.end(&list, &ended)?;
             let tally = earlier.with(&ended);
-            let exit = self.exit(&ended, tally, news.as_ref(), code);
+            let exit = match code {
+                None if sink.rows.is_unread() => Exit::READER_GONE,
+                _ => self.exit(&ended, tally, news.as_ref(), code),
+            };
             self.tell(&ended, &sink, news.as_ref(), (exit, intake))?;
             self.complain(&ended, tally, exit);
             let Some(every) = self.args.how.watch else {

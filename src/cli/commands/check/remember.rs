@@ -162,7 +162,7 @@ impl Remembering {
     }
 }
 
-/// Takes the reports of a round until there are no more, each to its row and then to the state. Blocks.
+/// Takes the reports of a round, each to its row and then to the state, until there are no more or nobody reads the rows. Blocks.
 ///
 /// # Errors
 /// A row cannot be written; what has one is in the state all the same.
@@ -175,7 +175,7 @@ pub(super) fn take_all(
 ) -> Result<(), Error> {
     remembering.iter_mut().for_each(Remembering::save);
     let mut taken = Ok(());
-    while taken.is_ok() {
+    while taken.is_ok() && !sink.rows.is_unread() {
         let due = remembering.as_ref().and_then(|state| state.due);
         let report = match due {
             None => reports.blocking_recv(),

@@ -45,8 +45,10 @@ pub(super) struct Rows {
 enum Out {
     Stdout,
     File(File),
-    /// Nobody reads any more, or nothing is written yet.
+    /// Nothing is written yet.
     Nowhere,
+    /// Nobody reads any more.
+    Unread,
 }
 
 impl Rows {
@@ -135,6 +137,11 @@ impl Rows {
     /// The file keeps what it has until all rows are there.
     pub(super) fn is_replaced(&self) -> bool {
         self.replaced.is_some()
+    }
+
+    /// Whoever read the rows (`| head`) has had enough.
+    pub(super) fn is_unread(&self) -> bool {
+        matches!(self.out, Out::Unread)
     }
 
     /// Writes a row, or keeps it until all are there.
@@ -285,12 +292,12 @@ impl Rows {
                 let mut out = io::stdout().lock();
                 out.write_all(&self.bytes).and_then(|()| out.flush())
             }
-            Out::Nowhere => Ok(()),
+            Out::Nowhere | Out::Unread => Ok(()),
         };
         self.bytes.clear();
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.out = Out::Nowhere;
+                self.out = Out::Unread;
                 Ok(())
             }
             Err(error) => Err(Error::io("write", &self.path, error)),
