@@ -136,6 +136,37 @@ fn the_summary_counts_the_lines_that_are_no_proxy_of_their_own() {
 }
 
 #[test]
+fn a_table_of_cells_has_what_an_object_has() {
+    let scene = Scene::new(mixed());
+    let words = |format| {
+        let url = "http://shop.test/page/1";
+        let words = ["--sort", "list", "--samples", "1", "--url", url, "-q"];
+        scene.check(&[&words[..], &["--with-credentials", "--format", format]].concat())
+    };
+    let objects = rows(&words("jsonl").stdout);
+    let csv = words("csv").stdout;
+    let mut table = csv::Reader::from_reader(&csv[..]);
+    let names = table.headers().expect("a head").clone();
+    let object = objects[0].as_object().expect("an object");
+    let nested = ["v", "latency_ms", "before"];
+    for key in object.keys().filter(|key| !nested.contains(&key.as_str())) {
+        assert!(names.iter().any(|name| name == key), "{key}");
+    }
+    let column = |name: &str| names.iter().position(|each| each == name).expect("there");
+    for (row, object) in table.records().zip(&objects) {
+        let row = row.expect("a row");
+        assert_eq!(
+            row[column("proxy")],
+            object["proxy"],
+            "credentials included"
+        );
+        assert_eq!(row[column("label")], object["label"]);
+        let target = object["targets"][0]["outcome"].as_str().unwrap_or_default();
+        assert_eq!(&row[column("targets")], target);
+    }
+}
+
+#[test]
 fn a_check_ends_when_nobody_reads_its_rows_any_more() {
     let scene = Scene::new(Lab::builder().proxies(300, ProxySpec::new(Scheme::Http)));
     let mut command = scene.command(&["-j", "2", "--samples", "1", "--summary", "json"]);

@@ -6,7 +6,7 @@ use crate::check::{Place, Report};
 use crate::proxy::Scheme;
 
 /// Columns of CSV.
-pub(super) const COLUMNS: [&str; 29] = [
+pub(super) const COLUMNS: [&str; 34] = [
     "seq",
     "proxy",
     "scheme",
@@ -27,21 +27,34 @@ pub(super) const COLUMNS: [&str; 29] = [
     "p50_ms",
     "p95_ms",
     "exits",
+    "ipv4",
+    "ipv6",
     "countries",
     "asns",
     "rotates",
     "anonymity",
+    "headers",
     "rewrites",
     "dns",
     "tampering",
+    "targets",
     "changes",
     "checked_at",
+    "label",
 ];
 
-pub(super) fn cells(report: &Report) -> Vec<String> {
+/// The cells of those columns. User name and password are in the one of the proxy, or nowhere.
+pub(super) fn cells(report: &Report, with_credentials: bool) -> Vec<String> {
     let text = |value: Option<bool>| value.map(|value| value.to_string()).unwrap_or_default();
     let latency = report.latency();
     let exits: Vec<_> = report.exits.iter().map(ToString::to_string).collect();
+    let headers = report.headers.iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    // In the order of --url, as the other words of a row are.
+    let targets = report.targets.iter();
+    let targets: Vec<_> = targets.map(|target| target.outcome).collect();
     let changes: Vec<_> = report
         .changes
         .iter()
@@ -52,7 +65,10 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
     let share = |share: Option<f64>| share.map(|share| format!("{share:.3}")).unwrap_or_default();
     vec![
         report.seq.to_string(),
-        report.proxy.label().to_string(),
+        match with_credentials {
+            true => report.line().expose().to_owned(),
+            false => report.proxy.label().to_string(),
+        },
         report.proxy.scheme().to_string(),
         report.proxy.host().to_owned(),
         report.proxy.port().to_string(),
@@ -83,6 +99,8 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
         latency.map(|latency| ms(latency.p50)).unwrap_or_default(),
         latency.map(|latency| ms(latency.p95)).unwrap_or_default(),
         exits.join(" "),
+        text(report.ipv4),
+        text(report.ipv6),
         places(report, |place| {
             place.country.as_ref().map(ToString::to_string)
         }),
@@ -94,6 +112,7 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
             .anonymity
             .map(|level| level.as_str().to_owned())
             .unwrap_or_default(),
+        headers.join("; "),
         report
             .rewrites
             .as_ref()
@@ -105,8 +124,10 @@ pub(super) fn cells(report: &Report) -> Vec<String> {
             .as_ref()
             .map(|tampering| tampering.kind.to_owned())
             .unwrap_or_default(),
+        targets.join(" "),
         changes.join(" "),
         report.checked_at.to_string(),
+        report.listed.label().to_string(),
     ]
 }
 

@@ -267,7 +267,7 @@ impl Rows {
                 self.bytes.push(b'\n');
             }
             CheckFormat::Csv => {
-                let cells = cells(report);
+                let cells = cells(report, self.with_credentials);
                 self.csv(cells)?;
             }
         }
