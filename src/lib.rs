@@ -65,6 +65,11 @@
 //! No browser, no JavaScript, no solving of challenges, no HTTP/3. It does not crawl: links are not followed. `robots.txt` is
 //! obeyed for what sitemaps list, and else only if asked. What is learned about proxies is kept after the run only if asked ([`state`]). It needs a tokio runtime.
 //!
+//! # Features
+//!
+//! `program`, on by default, is the command line with [`state`], [`track`] and [`cli`]. Without it (`default-features = false`) no
+//! SQLite is linked, which a program with one of its own needs: two versions do not link.
+//!
 //! # Modules, lowest first
 //!
 //! A module uses only those above it; `docs/architecture.md` has the reasons.
@@ -113,6 +118,7 @@ pub mod robots;
 pub mod egress;
 pub mod input;
 pub mod output;
+#[cfg(feature = "program")]
 pub mod state;
 
 // Layer 3: engines. Concurrency lives here.
@@ -122,6 +128,7 @@ pub mod metrics;
 
 // Layer 4: attachments. Layers 0-3 never name them.
 pub mod lab;
+#[cfg(feature = "program")]
 pub mod track;
 
 // Layer 5: assembly.
@@ -129,6 +136,7 @@ pub mod client;
 pub mod config;
 
 // Layer 6: the face.
+#[cfg(feature = "program")]
 pub mod cli;
 
 #[cfg(test)]

@@ -69,7 +69,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("maxminddb", &["src/check/geo.rs"]),
     ("indicatif", &["src/cli"]),
     ("tracing_subscriber", &["src/cli"]),
-    ("anyhow", &["src/cli", "src/main.rs"]),
     ("rusqlite", &["src/state"]),
     (
         "toml",
