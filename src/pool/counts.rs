@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND, between};
+use super::judgement::is_told;
 use super::roster::Shelf;
 use super::slot::{Slot, State};
 use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx};
@@ -172,8 +173,7 @@ impl Pool {
 
     /// One more request has brought no answer.
     pub(super) fn was_fruitless(&mut self, kind: Option<(Phase, FaultKind)>) {
-        let refused = matches!(kind, Some((_, FaultKind::Rejected(_))));
-        let weight = if refused { REFUSAL } else { SILENCE };
+        let weight = if is_told(kind) { REFUSAL } else { SILENCE };
         self.fruitless = self.fruitless.saturating_add(weight);
     }
 

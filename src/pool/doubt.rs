@@ -31,7 +31,15 @@ const FIRST_PRUNE: usize = 4096;
 /// Hosts in a row on which one proxy alone fails before that may be its own doing.
 const ALONE: usize = 3;
 /// Hosts of that row that are remembered: as many as convict a proxy of which there is nobody to compare with.
-const TRAIL: usize = 16;
+const TRAIL: usize = 64;
+/// What is supposed of others that have met nothing meanwhile, failures and answers: where the proxy was silent, and where it said each
+/// time that it could not reach the host, which is what one that works says of a dead host.
+const SILENT: (f32, f32) = (1.0, 1.0);
+const TOLD: (f32, f32) = (9.0, 1.0);
+/// Weight of the newest in what the pool meets lately.
+const LATELY: f32 = 1.0 / 16.0;
+/// While more than this share of it fails, that a stranger fails as well is nothing of its own.
+const COMMON: f32 = 0.5;
 
 /// One proxy in doubt about one host.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +52,8 @@ pub(super) struct Doubt {
     pub(super) last: Micros,
     /// Chance that it fails for reasons of its own.
     fails: f32,
+    /// The proxy said that it could not reach the host.
+    told: bool,
     /// The target's certificate did not verify: if it does through others, this proxy has replaced it.
     pub(super) altered: bool,
 }
@@ -58,6 +68,7 @@ impl Doubt {
             count: 1,
             last: now,
             fails: 1.0,
+            told: false,
             altered: false,
         }
     }
@@ -68,6 +79,11 @@ impl Doubt {
             fails: (1.0 - chance).clamp(PROVEN_FAILS, 1.0),
             ..self
         }
+    }
+
+    /// The same with the proxy's word that it could not reach the host.
+    pub(super) fn with_told(self, told: bool) -> Self {
+        Doubt { told, ..self }
     }
 
     /// The same after a certificate that did not verify.
@@ -107,6 +123,8 @@ pub(super) struct Doubts {
     hosts: HashMap<u32, Vec<Doubt>, Mixing>,
     trails: HashMap<u32, Trail, Mixing>,
     met: Met,
+    /// Share of new doubts about those that have served in what they met lately.
+    lately: f32,
     prune_at: usize,
 }
 
@@ -126,6 +144,7 @@ impl Doubts {
             Some(known) => {
                 known.count = known.count.saturating_add(1);
                 known.last = doubt.last;
+                known.told &= doubt.told;
                 known.altered |= doubt.altered;
                 // What fails again says nothing new of the proxy.
                 return Vec::new();
@@ -147,7 +166,10 @@ impl Doubts {
                 trail.hosts.remove(0);
             }
             trail.hosts.push(doubt.host);
-            self.met.doubts += u64::from(doubt.fails < 1.0);
+            if doubt.fails < 1.0 {
+                self.met.doubts += 1;
+                self.lately += LATELY * (1.0 - self.lately);
+            }
         }
         self.alone(doubt.slot, now)
     }
@@ -158,18 +180,19 @@ impl Doubts {
         let Some(trail) = self.trails.get(&slot) else {
             return Vec::new();
         };
-        let is_alone = |host: &&u32| {
-            let doubts = self.hosts.get(*host).map_or(&[][..], Vec::as_slice);
+        let alone = |host: &u32| {
+            let doubts = self.hosts.get(host).map_or(&[][..], Vec::as_slice);
             let mut fresh = doubts.iter().filter(|doubt| now < doubt.last + LIFE);
-            fresh.next().is_some_and(|doubt| doubt.slot == slot) && fresh.next().is_none()
+            let first = fresh.next().filter(|doubt| doubt.slot == slot);
+            first.copied().filter(|_| fresh.next().is_none())
         };
-        let alone: Vec<u32> = trail.hosts.iter().filter(is_alone).copied().collect();
-        if alone.len() < ALONE || self.chance_of(trail, alone.len()) >= OUTAGE {
+        let row: Vec<Doubt> = trail.hosts.iter().filter_map(alone).collect();
+        if row.len() < ALONE || self.chance_of(trail, &row) >= OUTAGE {
             return Vec::new();
         }
         self.trails.remove(&slot);
         let mut taken = Vec::new();
-        for host in alone {
+        for Doubt { host, .. } in row {
             let doubts = self.hosts.entry(host).or_default();
             // They stay, with nothing left to charge: that they fail again says nothing new.
             taken.extend(doubts.iter().copied());
@@ -179,16 +202,24 @@ impl Doubts {
     }
 
     /// How likely another proxy were to fail on so many hosts in a row, by what all others have met since this row began.
-    fn chance_of(&self, trail: &Trail, hosts: usize) -> f32 {
+    fn chance_of(&self, trail: &Trail, row: &[Doubt]) -> f32 {
         let own = trail.hosts.len() as u64;
         let doubts = (self.met.doubts - trail.began.doubts).saturating_sub(own) as f32;
         let answers = (self.met.answers - trail.began.answers) as f32;
-        ((doubts + 1.0) / (doubts + answers + 2.0)).powi(hosts as i32)
+        let told = row.iter().all(|doubt| doubt.told);
+        let (failed, answered) = if told { TOLD } else { SILENT };
+        ((doubts + failed) / (doubts + answers + failed + answered)).powi(row.len() as i32)
+    }
+
+    /// True while those that have served fail on most hosts.
+    pub(super) fn are_common(&self) -> bool {
+        self.lately > COMMON
     }
 
     /// The proxy in `slot` has carried an answer of some host.
     pub(super) fn served(&mut self, slot: u32) {
         self.met.answers += 1;
+        self.lately -= LATELY * self.lately;
         if !self.trails.is_empty() {
             self.trails.remove(&slot);
         }
@@ -317,11 +348,20 @@ mod tests {
         for host in 0..30 {
             assert!(doubts.add(proven(host, host % 3, 0), 0).is_empty());
         }
-        // With nobody to compare with, more than three are needed.
-        let mut doubts = Doubts::default();
-        let charged: Vec<usize> = (0..12)
-            .map(|host| doubts.add(proven(host, 0, 0), 0).len())
-            .collect();
-        assert_eq!(charged, [0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+        assert!(doubts.are_common());
+        (0..20).for_each(|slot| doubts.served(slot));
+        assert!(!doubts.are_common());
+    }
+
+    #[test]
+    fn with_nobody_to_compare_with_it_takes_a_longer_row_and_longest_for_one_that_says_so() {
+        let row = |told| {
+            let mut doubts = Doubts::default();
+            let each = (0..100).map(|host| doubts.add(proven(host, 0, 0).with_told(told), 0).len());
+            let charged: Vec<(usize, usize)> = each.enumerate().filter(|one| one.1 > 0).collect();
+            charged[0]
+        };
+        assert_eq!(row(false), (8, 9));
+        assert_eq!(row(true), (58, 59));
     }
 }

@@ -24,13 +24,18 @@ impl Pool {
         let slot = self.roster.slot_mut(at);
         let proven = slot.is_proven();
         let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
-        let mut doubt = Doubt::new(host.0, at, slot.generation, now).with_altered(altered);
+        let mut doubt = Doubt::new(host.0, at, slot.generation, now)
+            .with_altered(altered)
+            .with_told(is_told(kind));
         if proven {
             doubt = doubt.of_proven(slot.chance(self.scale.present()));
         }
         slot.doubts = slot.doubts.saturating_add(1);
         let own = self.doubts.add(doubt, now);
-        if !proven && !self.doubts.is_out(host.0) && !self.hosts.is_flaky(host.0, now) {
+        let others_fail = self.doubts.is_out(host.0)
+            || self.doubts.are_common()
+            || self.hosts.is_flaky(host.0, now);
+        if !proven && !others_fail {
             self.set_aside(at, now);
         }
         for doubt in own {
@@ -143,4 +148,12 @@ impl Pool {
             && tally.unknown == own(State::Unknown)
             && !self.roster.slot(at).is_direct()
     }
+}
+
+/// True when the proxy itself said that it could not reach the host: by its handshake, or with a page.
+pub(super) fn is_told(kind: Option<(Phase, FaultKind)>) -> bool {
+    matches!(
+        kind,
+        None | Some((Phase::Handshake, FaultKind::Rejected(_)))
+    )
 }
