@@ -21,6 +21,7 @@ use super::flights::Flights;
 use super::frontier::Frontier;
 use super::hedging::Budget;
 use super::held::{Held, Turn};
+use super::leasing::Refused;
 use super::pending::Pending;
 use super::purse::{Purse, Room};
 use super::sessions::Sessions;
@@ -54,6 +55,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const QUOTA_GRAIN: Duration = Duration::from_millis(100);
 /// How long a job waits for a proxy in quarantine when those that are READY cannot carry it.
 const INCAPABLE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is said of a job beyond `--retry-max-time`.
+const OUT_OF_TIME: &str = "the time for retries is over";
 
 /// See the module text.
 pub(super) struct Dispatcher<E> {
@@ -166,6 +170,9 @@ impl<E: Egress> Dispatcher<E> {
     /// Starts whatever can start now; returns what holds the rest back and until when.
     pub(super) fn pump(&mut self, now: Instant) -> Held {
         self.frontier.promote(now);
+        for job in self.frontier.take_over(now) {
+            self.give_up(job, Outcome::Timeout, OUT_OF_TIME, now);
+        }
         self.hedge(now);
         let mut held = Held::default();
         loop {
@@ -243,48 +250,54 @@ impl<E: Egress> Dispatcher<E> {
         let mut earliest: Option<Instant> = None;
         let (mut only_time_helps, mut rests) = (true, true);
         let mut why = Binding::NoProxy;
-        // Each job passed over in this turn stands behind the others of its host for now.
-        for passed_over in 0..JOBS_PER_TURN {
-            if self.is_out_of_time(host, now) {
-                let why = "the time for retries is over";
-                self.give_up_first(Outcome::Timeout, why, now);
-                return Turn::Again;
-            }
+        let mut keep = false;
+        for _ in 0..JOBS_PER_TURN {
             if self.some_given_up {
                 let given_up = self.context.hosts().gives_up(host);
                 if let Some(verdict) = given_up {
                     self.leave_first(verdict, now);
+                    self.frontier.end_turn(host, true);
                     return Turn::Again;
                 }
             }
-            let refusal = match self.lease_for_first(host, now) {
+            let Refused { refusal, pinned } = match self.lease_for_first(host, now) {
                 Ok(lease) => {
                     self.last_pick_failed = false;
                     if let Some(turn) = self.beyond_caps(&lease) {
                         self.pool.cancel(lease, now);
-                        self.frontier.put_back(host, passed_over);
+                        self.frontier.end_turn(host, true);
                         return turn;
                     }
                     self.context.limiter().charge(host, lease.idx.number(), now);
                     if let Some(job) = self.frontier.take_first() {
                         self.send(job, lease, now);
                     }
-                    self.frontier.put_back(host, passed_over);
+                    self.frontier.end_turn(host, true);
                     return Turn::Started;
                 }
-                Err(refusal) => refusal,
+                Err(refused) => refused,
             };
             if let Some((outcome, why)) = self.hopeless(host, &refusal, now) {
                 self.give_up_first(outcome, why, now);
+                self.frontier.end_turn(host, true);
+                return Turn::Again;
+            }
+            if let Some(binding) = self.holds_everybody(host, &refusal) {
+                self.frontier.end_turn(host, true);
+                return Turn::Stop(binding, refusal.retry_at);
+            }
+            why = self.reason(&refusal);
+            if let Some(proxy) = pinned {
+                // The other jobs of its host do not wait for that proxy.
+                let at = refusal.retry_at.unwrap_or(now + LONGEST_PARK);
+                let at = at.clamp(now + SHORTEST, now + LONGEST_PARK);
+                self.frontier.line_up_first(proxy.number(), at, why);
+                self.frontier.end_turn(host, true);
                 return Turn::Again;
             }
             if refusal.reason != RefusalReason::Limited {
                 self.last_pick_failed = true;
             }
-            if let Some(binding) = self.holds_everybody(host, &refusal) {
-                return Turn::Stop(binding, refusal.retry_at);
-            }
-            why = self.reason(&refusal);
             use RefusalReason::{AllBusy, AllCooling, Limited};
             only_time_helps &= matches!(refusal.reason, AllCooling | Limited);
             rests &= refusal.reason == AllCooling;
@@ -294,14 +307,15 @@ impl<E: Egress> Dispatcher<E> {
             earliest = earliest.into_iter().chain(at).min();
             // A job that takes any proxy has the widest choice: no other job of its host is luckier.
             if self.takes_any(host) {
-                self.frontier.put_back(host, passed_over);
+                keep = true;
                 break;
             }
             // The refusal is about this job or this host; another job of the host may have better luck.
-            if !self.frontier.rotate_first() {
+            if !self.frontier.pass_over_first() {
                 break;
             }
         }
+        self.frontier.end_turn(host, keep);
         // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time. Pairs at their
         // quota come free one by one, each after a minute or so: looking for every one of them would cost more than it brings.
         let soonest = now + if rests { QUOTA_GRAIN } else { SHORTEST };
@@ -311,13 +325,6 @@ impl<E: Egress> Dispatcher<E> {
             _ => self.frontier.block_first(at, why),
         }
         Turn::Again
-    }
-
-    /// True when the first job of `host` may not be attempted again (`--retry-max-time`): it has waited too long for it.
-    fn is_out_of_time(&self, host: u32, now: Instant) -> bool {
-        let began = self.frontier.peek(host).and_then(|job| job.first_at);
-        let limit = began.zip(self.retry.max_time);
-        limit.is_some_and(|(began, limit)| now.saturating_duration_since(began) > limit)
     }
 
     /// Why the first job of `host` is not worth waiting any longer, if it is not.

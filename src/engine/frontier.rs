@@ -2,13 +2,20 @@
 //!
 //! A host is in exactly one place: ready (its first job may be tried now), parked until a time, blocked until the pool
 //! changes or a time comes, full (its own concurrency), or idle (no job). So one slow or limited host never holds up the others, and nothing
-//! here is scanned: every step is a queue or heap operation.
+//! here is scanned: every step is a queue or heap operation. Jobs that wait for one proxy stand aside (`lines`), so that they do
+//! not hold up the others of their host.
+
+mod lines;
+mod overtime;
+mod queue;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use self::lines::Lines;
+use self::queue::Queue;
 use super::pending::Pending;
 use super::waits::{Longest, Waits};
 use crate::job::HostKey;
@@ -43,7 +50,7 @@ enum Place {
 
 struct Host {
     key: HostKey,
-    jobs: VecDeque<Box<Pending>>,
+    jobs: Queue,
     /// Jobs that may not go before something is known of the host.
     held: VecDeque<Box<Pending>>,
     in_flight: u32,
@@ -54,6 +61,8 @@ struct Host {
     in_line: bool,
     /// The time at which it gets a turn if it still waits then; what else the heap holds of it is out of date.
     wake: Option<Instant>,
+    /// When the time of a job here is over; what else that heap holds of it is out of date.
+    ending: Option<Instant>,
 }
 
 /// See the module text.
@@ -63,6 +72,9 @@ pub(super) struct Frontier {
     blocked: VecDeque<u32>,
     parked: BinaryHeap<Reverse<(Instant, u32)>>,
     later: BinaryHeap<Later>,
+    lines: Lines,
+    /// Hosts with jobs whose time is over at some time.
+    ending: BinaryHeap<Reverse<(Instant, u32)>>,
     waits: Waits,
     queued: usize,
     /// Those of them whose host is ready.
@@ -71,6 +83,8 @@ pub(super) struct Frontier {
     bytes: usize,
     sweep_at: usize,
     host_concurrency: Option<NonZeroU32>,
+    /// No attempt starts later than this after the first one of its job.
+    longest: Option<Duration>,
     /// Requests under way, to all hosts.
     in_flight: u32,
     /// Probe targets given out so far.
@@ -106,19 +120,22 @@ impl Ord for Later {
 }
 
 impl Frontier {
-    pub(super) fn new(host_concurrency: Option<NonZeroU32>) -> Self {
+    pub(super) fn new(host_concurrency: Option<NonZeroU32>, longest: Option<Duration>) -> Self {
         Frontier {
             hosts: HashMap::default(),
             ready: VecDeque::new(),
             blocked: VecDeque::new(),
             parked: BinaryHeap::new(),
             later: BinaryHeap::new(),
+            lines: Lines::default(),
+            ending: BinaryHeap::new(),
             waits: Waits::default(),
             queued: 0,
             active: 0,
             bytes: 0,
             sweep_at: SWEEP_AT,
             host_concurrency,
+            longest,
             in_flight: 0,
             aim: 0,
             aimed_at: PROBED_HOSTS,
@@ -145,13 +162,14 @@ impl Frontier {
     pub(super) fn meet(&mut self, number: u32, key: &HostKey) {
         self.hosts.entry(number).or_insert_with(|| Host {
             key: key.clone(),
-            jobs: VecDeque::new(),
+            jobs: Queue::default(),
             held: VecDeque::new(),
             in_flight: 0,
             place: Place::Idle,
             why: Binding::Concurrency,
             in_line: false,
             wake: None,
+            ending: None,
         });
     }
 
@@ -164,7 +182,7 @@ impl Frontier {
     pub(super) fn push(&mut self, job: Box<Pending>) {
         self.queued += 1;
         self.bytes += job.bytes;
-        self.enqueue(job, false);
+        self.enqueue(job);
     }
 
     /// Files a job that may not go before `at`.
@@ -196,15 +214,16 @@ impl Frontier {
         held
     }
 
-    fn enqueue(&mut self, job: Box<Pending>, front: bool) {
+    fn enqueue(&mut self, job: Box<Pending>) {
         let number = job.host;
+        let deadline = job.deadline(self.longest);
         let Some(host) = self.hosts.get_mut(&number) else {
             return;
         };
-        if front {
-            host.jobs.push_front(job)
+        if job.line.is_some() {
+            host.jobs.push_front(job);
         } else {
-            host.jobs.push_back(job)
+            host.jobs.push_back(job);
         }
         if host.place == Place::Idle {
             host.place = Place::Ready;
@@ -214,6 +233,7 @@ impl Frontier {
             Place::Ready => self.active += 1,
             _ => self.waits.more(host.why, 1),
         }
+        self.watch(number, deadline);
     }
 
     /// Makes ready what has become due at `now`.
@@ -221,8 +241,11 @@ impl Frontier {
         while self.later.peek().is_some_and(|later| later.at <= now) {
             if let Some(later) = self.later.pop() {
                 self.waits.fewer(Binding::Retry, 1);
-                self.enqueue(later.job, false);
+                self.enqueue(later.job);
             }
+        }
+        while let Some(job) = self.lines.due(now) {
+            self.tell(Some(job));
         }
         while let Some(Reverse((at, number))) = self.parked.peek().copied()
             && at <= now
@@ -256,7 +279,9 @@ impl Frontier {
     pub(super) fn next_due(&self) -> Option<Instant> {
         let later = self.later.peek().map(|later| later.at);
         let parked = self.parked.peek().map(|Reverse((at, _))| *at);
-        [later, parked].into_iter().flatten().min()
+        let ending = self.ending.peek().map(|Reverse((at, _))| *at);
+        let due = [later, parked, ending, self.lines.next_due()];
+        due.into_iter().flatten().min()
     }
 
     /// The host whose turn it is; it stays in place until one of the calls below moves it. One that has more than its share of the
@@ -305,7 +330,8 @@ impl Frontier {
         let number = of(&self.ready)
             .or_else(|| of(&self.blocked))
             .or_else(parked)
-            .or_else(later)?;
+            .or_else(later)
+            .or_else(|| self.lines.any_host())?;
         self.key(number).map(|key| (number, key))
     }
 
@@ -320,14 +346,14 @@ impl Frontier {
 
     /// The first job of `host`, to look at.
     pub(super) fn peek(&self, host: u32) -> Option<&Pending> {
-        self.hosts.get(&host)?.jobs.front().map(|job| &**job)
+        self.hosts.get(&host)?.jobs.first()
     }
 
     /// Takes the first job of the host in front and sends the host to the end of the line.
     pub(super) fn take_first(&mut self) -> Option<Box<Pending>> {
         let number = self.ready.pop_front()?;
         let host = self.hosts.get_mut(&number)?;
-        let job = host.jobs.pop_front();
+        let mut job = host.jobs.take();
         if let Some(job) = &job {
             self.queued -= 1;
             self.active -= 1;
@@ -340,30 +366,37 @@ impl Frontier {
         } else {
             self.ready.push_back(number);
         }
+        if let Some(job) = &mut job {
+            self.follow(job);
+        }
         job
     }
 
-    /// Moves the first job of the host in front behind its other jobs; false when it is the only one.
-    pub(super) fn rotate_first(&mut self) -> bool {
-        let Some(host) = self
-            .ready
-            .front()
-            .and_then(|number| self.hosts.get_mut(number))
-        else {
+    /// Passes over the first job of the host in front; false when it was the last. It does not keep those behind it in its line
+    /// waiting.
+    pub(super) fn pass_over_first(&mut self) -> bool {
+        let Some(number) = self.ready.front().copied() else {
             return false;
         };
-        if host.jobs.len() < 2 {
-            return false;
+        let came_from = self.hosts.get_mut(&number).and_then(|host| {
+            let first = host.jobs.first_mut()?;
+            first.line.take()
+        });
+        let has_more = self
+            .hosts
+            .get_mut(&number)
+            .is_some_and(|host| host.jobs.pass_over());
+        if let Some(proxy) = came_from {
+            let next = self.lines.next(number, proxy);
+            return self.come_out(next).is_some() || has_more;
         }
-        host.jobs.rotate_left(1);
-        true
+        has_more
     }
 
-    /// Brings the last `count` jobs of `host` back to the front: they were passed over, and have not lost their place.
-    pub(super) fn put_back(&mut self, number: u32, count: usize) {
+    /// The turn of `host` is over: jobs that were passed over in it `keep` their places, or stand behind its others.
+    pub(super) fn end_turn(&mut self, number: u32, keep: bool) {
         if let Some(host) = self.hosts.get_mut(&number) {
-            let count = count.min(host.jobs.len());
-            host.jobs.rotate_right(count);
+            host.jobs.end_turn(keep);
         }
     }
 
@@ -494,6 +527,7 @@ impl Frontier {
         self.ready.clear();
         self.blocked.clear();
         self.parked.clear();
+        self.ending.clear();
         let mut jobs: Vec<_> = std::mem::take(&mut self.later)
             .into_iter()
             .map(|l| l.job)
@@ -501,9 +535,11 @@ impl Frontier {
         for host in self.hosts.values_mut() {
             host.place = Place::Idle;
             (host.in_line, host.wake) = (false, None);
-            jobs.extend(host.jobs.drain(..));
+            host.ending = None;
+            jobs.extend(host.jobs.drain());
             jobs.extend(host.held.drain(..));
         }
+        jobs.extend(self.lines.drain());
         jobs
     }
 
@@ -520,6 +556,7 @@ impl Frontier {
                 || !host.jobs.is_empty()
                 || !host.held.is_empty()
                 || waiting.contains(number)
+                || self.lines.has_any(*number)
                 || !may_go(*number, &host.key)
         });
         // Amortised: the next sweep comes when as many again have been seen.

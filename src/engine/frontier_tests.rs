@@ -22,7 +22,7 @@ fn request(length: usize) -> Arc<RequestSpec> {
 #[test]
 fn long_bodies_of_rows_are_read_ahead_by_size_and_a_shared_one_by_number() {
     let now = tokio::time::Instant::now().into_std();
-    let mut frontier = Frontier::new(None);
+    let mut frontier = Frontier::new(None, None);
     for at in [None, Some(now)].into_iter().cycle().take(64) {
         assert!(!frontier.is_full());
         let job = pending(request(1024 * 1024), &mut frontier, now);
@@ -49,7 +49,7 @@ fn long_bodies_of_rows_are_read_ahead_by_size_and_a_shared_one_by_number() {
 fn a_blocked_host_gets_its_turn_at_news_or_at_its_time_whichever_comes_first() {
     let now = tokio::time::Instant::now().into_std();
     let after = |millis| now + std::time::Duration::from_millis(millis);
-    let mut frontier = Frontier::new(None);
+    let mut frontier = Frontier::new(None, None);
     let job = pending(request(0), &mut frontier, now);
     frontier.push(job);
     for turn in 0..1000 {
@@ -69,7 +69,7 @@ fn a_blocked_host_gets_its_turn_at_news_or_at_its_time_whichever_comes_first() {
 #[test]
 fn a_host_that_is_held_up_does_not_keep_the_jobs_of_others_from_being_read() {
     let now = tokio::time::Instant::now().into_std();
-    let mut frontier = Frontier::new(None);
+    let mut frontier = Frontier::new(None, None);
     let to = |number: u32, frontier: &mut Frontier| {
         let job = Job::new(0, &format!("http://h{number}.test/"), request(0));
         let key = HostKey::of(job.target.as_ref().unwrap()).unwrap();

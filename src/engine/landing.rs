@@ -72,6 +72,7 @@ impl<E: Egress> Dispatcher<E> {
         let served = took.saturating_sub(paced);
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
+        self.frontier.news_of(lease.idx.number());
         let Some(mut end) = end else {
             self.tally.used(Use::Retry, used.0, used.1);
             return self.stopped(flight, lease, served, used, now);
@@ -180,7 +181,7 @@ impl<E: Egress> Dispatcher<E> {
         job.proxies_tried += 1;
         job.pay(used.0, used.1);
         job.log.push(line);
-        job.waiting_since = now;
+        (job.waiting_since, job.soon) = (now, true);
         match twin {
             Some(twin) => self.leave_to(twin, job),
             None => self.frontier.push(job),
@@ -408,6 +409,8 @@ impl<E: Egress> Dispatcher<E> {
                 self.pool.refused_after_all(refused, HostIdx(host), now);
             }
         }
+        let is_refused = free || verdict.blame == Blame::Pair;
+        job.soon = !is_refused && verdict.outcome != Outcome::RateLimited;
         let is_useful = decision == Decision::Finish && verdict.outcome == Outcome::Ok;
         let what = if is_useful { Use::Useful } else { Use::Retry };
         self.tally.used(what, used.0, used.1);

@@ -11,6 +11,27 @@ use crate::limit;
 use crate::metrics::Binding;
 use crate::pool::{Ask, HostIdx, Lease, Pool, ProxyIdx, Refusal, RefusalReason};
 
+/// Why a job has no proxy now.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    /// The proxy that its session is on, which is all that it waits for.
+    pub(super) pinned: Option<ProxyIdx>,
+}
+
+impl Refused {
+    fn of(refusal: Refusal, pinned: Option<ProxyIdx>) -> Self {
+        Refused { refusal, pinned }
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal {
+        reason: RefusalReason::AllBusy,
+        retry_at: None,
+        everybody: false,
+    }
+}
+
 impl<E: Egress> Dispatcher<E> {
     /// What holds back every other host too, so that asking for them is no use.
     pub(super) fn holds_everybody(&self, host: u32, refusal: &Refusal) -> Option<Binding> {
@@ -77,13 +98,17 @@ impl<E: Egress> Dispatcher<E> {
 
     /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
     /// is shut, banned or gone would lose the session's jobs, not save the session.
-    pub(super) fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refusal> {
+    pub(super) fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refused> {
         let session = self.frontier.peek(host).and_then(|job| job.session.clone());
         let pinned = session
             .as_ref()
             .and_then(|session| self.sessions.get(session));
         if let (Some(session), Some(id)) = (session, pinned) {
             let at = self.pool.find(id);
+            let waits = at.filter(|at| self.frontier.is_behind(host, at.number()));
+            if let Some(at) = waits {
+                return Err(Refused::of(busy(), Some(at)));
+            }
             match at.map(|at| self.lease_from(host, Some(at), now)) {
                 Some(Err(refusal))
                     if matches!(
@@ -91,13 +116,14 @@ impl<E: Egress> Dispatcher<E> {
                         RefusalReason::AllBusy | RefusalReason::Limited | RefusalReason::NoUplink
                     ) =>
                 {
-                    return Err(refusal);
+                    return Err(Refused::of(refusal, at));
                 }
                 Some(Ok(lease)) => return Ok(lease),
                 _ => self.sessions.release(&session, id),
             }
         }
-        self.lease_from(host, None, now)
+        let lease = self.lease_from(host, None, now);
+        lease.map_err(|refusal| Refused::of(refusal, None))
     }
 
     fn lease_from(
@@ -107,11 +133,7 @@ impl<E: Egress> Dispatcher<E> {
         now: Instant,
     ) -> Result<Lease, Refusal> {
         let Some(pending) = self.frontier.peek(host) else {
-            return Err(Refusal {
-                reason: RefusalReason::AllBusy,
-                retry_at: None,
-                everybody: false,
-            });
+            return Err(busy());
         };
         let slots = self.limits.concurrency.get() as usize;
         let ask = Ask {

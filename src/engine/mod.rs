@@ -219,7 +219,7 @@ pub async fn run<E: Egress, S: JobSource>(
     });
     let mut run = Run {
         dispatcher: Dispatcher {
-            frontier: Frontier::new(plan.limits.host_concurrency),
+            frontier: Frontier::new(plan.limits.host_concurrency, plan.retry.max_time),
             context,
             pool,
             attempts: Slots::new(),

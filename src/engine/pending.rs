@@ -44,6 +44,10 @@ pub(super) struct Pending {
     pub(super) cost: Option<f64>,
     /// Budgets used.
     pub(super) spent: Spent,
+    /// It is tried again, and does not wait behind all the others of its host.
+    pub(super) soon: bool,
+    /// Number of the proxy it has waited for; the next of that line follows when it is sent or given up.
+    pub(super) line: Option<u32>,
     /// How the last attempt ended; the record is made of it when no further attempt is possible.
     pub(super) last: Option<Box<End>>,
 }
@@ -69,6 +73,8 @@ impl Pending {
             seconds: 0,
             cost: None,
             spent: Spent::default(),
+            soon: false,
+            line: None,
             last: None,
         }
     }
@@ -79,6 +85,11 @@ impl Pending {
             .target
             .as_ref()
             .is_ok_and(|url| url.scheme() == "https")
+    }
+
+    /// When its time is over, if attempts may start for `longest` after the first.
+    pub(super) fn deadline(&self, longest: Option<Duration>) -> Option<Instant> {
+        Some(self.first_at? + longest?)
     }
 
     /// Adds the cost of an attempt.

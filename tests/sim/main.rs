@@ -13,6 +13,7 @@ mod liveness;
 mod pool;
 mod pool_run;
 mod pool_world;
+mod queueing;
 mod redirects;
 mod refused;
 mod scale;
