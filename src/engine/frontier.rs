@@ -25,8 +25,8 @@ use foldhash::fast::RandomState;
 /// Jobs read ahead of dispatch. Bounds memory however long the input is; large enough that a slow host at its front does not
 /// hide the others.
 const LOOK_AHEAD: usize = 4096;
-/// With several hosts, so many may wait while some of their hosts are held up: a host that is out or slow must not fill the
-/// look-ahead and keep the others idle.
+/// So many may wait while their hosts are held up: one that is out or slow must not fill the look-ahead and keep the others idle,
+/// those that have not been read yet included.
 const LOOK_AHEAD_MOST: usize = 8 * LOOK_AHEAD;
 /// The same in bytes, for rows that bring long bodies along.
 const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
@@ -151,9 +151,10 @@ impl Frontier {
         self.queued == 0
     }
 
-    /// Enough has been read ahead.
-    pub(super) fn is_full(&self) -> bool {
-        let held_up = self.hosts.len() > 1 && self.active < LOOK_AHEAD;
+    /// Enough has been read ahead. `stuck` while nobody is there to go through: other hosts may be reached by those that the first
+    /// ones do not let in.
+    pub(super) fn is_full(&self, stuck: bool) -> bool {
+        let held_up = stuck || self.active < LOOK_AHEAD;
         let most = if held_up { LOOK_AHEAD_MOST } else { LOOK_AHEAD };
         self.queued >= most || self.bytes >= LOOK_AHEAD_BYTES
     }

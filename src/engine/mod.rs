@@ -175,6 +175,9 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 /// With `--on-no-proxy stop` the pool is asked this often whether it is exhausted.
 const EXHAUSTED_EVERY: Duration = Duration::from_millis(500);
 
+/// Without a proxy for so long, jobs of other hosts are read that may know one. A run begins without.
+const STUCK: Duration = Duration::from_secs(1);
+
 /// Resolution of tokio's timers.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
@@ -257,6 +260,7 @@ pub async fn run<E: Egress, S: JobSource>(
         deadline,
         beat: None,
         held_by: None,
+        without_proxy: None,
         looks: Looks::default(),
     };
     if let Some(Keeping { memory, saves }) = plan.keeping {
@@ -307,6 +311,8 @@ struct Run<E, S> {
     beat: Option<Beat>,
     /// What holds every job back, as of the last round of dispatch.
     held_by: Option<Binding>,
+    /// Since when that is the want of a proxy.
+    without_proxy: Option<Instant>,
     looks: Looks,
 }
 
@@ -347,6 +353,10 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 break reason;
             }
             self.held_by = held.binding;
+            self.without_proxy = match held.binding {
+                Some(Binding::NoProxy) => self.without_proxy.or(Some(at)),
+                _ => None,
+            };
             let wake = self.wake(at, held.until, exhausted_check);
             // Moving a timer costs more than asking whether it has to move; under load it mostly has not.
             let wake = TokioInstant::from_std(wake);
@@ -430,10 +440,12 @@ impl<E: Egress, S: JobSource> Run<E, S> {
     }
 
     fn wants_input(&self) -> bool {
+        let since = self.without_proxy;
+        let stuck = since.is_some_and(|since| now().saturating_duration_since(since) >= STUCK);
         matches!(self.phase, Phase::Running | Phase::Skipping)
             && !self.dispatcher.input_ended
             && self.dispatcher.outbox.is_empty()
-            && !self.dispatcher.frontier.is_full()
+            && !self.dispatcher.frontier.is_full(stuck)
     }
 
     fn take_in(&mut self, batch: Option<Result<Vec<Job>, Error>>) {

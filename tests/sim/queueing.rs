@@ -77,6 +77,20 @@ async fn a_job_whose_time_for_retries_is_over_has_its_row_then() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn hosts_behind_thousands_of_urls_of_one_that_is_down_are_reached() {
+    let start = Instant::now();
+    let world = World::new(|_, _, _| Reply::status(200)).down(|host| host == "down.test");
+    let urls = (0..10_000).map(|n| format!("http://down.test/{n}"));
+    let urls = urls.chain((0..500).map(|n| format!("http://h{}.test/{n}", n % 5)));
+    let ended = run(Setup::new(world, 30).concurrency(32), jobs(urls)).await;
+    let others = ended.hits.iter().filter(|hit| hit.host != "down.test");
+    let first = others.map(|hit| hit.at).min().expect("a request") - start;
+    assert!(first < Duration::from_secs(5), "{first:?}");
+    let good = ended.rows.iter().filter(|row| row.record.ok).count();
+    assert_eq!((good, ended.rows.len()), (500, 10_500));
+}
+
 /// So many jobs of each account, one account after the other, over these hosts.
 fn by_account(accounts: usize, each: usize, hosts: usize) -> Vec<Job> {
     let urls = (0..accounts * each).map(|n| format!("http://h{}.test/{n}", n % hosts));
