@@ -19,7 +19,7 @@ use crate::ban::{Hosts, Judge, Page, Seen};
 use crate::egress::{Clearance, Egress, Outgoing, Traffic};
 use crate::exchange::{Exchange, Phases, Response, Truncation};
 use crate::job::{HostKey, Job, RequestSpec, Role};
-use crate::limit::Limiter;
+use crate::limit::{Limiter, Wait};
 use crate::outcome::{Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Lease;
 use crate::proxy::Proxy;
@@ -97,6 +97,7 @@ pub(super) async fn attempt<E: Egress>(
     let deadline = started + stranger.map_or(longest, |patience| patience.min(longest));
     let traffic = Traffic::default();
     let (mut paced, mut taken) = (Duration::ZERO, 1);
+    let mut visit = Visit::begun(&context, errand.host);
     let given_up = context.hosts().gives_up(errand.host);
     let mut end = match (&errand.job.target, given_up) {
         // Nothing is sent, and the record says why.
@@ -106,7 +107,7 @@ pub(super) async fn attempt<E: Egress>(
         }
         (Ok(url), None) => tokio::select! {
             biased;
-            end = follow(&context, &errand, url, deadline, &traffic, (&mut paced, &mut taken)) => end,
+            end = follow(&context, &errand, url, (deadline, &traffic), &mut visit, (&mut paced, &mut taken)) => end,
             () = stop.told() => None,
         },
         (Err(why), _) => {
@@ -212,8 +213,8 @@ async fn follow<E: Egress>(
     context: &Arc<Context<E>>,
     errand: &Errand,
     first: &Url,
-    deadline: TokioInstant,
-    traffic: &Traffic,
+    (deadline, traffic): (TokioInstant, &Traffic),
+    visit: &mut Visit<'_, E>,
     (paced, taken): (&mut Duration, &mut u64),
 ) -> Option<Box<End>> {
     let lease = &errand.lease;
@@ -333,7 +334,7 @@ async fn follow<E: Egress>(
         }
         *taken += 1;
         let waits = TokioInstant::now();
-        let admitted = pace(context, lease, &url, deadline).await;
+        let admitted = pace(visit, lease, &url, deadline).await;
         *paced += waits.elapsed();
         match admitted {
             Ok(number) => host = number.unwrap_or(host),
@@ -457,10 +458,54 @@ fn without_proxy(mut verdict: Verdict, proxy: &Proxy) -> Verdict {
     verdict
 }
 
+/// At which host an attempt has a place, or waits for one. It is given back whatever ends the attempt.
+struct Visit<'a, E> {
+    context: &'a Context<E>,
+    host: u32,
+    is_in: bool,
+}
+
+impl<'a, E> Visit<'a, E> {
+    /// With the place that was taken when the request was dispatched.
+    fn begun(context: &'a Context<E>, host: u32) -> Self {
+        Visit {
+            context,
+            host,
+            is_in: true,
+        }
+    }
+
+    /// Leaves for the host of the next hop, before it waits there: two hosts that lead to each other would wait for ever.
+    fn move_on(&mut self, to: &HostKey) -> u32 {
+        let mut limiter = self.context.limiter();
+        limiter.left(self.host);
+        self.host = limiter.number(to);
+        limiter.expect(self.host);
+        self.is_in = false;
+        self.host
+    }
+
+    fn enter(&mut self, proxy: u32, now: Instant) -> Result<(), Wait> {
+        self.context.limiter().take_awaited(self.host, proxy, now)?;
+        self.is_in = true;
+        Ok(())
+    }
+}
+
+impl<E> Drop for Visit<'_, E> {
+    fn drop(&mut self) {
+        let mut limiter = self.context.limiter();
+        match self.is_in {
+            true => limiter.left(self.host),
+            false => limiter.turn_away(self.host),
+        }
+    }
+}
+
 /// Waits until the four limits admit one more request for a redirect hop. The hop keeps its slot meanwhile: it has its proxy
 /// and its connection, and giving them back would break "the same proxy for the whole chain". Gives the number of its host.
 async fn pace<E>(
-    context: &Context<E>,
+    visit: &mut Visit<'_, E>,
     lease: &Lease,
     url: &Url,
     deadline: TokioInstant,
@@ -468,15 +513,10 @@ async fn pace<E>(
     let Some(key) = HostKey::of(url) else {
         return Ok(None);
     };
+    let host = visit.move_on(&key);
     loop {
         let now = TokioInstant::now();
-        let (host, taken) = {
-            let mut limiter = context.limiter();
-            let host = limiter.number(&key);
-            let taken = limiter.take(host, lease.idx.number(), now.into_std());
-            (host, taken)
-        };
-        match taken {
+        match visit.enter(lease.idx.number(), now.into_std()) {
             Ok(()) => return Ok(Some(host)),
             Err(wait) if TokioInstant::from_std(wait.until) >= deadline => {
                 return Err(Fault::new(

@@ -218,6 +218,7 @@ impl<E: Egress> Dispatcher<E> {
                         self.clock_of(host, now)
                     }
                     Limit::Host => Binding::HostRate,
+                    Limit::Full => Binding::HostConcurrency,
                     Limit::Delay => Binding::Delay,
                     Limit::Proxy => self.rate_of_proxies(),
                 };

@@ -1,6 +1,7 @@
 //! The four limits as one question: may this request go now, and if not, when and because of what?
 
 mod memory;
+mod places;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::places::Places;
 use super::cell::Cell;
 use super::host_clock::HostClock;
 use super::wire::Wire;
@@ -19,8 +21,8 @@ pub use memory::Standing;
 
 /// Cells of pairs and proxies kept before idle ones are swept; bounds memory on long runs.
 const SWEEP_AT: usize = 20_000;
-/// When a host has all the handshakes it may have at once, this is a good time to ask again.
-const SHAKING_WAIT: Duration = Duration::from_millis(100);
+/// When a host has all that it may have at once, this is a good time to ask again.
+const FULL_WAIT: Duration = Duration::from_millis(100);
 
 /// Which limit refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Limit {
     Global,
     /// `--host-rate`.
     Host,
+    /// `--host-concurrency`, counting what redirects led there.
+    Full,
     /// `--delay`, or what the host wants between two requests.
     Delay,
     /// The host asked to wait.
@@ -89,6 +93,7 @@ struct Host {
     handshakes: Cell,
     /// Handshakes of probes under way.
     shaking: u32,
+    places: Places,
 }
 
 impl Limiter {
@@ -122,6 +127,11 @@ impl Limiter {
 
     /// May any request go to `host` now, whatever the proxy? Charges nothing.
     pub fn check_host(&self, host: u32, now: Instant) -> Result<(), Wait> {
+        self.check_clocks(host, now).answer()?;
+        self.check_place(host, true, now).answer()
+    }
+
+    fn check_clocks(&self, host: u32, now: Instant) -> Earliest {
         let mut wait = Earliest { now, wait: None };
         wait.consider(self.global.ready_at(), Limit::Global);
         if let Some(host) = self.hosts.get(&host) {
@@ -129,7 +139,7 @@ impl Limiter {
             wait.consider(host.delayed_until, Limit::Delay);
             wait.consider(host.clock.ready_at(now), Limit::HostClock);
         }
-        wait.answer()
+        wait
     }
 
     /// May a request go to `host` through `proxy` now, as far as the proxy is concerned? Charges nothing.
@@ -154,8 +164,10 @@ impl Limiter {
         wait.answer()
     }
 
-    /// Takes a request that both checks admitted.
+    /// Takes a request that both checks admitted. Where the number of requests at once has a bound, to be ended with
+    /// [`Limiter::left`].
     pub fn charge(&mut self, host: u32, proxy: u32, now: Instant) {
+        self.take_place(host);
         let Settings {
             rate,
             host_rate,
@@ -202,8 +214,9 @@ impl Limiter {
         entry.delayed_until = entry.delayed_until.max(Some(now + spacing));
     }
 
-    /// Checks all four limits and charges them if they admit: for redirect hops, which have their proxy already.
-    pub fn take(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
+    /// Checks all four limits and charges them if they admit.
+    #[cfg(test)]
+    fn take(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
         self.check_host(host, now)?;
         self.check_proxy(host, proxy, now)?;
         self.charge(host, proxy, now);
@@ -294,7 +307,7 @@ impl Limiter {
         wait.consider(entry.clock.blocked_until(now), Limit::HostClock);
         wait.consider(entry.handshakes.ready_at(), Limit::Host);
         if most.is_some_and(|most| entry.shaking >= most.get()) {
-            wait.consider(Some(now + SHAKING_WAIT), Limit::Host);
+            wait.consider(Some(now + FULL_WAIT), Limit::Host);
         }
         wait.answer()?;
         entry.shaking += 1;
@@ -361,6 +374,7 @@ impl Limiter {
             host.lane.is_idle(self.settings.host_rate, now)
                 && host.handshakes.is_idle(now)
                 && host.shaking == 0
+                && host.places == Places::default()
                 && host.delayed_until.is_none_or(|until| until < now)
                 && host.clock.is_idle(now)
         });

@@ -1,11 +1,14 @@
 //! Redirects to other hosts: what comes of them is those hosts' doing, and of everything that was sent before them.
 
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use proxywheel::job::Job;
 use proxywheel::outcome::{Charge, FaultKind, Phase};
+use tokio::time::Instant;
 
 use crate::world::{Outcomes, Reply, Setup, World, jobs, run};
 
@@ -135,4 +138,42 @@ async fn a_url_that_cannot_be_asked_for_costs_no_proxy_its_use() {
         let ok = ended.rows.iter().filter(|row| row.record.ok).count();
         assert_eq!(ok, 19, "{lead}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_redirects_lead_to_a_host_counts_among_its_requests_at_once() {
+    let took = Duration::from_millis(500);
+    let there = Arc::new(Mutex::new(Vec::new()));
+    let written = there.clone();
+    let world = World::new(move |outgoing, _, _| {
+        let url = outgoing.url;
+        let (host, path) = (url.host_str().unwrap_or_default(), url.path());
+        if host == "busy.test" {
+            written.lock().expect("the times").push(Instant::now());
+        }
+        match (host, path.len()) {
+            ("short.test", 5) => hop(format!("http://busy.test{path}")).after(took / 5),
+            // And back again, so that each waits for a place that the other has.
+            ("busy.test", 4) => hop(format!("http://short.test{path}")).after(took),
+            _ => Reply::status(200).after(took),
+        }
+    });
+    let mut setup = Setup::new(world, 30).concurrency(32);
+    setup.limits.host_concurrency = NonZeroU32::new(3);
+    let urls = (100..200).map(|n| format!("http://busy.test/{n}"));
+    let urls = urls.chain((1000..1060).map(|n| format!("http://short.test/{n}")));
+    let ended = run(setup, jobs(urls)).await;
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    let there = there.lock().expect("the times").clone();
+    assert_eq!(there.len(), 160);
+    let at_once = |at: &Instant| {
+        there
+            .iter()
+            .filter(|t| *t <= at && *at < **t + took)
+            .count()
+    };
+    let most = there.iter().map(at_once).max();
+    assert!(most <= Some(3), "{most:?}");
+    // 27 s at best.
+    assert!(ended.took < Duration::from_secs(45), "{:?}", ended.took);
 }
