@@ -125,7 +125,7 @@ impl Run {
             filter: None,
             pinned: None,
             endgame: false,
-            second: false,
+            proven_first: false,
         };
         let lease = self
             .pool

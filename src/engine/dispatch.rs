@@ -400,7 +400,7 @@ impl<E: Egress> Dispatcher<E> {
         self.tally
             .attempt(job.last.as_ref().map(|end| end.verdict.outcome));
         let patience = self.patience(&job, &lease);
-        let (host, proxy) = (job.host, lease.idx);
+        let (host, proxy) = (job.host, (lease.idx, !self.pool.is_proven(lease.idx)));
         let number = self.start(job.job.clone(), host, job.session.clone(), lease);
         self.flights
             .add(number, Some(job), host, proxy, patience, now);

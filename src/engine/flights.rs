@@ -22,6 +22,8 @@ pub(super) struct Flight {
     pub(super) twin: Option<usize>,
     /// It was sent beside another one.
     pub(super) is_second: bool,
+    /// Its proxy had never served when it left.
+    is_trial: bool,
     /// Told apart from earlier ones of its number.
     ticket: u64,
 }
@@ -29,6 +31,8 @@ pub(super) struct Flight {
 /// By the number of their call.
 pub(super) struct Flights {
     flights: Vec<Option<Flight>>,
+    /// Those of them whose proxies had never served.
+    trials: usize,
     tickets: u64,
     /// When to look at which of them, in grains since the beginning.
     due: BTreeMap<u64, Vec<(usize, u64)>>,
@@ -41,6 +45,7 @@ impl Flights {
     pub(super) fn new(now: Instant) -> Self {
         Flights {
             flights: Vec::new(),
+            trials: 0,
             tickets: 0,
             due: BTreeMap::new(),
             late: VecDeque::new(),
@@ -54,7 +59,7 @@ impl Flights {
         number: usize,
         job: Option<Box<Pending>>,
         host: u32,
-        proxy: ProxyIdx,
+        (proxy, is_trial): (ProxyIdx, bool),
         patience: Option<Duration>,
         now: Instant,
     ) {
@@ -67,8 +72,10 @@ impl Flights {
         if self.flights.len() <= number {
             self.flights.resize_with(number + 1, || None);
         }
+        self.trials += usize::from(is_trial);
         self.flights[number] = Some(Flight {
             is_second: job.is_none(),
+            is_trial,
             job,
             host,
             proxy,
@@ -108,7 +115,14 @@ impl Flights {
 
     /// One that has landed.
     pub(super) fn take(&mut self, number: usize) -> Option<Flight> {
-        self.flights.get_mut(number)?.take()
+        let flight = self.flights.get_mut(number)?.take()?;
+        self.trials -= usize::from(flight.is_trial);
+        Some(flight)
+    }
+
+    /// Requests through proxies that had never served when they left.
+    pub(super) fn trials(&self) -> usize {
+        self.trials
     }
 
     /// The next request that has become a straggler by `now` and is still in flight. It is given once.

@@ -198,7 +198,7 @@ impl<E: Egress> Dispatcher<E> {
             filter: job.job.filter.as_deref(),
             pinned: None,
             endgame: true,
-            second: true,
+            proven_first: true,
         };
         let (context, limits) = (&self.context, &self.limits);
         let leased = lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng);
@@ -214,7 +214,7 @@ impl<E: Egress> Dispatcher<E> {
         }
         self.context.limiter().charge(host, lease.idx.number(), now);
         self.frontier.left(host);
-        let proxy = lease.idx;
+        let proxy = (lease.idx, !self.pool.is_proven(lease.idx));
         let twin = self.start(job.job.clone(), host, None, lease);
         self.flights.add(twin, None, host, proxy, None, now);
         if let Some(flight) = self.flights.get_mut(twin) {

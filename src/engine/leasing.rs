@@ -11,6 +11,10 @@ use crate::limit;
 use crate::metrics::Binding;
 use crate::pool::{Ask, HostIdx, Lease, Pool, ProxyIdx, Refusal, RefusalReason};
 
+/// Until the first pages have shown what is long, one slot in so many may be held by proxies that have never served while others
+/// have room. Many of a public list take a request and hang: they would have all slots for as long as a request may take.
+const TRIALS_SHARE: usize = 2;
+
 /// Why a job has no proxy now.
 pub(super) struct Refused {
     pub(super) refusal: Refusal,
@@ -143,7 +147,8 @@ impl<E: Egress> Dispatcher<E> {
             filter: pending.job.filter.as_deref(),
             pinned,
             endgame: self.input_ended && self.frontier.len() < slots,
-            second: false,
+            proven_first: !self.pool.knows_patience()
+                && slots <= TRIALS_SHARE * self.flights.trials(),
         };
         let (context, limits) = (&self.context, &self.limits);
         lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng)

@@ -42,8 +42,9 @@ pub struct Ask<'a> {
     pub pinned: Option<ProxyIdx>,
     /// Fewer jobs than slots are left: a bad choice can no longer be hidden by other work, so look at more candidates.
     pub endgame: bool,
-    /// A second attempt for one that hangs: it is in a hurry, and not for finding out about proxies that were never used.
-    pub second: bool,
+    /// Proxies that were used go before those that never were: for a second attempt, which is in a hurry, and when strangers hold
+    /// enough slots.
+    pub proven_first: bool,
 }
 
 /// The proxies one job has tried. A retry never takes one of them again while another could serve, and prefers a subnet

@@ -126,7 +126,7 @@ impl<'a> Search<'a> {
         match self.pool.settings.strategy {
             Strategy::Best => {
                 // The first use of a proxy is what finds the good ones, so it goes before any comparison.
-                let [first, then] = if self.ask.second {
+                let [first, then] = if self.ask.proven_first {
                     [free, fresh]
                 } else {
                     [fresh, free]

@@ -125,7 +125,7 @@ impl Bench {
             filter: None,
             pinned: Some(self.members[at]),
             endgame: false,
-            second: false,
+            proven_first: false,
         };
         let lease = self
             .pool

@@ -19,6 +19,7 @@ mod refused;
 mod scale;
 mod scenarios;
 mod slow_host;
+mod strangers;
 mod tiers;
 mod waiting;
 mod world;

@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
                 filter: None,
                 pinned: None,
                 endgame: left < self.shape.slots,
-                second: false,
+                proven_first: false,
             };
             let now = self.instant();
             match self.pool.lease(&ask, now, &mut self.rng, &mut |_| true) {

@@ -26,7 +26,7 @@ fn hour(pool: &mut Pool, first: u32, now: &mut Instant, rng: &mut StdRng) -> f64
             filter: None,
             pinned: None,
             endgame: false,
-            second: false,
+            proven_first: false,
         };
         let leased = pool.lease(&ask, *now, rng, &mut |_| true);
         let lease = leased.expect("somebody is READY");

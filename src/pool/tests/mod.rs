@@ -176,7 +176,7 @@ fn plain(host: HostIdx, avoid: &Avoid) -> Ask<'_> {
         filter: None,
         pinned: None,
         endgame: false,
-        second: false,
+        proven_first: false,
     }
 }
 
