@@ -34,6 +34,9 @@ const REPEATED: usize = 2;
 const CANARY: f32 = 1.3;
 /// And at least so many more: of fewer the inexact count would take all away again.
 const CANARY_LEAST: f32 = 2.0;
+/// The first canary of a host goes so long after the first ban, as long as the shortest window. Few proxies that a host limits together reach
+/// alike counts, as they do where each has a quota: until one of them has tried more, all are held to a fifth of what they might ask.
+const CANARY_FIRST: Micros = 10 * SECOND;
 /// First time between canaries; doubles with each that is banned.
 const CANARY_EVERY: Micros = 60 * SECOND;
 const CANARY_RAREST: Micros = 3600 * SECOND;
@@ -178,6 +181,9 @@ impl Learner {
     pub(super) fn banned(&mut self, slot: u32, counts: Vector, kin: Kin, at: Micros) {
         if self.survivors.is_borne(counts) {
             return;
+        }
+        if self.bans.is_empty() {
+            self.canary_at = at + CANARY_FIRST;
         }
         if self.bans.len() >= SAMPLES {
             self.bans.pop_front();

@@ -247,6 +247,36 @@ fn a_quota_that_is_far_too_low_does_not_shut_everybody_out_for_as_long_as_its_wi
 }
 
 #[test]
+fn a_quota_of_a_moment_is_tried_by_one_exit_as_soon_as_the_shortest_window_is_over() {
+    let mut quotas = Quotas::default();
+    let uses = |quotas: &mut Quotas, slot, count, now| {
+        for _ in 0..count {
+            let counts = quotas.begin(key(slot), || kin(slot), 0, now);
+            quotas.served(key(slot), counts, 0, now);
+        }
+    };
+    // All four are refused the eighth at the same time: a limit for everybody looks like that, and a quota as well.
+    let eighth = (0..4).map(|slot| {
+        uses(&mut quotas, slot, 7, SECOND);
+        let counts = quotas.begin(key(slot), || kin(slot), 0, 2 * SECOND);
+        (slot, counts)
+    });
+    for (slot, counts) in eighth.collect::<Vec<_>>() {
+        let scope = quotas.refused(key(slot), counts, block(kin(slot), 4), 2 * SECOND);
+        assert_eq!(scope, Scope::Pair { learned: true });
+    }
+    let gate = |quotas: &Quotas, slot, now| quotas.gate(key(slot), || kin(slot), now);
+    let later = 13 * SECOND;
+    for slot in 0..2 {
+        assert!(matches!(gate(&quotas, slot, 5 * SECOND), Gate::Cooling(_)));
+        uses(&mut quotas, slot, 7, later);
+    }
+    assert_eq!(gate(&quotas, 0, later), Gate::Open);
+    uses(&mut quotas, 0, 1, later);
+    assert!(matches!(gate(&quotas, 1, later), Gate::Cooling(_)));
+}
+
+#[test]
 fn memory_is_bounded_however_many_pairs_and_hosts_there_are() {
     let mut quotas = Quotas::default();
     let names = |n: u32| PairKey {
