@@ -103,7 +103,7 @@ pub struct RememberedHost {
     pub level: u32,
 }
 
-/// What a host was found to bear.
+/// What a host was found to bear. Neither the one nor the other: what was remembered of it has turned out to be wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RememberedLimit {
     /// The host.

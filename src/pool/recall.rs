@@ -150,7 +150,7 @@ impl Pool {
                 .limits
                 .extend(host(HostIdx(number)).map(|host| RememberedLimit {
                     host,
-                    quota: Some(quota),
+                    quota,
                     rate: None,
                     age: Duration::ZERO,
                 }));

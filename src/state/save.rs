@@ -35,6 +35,8 @@ const LIMIT: &str = "INSERT INTO limits (host, window, uses, rate, observed) VAL
     window = excluded.window, uses = excluded.uses, rate = excluded.rate, observed = excluded.observed
     WHERE excluded.observed >= observed";
 
+const REFUTED: &str = "DELETE FROM limits WHERE host = ?1 AND observed <= ?2";
+
 const TIER: &str = "INSERT INTO tiers (host, tier, exits, observed) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (host) DO UPDATE SET tier = excluded.tier, exits = excluded.exits, observed = excluded.observed
     WHERE excluded.observed >= observed";
@@ -177,9 +179,15 @@ pub(super) fn memory(
             observed: now,
         })?;
     }
+    let mut refuted = connection.prepare(REFUTED)?;
     for limit in &memory.limits {
+        let host = limit.host.to_string();
+        if limit.quota.is_none() && limit.rate.is_none() {
+            refuted.execute(params![host, before(now, limit.age)])?;
+            continue;
+        }
         rows.limit(&LimitRow {
-            host: limit.host.to_string(),
+            host,
             window: limit.quota.map(|quota| quota.window.as_secs_f64()),
             uses: limit.quota.map(|quota| quota.uses),
             rate: limit.rate.map(f64::from),

@@ -171,6 +171,22 @@ fn what_a_run_has_learned_the_next_is_told() {
     };
     assert_eq!(tier, memory.tiers[0]);
 
+    // Refuted.
+    let refuted = RememberedLimit {
+        quota: None,
+        rate: None,
+        ..memory.limits[0].clone()
+    };
+    run(
+        &path,
+        Memory {
+            limits: vec![refuted],
+            ..Memory::default()
+        },
+        now(),
+    );
+    assert_eq!(recall(&path, &list, now()).limits, []);
+
     // Lifted, and over by itself.
     let lifted = RememberedPair {
         rest: None,

@@ -69,8 +69,8 @@ struct Host {
     used: Micros,
     /// Last time it served anybody.
     served: Option<Micros>,
-    /// What was last told of it: window and uses.
-    told: Option<(usize, u16)>,
+    /// What was last told of it: window and uses, or that nothing holds any more. `None` before anything was.
+    told: Option<Option<(usize, u16)>>,
 }
 
 impl Host {
@@ -84,6 +84,24 @@ impl Host {
     fn does_not_limit_everybody(&mut self) {
         self.limits_by = None;
         self.is_refuted = true;
+        self.told = None;
+    }
+
+    /// What has been learned of it, or that it was wrong, if nobody was told yet.
+    fn news(&mut self) -> Option<Option<Quota>> {
+        let learned = self.learner.as_ref().and_then(|learner| learner.learned());
+        let is_news = match self.told {
+            None => learned.is_some() || self.is_refuted,
+            Some(told) => told != learned,
+        };
+        let quota = |(window, uses)| {
+            let window = window::length(window);
+            Quota { window, uses }
+        };
+        is_news.then(|| {
+            self.told = Some(learned);
+            learned.map(quota)
+        })
     }
 }
 
@@ -387,15 +405,10 @@ impl Quotas {
         Some(host.learner.as_mut()?.ban_length.wait(key.slot, now))
     }
 
-    /// What has been learned of hosts since it was last told.
-    pub(super) fn news(&mut self) -> impl Iterator<Item = (u32, Quota)> {
-        self.hosts.iter_mut().filter_map(|(number, host)| {
-            let learned = host.learner.as_ref()?.learned()?;
-            let told = host.told.replace(learned);
-            let (window, uses) = learned;
-            let window = window::length(window);
-            (told != Some(learned)).then_some((*number, Quota { window, uses }))
-        })
+    /// What has been learned of hosts since it was last told; `None` for one of which nothing that was told or remembered holds any more.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (u32, Option<Quota>)> {
+        let hosts = self.hosts.iter_mut();
+        hosts.filter_map(|(number, host)| Some((*number, host.news()?)))
     }
 
     /// Begins with what an earlier run has learned of a host.
@@ -409,7 +422,7 @@ impl Quotas {
         {
             learner.recall(window, quota.uses);
             // That it was remembered is no news: else it would never grow old.
-            host.told = learner.learned();
+            host.told = Some(learner.learned());
         }
     }
 

@@ -116,6 +116,7 @@ fn what_one_run_has_learned_the_next_keeps_to_and_learns_anew_when_the_host_has_
         let mut rule = Rule::new(most, window * SECOND);
         let (_, banned) = use_up(&mut first, &mut rule, 20, pace, seconds);
         let (host, quota) = first.news().next().expect("it has learned");
+        let quota = quota.expect("it holds");
         assert_eq!((host, quota.window.as_secs()), (HOST, window));
         assert!(first.news().next().is_none(), "told twice");
 
@@ -243,7 +244,32 @@ fn a_quota_that_is_far_too_low_does_not_shut_everybody_out_for_as_long_as_its_wi
     let used = quotas.begin(key(1), || kin(1), 0, later);
     quotas.served(key(1), used, 0, later);
     let (_, learned) = quotas.news().next().expect("it has changed");
-    assert!(learned.uses >= 40, "{learned:?}");
+    assert!(
+        learned.is_some_and(|learned| learned.uses >= 40),
+        "{learned:?}"
+    );
+}
+
+#[test]
+fn what_is_remembered_of_a_host_and_turns_out_wrong_is_told_once() {
+    let mut quotas = Quotas::default();
+    quotas.recall_limit(HOST, SECOND);
+    assert!(quotas.news().next().is_none(), "a memory is no news");
+    let mut refuted = false;
+    // Every third exit is refused whenever it asks, the others are served.
+    for tick in 0..1000u64 {
+        let (now, slot) = (SECOND + tick * SECOND / 5, (tick % 30) as u32);
+        let counts = quotas.begin(key(slot), || kin(slot), 0, now);
+        if slot % 3 == 0 {
+            let scope = quotas.refused(key(slot), counts, block(kin(slot), 30), now);
+            refuted |= scope == Scope::Refuted;
+        } else {
+            quotas.served(key(slot), counts, 0, now);
+        }
+    }
+    assert!(refuted);
+    assert_eq!(quotas.news().collect::<Vec<_>>(), [(HOST, None)]);
+    assert!(quotas.news().next().is_none(), "told twice");
 }
 
 #[test]
