@@ -201,7 +201,7 @@ impl<E: Egress> Dispatcher<E> {
                         if self.context.limiter().is_lost(host, now) {
                             self.give_up_first(
                                 Outcome::NetworkError,
-                                "the host answers nobody",
+                                "the host serves nobody",
                                 now,
                             );
                             continue;

@@ -41,6 +41,8 @@ struct Arrival {
     sent: Instant,
     /// Number of its job.
     seq: u64,
+    /// Its job has failed before.
+    again: bool,
     /// Beside another one.
     is_second: bool,
     /// Refused by a host that limits everybody together.
@@ -105,6 +107,7 @@ impl<E: Egress> Dispatcher<E> {
             served,
             sent: started,
             seq,
+            again: !log.is_empty(),
             is_second: flight.is_second,
             is_wide: false,
             used,
@@ -226,11 +229,14 @@ impl<E: Egress> Dispatcher<E> {
             served,
             sent,
             seq,
+            again,
             ..
         } = arrival;
         let (served, sent) = (*served, *sent);
         let verdict = &end.verdict;
         let (exit, proxy) = (lease.exit(), lease.idx.number());
+        // Over plain http an error page may be any proxy's own, of whom nothing is known.
+        let is_surely_theirs = lease.tunnel || !*stranger;
         if end.is_http2_ended() {
             self.tally.http2_ended();
         }
@@ -263,20 +269,35 @@ impl<E: Egress> Dispatcher<E> {
             },
             now,
         );
+        let failed = match verdict.blame {
+            Blame::Unknown => !*stranger,
+            _ => end.is_turned_away() && is_surely_theirs,
+        };
         match verdict.blame {
-            Blame::Unknown if !*stranger && !self.pool.without(Mechanism::HostBreaker) => {
-                let url = *seq;
-                let failure = Failure { proxy, url, sent };
-                let serving = self.pool.counts(now).proven as usize;
-                let out = self
-                    .context
-                    .limiter()
-                    .clock(host)
-                    .failed(failure, serving, now);
-                if out {
+            _ if failed && !self.pool.without(Mechanism::HostBreaker) => {
+                let is_answer = end.is_turned_away();
+                let counts = self.pool.counts(now);
+                let serving = if is_answer {
+                    counts.ready
+                } else {
+                    counts.proven
+                };
+                let failure = Failure {
+                    proxy,
+                    url: *seq,
+                    sent,
+                    is_answer,
+                    again: *again,
+                };
+                let mut limiter = self.context.limiter();
+                let out = limiter.clock(host).failed(failure, serving as usize, now);
+                drop(limiter);
+                // Who answers does so at once.
+                if out && !is_answer {
                     self.call_back(host);
                 }
             }
+            _ if end.is_turned_away() => {}
             // What a forward proxy says of itself is no answer of the host.
             Blame::Nobody | Blame::Target | Blame::Pair if end.answer.is_some() => {
                 self.context.limiter().answered(host, proxy, now);
@@ -450,7 +471,7 @@ impl<E: Egress> Dispatcher<E> {
         now: Instant,
     ) -> Option<Spent> {
         let verdict = &end.verdict;
-        if verdict.blame == Blame::Unknown {
+        if verdict.blame == Blame::Unknown || end.is_turned_away() {
             // The host is out for everybody: no URL of it pays for that.
             let limiter = self.context.limiter();
             limiter.out_since(host)?;

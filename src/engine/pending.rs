@@ -143,6 +143,15 @@ impl End {
         Some(answer.response.status.as_u16())
     }
 
+    /// True when the target's answer is that it cannot serve now, without a word of how long: it is overloaded, or what stands before it
+    /// has lost it. A 500 is not of that kind: some sites answer it for each page that is not there.
+    pub(super) fn is_turned_away(&self) -> bool {
+        let asked = self.verdict.retry_after.filter(|asked| !asked.is_zero());
+        self.verdict.blame == Blame::Target
+            && asked.is_none()
+            && matches!(self.status(), Some(502..=504 | 520..=524))
+    }
+
     /// Number of the host whose doing it is, in an attempt for a job of `own`.
     pub(super) fn host(&self, own: u32) -> u32 {
         self.elsewhere.map_or(own, |place| place.host)

@@ -1,7 +1,9 @@
 //! Stops asking a host that is out, and finds out when it is back.
 //!
 //! A host is out when nearly all of its last results are failures that nobody else can be blamed for, of as many URLs and through
-//! many proxies that serve elsewhere. A URL that fails again says nothing new: it may be the one page that hangs. Then one request
+//! many proxies that serve elsewhere. A URL that fails again says nothing new: it may be the one page that hangs. Where the host says
+//! itself that it cannot serve now (503 and its kin), all of them have to be failures: it answers, and some of its pages may be well.
+//! Then one request
 //! at a time goes to it, ever more rarely, until one is answered with anything at all; after that it gets a few at a time and more
 //! with every answer, because a host that comes back is not at its best.
 
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 const KEPT: usize = 20;
 /// So many have to be known.
 const LEAST: usize = 12;
-/// This share of them has to be failures.
+/// This share of them has to be failures; all of as many as are looked at when the host itself has said so.
 const FAILED: f32 = 0.8;
 /// Distinct proxies among the failures, or all that serve, if they are fewer.
 const DISTINCT: usize = 8;
@@ -46,6 +48,8 @@ struct Seen {
     proxy: u32,
     /// The URL that failed; `None` for an answer.
     failed: Option<u64>,
+    /// The host's own word.
+    is_answer: bool,
     at: Instant,
 }
 
@@ -58,6 +62,10 @@ pub struct Failure {
     pub url: u64,
     /// When it left.
     pub sent: Instant,
+    /// The host has said itself that it cannot serve now.
+    pub is_answer: bool,
+    /// The URL has failed before.
+    pub again: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +80,13 @@ struct Outage {
 impl HostBreaker {
     /// A request failed, while so many proxies serve. True when that shows that the host is out.
     pub(super) fn failed(&mut self, failure: Failure, serving: usize, now: Instant) -> bool {
-        let Failure { proxy, url, sent } = failure;
+        let Failure {
+            proxy,
+            url,
+            sent,
+            is_answer,
+            again,
+        } = failure;
         if let Some(outage) = &mut self.outage {
             // Those that were out before tell nothing new.
             if sent >= outage.until {
@@ -81,17 +95,23 @@ impl HostBreaker {
             }
             return false;
         }
-        if self.results.iter().any(|seen| seen.failed == Some(url)) {
+        // At the end of a run only those pages are left that it never serves.
+        let is_old = is_answer && again;
+        if is_old || self.results.iter().any(|seen| seen.failed == Some(url)) {
             return false;
         }
-        self.note(proxy, Some(url), now);
-        let failures = self.results.iter().filter(|seen| seen.failed.is_some());
-        let mut proxies: Vec<u32> = failures.map(|seen| seen.proxy).collect();
+        self.note(proxy, Some(url), is_answer, now);
+        let failures = || self.results.iter().filter(|seen| seen.failed.is_some());
+        let (least, most) = match failures().any(|seen| seen.is_answer) {
+            true => (KEPT, 1.0),
+            false => (LEAST, FAILED),
+        };
+        let mut proxies: Vec<u32> = failures().map(|seen| seen.proxy).collect();
         let share = proxies.len() as f32 / self.results.len() as f32;
         proxies.sort_unstable();
         proxies.dedup();
         let distinct = DISTINCT.min(serving.max(DISTINCT_LEAST));
-        let out = self.results.len() >= LEAST && share >= FAILED && proxies.len() >= distinct;
+        let out = self.results.len() >= least && share >= most && proxies.len() >= distinct;
         if out {
             self.results.clear();
             self.outage = Some(Outage {
@@ -111,15 +131,20 @@ impl HostBreaker {
         } else if let Some(window) = self.window {
             self.window = (window < UNLIMITED).then_some(window + 1);
         }
-        self.note(proxy, None, now);
+        self.note(proxy, None, true, now);
     }
 
-    fn note(&mut self, proxy: u32, failed: Option<u64>, at: Instant) {
+    fn note(&mut self, proxy: u32, failed: Option<u64>, is_answer: bool, at: Instant) {
         let stale = |seen: &Seen| at.saturating_duration_since(seen.at) > STALE;
         while self.results.front().is_some_and(stale) || self.results.len() >= KEPT {
             self.results.pop_front();
         }
-        self.results.push_back(Seen { proxy, failed, at });
+        self.results.push_back(Seen {
+            proxy,
+            failed,
+            is_answer,
+            at,
+        });
     }
 
     /// Since when the host is out, if it is.
@@ -163,7 +188,45 @@ mod tests {
 
     fn failure(proxy: u32, url: u32, sent: Instant) -> Failure {
         let url = u64::from(url);
-        Failure { proxy, url, sent }
+        Failure {
+            proxy,
+            url,
+            sent,
+            is_answer: false,
+            again: false,
+        }
+    }
+
+    #[test]
+    fn a_host_that_says_itself_that_it_cannot_serve_is_out_when_it_serves_nobody() {
+        let start = Instant::now();
+        let refused = |breaker: &mut HostBreaker, n| {
+            let failure = Failure {
+                is_answer: true,
+                ..failure(n, n, start)
+            };
+            breaker.failed(failure, SERVING, start)
+        };
+        let mut nobody = HostBreaker::default();
+        assert_eq!((0..30).position(|n| refused(&mut nobody, n)), Some(19));
+        nobody.answered(30, start);
+        assert_eq!((nobody.out_since(), nobody.window()), (None, Some(4)));
+        let mut left = HostBreaker::default();
+        for n in 0..30 {
+            let failure = Failure {
+                is_answer: true,
+                again: true,
+                ..failure(n, n, start)
+            };
+            assert!(!left.failed(failure, SERVING, start), "it may be the pages");
+        }
+        let mut some = HostBreaker::default();
+        for n in 0..200 {
+            match n % 10 {
+                0 => some.answered(n, start),
+                _ => assert!(!refused(&mut some, n), "it serves one in ten"),
+            }
+        }
     }
 
     fn out(start: Instant) -> HostBreaker {

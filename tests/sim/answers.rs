@@ -98,3 +98,44 @@ async fn default_pages_of_the_targets_themselves_take_no_proxy_out() {
     }
     assert!(ended.took < Duration::from_secs(120), "{:?}", ended.took);
 }
+
+/// Takes a third of a second for a status.
+fn slowly(status: u16) -> Reply {
+    Reply::status(status).after(Duration::from_millis(300))
+}
+
+fn pages(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("https://h0.test/{n}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_answers_only_that_it_cannot_serve_is_asked_now_and_then_until_it_does() {
+    let world = World::new(|_, _, _| slowly(503));
+    let ended = run(Setup::new(world, 50).concurrency(64), jobs(pages(3000))).await;
+    assert_eq!(ended.rows.len(), 3000);
+    let asked = ended.hits.len();
+    assert!(asked <= 150, "{asked} requests in {:?}", ended.took);
+    assert!(ended.took <= Duration::from_secs(330), "{:?}", ended.took);
+
+    let began = tokio::time::Instant::now();
+    let world = World::new(move |_, _, _| {
+        let is_down = (10..70).contains(&began.elapsed().as_secs());
+        slowly(if is_down { 503 } else { 200 })
+    });
+    let ended = run(Setup::new(world, 50).concurrency(64), jobs(pages(5000))).await;
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    assert!(ended.hits.len() <= 5200, "{} requests", ended.hits.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_of_which_some_pages_are_never_served_is_asked_as_fast_as_ever() {
+    let world = World::new(|outgoing, _, _| {
+        let is_broken = outgoing.url.path().ends_with('7');
+        slowly(if is_broken { 503 } else { 200 })
+    });
+    let ended = run(Setup::new(world, 50).concurrency(64), jobs(pages(3000))).await;
+    let failed = ended.rows.iter().filter(|row| !row.record.ok).count();
+    assert_eq!(failed, 300);
+    // 3,900 requests of 0.3 s, 64 at once, and the waits of the last ones.
+    assert!(ended.took <= Duration::from_secs(25), "{:?}", ended.took);
+}
