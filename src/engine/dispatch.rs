@@ -3,6 +3,7 @@
 //! A job is sent only when a slot, a READY proxy and all four limits are free *now*; otherwise nothing is held and the
 //! dispatcher sleeps until the earliest of them. Attempts and probes run in their own tasks and come back as values.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -526,15 +527,21 @@ impl<E: Egress> Dispatcher<E> {
     pub(super) fn sweep_hosts(&mut self, now: Instant) {
         let mut limiter = self.context.limiter();
         let mut robots = self.context.robots();
+        let in_mind = OnceCell::new();
+        let is_in_mind = |number: u32| {
+            let hosts = in_mind.get_or_init(|| self.pool.hosts_in_mind());
+            hosts.contains(&number)
+        };
         self.frontier.sweep(|number, key| {
-            let gone = limiter.forget_host(number, key, now);
+            let gone = !is_in_mind(number) && limiter.forget_host(number, key, now);
             if gone {
                 robots.forget(number);
             }
             gone
         });
         // Hosts that only redirects led to are known to the limiter alone.
-        limiter.forget_others(|number| self.frontier.key(number).is_some(), now);
+        let is_wanted = |number| self.frontier.key(number).is_some() || is_in_mind(number);
+        limiter.forget_others(is_wanted, now);
     }
 
     /// Gives some blocked hosts another turn although nothing is known to have changed. Events wake a few hosts each, and

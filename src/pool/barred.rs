@@ -41,6 +41,11 @@ impl Barred {
         self.order.iter().any(|(_, barred)| *barred == host)
     }
 
+    /// Hosts that anybody is refused, once for each who is.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = u32> {
+        self.order.iter().map(|(_, barred)| *barred)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }

@@ -177,6 +177,14 @@ impl Standings {
         teaches.then(|| now.saturating_sub(standing.since))
     }
 
+    /// Hosts with a pair in cooldown, as of the last [`Standings::expire`], once for each such pair.
+    pub(super) fn banning(&self) -> impl Iterator<Item = u32> {
+        let pairs = self.pairs.iter();
+        pairs
+            .filter(|(_, standing)| standing.cooling)
+            .map(|(packed, _)| *packed as u32)
+    }
+
     /// The host turns out to refuse everybody alike: what its pairs were shut for was nothing of theirs.
     pub(super) fn pardon(&mut self, host: u32) {
         let of_host = |packed: &&u64| **packed as u32 == host;

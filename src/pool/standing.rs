@@ -1,5 +1,6 @@
 //! How one proxy stands, for whoever tells people. Nothing is decided by it.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::clock::between;
@@ -37,6 +38,14 @@ impl Pool {
             pair.is_some_and(|rest| rest.level >= AGAIN_AND_AGAIN)
         };
         proxies.iter().filter(is_worn).count()
+    }
+
+    /// Hosts that have to keep their number, because something stands under it that another one would lose: a ban within its time, a
+    /// quota, or a provider's refusal. Looks at all that is known of pairs.
+    pub fn hosts_in_mind(&self) -> HashSet<u32> {
+        let banning = self.pairs.banning();
+        let others = self.quotas.limited().chain(self.barred.hosts());
+        banning.chain(others).collect()
     }
 
     /// How this proxy stands with this host.

@@ -434,3 +434,29 @@ async fn another_list_revives_a_run_that_skips() {
     assert_eq!(of(1).map(|row| row.record.outcome), Some(Outcome::Ok));
     assert_eq!(ended.summary.reason, FinishReason::Done);
 }
+
+#[tokio::test(start_paused = true)]
+async fn bans_within_their_time_are_kept_however_many_hosts_come_between() {
+    let world = World::new(|outgoing, proxy, _| {
+        let host = outgoing.url.host_str().unwrap_or_default();
+        match host.starts_with("bans") && proxy <= 5 {
+            true => Reply::status(403)
+                .with("cf-mitigated", "challenge")
+                .with("retry-after", "3000")
+                .after(Duration::from_millis(50)),
+            false => Reply::status(200),
+        }
+    });
+    let banning = |pass| (0..100).map(move |n| format!("http://bans{n}.test/{pass}"));
+    let others = (0..13_000).map(|n| format!("http://h{n}.test/"));
+    let urls = banning("first").chain(others).chain(banning("second"));
+    let ended = run(Setup::new(world, 8).concurrency(64), jobs(urls)).await;
+    let refused = |pass: &str| -> HashSet<(String, u16)> {
+        let hits = ended.hits.iter().filter(|hit| hit.path == pass);
+        let hits = hits.filter(|hit| hit.proxy <= 5);
+        hits.map(|hit| (hit.host.clone(), hit.proxy)).collect()
+    };
+    let (first, second) = (refused("/first"), refused("/second"));
+    assert!(first.len() > 100, "{} refused", first.len());
+    assert_eq!(first.intersection(&second).count(), 0);
+}

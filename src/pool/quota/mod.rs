@@ -411,6 +411,12 @@ impl Quotas {
         hosts.filter_map(|(number, host)| Some((*number, host.news()?)))
     }
 
+    /// Hosts of which a quota is known.
+    pub(super) fn limited(&self) -> impl Iterator<Item = u32> {
+        let hosts = self.hosts.keys().copied();
+        hosts.filter(|number| self.limits(*number))
+    }
+
     /// Begins with what an earlier run has learned of a host.
     pub(super) fn recall(&mut self, number: u32, quota: Quota, now: Micros) {
         let Some(window) = window::of_length(quota.window) else {
