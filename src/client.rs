@@ -17,18 +17,21 @@
 //! # }
 //! ```
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod builder;
+mod run;
+mod single;
+
+pub use self::builder::Builder;
+pub use self::run::{Run, Running};
+
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
 
 use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
+use self::single::Single;
 use crate::ban::{self, Judge};
 use crate::egress::{self, SocketEgress};
 use crate::engine::event::Event;
@@ -37,11 +40,10 @@ use crate::error::{Error, Problem};
 use crate::input::{JobSource, StreamSource};
 use crate::job::{Job, RequestSpec};
 use crate::limit;
-use crate::metrics::{Snapshot, Summary};
+use crate::metrics::Snapshot;
 use crate::outcome::{Finished, Outcome};
 use crate::pool;
-use crate::proxy::parse::parse_proxy_url;
-use crate::proxy::{Proxy, Scheme};
+use crate::proxy::Proxy;
 use crate::retry;
 
 /// Records that may wait between the engine and whoever reads them.
@@ -62,87 +64,6 @@ pub struct Settings {
     pub egress: egress::Settings,
     /// Redirects, deadlines, sessions.
     pub engine: engine::Settings,
-}
-
-/// Collects proxies and settings; see [`Client::builder`].
-#[derive(Debug, Default)]
-pub struct Builder {
-    proxies: Vec<Arc<Proxy>>,
-    settings: Settings,
-    request: RequestSpec,
-}
-
-impl Builder {
-    /// Adds one proxy by URL, as curl's `-x`: without a scheme it is `http`. Templates expand to several.
-    ///
-    /// # Errors
-    /// The text is not a proxy.
-    pub fn proxy(mut self, url: &str) -> Result<Self, Error> {
-        let env = |name: &str| std::env::var(name).ok();
-        let parsed = parse_proxy_url(url, Scheme::Http, &env)?;
-        self.proxies.extend(parsed.into_iter().map(Arc::new));
-        Ok(self)
-    }
-
-    /// Adds a parsed list.
-    #[must_use]
-    pub fn proxies(mut self, list: impl IntoIterator<Item = Arc<Proxy>>) -> Self {
-        self.proxies.extend(list);
-        self
-    }
-
-    /// Replaces all settings.
-    #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
-        self
-    }
-
-    /// Requests in flight in all.
-    #[must_use]
-    pub fn concurrency(mut self, most: NonZeroU32) -> Self {
-        self.settings.limits.concurrency = most;
-        self
-    }
-
-    /// Requests to one host, such as `"10/s".parse()?`.
-    #[must_use]
-    pub fn host_rate(mut self, rate: limit::Quota) -> Self {
-        self.settings.limits.host_rate = Some(rate);
-        self
-    }
-
-    /// Method, headers and body of jobs made from a bare URL.
-    #[must_use]
-    pub fn request(mut self, request: RequestSpec) -> Self {
-        self.request = request;
-        self
-    }
-
-    /// Checks everything that can be checked without a network.
-    ///
-    /// # Errors
-    /// No proxy was given, a rule does not compile, or a certificate file cannot be used.
-    pub fn build(self) -> Result<Client, Error> {
-        if self.proxies.is_empty() {
-            return Err(Error::NoProxy(
-                Problem::new("the client has no proxy")
-                    .hint("add one with Builder::proxy; \"direct\" stands for no proxy"),
-            ));
-        }
-        let judge = Arc::new(Judge::new(&self.settings.ban)?);
-        // Constructed here for its errors; each run has its own, so that runs share no connections.
-        SocketEgress::new(self.settings.egress.clone())?;
-        Ok(Client {
-            proxies: self.proxies,
-            judge,
-            settings: self.settings,
-            request: Arc::new(self.request),
-            keeping: None,
-            events: None,
-            single: OnceLock::new(),
-        })
-    }
 }
 
 /// A pool of proxies with settings. Cheap to keep, meant to be shared by reference.
@@ -284,133 +205,9 @@ impl Client {
     }
 }
 
-/// A run in progress.
-#[derive(Debug)]
-pub struct Running {
-    /// Drain, stop, or swap the proxies.
-    pub control: mpsc::Sender<Control>,
-    /// Counters, a few times a second.
-    pub progress: watch::Receiver<Snapshot>,
-    task: JoinHandle<(Summary, Result<(), Error>)>,
-}
-
-impl Running {
-    /// Waits for the end. The summary is valid although the input failed.
-    ///
-    /// # Panics
-    /// Re-raises a panic of the run.
-    pub async fn join(self) -> (Summary, Result<(), Error>) {
-        match self.task.await {
-            Ok(ended) => ended,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-}
-
-/// The records of [`Client::run`].
-#[derive(Debug)]
-pub struct Run {
-    records: mpsc::Receiver<Finished>,
-    running: Running,
-}
-
-impl Run {
-    /// The next record, `None` when every job has its own.
-    pub async fn next(&mut self) -> Option<Finished> {
-        self.records.recv().await
-    }
-
-    /// Drain, stop, or swap the proxies.
-    pub fn control(&self) -> &mpsc::Sender<Control> {
-        &self.running.control
-    }
-
-    /// Drops the records not yet read and waits for the end.
-    ///
-    /// # Errors
-    /// The input could not be read to its end.
-    pub async fn finish(mut self) -> Result<Summary, Error> {
-        while self.records.recv().await.is_some() {}
-        let (summary, input) = self.running.join().await;
-        input.map(|()| summary)
-    }
-}
-
-impl Stream for Run {
-    type Item = Finished;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Finished>> {
-        self.records.poll_recv(cx)
-    }
-}
-
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Finished>>>>;
-
-/// The engine behind [`Client::fetch`]. Ends when the client is dropped, because its input ends.
-#[derive(Debug)]
-struct Single {
-    jobs: mpsc::Sender<Job>,
-    control: mpsc::Sender<Control>,
-    next: AtomicU64,
-    waiting: Waiting,
-}
-
-impl Single {
-    fn start(client: &Client) -> Result<Self, Error> {
-        let (jobs, input) = mpsc::channel::<Job>(CHANNEL);
-        let (out, mut records) = mpsc::channel::<Finished>(CHANNEL);
-        let waiting = Waiting::default();
-        let running = client.start(StreamSource::of(input), out)?;
-        let control = running.control.clone();
-        let replies = waiting.clone();
-        tokio::spawn(async move {
-            while let Some(done) = records.recv().await {
-                let reply = lock(&replies).remove(&done.record.seq);
-                if let Some(reply) = reply {
-                    // Whoever asked may have gone away.
-                    let _ = reply.send(done);
-                }
-            }
-            // The run is over: whoever still waits gets an error.
-            lock(&replies).clear();
-            running.join().await
-        });
-        Ok(Single {
-            jobs,
-            control,
-            next: AtomicU64::new(0),
-            waiting,
-        })
-    }
-
-    /// Has the record of job `seq` sent to `reply` for as long as the answer lives.
-    fn expect(&self, seq: u64, reply: oneshot::Sender<Finished>) -> Asked<'_> {
-        lock(&self.waiting).insert(seq, reply);
-        Asked {
-            waiting: &self.waiting,
-            seq,
-        }
-    }
-}
-
-/// Somebody waits for a record; dropped with the future that does.
-struct Asked<'a> {
-    waiting: &'a Waiting,
-    seq: u64,
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        lock(self.waiting).remove(&self.seq);
-    }
-}
-
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Finished>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::single::lock;
     use super::*;
     use std::time::Duration;
 
