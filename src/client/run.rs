@@ -35,7 +35,7 @@ impl Running {
     }
 }
 
-/// The records of [`Client::run`].
+/// The records of [`Client::run`](super::Client::run). Dropping it ends the run: what is under way is stopped.
 #[derive(Debug)]
 pub struct Run {
     pub(super) records: mpsc::Receiver<Finished>,

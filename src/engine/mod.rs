@@ -184,7 +184,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// Runs the jobs of `source` and sends one [`Finished`] per job into `out`.
 ///
 /// Ends when every job has its record, when the pool is exhausted (then the remaining jobs are recorded as `skipped`), when
-/// told to through `control`, or when `out` is closed. An interrupted job has no record, so that a later run takes it up.
+/// told to through `control`, or as soon as `out` is closed. An interrupted job has no record, so that a later run takes it up.
 ///
 /// # Errors
 /// The second value is the reason when the input could not be read to its end; the summary is valid all the same.
@@ -391,6 +391,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
                 Event::Probed(Box::new(reraise(probed)))
             }
             room = out.reserve(), if !outbox.is_empty() => Event::Room(room.is_ok()),
+            () = out.closed() => Event::Room(false),
             batch = self.source.next(), if wants_input => Event::Input(batch),
             _ = publish.tick() => Event::Publish,
             () = alarm => Event::Wake,

@@ -4,6 +4,7 @@ mod bans;
 mod check;
 mod check_dns;
 mod check_family;
+mod client;
 mod egress;
 mod faults;
 mod faults_cases;
