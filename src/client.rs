@@ -24,12 +24,11 @@ mod single;
 pub use self::builder::Builder;
 pub use self::run::{Run, Running};
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 
 use futures_core::Stream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use self::single::Single;
 use crate::ban::{self, Judge};
@@ -102,7 +101,8 @@ impl Client {
 
     /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned.
     ///
-    /// A failed fetch is a value: a job that was attempted has its row, whatever became of it.
+    /// A failed fetch is a value: a job that was attempted has its row, whatever became of it. Dropping the future takes the job
+    /// back: it is not sent any more, and what is under way for it is stopped.
     ///
     /// # Errors
     /// [`Error::NoProxy`]: the pool was exhausted before the URL could be attempted. A later call looks at the proxies
@@ -142,8 +142,7 @@ impl Client {
     }
 
     /// One job through the engine behind [`Client::fetch`].
-    async fn ask(&self, mut job: Job) -> Result<Finished, Error> {
-        let ended = || Error::NoProxy(Problem::new("the run behind this client has ended"));
+    async fn ask(&self, job: Job) -> Result<Finished, Error> {
         let single = match self.single.get() {
             Some(single) => single,
             None => {
@@ -151,11 +150,7 @@ impl Client {
                 self.single.get_or_init(|| started)
             }
         };
-        job.seq = single.next.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        let _asked = single.expect(job.seq, reply);
-        single.jobs.send(job).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())
+        single.ask(job).await
     }
 
     /// Runs a stream of jobs to a stream of records, in the order they finish.
@@ -202,28 +197,5 @@ impl Client {
             progress,
             task,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::single::lock;
-    use super::*;
-    use std::time::Duration;
-
-    #[tokio::test]
-    async fn a_fetch_that_is_given_up_leaves_nothing_behind() {
-        // Nobody accepts, so nobody answers.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let client = Client::builder()
-            .proxy(&format!("socks5://{address}"))
-            .and_then(Builder::build)
-            .expect("a client");
-        let patience = Duration::from_millis(20);
-        let fetch = tokio::time::timeout(patience, client.fetch("http://target.test/"));
-        assert!(fetch.await.is_err(), "there was an answer");
-        let single = client.single.get().expect("an engine");
-        assert!(lock(&single.waiting).is_empty());
     }
 }

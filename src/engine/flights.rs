@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::hedging::{is_harmless, may_hedge};
 use super::pending::Pending;
+use crate::job::Job;
 use crate::pool::ProxyIdx;
 
 /// Stragglers are looked for this often.
@@ -123,6 +124,24 @@ impl Flights {
     /// Requests through proxies that had never served when they left.
     pub(super) fn trials(&self) -> usize {
         self.trials
+    }
+
+    /// Takes away the jobs that are not wanted any more; gives the requests that are under way for them.
+    pub(super) fn disown(&mut self, unwanted: impl Fn(&Job) -> bool) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (number, flight) in self.flights.iter_mut().enumerate() {
+            let Some(flight) = flight else { continue };
+            if flight.job.take_if(|job| unwanted(&job.job)).is_some() {
+                found.push(number);
+                found.extend(flight.twin.take());
+            }
+        }
+        for number in &found {
+            if let Some(flight) = self.get_mut(*number) {
+                flight.twin = None;
+            }
+        }
+        found
     }
 
     /// The next request that has become a straggler by `now` and is still in flight. It is given once.

@@ -10,6 +10,7 @@ mod ending;
 pub mod event;
 mod finish;
 mod flights;
+mod forgetting;
 mod frontier;
 mod hedging;
 mod held;
@@ -27,7 +28,7 @@ mod sessions;
 mod slots;
 mod waits;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::{Pin, pin};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
@@ -168,6 +169,9 @@ pub enum Control {
     Replace(Vec<Arc<Proxy>>),
     /// Tells what is remembered of members that nothing is known about yet: those that another list has brought.
     Recall(Arc<Memory>),
+    /// Drops the jobs with these `seq`, which nobody waits for any more: what is under way for them is stopped, and they have no
+    /// row.
+    Forget(HashSet<u64>),
 }
 
 /// Progress is published this often.
@@ -485,6 +489,7 @@ impl<E: Egress, S: JobSource> Run<E, S> {
             }
             Control::Stop(reason) => self.phase = Phase::Ended(reason),
             Control::Recall(memory) => recall(&mut self.dispatcher, &memory, at),
+            Control::Forget(seqs) => self.dispatcher.forget(&seqs),
             Control::Replace(list) => {
                 let change = self
                     .dispatcher

@@ -1,11 +1,13 @@
 //! The library's door, through the lab: what is given up, what ends, what is said of it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
+use http::Method;
 use proxywheel::client::{Builder, Client};
-use proxywheel::job::Job;
+use proxywheel::job::{Job, RequestSpec};
 use proxywheel::lab::Lab;
 
 /// Longer than anything here takes on a busy machine.
@@ -34,6 +36,47 @@ async fn until(mut is_so: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn fetches_that_are_given_up_hold_up_nobody_and_are_not_sent_any_more() {
+    let lab = lab(4).await;
+    let few = NonZeroU32::new(8).expect("not zero");
+    let client = builder(&lab).concurrency(few).build();
+    let client = Arc::new(client.expect("a client"));
+    for host in ["slow", "fast"] {
+        let page = soon(client.fetch(&format!("http://{host}.test/page/1"))).await;
+        assert!(page.expect("a page").record.ok);
+    }
+    let mut asked = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let client = client.clone();
+        asked.spawn(async move { client.fetch(&format!("http://slow.test/hang?{n}")).await });
+    }
+    let to_slow = || {
+        let hits = lab.hits().into_iter();
+        let to_slow = hits.filter(|hit| hit.host == "slow.test");
+        to_slow.map(|hit| hit.method).collect::<Vec<_>>()
+    };
+    until(|| to_slow().len() > 4).await;
+    // Given up while it waits behind the others.
+    let post = Arc::new(RequestSpec {
+        method: Method::POST,
+        ..RequestSpec::default()
+    });
+    let post = Job::new(0, "http://slow.test/page/1", post);
+    let patience = Duration::from_millis(50);
+    let posted = tokio::time::timeout(patience, client.fetch_job(post)).await;
+    assert!(posted.is_err(), "there was a place for it");
+    asked.shutdown().await;
+    let page = soon(client.fetch("http://fast.test/page/2")).await;
+    let page = page.expect("a page");
+    assert!(page.record.ok);
+    let sent = to_slow();
+    assert!(
+        sent.len() < 50 && !sent.contains(&"POST".to_owned()),
+        "{sent:?}"
+    );
 }
 
 /// Jobs that never come; `Arc` is held as long as somebody may ask for them.
