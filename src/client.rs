@@ -163,7 +163,7 @@ impl Client {
     pub fn run(&self, jobs: impl Stream<Item = Job> + Send + 'static) -> Result<Run, Error> {
         let (out, records) = mpsc::channel(CHANNEL);
         let running = self.start(StreamSource::new(jobs), out)?;
-        Ok(Run { records, running })
+        Ok(Run::new(records, running))
     }
 
     /// Starts a run whose records go into `out`: what the command line does.

@@ -35,6 +35,10 @@ pub enum Error {
         /// The process that has it, where the file says so.
         holder: Option<u32>,
     },
+    /// The run that was asked has ended, and takes no more jobs: the word is that of
+    /// [`FinishReason`](crate::metrics::FinishReason), such as `deadline` or `max_requests`, or `runtime_gone`. Exit code 7.
+    #[error("the run has ended: {0}")]
+    Ended(&'static str),
     /// A promise this program makes to itself was broken. Exit code 1.
     #[error("internal error: {0}")]
     Internal(String),
@@ -58,7 +62,7 @@ impl Error {
                 Some("wait for the other run to end, or choose another --output")
             }
             Error::Io { action, source, .. } => io_hint(action, source.kind()),
-            Error::Internal(_) => None,
+            Error::Ended(_) | Error::Internal(_) => None,
         }
     }
 }

@@ -94,6 +94,7 @@ impl Exit {
             Error::Io { .. } => Exit::new(3, "io"),
             Error::NoProxy(_) => Exit::new(6, "no_usable_proxy"),
             Error::Locked { .. } => Exit::new(75, "locked"),
+            Error::Ended(reason) => Exit::new(7, reason),
             Error::Internal(_) => Exit::new(1, "internal"),
         }
     }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use http::Method;
-use proxywheel::client::{Builder, Client};
+use proxywheel::client::{Builder, Client, Settings};
+use proxywheel::error::Error;
 use proxywheel::job::{Job, RequestSpec};
 use proxywheel::lab::Lab;
+use proxywheel::metrics::{Cap, FinishReason};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -101,4 +103,70 @@ async fn a_run_that_is_dropped_ends_although_its_input_does_not() {
     let run = client.run(Never(held.clone())).expect("a run");
     drop(run);
     until(|| Arc::strong_count(&held) == 1).await;
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn a_run_whose_runtime_was_shut_down_says_so() {
+    let lab = Lab::spawn_thread(Lab::builder().perfect(1)).expect("a lab");
+    let client = builder(&lab).build().expect("a client");
+    let first = runtime();
+    let run = first.block_on(async { client.run(Never(Arc::default())) });
+    drop(first);
+    let ended = runtime().block_on(run.expect("a run").finish());
+    assert!(
+        matches!(ended, Err(Error::Ended("runtime_gone"))),
+        "{ended:?}"
+    );
+}
+
+fn capped(most: u64) -> Settings {
+    let mut settings = Settings::default();
+    settings.engine.caps.requests = Some(most);
+    settings
+}
+
+/// Jobs of one host: so many, and then a panic.
+struct Broken(u64);
+
+impl Stream for Broken {
+    type Item = Job;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Job>> {
+        self.0 = self.0.checked_sub(1).expect("a stream that is broken");
+        let url = format!("http://a.test/page/{}", self.0);
+        std::task::Poll::Ready(Some(Job::new(self.0, &url, Arc::default())))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_jobs_that_panics_is_no_run_that_is_done() {
+    let lab = lab(1).await;
+    let client = builder(&lab).build().expect("a client");
+    let mut run = client.run(Broken(3)).expect("a run");
+    let read = tokio::spawn(async move { while run.next().await.is_some() {} });
+    let ended = soon(read).await;
+    assert!(ended.is_err_and(|error| error.is_panic()));
+}
+
+#[tokio::test]
+async fn a_run_that_a_cap_has_ended_says_so_after_its_last_record() {
+    let lab = lab(1).await;
+    let client = builder(&lab).settings(capped(5)).build().expect("a client");
+    let mut run = client.run(Broken(u64::MAX)).expect("a run");
+    let mut rows = 0;
+    while soon(run.next()).await.is_some() {
+        assert!(run.summary().is_none());
+        rows += 1;
+    }
+    let reason = run.summary().map(|summary| summary.reason);
+    assert_eq!(reason, Some(FinishReason::Capped(Cap::Requests)));
+    assert!(rows <= 5, "{rows}");
 }
