@@ -25,7 +25,7 @@ pub use self::builder::Builder;
 pub use self::run::{Run, Running};
 
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
 use tokio::sync::{mpsc, watch};
@@ -65,17 +65,21 @@ pub struct Settings {
     pub engine: engine::Settings,
 }
 
-/// A pool of proxies with settings. Cheap to keep, meant to be shared by reference.
-#[derive(Debug)]
+/// A pool of proxies with settings. A clone is the same client: its fetches share the run behind them all.
+///
+/// That run lives on the tokio runtime of the first fetch. When that one is shut down, the next fetch begins a new run on its own
+/// runtime, with nothing learned; a runtime that is there but not driven, such as one of a thread that has left `block_on`, keeps
+/// every fetch waiting.
+#[derive(Debug, Clone)]
 pub struct Client {
-    proxies: Vec<Arc<Proxy>>,
+    proxies: Arc<[Arc<Proxy>]>,
     judge: Arc<Judge>,
-    settings: Settings,
+    settings: Arc<Settings>,
     request: Arc<RequestSpec>,
     keeping: Option<Keeping>,
     events: Option<SyncSender<Event>>,
     /// The engine behind [`Client::fetch`], started by the first call.
-    single: OnceLock<Single>,
+    single: Arc<Mutex<Option<Arc<Single>>>>,
 }
 
 impl Client {
@@ -85,17 +89,20 @@ impl Client {
     }
 
     /// Begins every run from now on with what earlier ones have learned, and hands out what it learns: see [`crate::state`].
-    /// Without it nothing outlives the client.
+    /// Without it nothing outlives the client. It is no clone of another client from here on.
     #[must_use]
     pub fn keeping(mut self, keeping: Keeping) -> Self {
         self.keeping = Some(keeping);
+        self.single = Arc::default();
         self
     }
 
-    /// Tells what every run from now on decides, as it happens: see [`crate::engine::event`].
+    /// Tells what every run from now on decides, as it happens: see [`crate::engine::event`]. It is no clone of another client from
+    /// here on.
     #[must_use]
     pub fn telling(mut self, events: SyncSender<Event>) -> Self {
         self.events = Some(events);
+        self.single = Arc::default();
         self
     }
 
@@ -105,8 +112,10 @@ impl Client {
     /// back: it is not sent any more, and what is under way for it is stopped.
     ///
     /// # Errors
-    /// [`Error::NoProxy`]: the pool was exhausted before the URL could be attempted. A later call looks at the proxies
-    /// again.
+    /// - [`Error::NoProxy`]: the pool was exhausted before the URL could be attempted. A later call looks at the proxies again.
+    /// - [`Error::Ended`]: a cap of the settings was reached, which holds for all fetches together and for good; or the runtime of
+    ///   the run was shut down meanwhile.
+    /// - [`Error::Internal`]: the run has panicked. As in the case before, the next call begins another.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -122,17 +131,16 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn fetch_job(&self, job: Job) -> Result<Finished, Error> {
-        let done = self.ask(job.clone()).await?;
+        let done = self.single()?.ask(job.clone()).await?;
         if done.record.outcome != Outcome::Skipped {
             return Ok(done);
         }
         // The verdict may be an old one: the pool was exhausted for an earlier job, and nobody has looked since.
-        if let Some(single) = self.single.get() {
-            let again = Control::Replace(self.proxies.clone());
-            // An engine that has ended says so below.
-            let _ = single.control.send(again).await;
-        }
-        let done = self.ask(job).await?;
+        let again = Control::Replace(self.proxies.to_vec());
+        let single = self.single()?;
+        // An engine that has ended says so below.
+        let _ = single.control.send(again).await;
+        let done = single.ask(job).await?;
         if done.record.outcome == Outcome::Skipped {
             return Err(Error::NoProxy(Problem::new(
                 "no usable proxy is left in the pool",
@@ -141,16 +149,28 @@ impl Client {
         Ok(done)
     }
 
-    /// One job through the engine behind [`Client::fetch`].
-    async fn ask(&self, job: Job) -> Result<Finished, Error> {
-        let single = match self.single.get() {
-            Some(single) => single,
-            None => {
-                let started = Single::start(self)?;
-                self.single.get_or_init(|| started)
-            }
+    /// The engine behind [`Client::fetch`].
+    fn single(&self) -> Result<Arc<Single>, Error> {
+        let mut single = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(single) = single.as_ref().filter(|single| !single.is_lost()) {
+            return Ok(single.clone());
+        }
+        let started = Arc::new(Single::start(self)?);
+        Ok(single.insert(started).clone())
+    }
+
+    /// Ends the run behind [`Client::fetch`], and waits until it has handed out what it has learned and closed its connections.
+    /// Fetches under way are waited for. A later one begins another run.
+    pub async fn close(&self) {
+        let single = {
+            let mut single = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+            single.take()
         };
-        single.ask(job).await
+        if let Some(single) = single {
+            let control = single.control.clone();
+            drop(single);
+            control.closed().await;
+        }
     }
 
     /// Runs a stream of jobs to a stream of records, in the order they finish.
@@ -180,7 +200,7 @@ impl Client {
     ) -> Result<Running, Error> {
         let plan = Plan {
             egress: SocketEgress::new(self.settings.egress.clone())?,
-            proxies: self.proxies.clone(),
+            proxies: self.proxies.to_vec(),
             judge: self.judge.clone(),
             pool: self.settings.pool.clone(),
             limits: self.settings.limits.clone(),

@@ -1,7 +1,7 @@
 //! What a client is made of.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::{Client, Settings};
 use crate::ban::Judge;
@@ -82,13 +82,13 @@ impl Builder {
         // Constructed here for its errors; each run has its own, so that runs share no connections.
         SocketEgress::new(self.settings.egress.clone())?;
         Ok(Client {
-            proxies: self.proxies,
+            proxies: self.proxies.into(),
             judge,
-            settings: self.settings,
+            settings: Arc::new(self.settings),
             request: Arc::new(self.request),
             keeping: None,
             events: None,
-            single: OnceLock::new(),
+            single: Arc::default(),
         })
     }
 }

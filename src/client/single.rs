@@ -1,5 +1,6 @@
 //! The engine behind [`Client::fetch`]: one run for all calls, whose records go to whoever asked.
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +10,47 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 
+use super::run::RUNTIME_GONE;
 use super::{CHANNEL, Client, Running};
 use crate::engine::Control;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::input::StreamSource;
 use crate::job::Job;
+use crate::metrics::FinishReason;
 use crate::outcome::Finished;
 
-/// Who waits for the records of which jobs.
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Finished>>>>;
+/// What both ends of the run know.
+#[derive(Debug, Default)]
+struct Desk {
+    /// Who waits for the records of which jobs.
+    waiting: HashMap<u64, oneshot::Sender<Finished>>,
+    /// Set once the run is over; then nobody waits.
+    end: Option<End>,
+}
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Finished>>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+/// How a run has ended.
+#[derive(Debug)]
+enum End {
+    /// By itself: a cap was reached, for nothing else ends it while somebody asks.
+    Reached(FinishReason),
+    /// With this message.
+    Panicked(String),
+    /// The runtime it was on is gone.
+    Lost,
+}
+
+impl End {
+    fn error(&self) -> Error {
+        match self {
+            End::Reached(reason) => Error::Ended(reason.as_str()),
+            End::Panicked(why) => Error::Internal(format!("the run has panicked: {why}")),
+            End::Lost => Error::Ended(RUNTIME_GONE),
+        }
+    }
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// See the module text. Dropped with the client, it ends its run.
@@ -29,7 +59,7 @@ pub(super) struct Single {
     jobs: mpsc::Sender<Job>,
     pub(super) control: mpsc::Sender<Control>,
     next: AtomicU64,
-    waiting: Waiting,
+    desk: Arc<Mutex<Desk>>,
     /// Numbers of jobs that nobody waits for any more.
     given_up: mpsc::UnboundedSender<u64>,
 }
@@ -39,10 +69,10 @@ impl Single {
         let (jobs, input) = mpsc::channel::<Job>(CHANNEL);
         let (out, records) = mpsc::channel::<Finished>(CHANNEL);
         let (given_up, unwanted) = mpsc::unbounded_channel();
-        let waiting = Waiting::default();
+        let desk = Arc::<Mutex<Desk>>::default();
         let wanted = Wanted {
             jobs: input,
-            waiting: waiting.clone(),
+            desk: desk.clone(),
         };
         let running = client.start(StreamSource::new(wanted), out)?;
         let control = running.control.clone();
@@ -50,30 +80,45 @@ impl Single {
             records,
             unwanted,
             running,
-            waiting: waiting.clone(),
+            desk: desk.clone(),
         };
         tokio::spawn(answers.give());
         Ok(Single {
             jobs,
             control,
             next: AtomicU64::new(0),
-            waiting,
+            desk,
             given_up,
         })
     }
 
+    /// True when the run was lost: another one can do what it cannot. Not so when it has reached a cap, which another run would begin
+    /// anew.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(lock(&self.desk).end, Some(End::Panicked(_) | End::Lost))
+    }
+
     /// One job through the run. Dropping the future takes the job back.
     pub(super) async fn ask(&self, mut job: Job) -> Result<Finished, Error> {
-        let ended = || Error::NoProxy(Problem::new("the run behind this client has ended"));
         let (reply, answer) = oneshot::channel();
         let asked = Asked {
             single: self,
             seq: self.next.fetch_add(1, Ordering::Relaxed),
         };
         job.seq = asked.seq;
-        lock(&self.waiting).insert(job.seq, reply);
-        self.jobs.send(job).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())
+        {
+            let mut desk = lock(&self.desk);
+            if let Some(end) = &desk.end {
+                return Err(end.error());
+            }
+            desk.waiting.insert(job.seq, reply);
+        }
+        // A run that takes it no more has ended, and says so below.
+        let _ = self.jobs.send(job).await;
+        answer.await.map_err(|_| {
+            let end = lock(&self.desk).end.as_ref().map(End::error);
+            end.unwrap_or(Error::Ended(RUNTIME_GONE))
+        })
     }
 }
 
@@ -85,7 +130,7 @@ struct Asked<'a> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        let unanswered = lock(&self.single.waiting).remove(&self.seq).is_some();
+        let unanswered = lock(&self.single.desk).waiting.remove(&self.seq).is_some();
         if unanswered {
             // A run that has ended has forgotten everything.
             let _ = self.single.given_up.send(self.seq);
@@ -96,7 +141,7 @@ impl Drop for Asked<'_> {
 /// The jobs as the run takes them: those that are still waited for. What is given up later the run is told.
 struct Wanted {
     jobs: mpsc::Receiver<Job>,
-    waiting: Waiting,
+    desk: Arc<Mutex<Desk>>,
 }
 
 impl Stream for Wanted {
@@ -105,7 +150,7 @@ impl Stream for Wanted {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Job>> {
         loop {
             let job = ready!(self.jobs.poll_recv(context));
-            let is_wanted = |job: &Job| lock(&self.waiting).contains_key(&job.seq);
+            let is_wanted = |job: &Job| lock(&self.desk).waiting.contains_key(&job.seq);
             if job.as_ref().is_none_or(is_wanted) {
                 return Poll::Ready(job);
             }
@@ -118,7 +163,7 @@ struct Answers {
     records: mpsc::Receiver<Finished>,
     unwanted: mpsc::UnboundedReceiver<u64>,
     running: Running,
-    waiting: Waiting,
+    desk: Arc<Mutex<Desk>>,
 }
 
 impl Answers {
@@ -129,7 +174,7 @@ impl Answers {
             tokio::select! {
                 done = self.records.recv() => {
                     let Some(done) = done else { break };
-                    let reply = lock(&self.waiting).remove(&done.record.seq);
+                    let reply = lock(&self.desk).waiting.remove(&done.record.seq);
                     if let Some(reply) = reply {
                         // Whoever asked may have gone away.
                         let _ = reply.send(done);
@@ -145,9 +190,29 @@ impl Answers {
             }
         }
         // A run that nobody reads stops.
-        drop(self.records);
-        // It is over: whoever still waits gets an error.
-        lock(&self.waiting).clear();
-        let _ = self.running.join().await;
+        self.records.close();
+        let end = match (&mut self.running.task).await {
+            Ok((summary, _)) => End::Reached(summary.reason),
+            Err(error) => error
+                .try_into_panic()
+                .map_or(End::Lost, |panic| End::Panicked(message(&*panic))),
+        };
+        lock(&self.desk).end = Some(end);
     }
+}
+
+impl Drop for Answers {
+    /// The run is over, or the runtime it was on: whoever still waits gets an error.
+    fn drop(&mut self) {
+        let mut desk = lock(&self.desk);
+        desk.end.get_or_insert(End::Lost);
+        desk.waiting.clear();
+    }
+}
+
+/// What a panic has said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
 }

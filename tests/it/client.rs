@@ -111,6 +111,17 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
+fn a_client_outlives_the_runtime_that_it_was_first_used_on() {
+    let lab = Lab::spawn_thread(Lab::builder().perfect(2)).expect("a lab");
+    let client = builder(&lab).build().expect("a client");
+    for n in 0..3 {
+        let url = format!("http://a.test/page/{n}");
+        let page = runtime().block_on(async { soon(client.fetch(&url)).await });
+        assert!(page.expect("a page").record.ok);
+    }
+}
+
+#[test]
 fn a_run_whose_runtime_was_shut_down_says_so() {
     let lab = Lab::spawn_thread(Lab::builder().perfect(1)).expect("a lab");
     let client = builder(&lab).build().expect("a client");
@@ -128,6 +139,27 @@ fn capped(most: u64) -> Settings {
     let mut settings = Settings::default();
     settings.engine.caps.requests = Some(most);
     settings
+}
+
+#[tokio::test]
+async fn a_cap_holds_for_all_fetches_of_a_client_and_the_error_names_it() {
+    let lab = lab(1).await;
+    let client = builder(&lab).settings(capped(5)).build().expect("a client");
+    let mut pages = 0;
+    let ended = loop {
+        let url = format!("http://a.test/page/{pages}");
+        match soon(client.fetch(&url)).await {
+            Ok(_) => pages += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(ended, Error::Ended("max_requests")), "{ended:?}");
+    assert!((1..=5).contains(&pages), "{pages}");
+    let again = soon(client.fetch("http://a.test/page/9")).await;
+    assert!(matches!(again, Err(Error::Ended("max_requests"))));
+    client.close().await;
+    let anew = soon(client.fetch("http://a.test/page/9")).await;
+    assert!(anew.expect("a page").record.ok, "closed, it begins anew");
 }
 
 /// Jobs of one host: so many, and then a panic.
