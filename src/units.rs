@@ -10,8 +10,8 @@ use crate::error::Problem;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span(pub Duration);
 
-/// The longest [`Span`], so that adding one to an instant cannot overflow: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The longest [`Span`], and the longest time of a setting, so that adding one to an instant cannot overflow: ten years.
+pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl FromStr for Span {
     type Err = Problem;

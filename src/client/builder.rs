@@ -11,6 +11,7 @@ use crate::job::RequestSpec;
 use crate::limit;
 use crate::proxy::parse::parse_proxy_url;
 use crate::proxy::{Proxy, Scheme};
+use crate::units::LONGEST;
 
 /// Collects proxies and settings; see [`Client::builder`].
 #[derive(Debug, Default)]
@@ -70,7 +71,9 @@ impl Builder {
     /// Checks everything that can be checked without a network.
     ///
     /// # Errors
-    /// No proxy was given, a rule does not compile, or a certificate file cannot be used.
+    /// - [`Error::NoProxy`]: no proxy was given.
+    /// - [`Error::Usage`]: an address that no proxy can have, a setting out of its range, a rule that does not compile.
+    /// - [`Error::Io`]: a certificate file cannot be used.
     pub fn build(self) -> Result<Client, Error> {
         if self.proxies.is_empty() {
             return Err(Error::NoProxy(
@@ -78,6 +81,10 @@ impl Builder {
                     .hint("add one with Builder::proxy; \"direct\" stands for no proxy"),
             ));
         }
+        for proxy in self.proxies.iter().filter(|proxy| !proxy.is_direct()) {
+            reachable(proxy)?;
+        }
+        in_range(&self.settings)?;
         let judge = Arc::new(Judge::new(&self.settings.ban)?);
         // Constructed here for its errors; each run has its own, so that runs share no connections.
         SocketEgress::new(self.settings.egress.clone())?;
@@ -91,4 +98,79 @@ impl Builder {
             single: Arc::default(),
         })
     }
+}
+
+/// Proxies made by hand may have any address; those of lists were read as addresses.
+fn reachable(proxy: &Proxy) -> Result<(), Problem> {
+    let host = proxy.host();
+    let is_odd = |c: char| c.is_control() || c.is_whitespace() || "/\\?#@[]".contains(c);
+    let why = if host.is_empty() {
+        "it has no host"
+    } else if host.contains(is_odd) {
+        "its host is no name and no address"
+    } else if proxy.port() == 0 {
+        "its port is 0"
+    } else {
+        return Ok(());
+    };
+    // Not by its URL: what stands in the host is unknown.
+    Err(Problem::new(format!("a proxy cannot be reached: {why}")).at(format!("{host:?}")))
+}
+
+/// Beyond these ranges a run would never send anything, or reckon beyond what an instant can hold.
+fn in_range(settings: &Settings) -> Result<(), Problem> {
+    let Settings {
+        limits,
+        retry,
+        pool,
+        engine,
+        ..
+    } = settings;
+    let caps = &engine.caps;
+    let times = [
+        ("engine.max_time", Some(engine.max_time)),
+        ("engine.drain_grace", Some(engine.drain_grace)),
+        ("engine.caps.deadline", caps.deadline),
+        ("limits.delay", Some(limits.delay)),
+        ("retry.max_time", retry.max_time),
+        ("pool.connect_timeout", Some(pool.connect_timeout)),
+    ];
+    for (name, time) in times {
+        if time.is_some_and(|time| time > LONGEST) {
+            return Err(Problem::new("longer than ten years").at(name));
+        }
+    }
+    let numbers = [
+        (
+            "limits.jitter",
+            (0.0..=1.0).contains(&limits.jitter),
+            "not between 0 and 1",
+        ),
+        (
+            "engine.probe_concurrency",
+            engine.probe_concurrency > 0,
+            "no proxy could be tried with 0",
+        ),
+        (
+            "engine.caps.requests",
+            caps.requests != Some(0),
+            "nothing could be sent with 0",
+        ),
+        (
+            "engine.caps.bytes",
+            caps.bytes != Some(0),
+            "nothing could be sent with 0",
+        ),
+        (
+            "engine.caps.cost",
+            caps.cost.is_none_or(|most| most > 0.0),
+            "not above 0",
+        ),
+    ];
+    for (name, is_good, why) in numbers {
+        if !is_good {
+            return Err(Problem::new(why).at(name));
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::Problem;
+use crate::units::LONGEST;
 
 /// So many requests in so long. A unit is required: a bare number is per hour in curl and per second in httpx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +16,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `count` requests every `per`; `None` when `per` is zero.
+    /// `count` requests every `per`; `None` when `per` is zero or longer than ten years.
     pub fn new(count: NonZeroU32, per: Duration) -> Option<Self> {
-        (!per.is_zero()).then_some(Quota { count, per })
+        (!per.is_zero() && per <= LONGEST).then_some(Quota { count, per })
     }
 
     /// Time between two requests at exactly this rate.
@@ -67,7 +68,7 @@ impl FromStr for Quota {
             _ => return Err(bad("the unit is not s, m, h or d", example())),
         };
         Quota::new(count, Duration::from_secs(u64::from(multiple) * seconds))
-            .ok_or_else(|| bad("the unit is 0", example()))
+            .ok_or_else(|| bad("the unit is 0, or longer than ten years", example()))
     }
 }
 

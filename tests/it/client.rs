@@ -10,7 +10,9 @@ use proxywheel::client::{Builder, Client, Settings};
 use proxywheel::error::Error;
 use proxywheel::job::{Job, RequestSpec};
 use proxywheel::lab::Lab;
+use proxywheel::limit::Quota;
 use proxywheel::metrics::{Cap, FinishReason};
+use proxywheel::proxy::{Proxy, Scheme};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -160,6 +162,47 @@ async fn a_cap_holds_for_all_fetches_of_a_client_and_the_error_names_it() {
     client.close().await;
     let anew = soon(client.fetch("http://a.test/page/9")).await;
     assert!(anew.expect("a page").record.ok, "closed, it begins anew");
+}
+
+#[test]
+fn settings_that_no_run_can_keep_are_refused_by_name() {
+    const LONG: Duration = Duration::MAX;
+    let wrong: [(&str, fn(&mut Settings)); 8] = [
+        ("engine.max_time", |s| s.engine.max_time = LONG),
+        ("engine.caps.deadline", |s| {
+            s.engine.caps.deadline = Some(LONG)
+        }),
+        ("limits.delay", |s| s.limits.delay = LONG),
+        ("retry.max_time", |s| s.retry.max_time = Some(LONG)),
+        ("limits.jitter", |s| s.limits.jitter = f64::NAN),
+        ("engine.probe_concurrency", |s| {
+            s.engine.probe_concurrency = 0
+        }),
+        ("engine.caps.requests", |s| s.engine.caps.requests = Some(0)),
+        ("engine.caps.cost", |s| s.engine.caps.cost = Some(f64::NAN)),
+    ];
+    let build = |host: &str, port, settings| {
+        let proxy = Proxy::new(Scheme::Http, host, port, None);
+        let builder = Client::builder().proxies([Arc::new(proxy)]);
+        builder.settings(settings).build().map(|_| ())
+    };
+    for (name, change) in wrong {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        match build("127.0.0.1", 1, settings) {
+            Err(Error::Usage(problem)) => assert_eq!(problem.place.as_deref(), Some(name)),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    for (host, port) in [("", 1), ("127.0.0.1", 0), ("a\r\nb", 1), ("[::1", 1)] {
+        let built = build(host, port, Settings::default());
+        assert!(matches!(built, Err(Error::Usage(_))), "{host:?}:{port}");
+    }
+    for host in ["::1", "a_b.test", "xn--bcher-kva.test"] {
+        build(host, 1, Settings::default()).expect("an address");
+    }
+    let one = NonZeroU32::MIN;
+    assert_eq!(Quota::new(one, LONG), None);
 }
 
 /// Jobs of one host: so many, and then a panic.
