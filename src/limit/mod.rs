@@ -30,8 +30,6 @@ pub struct Settings {
     pub host_concurrency: Option<NonZeroU32>,
     /// Requests through one proxy.
     pub proxy_rate: Option<Quota>,
-    /// Requests in flight through one proxy.
-    pub proxy_concurrency: NonZeroU32,
     /// Requests to one host through one proxy.
     pub pair_rate: Option<Quota>,
     /// Least time between two requests to one host.
@@ -48,7 +46,6 @@ impl Default for Settings {
             host_rate: None,
             host_concurrency: None,
             proxy_rate: None,
-            proxy_concurrency: NonZeroU32::new(8).expect("not zero"),
             pair_rate: None,
             delay: Duration::ZERO,
             jitter: 0.5,

@@ -371,7 +371,6 @@ async fn connections_that_open_slowly_do_not_bunch_requests() {
         .settings(Settings {
             limits: limit::Settings {
                 pair_rate: Some("5/s".parse().unwrap()),
-                proxy_concurrency: NonZeroU32::new(32).unwrap(),
                 ..limit::Settings::default()
             },
             ..Settings::default()

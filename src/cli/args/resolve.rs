@@ -73,10 +73,6 @@ pub fn resolve(
             host_rate: args.limits.host_rate,
             host_concurrency: args.limits.host_concurrency,
             proxy_rate: args.limits.proxy_rate,
-            proxy_concurrency: args
-                .limits
-                .proxy_concurrency
-                .unwrap_or(limit::Settings::default().proxy_concurrency),
             pair_rate: args.limits.pair_rate,
             delay: args.limits.delay.0,
             jitter: args.limits.jitter,

@@ -128,7 +128,6 @@ fn settings(words: &[OsString], scenario: &Scenario) -> Result<Resolved, Error> 
         resolved.limit.concurrency = scenario.concurrency;
     }
     if !given("proxy_concurrency") {
-        resolved.limit.proxy_concurrency = scenario.proxy_concurrency;
         resolved.pool.proxy_concurrency = scenario.proxy_concurrency.get();
     }
     if let Some(most) = scenario.probe_concurrency

@@ -93,7 +93,6 @@ pub(crate) async fn go(scenario: &Scenario, seed: u64, longest: Duration, how: H
     };
     let limits = limit::Settings {
         concurrency: scenario.concurrency,
-        proxy_concurrency: scenario.proxy_concurrency,
         ..limit::Settings::default()
     };
     let mut engine = engine::Settings {

@@ -71,7 +71,6 @@ async fn run(
         },
         limits: limit::Settings {
             concurrency: model.scenario.concurrency,
-            proxy_concurrency: model.scenario.proxy_concurrency,
             ..limit::Settings::default()
         },
         retry: retry::Settings {
