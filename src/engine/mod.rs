@@ -212,7 +212,14 @@ pub async fn run<E: Egress, S: JobSource>(
     };
     let on_no_proxy = plan.pool.on_no_proxy;
     let explores_all = plan.pool.strategy != pool::Strategy::Best;
-    let pool = Pool::new(plan.proxies, plan.pool, began, &mut rng);
+    let pool = pool::Settings {
+        rotating_concurrency: plan
+            .pool
+            .rotating_concurrency
+            .or(Some(plan.limits.concurrency.get())),
+        ..plan.pool
+    };
+    let pool = Pool::new(plan.proxies, pool, began, &mut rng);
     let caps = plan.engine.caps.clone();
     let deadline = caps.deadline.map(|length| began + length);
     let context = Arc::new(Context {

@@ -156,8 +156,8 @@ pub struct Settings {
     pub on_no_proxy: OnNoProxy,
     /// Requests in flight through one proxy, at most.
     pub proxy_concurrency: u32,
-    /// The same through a rotating endpoint, behind which is one exit for each.
-    pub rotating_concurrency: u32,
+    /// The same through a rotating endpoint, behind which is one exit for each; `None` is as many as the run may have in all.
+    pub rotating_concurrency: Option<u32>,
     /// Upper bound of the adaptive connect timeout.
     pub connect_timeout: Duration,
     /// For benchmarks: a mechanism that is left out.
@@ -171,7 +171,7 @@ impl Default for Settings {
             strategy: Strategy::Best,
             on_no_proxy: OnNoProxy::Stop,
             proxy_concurrency: 8,
-            rotating_concurrency: 64,
+            rotating_concurrency: None,
             connect_timeout: Duration::from_secs(10),
             without: None,
         }
@@ -182,7 +182,7 @@ impl Settings {
     fn caps(&self) -> Caps {
         Caps {
             fixed: self.proxy_concurrency,
-            rotating: self.rotating_concurrency,
+            rotating: self.rotating_concurrency.unwrap_or(self.proxy_concurrency),
         }
     }
 }
@@ -254,7 +254,7 @@ impl Pool {
     ) -> Self {
         let settings = Settings {
             proxy_concurrency: settings.proxy_concurrency.max(1),
-            rotating_concurrency: settings.rotating_concurrency.max(1),
+            rotating_concurrency: settings.rotating_concurrency.map(|most| most.max(1)),
             ..settings
         };
         let mut jitter = Random::new(rng.random());

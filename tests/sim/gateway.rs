@@ -142,7 +142,7 @@ async fn as_many_go_through_it_as_it_bears_or_the_user_says() {
     assert!(ended.hits.len() < 600, "{}", ended.hits.len());
 
     let mut setup = Setup::new(World::new(|_, _, _| page()), 0);
-    setup.pool.rotating_concurrency = 5;
+    setup.pool.rotating_concurrency = Some(5);
     let ended = fetch(setup, vec![gateway(1)]).await;
     let at_best = PAGE * (URLS / 5) as u32;
     assert!(
@@ -150,6 +150,27 @@ async fn as_many_go_through_it_as_it_bears_or_the_user_says() {
         "{:?}",
         ended.took
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_go_through_it_as_the_run_may_have_under_way() {
+    let under_way = Arc::new(Mutex::new((Vec::new(), 0)));
+    let counted = under_way.clone();
+    let world = World::new(move |_, _, _| {
+        let mut counted = counted.lock().expect("those under way");
+        let (until, most) = &mut *counted;
+        let now = Instant::now();
+        until.retain(|until| *until > now);
+        until.push(now + PAGE);
+        *most = until.len().max(*most);
+        page()
+    });
+    let urls = (0..4 * URLS).map(|n| format!("https://h{}.test/{n}", n % 2));
+    let setup = Setup::new(world, 0).concurrency(200);
+    let ended = run_of(setup, vec![gateway(1)], jobs(urls)).await;
+    assert_eq!(ok(&ended), 4 * URLS);
+    let (_, most) = *under_way.lock().expect("those under way");
+    assert!((150..=200).contains(&most), "{most}");
 }
 
 #[tokio::test(start_paused = true)]

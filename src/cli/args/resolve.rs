@@ -3,6 +3,7 @@
 //! This is the only place that knows both the flags and the sections.
 
 use std::ffi::OsStr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,11 +94,7 @@ pub fn resolve(
                 .map_or(pool::Settings::default().proxy_concurrency, |most| {
                     most.get()
                 }),
-            rotating_concurrency: args
-                .limits
-                .proxy_concurrency
-                .unwrap_or(args.limits.concurrency)
-                .get(),
+            rotating_concurrency: args.limits.proxy_concurrency.map(NonZeroU32::get),
             connect_timeout: args.request.connect_timeout.0,
             without: None,
         },
