@@ -67,7 +67,11 @@ pub struct Settings {
 
 /// A pool of proxies with settings. A clone is the same client: its fetches share the run behind them all.
 ///
-/// That run lives on the tokio runtime of the first fetch. When that one is shut down, the next fetch begins a new run on its own
+/// The fetches of a client together are one run, and each [`Client::run`] is another. Runs share the list and the settings and
+/// nothing else: each has its own connections and cookies, learns for itself who is banned where, and keeps the limits for itself. So
+/// two runs at the same time ask a host twice as fast as [`Builder::host_rate`] allows one; where that matters, give all jobs to one.
+///
+/// The run of the fetches lives on the tokio runtime of the first fetch. When that one is shut down, the next fetch begins a new run on its own
 /// runtime, with nothing learned; a runtime that is there but not driven, such as one of a thread that has left `block_on`, keeps
 /// every fetch waiting.
 #[derive(Debug, Clone)]
@@ -106,7 +110,8 @@ impl Client {
         self
     }
 
-    /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned.
+    /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned, with each other but not with
+    /// [`Client::run`].
     ///
     /// A failed fetch is a value: a job that was attempted has its row, whatever became of it. Dropping the future takes the job
     /// back: it is not sent any more, and what is under way for it is stopped.
@@ -173,7 +178,8 @@ impl Client {
         }
     }
 
-    /// Runs a stream of jobs to a stream of records, in the order they finish.
+    /// Runs a stream of jobs to a stream of records, in the order they finish. It shares no limits, bans or cookies with other runs
+    /// of this client, its fetches included.
     ///
     /// # Errors
     /// A certificate file that could be read when the client was built cannot be read any more.
