@@ -40,10 +40,11 @@ impl Builder {
         self
     }
 
-    /// Replaces all settings.
+    /// Changes any of the settings, which are as every call before has left them:
+    /// `builder.configure(|settings| settings.engine.follow = false)`.
     #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
+    pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
         self
     }
 

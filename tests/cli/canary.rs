@@ -466,7 +466,7 @@ fn a_list_read_again_in_the_middle_of_a_run_shows_no_secret() {
 #[test]
 fn debug_forms_hold_no_secret() {
     use proxywheel::client::Client;
-    use proxywheel::egress::{CookieSource, Settings};
+    use proxywheel::egress::CookieSource;
     use proxywheel::proxy::list::{Options, ProxyList};
     use proxywheel::secret::Secret;
 
@@ -492,12 +492,9 @@ fn debug_forms_hold_no_secret() {
     }
     let client = Client::builder()
         .proxies(parsed.proxies)
-        .settings(proxywheel::client::Settings {
-            egress: Settings {
-                cookies: vec![CookieSource::Literal(Secret::new(format!("id={CORE}")))],
-                ..Settings::default()
-            },
-            ..Default::default()
+        .configure(|settings| {
+            let cookie = Secret::new(format!("id={CORE}"));
+            settings.egress.cookies = vec![CookieSource::Literal(cookie)];
         });
     assert_clean("the builder", format!("{client:?}").as_bytes());
     let client = client.build().unwrap();

@@ -8,11 +8,11 @@ use futures_core::Stream;
 use http::Method;
 use proxywheel::client::{Builder, Client, Settings};
 use proxywheel::error::Error;
-use proxywheel::job::{Job, RequestSpec};
+use proxywheel::job::{Job, LabelFilter, RequestSpec, Role};
 use proxywheel::lab::Lab;
 use proxywheel::limit::Quota;
 use proxywheel::metrics::{Cap, FinishReason};
-use proxywheel::proxy::{Proxy, Scheme};
+use proxywheel::proxy::{Labels, Proxy, Scheme};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -137,16 +137,15 @@ fn a_run_whose_runtime_was_shut_down_says_so() {
     );
 }
 
-fn capped(most: u64) -> Settings {
-    let mut settings = Settings::default();
-    settings.engine.caps.requests = Some(most);
-    settings
+fn capped(lab: &Lab) -> Client {
+    let builder = builder(lab).configure(|settings| settings.engine.caps.requests = Some(5));
+    builder.build().expect("a client")
 }
 
 #[tokio::test]
 async fn a_cap_holds_for_all_fetches_of_a_client_and_the_error_names_it() {
     let lab = lab(1).await;
-    let client = builder(&lab).settings(capped(5)).build().expect("a client");
+    let client = capped(&lab);
     let mut pages = 0;
     let ended = loop {
         let url = format!("http://a.test/page/{pages}");
@@ -162,6 +161,21 @@ async fn a_cap_holds_for_all_fetches_of_a_client_and_the_error_names_it() {
     client.close().await;
     let anew = soon(client.fetch("http://a.test/page/9")).await;
     assert!(anew.expect("a page").record.ok, "closed, it begins anew");
+}
+
+#[tokio::test]
+async fn settings_that_are_configured_keep_what_was_set_before() {
+    let lab = lab(1).await;
+    let rate = "2/s".parse().expect("a rate");
+    let builder = builder(&lab).host_rate(rate);
+    let client = builder.configure(|settings| settings.engine.hedge = false);
+    let client = client.build().expect("a client");
+    let began = std::time::Instant::now();
+    for n in 0..3 {
+        let url = format!("http://a.test/page/{n}");
+        soon(client.fetch(&url)).await.expect("a page");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(900));
 }
 
 #[test]
@@ -181,28 +195,25 @@ fn settings_that_no_run_can_keep_are_refused_by_name() {
         ("engine.caps.requests", |s| s.engine.caps.requests = Some(0)),
         ("engine.caps.cost", |s| s.engine.caps.cost = Some(f64::NAN)),
     ];
-    let build = |host: &str, port, settings| {
+    let build = |host: &str, port, change: fn(&mut Settings)| {
         let proxy = Proxy::new(Scheme::Http, host, port, None);
         let builder = Client::builder().proxies([Arc::new(proxy)]);
-        builder.settings(settings).build().map(|_| ())
+        builder.configure(change).build().map(|_| ())
     };
     for (name, change) in wrong {
-        let mut settings = Settings::default();
-        change(&mut settings);
-        match build("127.0.0.1", 1, settings) {
+        match build("127.0.0.1", 1, change) {
             Err(Error::Usage(problem)) => assert_eq!(problem.place.as_deref(), Some(name)),
             other => panic!("{name}: {other:?}"),
         }
     }
     for (host, port) in [("", 1), ("127.0.0.1", 0), ("a\r\nb", 1), ("[::1", 1)] {
-        let built = build(host, port, Settings::default());
+        let built = build(host, port, |_| ());
         assert!(matches!(built, Err(Error::Usage(_))), "{host:?}:{port}");
     }
     for host in ["::1", "a_b.test", "xn--bcher-kva.test"] {
-        build(host, 1, Settings::default()).expect("an address");
+        build(host, 1, |_| ()).expect("an address");
     }
-    let one = NonZeroU32::MIN;
-    assert_eq!(Quota::new(one, LONG), None);
+    assert_eq!(Quota::new(NonZeroU32::MIN, LONG), None);
 }
 
 /// Jobs of one host: so many, and then a panic.
@@ -234,7 +245,7 @@ async fn a_stream_of_jobs_that_panics_is_no_run_that_is_done() {
 #[tokio::test]
 async fn a_run_that_a_cap_has_ended_says_so_after_its_last_record() {
     let lab = lab(1).await;
-    let client = builder(&lab).settings(capped(5)).build().expect("a client");
+    let client = capped(&lab);
     let mut run = client.run(Broken(u64::MAX)).expect("a run");
     let mut rows = 0;
     while soon(run.next()).await.is_some() {

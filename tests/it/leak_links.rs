@@ -36,12 +36,9 @@ async fn hits_of(lab: &Lab, settings: Settings, jobs: Vec<Job>) -> Vec<Hit> {
     fs::write(ca.path(), lab.ca_pem()).unwrap();
     let client = Client::builder()
         .proxies(lab.proxies().into_iter().map(Arc::new))
-        .settings(Settings {
-            egress: egress::Settings {
-                cacert: Some(ca.path().to_owned()),
-                ..settings.egress
-            },
-            ..settings
+        .configure(|own| {
+            *own = settings;
+            own.egress.cacert = Some(ca.path().to_owned());
         })
         .build()
         .unwrap();

@@ -19,13 +19,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use proxywheel::client::{Client, Settings};
-use proxywheel::engine::{self, Control};
+use proxywheel::client::Client;
+use proxywheel::engine::Control;
 use proxywheel::job::{Job, RequestSpec};
 use proxywheel::lab::{Errors, Hit, HostPlan, Lab, ProxySpec};
 use proxywheel::metrics::FinishReason;
 use proxywheel::proxy::Scheme;
-use proxywheel::{limit, retry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, interval, sleep};
@@ -192,28 +191,15 @@ async fn crawl(hosts: u64, proxies: u32, capacity: usize) -> (Vec<Hit>, Ticks) {
     let rate = |count: usize| Some(format!("{count}/s").parse().unwrap());
     let client = Client::builder()
         .proxies(lab.proxies().into_iter().map(Arc::new))
-        .settings(Settings {
-            limits: limit::Settings {
-                concurrency: NonZeroU32::new(200).unwrap(),
-                rate: rate(GLOBAL),
-                host_rate: rate(HOST),
-                proxy_rate: rate(PROXY),
-                pair_rate: rate(PAIR),
-                ..limit::Settings::default()
-            },
-            retry: retry::Settings {
-                retries: 3,
-                ..retry::Settings::default()
-            },
-            egress: proxywheel::egress::Settings {
-                cacert: Some(ca.path().to_owned()),
-                ..Default::default()
-            },
-            engine: engine::Settings {
-                seed: Some(9),
-                ..engine::Settings::default()
-            },
-            ..Settings::default()
+        .configure(|settings| {
+            let limits = &mut settings.limits;
+            limits.concurrency = NonZeroU32::new(200).unwrap();
+            limits.rate = rate(GLOBAL);
+            limits.host_rate = rate(HOST);
+            limits.proxy_rate = rate(PROXY);
+            limits.pair_rate = rate(PAIR);
+            settings.egress.cacert = Some(ca.path().to_owned());
+            settings.engine.seed = Some(9);
         })
         .build()
         .unwrap();
@@ -368,13 +354,7 @@ async fn connections_that_open_slowly_do_not_bunch_requests() {
     let client = Client::builder()
         .proxy(&format!("socks5://127.0.0.1:{port}"))
         .unwrap()
-        .settings(Settings {
-            limits: limit::Settings {
-                pair_rate: Some("5/s".parse().unwrap()),
-                ..limit::Settings::default()
-            },
-            ..Settings::default()
-        })
+        .configure(|settings| settings.limits.pair_rate = Some("5/s".parse().unwrap()))
         .build()
         .unwrap();
     let request = Arc::new(RequestSpec::default());

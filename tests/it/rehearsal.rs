@@ -1,7 +1,6 @@
 //! A scenario at the lab's addresses, fetched through by the client.
 
-use proxywheel::ban;
-use proxywheel::client::{Client, Settings};
+use proxywheel::client::Client;
 use proxywheel::job::Job;
 use proxywheel::lab::scenario::Scenario;
 use proxywheel::lab::{Lab, Origin};
@@ -47,16 +46,11 @@ async fn a_scenario_over_sockets_is_the_same_list_and_the_same_sites() {
     let scenario = Scenario::parse("test.toml", SCENARIO).expect("a scenario");
     let lab = Lab::spawn_thread(Lab::builder().scenario(&scenario, 1)).expect("a lab");
     assert_eq!(lab.len(), 40);
-    let settings = Settings {
-        ban: ban::Settings {
-            must_match: vec![r"<title>/\d+ at h\d\.test</title>".into()],
-            ..ban::Settings::default()
-        },
-        ..Settings::default()
-    };
     let client = Client::builder()
         .proxies(lab.proxies().into_iter().map(Into::into))
-        .settings(settings)
+        .configure(|settings| {
+            settings.ban.must_match = vec![r"<title>/\d+ at h\d\.test</title>".into()];
+        })
         .concurrency(scenario.concurrency)
         .build()
         .expect("a client");

@@ -60,8 +60,8 @@ impl Stack {
         proxies: impl IntoIterator<Item = Proxy>,
     ) -> Client {
         let proxies: Vec<_> = proxies.into_iter().map(Arc::new).collect();
-        let builder = Client::builder().settings(settings).proxies(proxies);
-        builder.build().unwrap()
+        let builder = Client::builder().configure(|own| *own = settings);
+        builder.proxies(proxies).build().unwrap()
     }
 }
 

@@ -365,7 +365,7 @@ async fn prepare<W: Work>(
     check_prices(resolved, &list)?;
     let client = Client::builder()
         .proxies(list.proxies.iter().cloned())
-        .settings(resolved.client_settings())
+        .configure(|settings| *settings = resolved.client_settings())
         .build()?;
     work.open(resolved)?;
     // Nothing is said about a run that does not start.

@@ -73,7 +73,7 @@ pub(super) async fn meet(
 ) -> Result<(Vec<Judge>, Vec<(Url, String)>), Error> {
     let client = Client::builder()
         .proxies([Arc::new(Proxy::direct())])
-        .settings(settings)
+        .configure(|own| *own = settings)
         .build()?;
     let (mut judges, mut silent) = (Vec::new(), Vec::new());
     for base in bases {

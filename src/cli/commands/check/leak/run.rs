@@ -51,7 +51,10 @@ pub(super) async fn run(
     judges: &[Judge],
     asks: Vec<Ask>,
 ) -> Result<Vec<Back>, Error> {
-    let client = Client::builder().proxies(pool).settings(settings).build()?;
+    let client = Client::builder()
+        .proxies(pool)
+        .configure(|own| *own = settings)
+        .build()?;
     let jobs: Vec<_> = (0u64..)
         .zip(&asks)
         .map(|(seq, ask)| {
