@@ -10,7 +10,7 @@ use futures_core::Stream;
 use tokio::sync::mpsc;
 
 use crate::error::Error;
-use crate::job::{DoneSet, Job};
+use crate::job::{DoneSet, Job, Role};
 
 use super::{BATCH, JobSource};
 
@@ -76,7 +76,13 @@ impl<S: Stream<Item = Job> + Send + 'static> JobSource for StreamSource<S> {
                     Poll::Ready(Some(job)) if self.done.take(job.id) => {
                         self.skipped.fetch_add(1, Ordering::Relaxed);
                     }
-                    Poll::Ready(Some(job)) => batch.push(job),
+                    Poll::Ready(Some(mut job)) => {
+                        // Errands are the program's own: their answers would go to nobody.
+                        if job.role.is_errand() {
+                            job.role = Role::Named;
+                        }
+                        batch.push(job);
+                    }
                     Poll::Ready(None) => self.stream = None,
                     Poll::Pending if batch.is_empty() => return Poll::Pending,
                     Poll::Pending => break,

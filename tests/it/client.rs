@@ -164,6 +164,17 @@ async fn a_cap_holds_for_all_fetches_of_a_client_and_the_error_names_it() {
 }
 
 #[tokio::test]
+async fn a_job_that_calls_itself_an_errand_is_answered() {
+    let lab = lab(1).await;
+    let client = builder(&lab).build().expect("a client");
+    for role in [Role::Robots, Role::Sitemap] {
+        let job = Job::new(0, "http://a.test/page/1", Arc::default());
+        let page = soon(client.fetch_job(Job { role, ..job })).await;
+        assert!(page.expect("a page").record.ok);
+    }
+}
+
+#[tokio::test]
 async fn settings_that_are_configured_keep_what_was_set_before() {
     let lab = lab(1).await;
     let rate = "2/s".parse().expect("a rate");
