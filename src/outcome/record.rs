@@ -1,5 +1,6 @@
 //! The record: one output row, and its parts. The field names and their order are `schema/record.v1.json`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +17,7 @@ use super::{Ban, Blame, Fault, Outcome};
 use crate::exchange::Truncation;
 use crate::job::JobId;
 use crate::proxy::Proxy;
-use crate::text::Sha256;
+use crate::text::{self, Sha256};
 
 /// One output row. Absent is `null`, never 0 and never a missing key, but for the three body fields: at most one of them.
 #[derive(Debug, Clone, Serialize)]
@@ -49,7 +50,8 @@ pub struct Record {
     pub http_version: Option<&'static str>,
     /// `content-type` of the answer.
     pub content_type: Option<Box<str>>,
-    /// Charset the text was decoded from, lower case.
+    /// Charset that the writer has decoded the body from, lower case; `None` where it was not decoded, and in a record that no
+    /// writer has had: see [`Finished::text`].
     pub charset: Option<&'static str>,
     /// `etag` of the answer, as the target sent it: for `if-none-match`.
     pub etag: Option<Box<str>>,
@@ -119,6 +121,13 @@ pub struct Finished {
     pub body: Bytes,
     /// The fields of the rows after the first; the rest of these rows is that of the record.
     pub more: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Finished {
+    /// The body as text: decoded from the charset that it says it is in, or looks like.
+    pub fn text(&self) -> Cow<'_, str> {
+        text::decode(self.record.content_type.as_deref(), &self.body)
+    }
 }
 
 /// The body in the record: one of `body`, `body_b64`, `body_path`, or none of them.

@@ -175,6 +175,20 @@ async fn a_job_that_calls_itself_an_errand_is_answered() {
 }
 
 #[tokio::test]
+async fn the_text_of_a_page_is_decoded_from_its_charset() {
+    let lab = lab(1).await;
+    let client = builder(&lab).build().expect("a client");
+    let page = soon(client.fetch("http://a.test/charset/shift_jis")).await;
+    let page = page.expect("a page");
+    assert!(std::str::from_utf8(&page.body).is_err());
+    let text = page.text();
+    assert!(
+        text.contains("<title>") && !text.contains('\u{fffd}'),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn settings_that_are_configured_keep_what_was_set_before() {
     let lab = lab(1).await;
     let rate = "2/s".parse().expect("a rate");
