@@ -45,8 +45,8 @@ use crate::pool;
 use crate::proxy::Proxy;
 use crate::retry;
 
-/// Records that may wait between the engine and whoever reads them.
-const CHANNEL: usize = 1024;
+/// Records that may wait between the engine and whoever reads them. Few, for each may have a body of megabytes.
+const RECORDS: usize = 64;
 
 /// Every mechanism's settings, each with its own defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -136,20 +136,19 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn fetch_job(&self, job: Job) -> Result<Finished, Error> {
-        let done = self.single()?.ask(job.clone()).await?;
-        if done.record.outcome != Outcome::Skipped {
-            return Ok(done);
+        let mut done = self.single()?.ask(job.clone()).await?;
+        // One that was turned away at once has met an old verdict: the pool was exhausted for an earlier job, and nobody has looked
+        // since.
+        if done.record.outcome == Outcome::Skipped && done.record.timing.total.is_none() {
+            let again = Control::Replace(self.proxies.to_vec());
+            let single = self.single()?;
+            // An engine that has ended says so below.
+            let _ = single.control.send(again).await;
+            done = single.ask(job).await?;
         }
-        // The verdict may be an old one: the pool was exhausted for an earlier job, and nobody has looked since.
-        let again = Control::Replace(self.proxies.to_vec());
-        let single = self.single()?;
-        // An engine that has ended says so below.
-        let _ = single.control.send(again).await;
-        let done = single.ask(job).await?;
         if done.record.outcome == Outcome::Skipped {
-            return Err(Error::NoProxy(Problem::new(
-                "no usable proxy is left in the pool",
-            )));
+            let why = done.record.error.map(|error| error.message);
+            return Err(Error::NoProxy(Problem::new(why.unwrap_or_default())));
         }
         Ok(done)
     }
@@ -187,7 +186,7 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn run(&self, jobs: impl Stream<Item = Job> + Send + 'static) -> Result<Run, Error> {
-        let (out, records) = mpsc::channel(CHANNEL);
+        let (out, records) = mpsc::channel(RECORDS);
         let running = self.start(StreamSource::new(jobs), out)?;
         Ok(Run::new(records, running))
     }

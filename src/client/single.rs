@@ -11,13 +11,16 @@ use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 
 use super::run::RUNTIME_GONE;
-use super::{CHANNEL, Client, Running};
+use super::{Client, RECORDS, Running};
 use crate::engine::Control;
 use crate::error::Error;
 use crate::input::StreamSource;
 use crate::job::Job;
 use crate::metrics::FinishReason;
 use crate::outcome::Finished;
+
+/// Jobs that may wait for the engine to take them.
+const JOBS: usize = 1024;
 
 /// What both ends of the run know.
 #[derive(Debug, Default)]
@@ -66,8 +69,8 @@ pub(super) struct Single {
 
 impl Single {
     pub(super) fn start(client: &Client) -> Result<Self, Error> {
-        let (jobs, input) = mpsc::channel::<Job>(CHANNEL);
-        let (out, records) = mpsc::channel::<Finished>(CHANNEL);
+        let (jobs, input) = mpsc::channel::<Job>(JOBS);
+        let (out, records) = mpsc::channel::<Finished>(RECORDS);
         let (given_up, unwanted) = mpsc::unbounded_channel();
         let desk = Arc::<Mutex<Desk>>::default();
         let wanted = Wanted {

@@ -163,6 +163,31 @@ async fn a_cap_holds_for_all_fetches_of_a_client_and_the_error_names_it() {
     assert!(anew.expect("a page").record.ok, "closed, it begins anew");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_only_proxies_are_dead_is_told_so_once() {
+    let labels = Labels {
+        country: Some("de".into()),
+        ..Labels::default()
+    };
+    // Port 9 of a loopback address that nobody listens at.
+    let dead = Proxy::new(Scheme::Http, "127.9.9.9", 9, None).with_labels(labels);
+    let client = Client::builder().proxies([Proxy::direct(), dead].map(Arc::new));
+    let client = client.build().expect("a client");
+    let mut job = Job::new(0, "http://127.9.9.9:9/", Arc::default());
+    job.filter = Some(Arc::new(LabelFilter {
+        country: Some("de".into()),
+        tags: Vec::new(),
+    }));
+    let began = tokio::time::Instant::now();
+    let done = client.fetch_job(job).await;
+    let Err(Error::NoProxy(why)) = done else {
+        panic!("{done:?}");
+    };
+    assert!(why.what.contains("labels"), "{why}");
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(100), "{waited:?}");
+}
+
 #[tokio::test]
 async fn a_job_that_calls_itself_an_errand_is_answered() {
     let lab = lab(1).await;
