@@ -103,6 +103,9 @@ impl Client {
 
     /// Tells what every run from now on decides, as it happens: see [`crate::engine::event`]. It is no clone of another client from
     /// here on.
+    ///
+    /// Read the other end on a thread of its own. When the channel is full, the run waits for room and holds its thread of the
+    /// runtime meanwhile: a task that reads it there would never have its turn.
     #[must_use]
     pub fn telling(mut self, events: SyncSender<Event>) -> Self {
         self.events = Some(events);

@@ -1,7 +1,7 @@
 //! What a run decides, told as it happens: attempts that have ended and what followed, probes, jobs that were given up.
 //!
 //! Whoever listens decides what to keep of it. A listener that is slower than the run slows it down, because a record with holes
-//! would be worth nothing; while nobody listens nothing is made.
+//! would be worth nothing. It waits as threads wait, so listen on a thread, not in a task. While nobody listens nothing is made.
 
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
