@@ -93,6 +93,9 @@
 //! | [`client`], [`config`] | the library's door; settings from files, variables and flags |
 //! | [`cli`] | the program |
 
+// Crates whose types this one's are made of: a program that uses these cannot have another version of them.
+pub use {bytes, futures_core, http, serde_json, url};
+
 // Layer 0: vocabulary. Plain data; no tokio, no clock, no I/O.
 pub mod echo;
 pub mod error;

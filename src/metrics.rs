@@ -21,6 +21,7 @@ pub use ledger::{Ledger, Spend, rounded};
 
 /// What has happened so far. Cheap to clone but for the per-host part, which is bounded.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// Since the run began.
     pub elapsed: Duration,
@@ -108,6 +109,7 @@ impl Snapshot {
 
 /// One target host.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct HostStats {
     /// As [`crate::job::HostKey`] displays it.
     pub host: String,
@@ -131,6 +133,7 @@ pub struct HostStats {
 
 /// Proxies that seem to speak another protocol, by the one they are listed with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Foreign {
     /// `http` and `https`.
     pub http: u64,
@@ -147,6 +150,7 @@ impl Foreign {
 
 /// A cap of the run, set by the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Cap {
     /// `--deadline`.
     Deadline,
@@ -172,6 +176,7 @@ impl Cap {
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FinishReason {
     /// Every job has its record.
     Done,
@@ -212,6 +217,7 @@ impl FinishReason {
 
 /// The end of a run.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Summary {
     /// Why it ended.
     pub reason: FinishReason,

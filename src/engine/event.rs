@@ -21,6 +21,7 @@ use crate::retry::Decision;
 
 /// Something that has happened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Event {
     /// When, since the run began.
     pub at: Duration,
@@ -30,6 +31,7 @@ pub struct Event {
 
 /// See [`Event`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum What {
     /// An attempt has ended.
     Attempt(Box<Tried>),
@@ -48,6 +50,7 @@ pub enum What {
 
 /// Which job.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Told {
     /// Position in the input.
     pub seq: u64,
@@ -59,6 +62,7 @@ pub struct Told {
 
 /// Why an attempt was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// The first of its job.
     First,
@@ -81,6 +85,7 @@ impl Kind {
 
 /// An attempt, and what was made of it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Tried {
     /// For which job.
     pub job: Told,
@@ -112,6 +117,7 @@ pub struct Tried {
 
 /// What follows an attempt for its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Next {
     /// Its row is written.
     Done,
@@ -128,6 +134,7 @@ pub enum Next {
 
 /// What an attempt changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Effect {
     /// The proxy rests from the host.
     PairRests {
@@ -165,6 +172,7 @@ pub enum Effect {
 
 /// A look at a proxy.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Probed {
     /// At whom.
     pub proxy: Arc<Proxy>,

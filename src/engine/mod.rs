@@ -71,6 +71,7 @@ use crate::retry;
 
 /// What keeps jobs on one proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Sticky {
     /// Every attempt chooses anew; a job's own `session` still holds.
     #[default]
@@ -159,6 +160,7 @@ pub struct Plan<E> {
 
 /// What the outside may ask of a running run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Control {
     /// Stop intake, finish what is in flight within the grace time, end with this reason.
     Drain(FinishReason),

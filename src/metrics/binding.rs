@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// Whom a limit is about, and how long it lasts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wait {
     /// Hosts whose jobs wait for it; 0 for a limit that is not about hosts.
     pub hosts: u32,
@@ -16,6 +17,7 @@ pub struct Wait {
 
 /// The limit that binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Binding {
     /// `-j`.
     Concurrency,

@@ -7,6 +7,7 @@ use crate::proxy::Price;
 
 /// Use of proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Spend {
     /// Requests of which something was sent: of an attempt each redirect hop, of a probe its handshake.
     pub requests: u64,
@@ -36,6 +37,7 @@ impl Spend {
 
 /// The use of a whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Ledger {
     /// Attempts whose answers became `ok` rows.
     pub useful: Spend,

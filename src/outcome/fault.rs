@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// A transport-level failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// Where on the way it happened.
     pub phase: Phase,
@@ -62,6 +63,7 @@ impl fmt::Display for Fault {
 /// The phases of an exchange, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Phase {
     /// Looking up the *proxy's* name; target names are never looked up.
     Dns,

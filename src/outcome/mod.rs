@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 /// The one word of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// An accepted answer that passed every rule of the user.
     Ok,
@@ -113,6 +114,7 @@ impl fmt::Display for Outcome {
 /// Who caused the result of an attempt. Nothing else reaches the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Blame {
     /// A valid answer: the proxy is credited.
     Nobody,
@@ -131,6 +133,7 @@ pub enum Blame {
 /// What exactly a proxy is charged with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Charge {
     /// Connect refused or timed out, its TLS or handshake failed, or it spoke garbage.
     Unreachable,
@@ -152,6 +155,7 @@ pub enum Charge {
 
 /// The judgement on one attempt.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// What the record would say if this were the last attempt.
     pub outcome: Outcome,
@@ -177,6 +181,7 @@ impl Verdict {
 
 /// Why an answer counts as a block: `record.ban`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Ban {
     /// Id of the rule that decided.
     pub rule: Box<str>,

@@ -132,6 +132,7 @@ impl Finished {
 
 /// The body in the record: one of `body`, `body_b64`, `body_path`, or none of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BodyField {
     /// No body was kept.
     #[default]
@@ -159,6 +160,7 @@ impl Serialize for BodyField {
 
 /// One send of the job through one proxy.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Attempt {
     /// From 1.
     pub n: u32,
@@ -185,6 +187,7 @@ pub struct Attempt {
 
 /// `error` of a record or an attempt.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ErrorInfo {
     /// Word of the [`super::FaultKind`], or `invalid_url`, `must_match`, `must_not_match`, `expect_…`, `min_bytes`.
     pub kind: &'static str,
@@ -209,6 +212,7 @@ impl From<&Fault> for ErrorInfo {
 
 /// One followed redirect.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RedirectHop {
     /// Status that redirected.
     pub status: u16,
@@ -218,6 +222,7 @@ pub struct RedirectHop {
 
 /// Milliseconds, to the microsecond; `null` for a phase that did not happen.
 #[derive(Debug, Clone, Copy, Default, Serialize, PartialEq)]
+#[non_exhaustive]
 pub struct Timing {
     /// Read from the input until first dispatch.
     pub queue: Option<f64>,

@@ -110,6 +110,7 @@ use uplink::Uplink;
 
 /// How a proxy is chosen among those that are READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Strategy {
     /// Best of 32 by expected seconds per success.
     #[default]
@@ -139,6 +140,7 @@ impl Strategy {
 
 /// What to do when no proxy of the pool is usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnNoProxy {
     /// End the run; exit code 6.
     #[default]
