@@ -76,7 +76,7 @@ pub struct Settings {
 /// every fetch waiting.
 #[derive(Debug, Clone)]
 pub struct Client {
-    proxies: Arc<[Arc<Proxy>]>,
+    proxies: Arc<Mutex<Arc<[Arc<Proxy>]>>>,
     judge: Arc<Judge>,
     settings: Arc<Settings>,
     request: Arc<RequestSpec>,
@@ -143,7 +143,7 @@ impl Client {
         // One that was turned away at once has met an old verdict: the pool was exhausted for an earlier job, and nobody has looked
         // since.
         if done.record.outcome == Outcome::Skipped && done.record.timing.total.is_none() {
-            let again = Control::Replace(self.proxies.to_vec());
+            let again = Control::Replace(self.proxies().to_vec());
             let single = self.single()?;
             // An engine that has ended says so below.
             let _ = single.control.send(again).await;
@@ -164,6 +164,32 @@ impl Client {
         }
         let started = Arc::new(Single::start(self)?);
         Ok(single.insert(started).clone())
+    }
+
+    fn proxies(&self) -> Arc<[Arc<Proxy>]> {
+        let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        proxies.clone()
+    }
+
+    /// Has this client and its clones use another list: their fetches from now on, and the runs that begin later. What is known of
+    /// proxies that are in both lists is kept. A run under way is told by [`Run::control`].
+    ///
+    /// # Errors
+    /// As those of [`Builder::build`] for the list; then the old one stays.
+    pub async fn replace(&self, list: impl IntoIterator<Item = Arc<Proxy>>) -> Result<(), Error> {
+        let list: Arc<[_]> = list.into_iter().collect();
+        builder::check(&list)?;
+        *self.proxies.lock().unwrap_or_else(PoisonError::into_inner) = list.clone();
+        let single = self
+            .single
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(single) = single {
+            // One that has ended has no use for it.
+            let _ = single.control.send(Control::Replace(list.to_vec())).await;
+        }
+        Ok(())
     }
 
     /// Ends the run behind [`Client::fetch`], and waits until it has handed out what it has learned and closed its connections.
@@ -208,7 +234,7 @@ impl Client {
     ) -> Result<Running, Error> {
         let plan = Plan {
             egress: SocketEgress::new(self.settings.egress.clone())?,
-            proxies: self.proxies.to_vec(),
+            proxies: self.proxies().to_vec(),
             judge: self.judge.clone(),
             pool: self.settings.pool.clone(),
             limits: self.settings.limits.clone(),

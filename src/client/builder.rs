@@ -1,7 +1,7 @@
 //! What a client is made of.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::{Client, Settings};
 use crate::ban::Judge;
@@ -76,21 +76,13 @@ impl Builder {
     /// - [`Error::Usage`]: an address that no proxy can have, a setting out of its range, a rule that does not compile.
     /// - [`Error::Io`]: a certificate file cannot be used.
     pub fn build(self) -> Result<Client, Error> {
-        if self.proxies.is_empty() {
-            return Err(Error::NoProxy(
-                Problem::new("the client has no proxy")
-                    .hint("add one with Builder::proxy; \"direct\" stands for no proxy"),
-            ));
-        }
-        for proxy in self.proxies.iter().filter(|proxy| !proxy.is_direct()) {
-            reachable(proxy)?;
-        }
+        check(&self.proxies)?;
         in_range(&self.settings)?;
         let judge = Arc::new(Judge::new(&self.settings.ban)?);
         // Constructed here for its errors; each run has its own, so that runs share no connections.
         SocketEgress::new(self.settings.egress.clone())?;
         Ok(Client {
-            proxies: self.proxies.into(),
+            proxies: Arc::new(Mutex::new(self.proxies.into())),
             judge,
             settings: Arc::new(self.settings),
             request: Arc::new(self.request),
@@ -99,6 +91,20 @@ impl Builder {
             single: Arc::default(),
         })
     }
+}
+
+/// There is a proxy, and each has an address.
+pub(super) fn check(proxies: &[Arc<Proxy>]) -> Result<(), Error> {
+    if proxies.is_empty() {
+        return Err(Error::NoProxy(
+            Problem::new("the client has no proxy")
+                .hint("add one with Builder::proxy; \"direct\" stands for no proxy"),
+        ));
+    }
+    for proxy in proxies.iter().filter(|proxy| !proxy.is_direct()) {
+        reachable(proxy)?;
+    }
+    Ok(())
 }
 
 /// Proxies made by hand may have any address; those of lists were read as addresses.

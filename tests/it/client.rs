@@ -228,6 +228,30 @@ async fn settings_that_are_configured_keep_what_was_set_before() {
     assert!(began.elapsed() >= Duration::from_millis(900));
 }
 
+#[tokio::test]
+async fn another_list_is_used_by_fetches_and_runs_from_then_on() {
+    let lab = lab(2).await;
+    let [first, second] = [0, 1].map(|number| Arc::new(lab.proxy(number)));
+    let client = Client::builder().proxies([first.clone()]).build();
+    let client = client.expect("a client");
+    let fetch = async |n: u32| {
+        let page = soon(client.fetch(&format!("http://a.test/page/{n}"))).await;
+        page.expect("a page").record.proxy.expect("a proxy").id()
+    };
+    assert_eq!(fetch(1).await, first.id());
+    client
+        .clone()
+        .replace([second.clone()])
+        .await
+        .expect("a list");
+    assert_eq!(fetch(2).await, second.id());
+    client.close().await;
+    assert_eq!(fetch(3).await, second.id());
+    let none = client.replace([]).await;
+    assert!(matches!(none, Err(Error::NoProxy(_))), "{none:?}");
+    assert_eq!(fetch(4).await, second.id());
+}
+
 #[test]
 fn settings_that_no_run_can_keep_are_refused_by_name() {
     const LONG: Duration = Duration::MAX;
