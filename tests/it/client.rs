@@ -220,7 +220,7 @@ async fn settings_that_are_configured_keep_what_was_set_before() {
     let builder = builder(&lab).host_rate(rate);
     let client = builder.configure(|settings| settings.engine.hedge = false);
     let client = client.build().expect("a client");
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     for n in 0..3 {
         let url = format!("http://a.test/page/{n}");
         soon(client.fetch(&url)).await.expect("a page");
@@ -252,10 +252,12 @@ async fn another_list_is_used_by_fetches_and_runs_from_then_on() {
     assert_eq!(fetch(4).await, second.id());
 }
 
+type Change = fn(&mut Settings);
+
 #[test]
 fn settings_that_no_run_can_keep_are_refused_by_name() {
     const LONG: Duration = Duration::MAX;
-    let wrong: [(&str, fn(&mut Settings)); 8] = [
+    let wrong: [(&str, Change); 8] = [
         ("engine.max_time", |s| s.engine.max_time = LONG),
         ("engine.caps.deadline", |s| {
             s.engine.caps.deadline = Some(LONG)
@@ -269,7 +271,7 @@ fn settings_that_no_run_can_keep_are_refused_by_name() {
         ("engine.caps.requests", |s| s.engine.caps.requests = Some(0)),
         ("engine.caps.cost", |s| s.engine.caps.cost = Some(f64::NAN)),
     ];
-    let build = |host: &str, port, change: fn(&mut Settings)| {
+    let build = |host: &str, port, change: Change| {
         let proxy = Proxy::new(Scheme::Http, host, port, None);
         let builder = Client::builder().proxies([Arc::new(proxy)]);
         builder.configure(change).build().map(|_| ())
