@@ -5,8 +5,8 @@
 //! here is scanned: every step is a queue or heap operation. Jobs that wait for one proxy stand aside (`lines`), so that they do
 //! not hold up the others of their host.
 
+mod leaving;
 mod lines;
-mod overtime;
 mod queue;
 
 use std::cmp::Reverse;
@@ -18,7 +18,7 @@ use self::lines::Lines;
 use self::queue::Queue;
 use super::pending::Pending;
 use super::waits::{Longest, Waits};
-use crate::job::{HostKey, Job};
+use crate::job::HostKey;
 use crate::metrics::Binding;
 use foldhash::fast::RandomState;
 
@@ -542,34 +542,6 @@ impl Frontier {
         }
         jobs.extend(self.lines.drain());
         jobs
-    }
-
-    /// Drops the jobs that are not wanted any more.
-    pub(super) fn forget(&mut self, unwanted: impl Fn(&Job) -> bool) {
-        let (mut jobs, mut bytes) = (0, 0);
-        let mut keeps = |pending: &Pending| {
-            let goes = unwanted(&pending.job);
-            jobs += usize::from(goes);
-            bytes += if goes { pending.bytes } else { 0 };
-            !goes
-        };
-        let before = self.later.len();
-        self.later.retain(|later| keeps(&later.job));
-        self.waits.fewer(Binding::Retry, before - self.later.len());
-        for host in self.hosts.values_mut() {
-            let before = host.held.len();
-            host.held.retain(|job| keeps(job));
-            self.waits.fewer(Binding::Robots, before - host.held.len());
-            let before = host.jobs.len();
-            host.jobs.retain(|job| keeps(job));
-            let gone = before - host.jobs.len();
-            match host.place {
-                Place::Ready => self.active -= gone,
-                _ => self.waits.fewer(host.why, gone),
-            }
-        }
-        self.queued -= jobs;
-        self.bytes -= bytes;
     }
 
     /// Forgets hosts without jobs and requests, if very many are known. `may_go` is asked for each.
