@@ -196,6 +196,8 @@ impl Observation {
 /// What tells a version of a page from another.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Validators {
+    /// Address of the page: of another one they say nothing.
+    pub url: Option<Box<str>>,
     /// `ETag`.
     pub etag: Option<Box<str>>,
     /// `Last-Modified`.

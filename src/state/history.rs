@@ -5,6 +5,7 @@
 //! written in, because a clock may be set back between two of them.
 
 mod known;
+mod owner;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -279,8 +280,8 @@ fn append(
         let at = seen.first().map_or(started, |(_, one)| one.at);
         rows += transaction.execute(
             "INSERT INTO visits (query, run, at, host, pages, attempts, blocked, bytes, cost, elapsed, country, proxy,
-                etag, modified)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                url, etag, modified)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
             ON CONFLICT (query, run) DO NOTHING",
             params![
                 number(query),
@@ -295,6 +296,7 @@ fn append(
                 whole(visit.elapsed),
                 visit.country,
                 visit.proxy,
+                visit.validators.url,
                 visit.validators.etag,
                 visit.validators.modified,
             ],

@@ -9,7 +9,7 @@ use super::identity::Salt;
 /// `PRAGMA application_id` of the file: "pxyw".
 pub(super) const APPLICATION: i64 = 0x7078_7977;
 /// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
 const TABLES: &str = "
@@ -163,6 +163,15 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_of_job ON outbox (job);
 ";
 
+/// Which file a job is read from, so that two of one name do not share a history, and which address a version of a page belongs to.
+const OWNERS: &str = "
+CREATE TABLE track_jobs (
+    job  TEXT PRIMARY KEY,
+    path TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE visits ADD COLUMN url TEXT; -- that etag and modified are of
+";
+
 /// From each earlier version, the first first, to the one after it.
 const UPGRADES: [&str; VERSION as usize - 1] = [
     "
@@ -178,6 +187,7 @@ CREATE TABLE limits (
     HISTORY,
     TIERS,
     OUTBOX,
+    OWNERS,
 ];
 
 /// What a file turns out to be.
@@ -218,6 +228,7 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
         transaction.execute_batch(HISTORY)?;
         transaction.execute_batch(TIERS)?;
         transaction.execute_batch(OUTBOX)?;
+        transaction.execute_batch(OWNERS)?;
         set_salt(&transaction, salt)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -267,6 +278,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<()> {
         "observations",
         "visits",
         "outbox",
+        "track_jobs",
     ] {
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;

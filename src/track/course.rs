@@ -104,7 +104,7 @@ impl<'j> Course<'j> {
         self.out.insert(seq, (number, page));
         let due = &self.active.get(&number)?.due;
         let (url, request) = due.query.page(page);
-        let mut job = Job::new(seq, url.as_str(), due.conditional(request));
+        let mut job = Job::new(seq, url.as_str(), due.conditional(&url, request));
         job.session.clone_from(&due.query.session);
         job.filter.clone_from(&due.query.filter);
         Some(job)
@@ -196,10 +196,17 @@ impl<'j> Course<'j> {
 }
 
 impl Due {
-    /// The request, with the validators of what is known already.
-    fn conditional(&self, request: Arc<RequestSpec>) -> Arc<RequestSpec> {
+    /// The request for the page at `url`, with the validators of what is known of it already.
+    fn conditional(&self, url: &Url, request: Arc<RequestSpec>) -> Arc<RequestSpec> {
         let mut request = request;
-        let Validators { etag, modified } = &self.validators;
+        let Validators {
+            url: of,
+            etag,
+            modified,
+        } = &self.validators;
+        if of.as_deref() != Some(url.as_str()) {
+            return request;
+        }
         let pairs: [(HeaderName, _); 2] = [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)];
         for (name, value) in pairs {
             let value = value
@@ -248,6 +255,7 @@ impl Active {
         }
         if record.ok {
             let mut validators = Validators {
+                url: record.url.as_deref().map(Into::into),
                 etag: record.etag.clone(),
                 modified: record.last_modified.clone(),
             };

@@ -54,6 +54,7 @@ mod track_exits;
 mod track_history;
 mod track_hooks;
 mod track_kill;
+mod track_owner;
 
 use std::process::{Command, Output};
 

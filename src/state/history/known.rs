@@ -25,7 +25,7 @@ impl History {
     /// The file cannot be read.
     pub fn known(&self, job: &str) -> Result<HashMap<SeriesId, KnownSeries>, Error> {
         let sql = format!(
-            "SELECT s.id, l.state, g.at, g.position, v.etag, v.modified FROM series s
+            "SELECT s.id, l.state, g.at, g.position, v.url, v.etag, v.modified FROM series s
             JOIN observations l ON l.seq = (SELECT max(seq) FROM observations WHERE series = s.id)
             LEFT JOIN observations g ON g.seq =
                 (SELECT seq FROM observations WHERE series = s.id {} ORDER BY seq DESC LIMIT 1)
@@ -40,8 +40,9 @@ impl History {
                 last: state(row, 1)?,
                 good: at.map(|at| (at, position)),
                 validators: Validators {
-                    etag: row.get(4)?,
-                    modified: row.get(5)?,
+                    url: row.get(4)?,
+                    etag: row.get(5)?,
+                    modified: row.get(6)?,
                 },
             };
             Ok((row.get(0).map(series_id)?, known))

@@ -168,7 +168,7 @@ impl History {
     /// The file cannot be read.
     pub fn visits(&self, job: &str, since: i64) -> Result<Vec<KeptVisit>, Error> {
         let sql = "SELECT v.query, r.id, v.at, v.host, v.pages, v.attempts, v.blocked, v.bytes, v.cost, v.elapsed, v.country,
-                v.proxy, v.etag, v.modified
+                v.proxy, v.url, v.etag, v.modified
             FROM visits v JOIN track_runs r ON r.seq = v.run
             WHERE r.job = ?1 AND v.at >= ?2 ORDER BY v.seq";
         self.all(sql, params![job, since], |row| {
@@ -188,8 +188,9 @@ impl History {
                     country: row.get(10)?,
                     proxy: row.get(11)?,
                     validators: Validators {
-                        etag: row.get(12)?,
-                        modified: row.get(13)?,
+                        url: row.get(12)?,
+                        etag: row.get(13)?,
+                        modified: row.get(14)?,
                     },
                 },
             })

@@ -70,6 +70,7 @@ fn what_a_run_has_of_a_series_is_never_counted_twice() {
         country: Some("de".into()),
         proxy: None,
         validators: Validators {
+            url: Some("https://engine.test/?q=shoes".into()),
             etag: Some("\"v1\"".into()),
             modified: None,
         },
@@ -250,6 +251,7 @@ fn a_run_knows_of_each_series_the_last_and_the_last_good() {
         let run = history.begin("serp", DAY).expect("begun");
         let visit = Visit {
             validators: Validators {
+                url: None,
                 etag: Some(etag.into()),
                 modified: None,
             },
@@ -275,6 +277,8 @@ fn a_run_knows_of_each_series_the_last_and_the_last_good() {
 
 #[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
+    const FIFTH: &str =
+        "DROP TABLE track_jobs; ALTER TABLE visits DROP COLUMN url; PRAGMA user_version = 5;";
     const FOURTH: &str = "DROP TABLE outbox; PRAGMA user_version = 4;";
     const THIRD: &str = "DROP TABLE tiers; PRAGMA user_version = 3;";
     const SECOND: &str =
@@ -283,10 +287,11 @@ fn a_state_of_an_earlier_version_is_given_a_history() {
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
     for back in [
-        &[FOURTH] as &[&str],
-        &[FOURTH, THIRD],
-        &[FOURTH, THIRD, SECOND],
-        &[FOURTH, THIRD, SECOND, FIRST],
+        &[FIFTH] as &[&str],
+        &[FIFTH, FOURTH],
+        &[FIFTH, FOURTH, THIRD],
+        &[FIFTH, FOURTH, THIRD, SECOND],
+        &[FIFTH, FOURTH, THIRD, SECOND, FIRST],
     ] {
         let (_folder, path) = folder();
         drop(State::open(&path).expect("made"));

@@ -239,6 +239,7 @@ fn a_page_is_asked_for_by_its_version_while_its_value_is_known() {
     let mut due = due(&job);
     let id = due[0].query.series.id();
     due[0].validators = Validators {
+        url: Some("http://shop.test/".into()),
         etag: Some("\"v1\"".into()),
         modified: Some("Sun, 01 Mar 2026 06:00:00 GMT".into()),
     };
@@ -265,6 +266,19 @@ fn a_page_is_asked_for_by_its_version_while_its_value_is_known() {
         Some("\"v1\""),
         "though it was not said again"
     );
+}
+
+#[test]
+fn the_version_of_another_address_is_not_asked_for() {
+    let job = prices();
+    let mut due = due(&job);
+    due[0].validators = Validators {
+        url: Some("http://shop.test/b".into()),
+        etag: Some("\"v1\"".into()),
+        modified: None,
+    };
+    let asked = Course::new(&job, due).next_job().expect("a page");
+    assert_eq!(asked.request.headers, RequestSpec::default().headers);
 }
 
 #[test]
