@@ -54,6 +54,11 @@ impl Exit {
         Exit { code, word }
     }
 
+    /// True for what somebody has to look after: neither success nor a change, nor a run that left the work to another.
+    pub fn is_failure(self) -> bool {
+        !matches!(self.code, 0 | 10 | 75)
+    }
+
     /// The exit of a run that came to its end.
     pub fn of_summary(summary: &Summary, max_fail: MaxFail) -> Self {
         let totals = &summary.totals;

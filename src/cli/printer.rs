@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::Environment;
 use super::args::{Color, GlobalArgs, LogFormat};
+use super::exit::Exit;
 use crate::error::{Error, Problem};
 
 /// How much is said.
@@ -162,6 +163,17 @@ impl Printer {
         if self.0.level >= Level::Verbose {
             self.message("info", "", text, None);
         }
+    }
+
+    /// As [`Printer::report`]; who wants to hear of errors alone hears in one line of a run that failed: from cron nobody sees its
+    /// exit code.
+    pub fn ended(&self, text: &str, hint: Option<&str>, fields: Map<String, Value>, exit: Exit) {
+        if self.0.level < Level::Normal && exit.is_failure() {
+            let first = text.lines().next().unwrap_or_default();
+            let text = format!("{first}; exit {} {}", exit.code, exit.word);
+            self.message("error", RED, &text, None);
+        }
+        self.report(text, hint, fields);
     }
 
     /// The end of a run: `text` and a hint for people, or `fields` as one JSON object.
@@ -383,11 +395,12 @@ pub(super) mod tests {
         let (quiet, _, err) = printer(Level::Quiet, false);
         quiet.warn(&problem());
         quiet.note("note");
-        quiet.report("text", Some("hint"), Map::new());
+        quiet.ended("text", Some("hint"), Map::new(), Exit::DONE);
+        quiet.ended("text", None, Map::new(), Exit::CHANGED);
         assert_eq!(err.text(), "");
         let (json, _, err) = printer(Level::Normal, true);
         json.error(&problem().into());
-        json.report("text", None, Map::new());
+        json.ended("text", None, Map::new(), Exit::DONE);
         let lines: Vec<Value> = err
             .text()
             .lines()
@@ -395,6 +408,15 @@ pub(super) mod tests {
             .collect();
         assert_eq!(lines[0]["hint"], "name a list");
         assert_eq!(lines[1]["message"], "summary");
+    }
+
+    #[test]
+    fn a_run_that_failed_is_no_silent_one_however_quiet() {
+        let (quiet, out, err) = printer(Level::Quiet, false);
+        let exit = Exit::new(5, "all_failed");
+        quiet.ended("2 URLs: 0 ok\nmore", Some("hint"), Map::new(), exit);
+        assert_eq!(err.text(), "error: 2 URLs: 0 ok; exit 5 all_failed\n");
+        assert_eq!(out.text(), "");
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(super) fn execute_told(
         Some(path) => stats::write(path, &counters),
         None => Ok(()),
     };
-    printer.report(&render(&report), hint(&report).as_deref(), counters);
+    printer.ended(&render(&report), hint(&report).as_deref(), counters, exit);
     written?;
     told?;
     Ok((exit, summary))

@@ -134,7 +134,7 @@ fn observe(
     }
     let report = report(job, &tally, &alerts.due, exit);
     let text = text(job, &tally, alerts.due.len(), exit);
-    printer.report(&text, None, report.clone());
+    printer.ended(&text, None, report.clone(), exit);
     Ok(Some(Ended { exit, report }))
 }
 
