@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use self::told::told;
 use super::job::{Alert, Event, Kind, TrackJob};
 use crate::observation::{Observation, Series};
+use crate::outcome::UnixMillis;
 
 /// An alert that is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,13 +148,8 @@ fn head(alert: &Alert) -> Map<String, Value> {
 
 /// What an event tells of an observation.
 fn short(one: &Observation) -> Value {
-    let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(one.at) * 1_000_000);
-    let at = at.ok().and_then(|at| {
-        at.format(&time::format_description::well_known::Rfc3339)
-            .ok()
-    });
     json!({
-        "at": at,
+        "at": UnixMillis(one.at),
         "state": one.state.as_str(),
         "position": one.position,
         "url": one.url,

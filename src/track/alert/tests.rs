@@ -222,6 +222,7 @@ fn an_alert_is_about_its_targets_and_places_alone() {
     assert_eq!(due.event["series"]["query"], "shoes");
     assert_eq!(due.event["before"]["position"], 5);
     assert_eq!(due.event["after"]["position"], 8);
+    assert_eq!(due.event["after"]["at"], "1970-01-01T00:00:00.000Z");
 }
 
 #[test]
