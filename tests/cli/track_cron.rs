@@ -191,6 +191,32 @@ fn retrying_what_failed_asks_nothing_else() {
 }
 
 #[test]
+fn a_value_that_is_missing_is_a_failure_for_the_exit_code_and_for_a_retry() {
+    let scene = scene([1, 2], "", always, free);
+    scene.write(
+        "job.toml",
+        "kind = 'change'
+        url = 'http://engine.test/search?q=keyword+1&cc=de&page=1'
+        [extract]
+        select = ['price=.price::text|number']
+        [watch]
+        field = 'price'
+        [fetch]
+        proxy-file = ['proxies.txt']",
+    );
+    let (code, said) = run(&scene, "", 0);
+    assert_eq!(code, Some(5), "{said}");
+    let before = scene.requests();
+    let (code, said) = run(&scene, "-q --retry-failed", 0);
+    assert_eq!(code, Some(5), "{said}");
+    assert_eq!(scene.requests() - before, 1, "{said}");
+    assert_eq!(
+        said,
+        "error: job: 1 queries: 1 missing; exit 5 all_failed\n"
+    );
+}
+
+#[test]
 fn what_a_signal_leaves_undone_is_done_by_the_next_run_also_by_one_that_only_retries() {
     for next in ["", "--retry-failed"] {
         let scene = scene([30, 60], "", always, free);

@@ -26,8 +26,8 @@ pub(super) struct Choice {
 }
 
 /// Chooses at `now`, in milliseconds since 1970. A run that was not ended is gone on with when it is young enough; what it has observed
-/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or ever, are
-/// asked, unless there is a run to be gone on with, which comes first.
+/// is not asked again. With `retry_failed` only queries of which nothing came to be known the last time, or
+/// ever, or on whose good page nothing was found, are asked, unless there is a run to be gone on with, which comes first.
 pub(super) fn choose(
     job: &TrackJob,
     history: &History,
@@ -71,8 +71,9 @@ pub(super) fn choose(
             fresh += 1;
             continue;
         }
+        // What a run counts as failed, or what no run has seen.
         let has_failed =
-            |known: Option<&KnownSeries>| known.is_none_or(|known| known.last == State::Unknown);
+            |known: Option<&KnownSeries>| known.is_none_or(|known| !known.last.is_good());
         // Of what an unfinished run has not asked yet nothing is known either, and left out it would be lost.
         if retry_failed && open.is_none() && !of_series().any(has_failed) {
             continue;
