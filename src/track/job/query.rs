@@ -278,7 +278,11 @@ pub(super) fn check(job: &TrackJob, table: &Table<'_, '_>) {
     if bad > shown {
         item.complain(
             format!("{} more addresses cannot be fetched", bad - shown),
-            "values of an axis are filled in as they stand in [matrix]",
+            if of_axis {
+                "an address at the beginning of the url goes in as it stands in [matrix]"
+            } else {
+                "values of an axis are percent-encoded: what is wrong stands in the url itself"
+            },
         );
     }
 }
