@@ -107,7 +107,7 @@ impl<E: Egress> Dispatcher<E> {
             served,
             sent: started,
             seq,
-            again: !log.is_empty(),
+            again: flight.is_second || !log.is_empty(),
             is_second: flight.is_second,
             is_wide: false,
             used,
@@ -288,6 +288,7 @@ impl<E: Egress> Dispatcher<E> {
                     sent,
                     is_answer,
                     again: *again,
+                    served: self.pool.unserved_for(HostIdx(host), now).is_some(),
                 };
                 let mut limiter = self.context.limiter();
                 let out = limiter.clock(host).failed(failure, serving as usize, now);

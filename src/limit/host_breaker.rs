@@ -66,6 +66,8 @@ pub struct Failure {
     pub is_answer: bool,
     /// The URL has failed before.
     pub again: bool,
+    /// The host has served somebody in this run.
+    pub served: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +88,9 @@ impl HostBreaker {
             sent,
             is_answer,
             again,
+            served,
         } = failure;
+        self.met |= served;
         if let Some(outage) = &mut self.outage {
             // Those that were out before tell nothing new.
             if sent >= outage.until {
@@ -194,6 +198,7 @@ mod tests {
             sent,
             is_answer: false,
             again: false,
+            served: false,
         }
     }
 

@@ -8,7 +8,7 @@ use super::roster::Shelf;
 use super::slot::{Slot, State};
 use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx};
 use crate::job::LabelFilter;
-use crate::outcome::{FaultKind, Phase};
+use crate::outcome::{Blame, FaultKind, Phase};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -25,6 +25,8 @@ const FRUITLESS_MOST: u32 = 200;
 /// Weight of a request that got no word, and of one that the proxy said it could not pass on: that one does its work.
 const SILENCE: u32 = 4;
 const REFUSAL: u32 = 1;
+/// Of one that was certainly the proxy's.
+const CERTAIN: u32 = 12;
 
 /// Where the members stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -172,8 +174,12 @@ impl Pool {
     }
 
     /// One more request has brought no answer.
-    pub(super) fn was_fruitless(&mut self, kind: Option<(Phase, FaultKind)>) {
-        let weight = if is_told(kind) { REFUSAL } else { SILENCE };
+    pub(super) fn was_fruitless(&mut self, blame: Blame, kind: Option<(Phase, FaultKind)>) {
+        let weight = match blame {
+            Blame::Proxy(_) => CERTAIN,
+            _ if is_told(kind) => REFUSAL,
+            _ => SILENCE,
+        };
         self.fruitless = self.fruitless.saturating_add(weight);
     }
 

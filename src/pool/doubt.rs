@@ -105,6 +105,8 @@ pub(super) enum Shown {
 #[derive(Debug)]
 struct Trail {
     hosts: Vec<u32>,
+    /// Doubts of this row that are counted among what all have met.
+    own: u64,
     /// What all had met when it began.
     began: Met,
 }
@@ -159,6 +161,7 @@ impl Doubts {
         let met = self.met;
         let trail = self.trails.entry(doubt.slot).or_insert_with(|| Trail {
             hosts: Vec::new(),
+            own: 0,
             began: met,
         });
         if !trail.hosts.contains(&doubt.host) {
@@ -167,6 +170,7 @@ impl Doubts {
             }
             trail.hosts.push(doubt.host);
             if doubt.fails < 1.0 {
+                trail.own += 1;
                 self.met.doubts += 1;
                 self.lately += LATELY * (1.0 - self.lately);
             }
@@ -203,8 +207,7 @@ impl Doubts {
 
     /// How likely another proxy were to fail on so many hosts in a row, by what all others have met since this row began.
     fn chance_of(&self, trail: &Trail, row: &[Doubt]) -> f32 {
-        let own = trail.hosts.len() as u64;
-        let doubts = (self.met.doubts - trail.began.doubts).saturating_sub(own) as f32;
+        let doubts = (self.met.doubts - trail.began.doubts).saturating_sub(trail.own) as f32;
         let answers = (self.met.answers - trail.began.answers) as f32;
         let told = row.iter().all(|doubt| doubt.told);
         let (failed, answered) = if told { TOLD } else { SILENT };

@@ -15,6 +15,8 @@ pub(super) struct Queue {
     sides: [Side; 2],
     /// The side whose turn it is.
     turn: usize,
+    /// The same when the host had its turn, if jobs were passed over since and none was taken.
+    began: Option<usize>,
 }
 
 #[derive(Default)]
@@ -69,6 +71,7 @@ impl Queue {
         let next = self.next();
         let job = self.sides[next].jobs.pop_front();
         self.turn = 1 - next;
+        self.began = None;
         job
     }
 
@@ -80,12 +83,17 @@ impl Queue {
             side.jobs.rotate_left(1);
             side.passed += 1;
         }
+        self.began.get_or_insert(next);
         self.turn = 1 - next;
         self.sides.iter().any(|side| side.jobs.len() > side.passed)
     }
 
     /// The turn of the host is over. Those that were passed over `keep` their places or stand behind the others.
     pub(super) fn end_turn(&mut self, keep: bool) {
+        // Who could not go has not had its turn: the next time it would come too late again.
+        if let Some(turn) = self.began.take() {
+            self.turn = turn;
+        }
         for side in &mut self.sides {
             let passed = std::mem::take(&mut side.passed).min(side.jobs.len());
             if keep {
