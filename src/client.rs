@@ -25,7 +25,7 @@ pub use self::builder::Builder;
 pub use self::run::{Run, Running};
 
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
 use tokio::sync::{mpsc, watch};
@@ -158,7 +158,7 @@ impl Client {
 
     /// The engine behind [`Client::fetch`].
     fn single(&self) -> Result<Arc<Single>, Error> {
-        let mut single = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut single = lock(&self.single);
         if let Some(single) = single.as_ref().filter(|single| !single.is_lost()) {
             return Ok(single.clone());
         }
@@ -167,7 +167,7 @@ impl Client {
     }
 
     fn proxies(&self) -> Arc<[Arc<Proxy>]> {
-        let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let proxies = lock(&self.proxies);
         proxies.clone()
     }
 
@@ -179,12 +179,8 @@ impl Client {
     pub async fn replace(&self, list: impl IntoIterator<Item = Arc<Proxy>>) -> Result<(), Error> {
         let list: Arc<[_]> = list.into_iter().collect();
         builder::check(&list)?;
-        *self.proxies.lock().unwrap_or_else(PoisonError::into_inner) = list.clone();
-        let single = self
-            .single
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        *lock(&self.proxies) = list.clone();
+        let single = lock(&self.single).clone();
         if let Some(single) = single {
             // One that has ended has no use for it.
             let _ = single.control.send(Control::Replace(list.to_vec())).await;
@@ -196,7 +192,7 @@ impl Client {
     /// Fetches under way are waited for. A later one begins another run.
     pub async fn close(&self) {
         let single = {
-            let mut single = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut single = lock(&self.single);
             single.take()
         };
         if let Some(single) = single {
@@ -252,4 +248,9 @@ impl Client {
             task,
         })
     }
+}
+
+/// Nothing behind these locks is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,6 +31,20 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// An answer of which no more is known than whether it came through verified TLS; otherwise a forward proxy has passed it on.
+    pub fn answered(response: Response, verified: bool) -> Self {
+        Exchange {
+            result: Ok(response),
+            phases: Phases::default(),
+            connect_status: None,
+            connect_reply: None,
+            verified,
+            forwarded: !verified,
+            reused: false,
+            sent: true,
+        }
+    }
+
     /// A failure before anything was sent to the target.
     pub fn unsent(fault: Fault, phases: Phases) -> Self {
         Exchange {

@@ -37,25 +37,20 @@ pub(super) fn exchange(
     body: &str,
     verified: bool,
 ) -> Exchange {
+    let response = Response {
+        status: StatusCode::from_u16(status).expect("a status"),
+        version: Version::HTTP_11,
+        headers: headers(lines),
+        body: Body {
+            bytes: body.to_owned().into(),
+            size_wire: body.len() as u64,
+            truncated: None,
+            broken: None,
+        },
+    };
     Exchange {
-        result: Ok(Response {
-            status: StatusCode::from_u16(status).expect("a status"),
-            version: Version::HTTP_11,
-            headers: headers(lines),
-            body: Body {
-                bytes: body.to_owned().into(),
-                size_wire: body.len() as u64,
-                truncated: None,
-                broken: None,
-            },
-        }),
-        phases: Phases::default(),
         connect_status: verified.then_some(200),
-        connect_reply: None,
-        verified,
-        forwarded: !verified,
-        reused: false,
-        sent: true,
+        ..Exchange::answered(response, verified)
     }
 }
 

@@ -42,8 +42,8 @@ fn signed(url: &Url, nonce: String, key: &Key) -> Vec<u8> {
 }
 
 fn answered(status: StatusCode, bytes: Vec<u8>) -> Exchange {
-    Exchange {
-        result: Ok(Response {
+    Exchange::answered(
+        Response {
             status,
             version: Version::HTTP_11,
             headers: HeaderMap::new(),
@@ -51,15 +51,9 @@ fn answered(status: StatusCode, bytes: Vec<u8>) -> Exchange {
                 bytes: Bytes::from(bytes),
                 ..Body::default()
             },
-        }),
-        phases: Phases::default(),
-        connect_status: None,
-        connect_reply: None,
-        verified: false,
-        forwarded: true,
-        reused: false,
-        sent: true,
-    }
+        },
+        false,
+    )
 }
 
 fn opened() -> ProbeReport {

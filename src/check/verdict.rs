@@ -276,27 +276,21 @@ mod tests {
     use http::{HeaderMap, StatusCode, Version};
 
     use super::*;
-    use crate::exchange::{Body, Phases};
+    use crate::exchange::Body;
     use crate::outcome::Outcome;
 
     #[test]
     fn a_limit_of_the_judge_is_no_fault_of_who_brings_word_of_it() {
         let told = |verified| {
-            let exchange = Exchange {
-                result: Ok(Response {
+            let exchange = Exchange::answered(
+                Response {
                     status: StatusCode::TOO_MANY_REQUESTS,
                     version: Version::HTTP_11,
                     headers: HeaderMap::new(),
                     body: Body::default(),
-                }),
-                phases: Phases::default(),
-                connect_status: None,
-                connect_reply: None,
+                },
                 verified,
-                forwarded: !verified,
-                reused: false,
-                sent: true,
-            };
+            );
             let sentence = outcome::Verdict::new(Outcome::RateLimited, Blame::Pair);
             let trouble = trouble(&exchange, &sentence, None, true);
             (trouble.verdict, trouble.reason)

@@ -4,14 +4,14 @@ use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 
 use super::run::RUNTIME_GONE;
-use super::{Client, RECORDS, Running};
+use super::{Client, RECORDS, Running, lock};
 use crate::engine::Control;
 use crate::error::Error;
 use crate::input::StreamSource;
@@ -50,10 +50,6 @@ impl End {
             End::Lost => Error::Ended(RUNTIME_GONE),
         }
     }
-}
-
-fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
-    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// See the module text. Dropped with the client, it ends its run.

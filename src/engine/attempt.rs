@@ -31,6 +31,8 @@ pub(super) struct Context<E> {
     pub(super) judge: Arc<Judge>,
     /// The dispatcher's limiter; attempts take it for redirect hops. Never held over an await.
     pub(super) limiter: Mutex<Limiter>,
+    /// It counts the requests at each host (`--host-concurrency`).
+    pub(super) counts_places: bool,
     /// What the answers of each host say together. Never held over an await.
     pub(super) hosts: Mutex<Hosts>,
     /// What the robots.txt of each host says. Never held over an await.
@@ -461,6 +463,8 @@ fn without_proxy(mut verdict: Verdict, proxy: &Proxy) -> Verdict {
 /// At which host an attempt has a place, or waits for one. It is given back whatever ends the attempt.
 struct Visit<'a, E> {
     context: &'a Context<E>,
+    /// Places are counted: the user has set how many there are at a host.
+    counted: bool,
     host: u32,
     is_in: bool,
 }
@@ -470,6 +474,7 @@ impl<'a, E> Visit<'a, E> {
     fn begun(context: &'a Context<E>, host: u32) -> Self {
         Visit {
             context,
+            counted: context.counts_places,
             host,
             is_in: true,
         }
@@ -494,6 +499,9 @@ impl<'a, E> Visit<'a, E> {
 
 impl<E> Drop for Visit<'_, E> {
     fn drop(&mut self) {
+        if !self.counted {
+            return;
+        }
         let mut limiter = self.context.limiter();
         match self.is_in {
             true => limiter.left(self.host),

@@ -249,16 +249,23 @@ impl<E: Egress> Dispatcher<E> {
 
     /// Tries to send a job of the host whose turn it is.
     fn start_first(&mut self, host: u32, now: Instant) -> Turn {
+        let mut keep = true;
+        let turn = self.try_first(host, &mut keep, now);
+        self.frontier.end_turn(host, keep);
+        turn
+    }
+
+    /// Sets `keep` to false when the jobs that were passed over are to stand behind the others of their host.
+    fn try_first(&mut self, host: u32, keep: &mut bool, now: Instant) -> Turn {
         let mut earliest: Option<Instant> = None;
         let (mut only_time_helps, mut rests) = (true, true);
         let mut why = Binding::NoProxy;
-        let mut keep = false;
+        let mut takes_any = false;
         for _ in 0..JOBS_PER_TURN {
             if self.some_given_up {
                 let given_up = self.context.hosts().gives_up(host);
                 if let Some(verdict) = given_up {
                     self.leave_first(verdict, now);
-                    self.frontier.end_turn(host, true);
                     return Turn::Again;
                 }
             }
@@ -267,25 +274,21 @@ impl<E: Egress> Dispatcher<E> {
                     self.last_pick_failed = false;
                     if let Some(turn) = self.beyond_caps(&lease) {
                         self.pool.cancel(lease, now);
-                        self.frontier.end_turn(host, true);
                         return turn;
                     }
                     self.context.limiter().charge(host, lease.idx.number(), now);
                     if let Some(job) = self.frontier.take_first() {
                         self.send(job, lease, now);
                     }
-                    self.frontier.end_turn(host, true);
                     return Turn::Started;
                 }
                 Err(refused) => refused,
             };
             if let Some((outcome, why)) = self.hopeless(host, &refusal, now) {
                 self.give_up_first(outcome, why, now);
-                self.frontier.end_turn(host, true);
                 return Turn::Again;
             }
             if let Some(binding) = self.holds_everybody(host, &refusal) {
-                self.frontier.end_turn(host, true);
                 return Turn::Stop(binding, refusal.retry_at);
             }
             why = self.reason(&refusal);
@@ -294,7 +297,6 @@ impl<E: Egress> Dispatcher<E> {
                 let at = refusal.retry_at.unwrap_or(now + LONGEST_PARK);
                 let at = at.clamp(now + SHORTEST, now + LONGEST_PARK);
                 self.frontier.line_up_first(proxy.number(), at, why);
-                self.frontier.end_turn(host, true);
                 return Turn::Again;
             }
             if refusal.reason != RefusalReason::Limited {
@@ -308,8 +310,8 @@ impl<E: Egress> Dispatcher<E> {
             let at = refusal.retry_at.filter(|at| timed || *at <= now + SOON);
             earliest = earliest.into_iter().chain(at).min();
             // A job that takes any proxy has the widest choice: no other job of its host is luckier.
-            if self.takes_any(host) {
-                keep = true;
+            takes_any = self.takes_any(host);
+            if takes_any {
                 break;
             }
             // The refusal is about this job or this host; another job of the host may have better luck.
@@ -317,7 +319,7 @@ impl<E: Egress> Dispatcher<E> {
                 break;
             }
         }
-        self.frontier.end_turn(host, keep);
+        *keep = takes_any;
         // Never in the past, which would be a busy loop, and never long: probes may find a new proxy at any time. Pairs at their
         // quota come free one by one, each after a minute or so: looking for every one of them would cost more than it brings.
         let soonest = now + if rests { QUOTA_GRAIN } else { SHORTEST };

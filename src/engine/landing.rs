@@ -236,7 +236,7 @@ impl<E: Egress> Dispatcher<E> {
         let verdict = &end.verdict;
         let (exit, proxy) = (lease.exit(), lease.idx.number());
         // Over plain http an error page may be any proxy's own, of whom nothing is known.
-        let is_surely_theirs = lease.tunnel || !*stranger;
+        let is_surely_theirs = lease.is_tunnel() || !*stranger;
         if end.is_http2_ended() {
             self.tally.http2_ended();
         }
@@ -269,41 +269,27 @@ impl<E: Egress> Dispatcher<E> {
             },
             now,
         );
+        let is_answer = end.is_turned_away();
         let failed = match verdict.blame {
             Blame::Unknown => !*stranger,
-            _ => end.is_turned_away() && is_surely_theirs,
+            _ => is_answer && is_surely_theirs,
         };
-        match verdict.blame {
-            _ if failed && !self.pool.without(Mechanism::HostBreaker) => {
-                let is_answer = end.is_turned_away();
-                let counts = self.pool.counts(now);
-                let serving = if is_answer {
-                    counts.ready
-                } else {
-                    counts.proven
-                };
-                let failure = Failure {
-                    proxy,
-                    url: *seq,
-                    sent,
-                    is_answer,
-                    again: *again,
-                    served: self.pool.unserved_for(HostIdx(host), now).is_some(),
-                };
-                let mut limiter = self.context.limiter();
-                let out = limiter.clock(host).failed(failure, serving as usize, now);
-                drop(limiter);
-                // Who answers does so at once.
-                if out && !is_answer {
-                    self.call_back(host);
-                }
-            }
-            _ if end.is_turned_away() => {}
-            // What a forward proxy says of itself is no answer of the host.
-            Blame::Nobody | Blame::Target | Blame::Pair if end.answer.is_some() => {
-                self.context.limiter().answered(host, proxy, now);
-            }
-            _ => {}
+        // What a forward proxy says of itself is no answer of the host.
+        let answered = end.answer.is_some()
+            && matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Pair);
+        if failed && !self.pool.without(Mechanism::HostBreaker) {
+            let served = self.pool.unserved_for(HostIdx(host), now).is_some();
+            let failure = Failure {
+                proxy,
+                url: *seq,
+                sent,
+                is_answer,
+                again: *again,
+                served,
+            };
+            self.host_failed(host, failure, now);
+        } else if answered && !is_answer {
+            self.context.limiter().answered(host, proxy, now);
         }
         if self.pool.has_tiers() && wide.is_none() {
             self.weigh_tier(host, exit, end, now);
@@ -321,6 +307,24 @@ impl<E: Egress> Dispatcher<E> {
             }
         }
         wide.is_some_and(|wide| wide != HostWide::Refuted)
+    }
+
+    /// Tells the host's breaker of a request that failed, maybe because of the host.
+    fn host_failed(&mut self, host: u32, failure: Failure, now: Instant) {
+        let is_answer = failure.is_answer;
+        let counts = self.pool.counts(now);
+        let serving = if is_answer {
+            counts.ready
+        } else {
+            counts.proven
+        };
+        let mut limiter = self.context.limiter();
+        let out = limiter.clock(host).failed(failure, serving as usize, now);
+        drop(limiter);
+        // Who answers does so at once.
+        if out && !is_answer {
+            self.call_back(host);
+        }
     }
 
     /// Only what the host makes of an exit says something about its tier.

@@ -228,6 +228,7 @@ pub async fn run<E: Egress, S: JobSource>(
         egress: plan.egress,
         judge: plan.judge,
         limiter: Mutex::new(limiter),
+        counts_places: plan.limits.host_concurrency.is_some(),
         hosts: Mutex::default(),
         robots: Mutex::default(),
         allowance: Allowance::new(caps.requests),

@@ -3,9 +3,8 @@
 //! A host is out when nearly all of its last results are failures that nobody else can be blamed for, of as many URLs and through
 //! many proxies that serve elsewhere. A URL that fails again says nothing new: it may be the one page that hangs. Where the host says
 //! itself that it cannot serve now (503 and its kin), all of them have to be failures: it answers, and some of its pages may be well.
-//! Then one request
-//! at a time goes to it, ever more rarely, until one is answered with anything at all; after that it gets a few at a time and more
-//! with every answer, because a host that comes back is not at its best.
+//! Then one request at a time goes to it, ever more rarely, until one is answered with anything else; after that it gets a few at a
+//! time and more with every answer, because a host that comes back is not at its best.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -77,7 +77,7 @@ impl HostClock {
         self.breaker.out_since()
     }
 
-    /// True when it has answered nobody for five minutes, or for one if it never did.
+    /// True when it has been out for five minutes, or for one if it has never served.
     pub fn is_lost(&self, now: Instant) -> bool {
         self.breaker.is_lost(now)
     }

@@ -127,11 +127,11 @@ impl Limiter {
 
     /// May any request go to `host` now, whatever the proxy? Charges nothing.
     pub fn check_host(&self, host: u32, now: Instant) -> Result<(), Wait> {
-        self.check_clocks(host, now).answer()?;
-        self.check_place(host, true, now).answer()
+        self.check_clocks(host, now)?;
+        self.check_place(host, true, now)
     }
 
-    fn check_clocks(&self, host: u32, now: Instant) -> Earliest {
+    fn check_clocks(&self, host: u32, now: Instant) -> Result<(), Wait> {
         let mut wait = Earliest { now, wait: None };
         wait.consider(self.global.ready_at(), Limit::Global);
         if let Some(host) = self.hosts.get(&host) {
@@ -139,7 +139,7 @@ impl Limiter {
             wait.consider(host.delayed_until, Limit::Delay);
             wait.consider(host.clock.ready_at(now), Limit::HostClock);
         }
-        wait
+        wait.answer()
     }
 
     /// May a request go to `host` through `proxy` now, as far as the proxy is concerned? Charges nothing.
@@ -212,15 +212,6 @@ impl Limiter {
         let entry = self.hosts.entry(host).or_default();
         entry.spacing = spacing;
         entry.delayed_until = entry.delayed_until.max(Some(now + spacing));
-    }
-
-    /// Checks all four limits and charges them if they admit.
-    #[cfg(test)]
-    fn take(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
-        self.check_host(host, now)?;
-        self.check_proxy(host, proxy, now)?;
-        self.charge(host, proxy, now);
-        Ok(())
     }
 
     /// True when requests have to ask [`Limiter::write`] at all.
@@ -438,6 +429,16 @@ impl Earliest {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Limiter {
+        /// Checks all four limits and charges them if they admit.
+        fn take(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
+            self.check_host(host, now)?;
+            self.check_proxy(host, proxy, now)?;
+            self.charge(host, proxy, now);
+            Ok(())
+        }
+    }
 
     /// Greatest number of instants within any half-open window of `width`.
     fn densest(times: &[Instant], width: Duration) -> usize {

@@ -6,9 +6,9 @@ use super::clock::{Micros, SECOND, between};
 use super::judgement::is_told;
 use super::roster::Shelf;
 use super::slot::{Slot, State};
-use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx};
+use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx, Settlement};
 use crate::job::LabelFilter;
-use crate::outcome::{Blame, FaultKind, Phase};
+use crate::outcome::Blame;
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -174,10 +174,10 @@ impl Pool {
     }
 
     /// One more request has brought no answer.
-    pub(super) fn was_fruitless(&mut self, blame: Blame, kind: Option<(Phase, FaultKind)>) {
-        let weight = match blame {
+    pub(super) fn was_fruitless(&mut self, report: &Settlement) {
+        let weight = match report.blame {
             Blame::Proxy(_) => CERTAIN,
-            _ if is_told(kind) => REFUSAL,
+            _ if is_told(report.kind) => REFUSAL,
             _ => SILENCE,
         };
         self.fruitless = self.fruitless.saturating_add(weight);

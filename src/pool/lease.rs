@@ -148,7 +148,7 @@ pub struct Lease {
     pub(super) generation: u32,
     /// [`Lease::at`] on the pool's clock.
     pub(super) sent: Micros,
-    pub(crate) tunnel: bool,
+    pub(super) tunnel: bool,
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
     pub(super) used: Use,

@@ -158,7 +158,8 @@ pub struct Settings {
     pub on_no_proxy: OnNoProxy,
     /// Requests in flight through one proxy, at most.
     pub proxy_concurrency: u32,
-    /// The same through a rotating endpoint, behind which is one exit for each; `None` is as many as the run may have in all.
+    /// The same through a rotating endpoint, behind which is one exit for each; `None` is as many as the
+    /// run may have in all, which the engine fills in; a pool by itself takes [`Settings::proxy_concurrency`].
     pub rotating_concurrency: Option<u32>,
     /// Upper bound of the adaptive connect timeout.
     pub connect_timeout: Duration,

@@ -97,7 +97,7 @@ impl Pool {
             Blame::Local if is_connect(report.kind) => self.uplink_failed(at, None, lease.sent, t),
             Blame::Local => {}
             Blame::Unknown => {
-                self.was_fruitless(report.blame, report.kind);
+                self.was_fruitless(report);
                 if self.without(Mechanism::Attribution) {
                     self.failed(at, 1.0, t);
                 } else {
@@ -105,7 +105,7 @@ impl Pool {
                 }
             }
             Blame::Proxy(charge) => {
-                self.was_fruitless(report.blame, report.kind);
+                self.was_fruitless(report);
                 let before = self.before_charge(at);
                 self.charged(at, charge, Some(lease.host), report.kind, t);
                 if charge == Charge::Unreachable && is_connect(report.kind) {

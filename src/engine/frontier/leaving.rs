@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Frontier, Place};
+use super::{Frontier, Host, Place};
 use crate::engine::pending::Pending;
 use crate::job::Job;
 use crate::metrics::Binding;
@@ -70,7 +70,13 @@ impl Frontier {
         }
         self.queued -= jobs;
         self.bytes -= bytes;
-        let hosts: Vec<u32> = self.hosts.keys().copied().collect();
+        let waits =
+            |number: &u32, host: &Host| !host.jobs.is_empty() || self.lines.has_any(*number);
+        let hosts = self
+            .hosts
+            .iter()
+            .filter(|(number, host)| waits(number, host));
+        let hosts: Vec<u32> = hosts.map(|(number, _)| *number).collect();
         for number in hosts {
             self.take_out(number, is_unwanted);
         }
@@ -85,12 +91,12 @@ impl Frontier {
         let Some(host) = self.hosts.get_mut(&number) else {
             return VecDeque::new();
         };
-        let mut taken = host.jobs.take_over(&leave);
+        let mut taken = host.jobs.take_if(&leave);
         match host.place {
             Place::Ready => self.active -= taken.len(),
             _ => self.waits.fewer(host.why, taken.len()),
         }
-        for (job, why) in self.lines.take_over(number, leave) {
+        for (job, why) in self.lines.take_if(number, leave) {
             self.waits.fewer(why, 1);
             taken.push_back(job);
         }

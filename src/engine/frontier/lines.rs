@@ -154,18 +154,18 @@ impl Lines {
         Some((job, line.why))
     }
 
-    /// Takes out those jobs of `host` that are `over`, and tells why they were said to wait.
-    pub(super) fn take_over(
+    /// Takes out those jobs of `host` that `leave`, and tells why they were said to wait.
+    pub(super) fn take_if(
         &mut self,
         host: u32,
-        over: impl Fn(&Pending) -> bool,
+        leave: impl Fn(&Pending) -> bool,
     ) -> Vec<(Box<Pending>, Binding)> {
         let (mut taken, mut empty) = (Vec::new(), Vec::new());
         for (key, line) in self.lines.range_mut((host, 0)..=(host, u32::MAX)) {
             let all = std::mem::take(&mut line.jobs).into_iter();
-            let (ended, left): (VecDeque<_>, _) = all.partition(|job| over(job));
+            let (gone, left): (VecDeque<_>, _) = all.partition(|job| leave(job));
             line.jobs = left;
-            taken.extend(ended.into_iter().map(|job| (job, line.why)));
+            taken.extend(gone.into_iter().map(|job| (job, line.why)));
             if line.jobs.is_empty() && !line.is_out {
                 empty.push(*key);
             }

@@ -13,10 +13,8 @@ use crate::engine::pending::Pending;
 pub(super) struct Queue {
     /// Those that are tried again soon, and the others.
     sides: [Side; 2],
-    /// The side whose turn it is.
+    /// The side whose turn it is: it stays so until one of its jobs could go.
     turn: usize,
-    /// The same when the host had its turn, if jobs were passed over since and none was taken.
-    began: Option<usize>,
 }
 
 #[derive(Default)]
@@ -48,12 +46,21 @@ impl Queue {
         self.side(&job).push_front(job);
     }
 
-    /// The side with the first job that was not passed over; any side when all were.
+    /// The side of the first job that was not passed over, in turns also among those that are; any side when all were.
     fn next(&self) -> usize {
-        let has_more = |side: &usize| self.sides[*side].jobs.len() > self.sides[*side].passed;
+        let has_more = |side: usize| self.sides[side].jobs.len() > self.sides[side].passed;
         let (turn, other) = (self.turn, 1 - self.turn);
-        let mut both = [turn, other].into_iter();
-        both.find(has_more).unwrap_or(turn)
+        let is_even = self.sides[turn].passed <= self.sides[other].passed;
+        let [first, then] = if is_even {
+            [turn, other]
+        } else {
+            [other, turn]
+        };
+        if has_more(first) || !has_more(then) {
+            first
+        } else {
+            then
+        }
     }
 
     /// The first job.
@@ -71,7 +78,6 @@ impl Queue {
         let next = self.next();
         let job = self.sides[next].jobs.pop_front();
         self.turn = 1 - next;
-        self.began = None;
         job
     }
 
@@ -83,17 +89,11 @@ impl Queue {
             side.jobs.rotate_left(1);
             side.passed += 1;
         }
-        self.began.get_or_insert(next);
-        self.turn = 1 - next;
         self.sides.iter().any(|side| side.jobs.len() > side.passed)
     }
 
     /// The turn of the host is over. Those that were passed over `keep` their places or stand behind the others.
     pub(super) fn end_turn(&mut self, keep: bool) {
-        // Who could not go has not had its turn: the next time it would come too late again.
-        if let Some(turn) = self.began.take() {
-            self.turn = turn;
-        }
         for side in &mut self.sides {
             let passed = std::mem::take(&mut side.passed).min(side.jobs.len());
             if keep {
@@ -102,14 +102,14 @@ impl Queue {
         }
     }
 
-    /// Takes those that are `over`.
-    pub(super) fn take_over(&mut self, over: impl Fn(&Pending) -> bool) -> VecDeque<Box<Pending>> {
+    /// Takes those that `leave`.
+    pub(super) fn take_if(&mut self, leave: impl Fn(&Pending) -> bool) -> VecDeque<Box<Pending>> {
         let mut taken = VecDeque::new();
         for side in &mut self.sides {
             let all = std::mem::take(&mut side.jobs).into_iter();
-            let (ended, left): (VecDeque<_>, _) = all.partition(|job| over(job));
+            let (gone, left): (VecDeque<_>, _) = all.partition(|job| leave(job));
             side.jobs = left;
-            taken.extend(ended);
+            taken.extend(gone);
         }
         taken
     }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::error::Problem;
-use crate::exchange::{Body, Exchange, Phases, Response};
+use crate::exchange::{Body, Exchange, Response};
 
 /// One saved answer.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ impl Parts {
             lacks_body: self.lacks_body,
             url: self.url.unwrap_or_else(unknown),
             method: self.method.unwrap_or(Method::GET),
-            exchange: Exchange {
-                result: Ok(Response {
+            exchange: Exchange::answered(
+                Response {
                     status: self
                         .status
                         .and_then(|status| StatusCode::from_u16(status).ok())
@@ -71,15 +71,9 @@ impl Parts {
                         truncated: None,
                         broken: None,
                     },
-                }),
-                phases: Phases::default(),
-                connect_status: None,
-                connect_reply: None,
+                },
                 verified,
-                forwarded: !verified,
-                reused: false,
-                sent: true,
-            },
+            ),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::{Earliest, FULL_WAIT, Limit, Limiter, Wait};
+use super::{FULL_WAIT, Limit, Limiter, Wait};
 
 /// Requests of one host. Only counted where their number has a bound.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,8 @@ impl Limiter {
     /// # Errors
     /// Not now.
     pub fn take_awaited(&mut self, host: u32, proxy: u32, now: Instant) -> Result<(), Wait> {
-        self.check_clocks(host, now).answer()?;
-        self.check_place(host, false, now).answer()?;
+        self.check_clocks(host, now)?;
+        self.check_place(host, false, now)?;
         self.check_proxy(host, proxy, now)?;
         self.turn_away(host);
         self.charge(host, proxy, now);
@@ -52,17 +52,18 @@ impl Limiter {
     }
 
     /// Is there a place, beside those that redirects wait for if they go `before` this request?
-    pub(super) fn check_place(&self, host: u32, before: bool, now: Instant) -> Earliest {
-        let mut wait = Earliest { now, wait: None };
+    pub(super) fn check_place(&self, host: u32, before: bool, now: Instant) -> Result<(), Wait> {
         if let Some(most) = self.settings.host_concurrency
             && let Some(host) = self.hosts.get(&host)
         {
             let places = host.places;
             let awaited = if before { places.awaited } else { 0 };
-            let is_full = places.taken.saturating_add(awaited) >= most.get();
-            wait.consider(is_full.then_some(now + FULL_WAIT), Limit::Full);
+            if places.taken.saturating_add(awaited) >= most.get() {
+                let (until, limit) = (now + FULL_WAIT, Limit::Full);
+                return Err(Wait { until, limit });
+            }
         }
-        wait
+        Ok(())
     }
 
     pub(super) fn take_place(&mut self, host: u32) {
