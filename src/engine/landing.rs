@@ -476,7 +476,10 @@ impl<E: Egress> Dispatcher<E> {
         now: Instant,
     ) -> Option<Spent> {
         let verdict = &end.verdict;
-        if verdict.blame == Blame::Unknown || end.is_turned_away() {
+        let repeats = |status| retry::repeats(&self.retry, status);
+        if verdict.blame == Blame::Unknown
+            || end.is_turned_away() && end.status().is_some_and(repeats)
+        {
             // The host is out for everybody: no URL of it pays for that.
             let limiter = self.context.limiter();
             limiter.out_since(host)?;

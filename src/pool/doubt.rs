@@ -139,6 +139,8 @@ impl Doubts {
             self.prune_at = 2 * self.hosts.len();
         }
         let doubts = self.hosts.entry(doubt.host).or_default();
+        // Whoever failed long ago is a witness again.
+        doubts.retain(|known| now < known.last + LIFE);
         let known = doubts
             .iter_mut()
             .find(|known| known.slot == doubt.slot && known.generation == doubt.generation);
@@ -198,9 +200,11 @@ impl Doubts {
         let mut taken = Vec::new();
         for Doubt { host, .. } in row {
             let doubts = self.hosts.entry(host).or_default();
-            // They stay, with nothing left to charge: that they fail again says nothing new.
-            taken.extend(doubts.iter().copied());
-            doubts.iter_mut().for_each(|doubt| doubt.count = 0);
+            // It stays, with nothing left to charge: that it fails again says nothing new.
+            if let Some(own) = doubts.iter_mut().find(|doubt| doubt.slot == slot) {
+                taken.push(*own);
+                own.count = 0;
+            }
         }
         taken
     }
@@ -343,6 +347,23 @@ mod tests {
         for host in [3, 4, 6] {
             assert!(doubts.add(proven(host, 1, 1), 1).is_empty(), "charged once");
         }
+    }
+
+    #[test]
+    fn what_failed_long_ago_counts_in_a_new_row_and_is_charged_to_nobody_else() {
+        let mut doubts = Doubts::default();
+        for host in [1, 2, 3] {
+            doubts.add(proven(host, 9, 0), 0);
+        }
+        doubts.add(proven(1, 1, 0), 0);
+        doubts.served(1);
+        (10..40).for_each(|slot| doubts.served(slot));
+        doubts.add(proven(1, 1, LIFE), LIFE);
+        doubts.add(proven(2, 1, LIFE), LIFE);
+        (10..40).for_each(|slot| doubts.served(slot));
+        let charged = doubts.add(proven(3, 1, LIFE), LIFE);
+        assert_eq!(charged.len(), 3);
+        assert!(charged.iter().all(|doubt| doubt.slot == 1));
     }
 
     #[test]

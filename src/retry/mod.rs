@@ -135,6 +135,11 @@ pub fn may_repeat(settings: &Settings, ended: &Ended, after: Duration) -> bool {
         .is_none_or(|limit| ended.elapsed + after <= limit)
 }
 
+/// True when an answer with this status is worth another attempt, whatever is left of the budget.
+pub fn repeats(settings: &Settings, status: u16) -> bool {
+    settings.retries > 0 && settings.retry_on.contains(status)
+}
+
 /// The wait before another attempt, or `None` when none is worth it.
 fn wanted(
     settings: &Settings,

@@ -128,6 +128,23 @@ async fn a_host_that_answers_only_that_it_cannot_serve_is_asked_now_and_then_unt
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_shall_not_be_asked_for_again_is_not_because_its_host_is_out() {
+    let world = World::new(|_, _, _| slowly(503));
+    let mut setup = Setup::new(world, 50).concurrency(64);
+    setup.retry.retries = 0;
+    let ended = run(setup, jobs(pages(50))).await;
+    assert_eq!(ended.rows.len(), 50);
+    for row in &ended.rows {
+        assert!(row.record.attempts <= 1, "{:?}", row.record);
+    }
+    let asked = ended
+        .rows
+        .iter()
+        .filter(|row| row.record.status == Some(503));
+    assert_eq!(asked.count(), ended.hits.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_of_which_some_pages_are_never_served_is_asked_as_fast_as_ever() {
     let world = World::new(|outgoing, _, _| {
         let is_broken = outgoing.url.path().ends_with('7');
