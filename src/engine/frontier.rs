@@ -34,10 +34,11 @@ const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
 const SWEEP_AT: usize = 10_000;
 /// Hosts that have more than their share are looked past, at most.
 const MOST_PASSED: usize = 8;
-/// Hosts at the front of the line that probes aim at in turn. Few, so that a job soon uses the tunnel that a probe opened; twice as
-/// many for every one that was not reached, because hosts that are down stand together in some inputs.
+/// Hosts at the front of the line that probes aim at in turn while they get through: few, so that a job soon uses the tunnel that a
+/// probe opened.
 const PROBED_HOSTS: usize = 8;
-const PROBED_MOST: usize = 1024;
+/// Multiples of this, as fractions of 2^32, cover a line evenly however many are taken: the golden ratio.
+const SPREAD: u32 = 0x9E37_79B9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -87,10 +88,11 @@ pub(super) struct Frontier {
     longest: Option<Duration>,
     /// Requests under way, to all hosts.
     in_flight: u32,
-    /// Probe targets given out so far.
-    aim: usize,
-    /// Hosts that they are taken from.
-    aimed_at: usize,
+    /// Probe targets given out so far, and moves on.
+    aim: u32,
+    /// The last probe that got as far as a host got through to it. Before, and while it does not, they go to the whole line: hosts
+    /// that are down stand together in some inputs.
+    reaches: bool,
 }
 
 /// A job that may not go before a time; ordered so that the earliest is on top.
@@ -138,7 +140,7 @@ impl Frontier {
             longest,
             in_flight: 0,
             aim: 0,
-            aimed_at: PROBED_HOSTS,
+            reaches: false,
         }
     }
 
@@ -321,10 +323,12 @@ impl Frontier {
     /// if it could not reach anything.
     pub(super) fn next_target(&mut self) -> Option<(u32, &HostKey)> {
         self.aim = self.aim.wrapping_add(1);
-        let aim = self.aim;
         let of = |list: &VecDeque<u32>| {
-            list.get(aim.checked_rem(list.len().min(self.aimed_at))?)
-                .copied()
+            let at = match self.reaches {
+                true => (self.aim as usize).checked_rem(list.len().min(PROBED_HOSTS))?,
+                false => self.spread_over(list),
+            };
+            list.get(at).copied()
         };
         let parked = || self.parked.peek().map(|Reverse((_, number))| *number);
         let later = || self.later.peek().map(|later| later.job.host);
@@ -338,11 +342,19 @@ impl Frontier {
 
     /// A probe has got through to its host, or has not.
     pub(super) fn reached_target(&mut self, reached: bool) {
-        self.aimed_at = if reached {
-            PROBED_HOSTS
-        } else {
-            (2 * self.aimed_at).min(PROBED_MOST)
-        };
+        self.reaches = reached;
+    }
+
+    /// A place in `list`, far from the last ones.
+    fn spread_over(&self, list: &VecDeque<u32>) -> usize {
+        let of_whole = u64::from(self.aim.wrapping_mul(SPREAD));
+        ((of_whole * list.len() as u64) >> 32) as usize
+    }
+
+    /// The host of a request may be down, and those behind it in the line with it: the next ones go elsewhere.
+    pub(super) fn move_on(&mut self) {
+        self.aim = self.aim.wrapping_add(1);
+        self.ready.rotate_left(self.spread_over(&self.ready));
     }
 
     /// The first job of `host`, to look at.

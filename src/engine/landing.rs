@@ -94,11 +94,19 @@ impl<E: Egress> Dispatcher<E> {
         let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
         let stranger = !self.pool.is_proven(lease.idx);
         end.verdict = in_place_of(end.verdict, log, !stranger);
+        if let Some(fault) = &end.fault
+            && self.pool.may_mean_host(lease.idx, fault)
+        {
+            end.verdict.blame = Blame::Unknown;
+        }
         if end.verdict.outcome == Outcome::Banned {
             self.consider_giving_up(flight.host, now);
         }
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;
+        }
+        if end.is_unreached() && self.pool.unserved_for(HostIdx(host), now).is_none() {
+            self.frontier.move_on();
         }
         let mut arrival = Arrival {
             end,

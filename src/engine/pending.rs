@@ -152,6 +152,12 @@ impl End {
             && matches!(self.status(), Some(502..=504 | 520..=524))
     }
 
+    /// True when no answer came by way of a proxy that was there: the host may be down.
+    pub(super) fn is_unreached(&self) -> bool {
+        let fault = self.fault.as_ref();
+        self.answer.is_none() && fault.is_some_and(|fault| fault.phase >= Phase::Handshake)
+    }
+
     /// Number of the host whose doing it is, in an attempt for a job of `own`.
     pub(super) fn host(&self, own: u32) -> u32 {
         self.elsewhere.map_or(own, |place| place.host)

@@ -17,6 +17,7 @@ use crate::job::HostKey;
 use crate::metrics::{Spend, Use};
 use crate::outcome::{Blame, Phase};
 use crate::pool::{Demand, HostIdx, ProbeLease, ProbeResult};
+use crate::proxy::Scheme;
 
 /// Probing rests this long after this machine itself failed (no descriptors, no route).
 const LOCAL_REST: Duration = Duration::from_secs(1);
@@ -73,13 +74,16 @@ impl<E: Egress> Dispatcher<E> {
     }
 
     /// True when every proxy of a list has taken a connection and then answered nothing that its protocol knows, and none ever
-    /// served: waiting will not teach them another one.
-    pub(super) fn speaks_to_nobody(&self, now: Instant) -> bool {
+    /// served or opened a tunnel: waiting will not teach them another one.
+    pub(super) fn speaks_to_nobody(&mut self, now: Instant) -> bool {
         let counts = self.pool.counts(now);
-        counts.proven == 0
+        let seems = counts.proven == 0
+            && !self.tunnels
             && counts.total >= FOREIGN_LEAST
             && self.tally.foreign().all() >= u64::from(counts.total)
-            && !self.pool.remembers_service()
+            && !self.pool.remembers_service();
+        // Some hang up because of the host.
+        seems && !self.pool.look_twice(now)
     }
 
     /// A probe came back.
@@ -94,6 +98,7 @@ impl<E: Egress> Dispatcher<E> {
                 let connect = report.phases.connect.unwrap_or_default();
                 self.tell_probe(&lease.proxy, Ok(connect), now);
                 if report.phases.proxy_handshake.is_some() {
+                    self.tunnels |= lease.proxy.scheme() != Scheme::Https;
                     self.frontier.reached_target(true);
                 }
                 ProbeResult::Alive {
@@ -104,10 +109,13 @@ impl<E: Egress> Dispatcher<E> {
             Err(fault) => {
                 self.tell_probe(&lease.proxy, Err(fault), now);
                 let reply = report.connect_reply.as_deref();
-                let verdict = self
+                let mut verdict = self
                     .context
                     .judge
                     .classify_probe((fault, reply), Some(SystemTime::now()));
+                if self.pool.may_mean_host(lease.idx, fault) {
+                    verdict.blame = Blame::Unknown;
+                }
                 if verdict.blame == Blame::Local {
                     self.probe_rest_until = Some(now + LOCAL_REST);
                 }

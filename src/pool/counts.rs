@@ -8,7 +8,7 @@ use super::roster::Shelf;
 use super::slot::{Slot, State};
 use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx, Settlement};
 use crate::job::LabelFilter;
-use crate::outcome::Blame;
+use crate::outcome::{Blame, Phase};
 
 /// Grace before a pool in which nobody was ever READY is given up: the first probes of a bad list are the slow ones.
 const NEVER_READY: Micros = 5 * SECOND;
@@ -173,9 +173,12 @@ impl Pool {
         }
     }
 
-    /// One more request has brought no answer.
-    pub(super) fn was_fruitless(&mut self, report: &Settlement) {
+    /// One more request through `at` has brought no answer.
+    pub(super) fn was_fruitless(&mut self, at: u32, report: &Settlement) {
+        // One that has opened the way to another host could not reach this one, even if it only hangs or hangs up.
+        let unreached = matches!(report.kind, Some((Phase::Handshake, _)));
         let weight = match report.blame {
+            _ if unreached && self.roster.slot(at).tunnels() => REFUSAL,
             Blame::Proxy(_) => CERTAIN,
             _ if is_told(report.kind) => REFUSAL,
             _ => SILENCE,

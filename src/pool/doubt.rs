@@ -54,6 +54,8 @@ pub(super) struct Doubt {
     fails: f32,
     /// The proxy said that it could not reach the host.
     told: bool,
+    /// Since the request left, the proxy has carried an answer of another host.
+    serves: bool,
     /// The target's certificate did not verify: if it does through others, this proxy has replaced it.
     pub(super) altered: bool,
 }
@@ -69,6 +71,7 @@ impl Doubt {
             last: now,
             fails: 1.0,
             told: false,
+            serves: false,
             altered: false,
         }
     }
@@ -84,6 +87,11 @@ impl Doubt {
     /// The same with the proxy's word that it could not reach the host.
     pub(super) fn with_told(self, told: bool) -> Self {
         Doubt { told, ..self }
+    }
+
+    /// The same of a proxy that has carried an answer since the request left.
+    pub(super) fn with_serves(self, serves: bool) -> Self {
+        Doubt { serves, ..self }
     }
 
     /// The same after a certificate that did not verify.
@@ -115,7 +123,7 @@ struct Trail {
 #[derive(Debug, Clone, Copy, Default)]
 struct Met {
     answers: u64,
-    /// New doubts about those that have served.
+    /// Doubts about those that have served.
     doubts: u64,
 }
 
@@ -139,18 +147,22 @@ impl Doubts {
             self.prune_at = 2 * self.hosts.len();
         }
         let doubts = self.hosts.entry(doubt.host).or_default();
-        // Whoever failed long ago is a witness again.
-        doubts.retain(|known| now < known.last + LIFE);
         let known = doubts
             .iter_mut()
             .find(|known| known.slot == doubt.slot && known.generation == doubt.generation);
         match known {
             Some(known) => {
+                // To the others it is a failure like any.
+                if doubt.fails < 1.0 {
+                    self.met.doubts += 1;
+                    let trail = self.trails.get_mut(&doubt.slot);
+                    trail.into_iter().for_each(|trail| trail.own += 1);
+                }
                 known.count = known.count.saturating_add(1);
                 known.last = doubt.last;
                 known.told &= doubt.told;
                 known.altered |= doubt.altered;
-                // What fails again says nothing new of the proxy.
+                // That it fails again at a host which has answered nobody since says nothing new of the proxy.
                 return Vec::new();
             }
             None => {
@@ -159,6 +171,10 @@ impl Doubts {
                 }
                 doubts.push(doubt);
             }
+        }
+        // Requests that hang come back late: those of thirty hosts that hang are no row while other hosts were answered beside them.
+        if doubt.serves {
+            return Vec::new();
         }
         let met = self.met;
         let trail = self.trails.entry(doubt.slot).or_insert_with(|| Trail {
@@ -350,14 +366,11 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_long_ago_counts_in_a_new_row_and_is_charged_to_nobody_else() {
+    fn a_row_is_charged_to_nobody_who_failed_long_ago() {
         let mut doubts = Doubts::default();
         for host in [1, 2, 3] {
             doubts.add(proven(host, 9, 0), 0);
         }
-        doubts.add(proven(1, 1, 0), 0);
-        doubts.served(1);
-        (10..40).for_each(|slot| doubts.served(slot));
         doubts.add(proven(1, 1, LIFE), LIFE);
         doubts.add(proven(2, 1, LIFE), LIFE);
         (10..40).for_each(|slot| doubts.served(slot));

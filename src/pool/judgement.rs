@@ -4,21 +4,23 @@ use super::Pool;
 use super::clock::{Micros, SECOND};
 use super::doubt::{Doubt, Shown};
 use super::host::share;
-use super::lease::{HostIdx, Lease};
+use super::lease::{HostIdx, Lease, ProxyIdx};
 use super::settle::BASE_UNPROVEN;
 use super::slot::State;
-use crate::outcome::{Charge, FaultKind, Phase};
+use crate::outcome::{Charge, Fault, FaultKind, Phase};
 
 /// Of the only one left, while nobody has served yet: whether it or the target fails is not known, and other targets wait.
 const LAST_RESORT: Micros = SECOND;
 
 impl Pool {
-    /// A failure of this proxy or of the host. A proxy that has never served is set aside meanwhile.
+    /// A failure of this proxy, which may have carried an answer since the request left (`serves`), or of the host. A proxy that
+    /// has never served is set aside meanwhile.
     pub(super) fn doubted(
         &mut self,
         at: u32,
         host: HostIdx,
         kind: Option<(Phase, FaultKind)>,
+        serves: bool,
         now: Micros,
     ) {
         let slot = self.roster.slot_mut(at);
@@ -26,6 +28,7 @@ impl Pool {
         let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
         let mut doubt = Doubt::new(host.0, at, slot.generation, now)
             .with_altered(altered)
+            .with_serves(serves)
             .with_told(is_told(kind));
         if proven {
             doubt = doubt.of_proven(slot.chance(self.scale.present()));
@@ -55,6 +58,14 @@ impl Pool {
         if was_ready && slot.state == State::Quarantined {
             slot.on_doubt = true;
         }
+    }
+
+    /// True when what looks like the proxy's own fault may be its way to say that the host cannot be reached: it hangs up, and has
+    /// served or opened a tunnel to another one.
+    pub fn may_mean_host(&self, at: ProxyIdx, fault: &Fault) -> bool {
+        let slot = self.roster.slot(at.0);
+        (slot.is_proven() || slot.tunnels())
+            && (fault.phase, fault.kind) == (Phase::Handshake, FaultKind::Closed)
     }
 
     /// The host has surely answered through this proxy: what failed towards it before is judged. Over plain `http://` only

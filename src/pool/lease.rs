@@ -149,6 +149,8 @@ pub struct Lease {
     /// [`Lease::at`] on the pool's clock.
     pub(super) sent: Micros,
     pub(super) tunnel: bool,
+    /// Valid answers of the proxy before.
+    pub(super) ok_before: u32,
     /// The one request of a pair's probation.
     pub(super) on_trial: bool,
     pub(super) used: Use,

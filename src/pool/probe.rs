@@ -17,7 +17,7 @@ use super::lease::{Ask, HostIdx, ProxyIdx};
 use super::recent::Stage;
 use super::roster::Shelf;
 use super::settle::{BASE_NEVER_ALIVE, BASE_NO_EXIT, BASE_PROVEN, BASE_TAMPERED, BASE_UNPROVEN};
-use super::slot::State;
+use super::slot::{State, TUNNELS};
 use super::{Mechanism, Pool, Strategy};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::{Proxy, Scheme};
@@ -222,6 +222,21 @@ impl Pool {
         None
     }
 
+    /// Has whoever was probed less than twice and is out looked at again now. False when there is nobody. Looks at all members.
+    pub fn look_twice(&mut self, now: Instant) -> bool {
+        let t = self.clock.micros(now);
+        if self.roster.tally.underprobed == 0 {
+            return false;
+        }
+        for at in 0..self.roster.slots.len() as u32 {
+            let slot = self.roster.slot(at);
+            if slot.filed.underprobed && slot.state == State::Quarantined && !slot.probing {
+                self.shut_for(at, 0, t);
+            }
+        }
+        true
+    }
+
     /// Reports what a probe found.
     pub fn settle_probe(
         &mut self,
@@ -297,6 +312,10 @@ impl Pool {
                 }
                 if let (Some(host), Some(_)) = (host, handshake) {
                     self.hosts.answered(host.0, now);
+                    let slot = self.roster.slot_mut(at);
+                    if slot.proxy.scheme() != Scheme::Https {
+                        slot.odd_towards = TUNNELS;
+                    }
                 }
                 return self.open(at);
             }
@@ -317,7 +336,7 @@ impl Pool {
                 let weight = self.blame_share(at, host, now);
                 self.roster.slot_mut(at).alive = true;
                 match host {
-                    Some(host) => self.doubted(at, host, Some(kind), now),
+                    Some(host) => self.doubted(at, host, Some(kind), false, now),
                     None => self
                         .roster
                         .slot_mut(at)

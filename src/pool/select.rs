@@ -98,6 +98,7 @@ impl Pool {
             host: ask.host,
             at: now,
             in_flight_at_dispatch: slot.in_flight,
+            ok_before: slot.ok,
             connect_timeout: self.connect_timeout.at(Stage::Later),
             patience_with_stranger: self.patience_with_stranger(slot),
             generation: slot.generation,

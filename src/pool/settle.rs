@@ -97,15 +97,16 @@ impl Pool {
             Blame::Local if is_connect(report.kind) => self.uplink_failed(at, None, lease.sent, t),
             Blame::Local => {}
             Blame::Unknown => {
-                self.was_fruitless(report);
+                self.was_fruitless(at, report);
                 if self.without(Mechanism::Attribution) {
                     self.failed(at, 1.0, t);
                 } else {
-                    self.doubted(at, lease.host, report.kind, t);
+                    let serves = self.roster.slot(at).ok > lease.ok_before;
+                    self.doubted(at, lease.host, report.kind, serves, t);
                 }
             }
             Blame::Proxy(charge) => {
-                self.was_fruitless(report);
+                self.was_fruitless(at, report);
                 let before = self.before_charge(at);
                 self.charged(at, charge, Some(lease.host), report.kind, t);
                 if charge == Charge::Unreachable && is_connect(report.kind) {
@@ -259,14 +260,6 @@ impl Pool {
             Charge::Unreachable if by_exit && rotating::is_beyond(kind) => {
                 self.failed(at, 1.0, now);
             }
-            // It hangs up where others say that the host cannot be reached.
-            Charge::Unreachable
-                if slot.is_proven()
-                    && kind == Some((Phase::Handshake, FaultKind::Closed))
-                    && let Some(host) = host =>
-            {
-                self.doubted(at, host, kind, now);
-            }
             Charge::Unreachable => {
                 slot.charge(1.0, self.scale.present());
                 slot.streak = slot.streak.saturating_add(1);
@@ -294,7 +287,7 @@ impl Pool {
                 let before = slot.odd_towards;
                 if let (TUNNELS, Some(host)) = (before, host) {
                     // What it says of a host whose name it does not find.
-                    return self.doubted(at, host, kind, now);
+                    return self.doubted(at, host, kind, false, now);
                 }
                 slot.odd_towards = towards;
                 if before != NONE && before != towards {

@@ -401,6 +401,11 @@ impl Slot {
         mark.finish()
     }
 
+    /// True when it has opened a way to some host.
+    pub(super) fn tunnels(&self) -> bool {
+        self.odd_towards == TUNNELS
+    }
+
     /// True when an earlier run has told something of it.
     pub(super) fn is_recalled(&self) -> bool {
         self.past > 0
