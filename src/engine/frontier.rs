@@ -93,6 +93,8 @@ pub(super) struct Frontier {
     /// The last probe that got as far as a host got through to it. Before, and while it does not, they go to the whole line: hosts
     /// that are down stand together in some inputs.
     reaches: bool,
+    /// The last request has met a host that may be down.
+    strays: bool,
 }
 
 /// A job that may not go before a time; ordered so that the earliest is on top.
@@ -141,6 +143,7 @@ impl Frontier {
             in_flight: 0,
             aim: 0,
             reaches: false,
+            strays: false,
         }
     }
 
@@ -351,8 +354,15 @@ impl Frontier {
         ((of_whole * list.len() as u64) >> 32) as usize
     }
 
-    /// The host of a request may be down, and those behind it in the line with it: the next ones go elsewhere.
-    pub(super) fn move_on(&mut self) {
+    /// A request has met a host that may be down, and those behind it in the line with it: the next ones go elsewhere, until one does not.
+    pub(super) fn met(&mut self, down: bool) {
+        self.strays = down;
+        if down {
+            self.move_on();
+        }
+    }
+
+    fn move_on(&mut self) {
         self.aim = self.aim.wrapping_add(1);
         self.ready.rotate_left(self.spread_over(&self.ready));
     }
@@ -381,6 +391,9 @@ impl Frontier {
         }
         if let Some(job) = &mut job {
             self.follow(job);
+        }
+        if self.strays {
+            self.move_on();
         }
         job
     }

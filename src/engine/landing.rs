@@ -105,9 +105,8 @@ impl<E: Egress> Dispatcher<E> {
         if self.pool.excuses(&lease, end.verdict.blame) {
             end.verdict.blame = Blame::Local;
         }
-        if end.is_unreached() && self.pool.unserved_for(HostIdx(host), now).is_none() {
-            self.frontier.move_on();
-        }
+        let unmet = self.pool.unserved_for(HostIdx(host), now).is_none();
+        self.frontier.met(end.is_unreached() && unmet);
         let mut arrival = Arrival {
             end,
             stranger,
@@ -279,7 +278,8 @@ impl<E: Egress> Dispatcher<E> {
         );
         let is_answer = end.is_turned_away();
         let failed = match verdict.blame {
-            Blame::Unknown => !*stranger,
+            // A page that is not the expected one has come from somewhere.
+            Blame::Unknown => !*stranger && verdict.outcome != Outcome::Corrupt,
             _ => is_answer && is_surely_theirs,
         };
         // What a forward proxy says of itself is no answer of the host.

@@ -152,10 +152,12 @@ impl End {
             && matches!(self.status(), Some(502..=504 | 520..=524))
     }
 
-    /// True when no answer came by way of a proxy that was there: the host may be down.
+    /// True when nothing of the host's came by way of a proxy that was there: it may be down.
     pub(super) fn is_unreached(&self) -> bool {
         let fault = self.fault.as_ref();
-        self.answer.is_none() && fault.is_some_and(|fault| fault.phase >= Phase::Handshake)
+        let silent = self.answer.is_none();
+        silent && fault.is_some_and(|fault| fault.phase >= Phase::Handshake)
+            || self.verdict.blame == Blame::Unknown
     }
 
     /// Number of the host whose doing it is, in an attempt for a job of `own`.

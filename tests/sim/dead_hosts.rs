@@ -74,3 +74,22 @@ async fn an_input_that_begins_with_a_hundred_dead_hosts_is_not_given_up() {
         assert_eq!(pages, 900, "{proxies} {told:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_one_of_plain_http_where_the_page_may_be_the_proxys_own() {
+    let hosts = Dead(100, 1_000);
+    for (proxies, status) in [(1, Some(502)), (1, None), (10, None)] {
+        let world = World::new(move |outgoing, _, _| {
+            let dead = hosts.has(outgoing.url.host_str().unwrap_or_default());
+            match status.filter(|_| dead) {
+                Some(status) => Reply::status(status),
+                None if dead => Reply::fault(Phase::Headers, FaultKind::Closed),
+                None => Reply::status(200),
+            }
+        });
+        let urls = (0..1_000).map(|n| format!("http://h{n}.test/"));
+        let ended = run(Setup::new(world, proxies).concurrency(64), jobs(urls)).await;
+        let pages = ended.rows.iter().filter(|row| row.record.ok).count();
+        assert_eq!(pages, 900, "{proxies} {status:?}");
+    }
+}
