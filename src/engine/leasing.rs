@@ -147,8 +147,9 @@ impl<E: Egress> Dispatcher<E> {
             filter: pending.job.filter.as_deref(),
             pinned,
             endgame: self.input_ended && self.frontier.len() < slots,
-            proven_first: !self.pool.knows_patience()
-                && slots <= TRIALS_SHARE * self.flights.trials(),
+            // Strangers that alter pages are not to have all tries of one.
+            proven_first: pending.is_altered()
+                || !self.pool.knows_patience() && slots <= TRIALS_SHARE * self.flights.trials(),
         };
         let (context, limits) = (&self.context, &self.limits);
         lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng)

@@ -7,7 +7,7 @@ use crate::exchange::{Phases, Response};
 use crate::extract::Extracted;
 use crate::job::Job;
 use crate::metrics::Spend;
-use crate::outcome::{Attempt, Blame, Fault, FaultKind, Phase, RedirectHop, Verdict};
+use crate::outcome::{Attempt, Blame, Fault, FaultKind, Outcome, Phase, RedirectHop, Verdict};
 use crate::pool::Avoid;
 use crate::proxy::{Price, Proxy};
 use crate::retry::Spent;
@@ -77,6 +77,12 @@ impl Pending {
             line: None,
             last: None,
         }
+    }
+
+    /// True when the page that came last was not the expected one.
+    pub(super) fn is_altered(&self) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|end| end.verdict.outcome == Outcome::Corrupt)
     }
 
     /// An `https` target: the proxy has to tunnel.

@@ -178,7 +178,16 @@ fn wanted(
             spend_proxy(settings, spent)
         }
         Blame::Proxy(_) | Blame::Pair => spend_proxy(settings, spent),
-        // Through one that has never served it is more likely the proxy, and says little about the URL.
+        // Through one that has never served it is more likely the proxy, and says little about the URL. Those that alter pages are
+        // quick: at the beginning of a run they would have all attempts of a URL before an honest one has answered any.
+        Blame::Unknown if ended.outcome == Outcome::Corrupt => {
+            let after = match ended.stranger {
+                true => spend_proxy(settings, spent),
+                false => spend_url(settings, spent, rng),
+            };
+            let nth = spent.proxies + spent.url;
+            after.map(|_| 4 * backoff(nth, rng))
+        }
         Blame::Unknown if ended.stranger => spend_proxy(settings, spent),
         Blame::Unknown => spend_url(settings, spent, rng),
         // Without a proxy in between, failing to reach the target is the target's: worth its budget, with backoff.
@@ -215,10 +224,15 @@ fn spend_url(settings: &Settings, spent: &mut Spent, rng: &mut impl Rng) -> Opti
     if spent.url > settings.retries {
         return None;
     }
+    Some(backoff(spent.url, rng))
+}
+
+/// The wait after the `nth` failure of its kind, from 1 on.
+fn backoff(nth: u32, rng: &mut impl Rng) -> Duration {
     let most = BACKOFF
-        .saturating_mul(1 << (spent.url - 1).min(16))
+        .saturating_mul(1 << (nth - 1).min(16))
         .min(BACKOFF_CAP);
-    Some(most.mul_f64(rng.random::<f64>()))
+    most.mul_f64(rng.random::<f64>())
 }
 
 #[cfg(test)]
