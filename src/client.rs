@@ -95,10 +95,11 @@ impl Client {
     /// Begins every run from now on with what earlier ones have learned, and hands out what it learns: see [`crate::state`].
     /// Without it nothing outlives the client. It is no clone of another client from here on.
     #[must_use]
-    pub fn keeping(mut self, keeping: Keeping) -> Self {
-        self.keeping = Some(keeping);
-        self.single = Arc::default();
-        self
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Client {
+            keeping: Some(keeping),
+            ..self.alone()
+        }
     }
 
     /// Tells what every run from now on decides, as it happens: see [`crate::engine::event`]. It is no clone of another client from
@@ -107,10 +108,20 @@ impl Client {
     /// Read the other end on a thread of its own. When the channel is full, the run waits for room and holds its thread of the
     /// runtime meanwhile: a task that reads it there would never have its turn.
     #[must_use]
-    pub fn telling(mut self, events: SyncSender<Event>) -> Self {
-        self.events = Some(events);
-        self.single = Arc::default();
-        self
+    pub fn telling(self, events: SyncSender<Event>) -> Self {
+        Client {
+            events: Some(events),
+            ..self.alone()
+        }
+    }
+
+    /// The same client, which shares neither its list nor its run with those it was cloned from.
+    fn alone(self) -> Self {
+        Client {
+            proxies: Arc::new(Mutex::new(self.proxies())),
+            single: Arc::default(),
+            ..self
+        }
     }
 
     /// Fetches one URL. Calls may overlap; they share the pool, the limits and what is learned, with each other but not with

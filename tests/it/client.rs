@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use http::Method;
 use proxywheel::client::{Builder, Client, Settings};
+use proxywheel::engine::Keeping;
 use proxywheel::error::Error;
 use proxywheel::job::{Job, LabelFilter, RequestSpec, Role};
 use proxywheel::lab::Lab;
@@ -250,6 +251,32 @@ async fn another_list_is_used_by_fetches_and_runs_from_then_on() {
     let none = client.replace([]).await;
     assert!(matches!(none, Err(Error::NoProxy(_))), "{none:?}");
     assert_eq!(fetch(4).await, second.id());
+}
+
+#[tokio::test]
+async fn a_clone_that_tells_or_keeps_has_a_list_of_its_own() {
+    let lab = lab(2).await;
+    let [first, second] = [0, 1].map(|number| Arc::new(lab.proxy(number)));
+    let client = Client::builder().proxies([first.clone()]).build();
+    let client = client.expect("a client");
+    let (events, told) = std::sync::mpsc::sync_channel(1);
+    drop(told);
+    let (saves, saved) = tokio::sync::mpsc::channel(1);
+    drop(saved);
+    let memory = Arc::default();
+    let others = [
+        client.clone().telling(events),
+        client.clone().keeping(Keeping { memory, saves }),
+    ];
+    let by = async |client: &Client| {
+        let page = soon(client.fetch("http://a.test/page/1")).await;
+        page.expect("a page").record.proxy.expect("a proxy").id()
+    };
+    for other in others {
+        other.replace([second.clone()]).await.expect("a list");
+        assert_eq!(by(&other).await, second.id());
+        assert_eq!(by(&client).await, first.id());
+    }
 }
 
 type Change = fn(&mut Settings);
