@@ -154,10 +154,8 @@ impl Client {
         // One that was turned away at once has met an old verdict: the pool was exhausted for an earlier job, and nobody has looked
         // since.
         if done.record.outcome == Outcome::Skipped && done.record.timing.total.is_none() {
-            let again = Control::Replace(self.proxies().to_vec());
             let single = self.single()?;
-            // An engine that has ended says so below.
-            let _ = single.control.send(again).await;
+            self.hand_list(&single.control).await;
             done = single.ask(job).await?;
         }
         if done.record.outcome == Outcome::Skipped {
@@ -190,13 +188,21 @@ impl Client {
     pub async fn replace(&self, list: impl IntoIterator<Item = Arc<Proxy>>) -> Result<(), Error> {
         let list: Arc<[_]> = list.into_iter().collect();
         builder::check(&list)?;
-        *lock(&self.proxies) = list.clone();
+        *lock(&self.proxies) = list;
         let single = lock(&self.single).clone();
         if let Some(single) = single {
-            // One that has ended has no use for it.
-            let _ = single.control.send(Control::Replace(list.to_vec())).await;
+            self.hand_list(&single.control).await;
         }
         Ok(())
+    }
+
+    /// Hands a run the list as it is once there is room for it: one taken before the wait could undo a newer one.
+    async fn hand_list(&self, control: &mpsc::Sender<Control>) {
+        // A run that has ended has no use for it.
+        if let Ok(place) = control.reserve().await {
+            let list = lock(&self.proxies);
+            place.send(Control::Replace(list.to_vec()));
+        }
     }
 
     /// Ends the run behind [`Client::fetch`], and waits until it has handed out what it has learned and closed its connections.
@@ -264,4 +270,37 @@ impl Client {
 /// Nothing behind these locks is left half done by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::task::Poll;
+
+    use super::*;
+    use crate::proxy::Scheme;
+
+    #[tokio::test]
+    async fn a_list_that_waits_for_room_is_the_newest_when_it_goes() {
+        let [old, new] = [1, 2].map(|port| {
+            let proxy = Proxy::new(Scheme::Http, "192.0.2.1", port, None);
+            Arc::new(proxy)
+        });
+        let client = Client::builder().proxies([old]).build();
+        let client = client.expect("a client");
+        let (control, mut commands) = mpsc::channel(1);
+        client.hand_list(&control).await;
+        let waiting = client.hand_list(&control);
+        tokio::pin!(waiting);
+        let none = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+        assert!(none.await, "there is no room");
+        client.replace([new.clone()]).await.expect("a list");
+        commands.recv().await.expect("the first list");
+        waiting.await;
+        let handed = commands.recv().await;
+        assert!(
+            matches!(&handed, Some(Control::Replace(list)) if *list == [new]),
+            "{handed:?}"
+        );
+    }
 }
