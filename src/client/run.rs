@@ -1,5 +1,6 @@
 //! A run in progress, as the caller holds it.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -33,21 +34,43 @@ impl Running {
     /// # Panics
     /// Re-raises a panic of the run.
     pub async fn join(mut self) -> Ended {
-        poll_fn(|context| self.poll_ended(context)).await
+        let (ended, panic) = poll_fn(|context| self.poll_ended(context)).await;
+        raise(panic);
+        ended
     }
 
-    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
-        let ended = ready!(Pin::new(&mut self.task).poll(context));
-        Poll::Ready(ended.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => {
-                let totals = self.progress.borrow().clone();
-                let reason = FinishReason::Interrupted;
-                let why = Error::Ended(RUNTIME_GONE);
-                (Summary { reason, totals }, Err(why))
-            }
-        }))
+    /// To be asked until it is ready, and never again.
+    fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<(Ended, Option<Panic>)> {
+        let error = match ready!(Pin::new(&mut self.task).poll(context)) {
+            Ok(ended) => return Poll::Ready((ended, None)),
+            Err(error) => error,
+        };
+        let panic = error.try_into_panic().ok();
+        let why = match &panic {
+            Some(panic) => Error::Internal(panicked(&**panic)),
+            None => Error::Ended(RUNTIME_GONE),
+        };
+        let totals = self.progress.borrow().clone();
+        let reason = FinishReason::Interrupted;
+        Poll::Ready(((Summary { reason, totals }, Err(why)), panic))
     }
+}
+
+/// What a task has panicked with.
+type Panic = Box<dyn Any + Send>;
+
+fn raise(panic: Option<Panic>) {
+    if let Some(panic) = panic {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// What is said of a run that has panicked, where the panic itself is not raised.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("no message");
+    format!("the run has panicked: {text}")
 }
 
 /// How a run has ended, and whether its input was read to its end.
@@ -74,7 +97,7 @@ impl Run {
     /// The next record, `None` when the run has ended: [`Run::summary`] says why, which need not be that every job has its record.
     ///
     /// # Panics
-    /// Re-raises a panic of the run, that of its stream of jobs included.
+    /// Re-raises a panic of the run, that of its stream of jobs included: once, and then it is over.
     pub async fn next(&mut self) -> Option<Finished> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -101,7 +124,7 @@ impl Run {
     /// Drops the records not yet read and waits for the end.
     ///
     /// # Errors
-    /// The input could not be read to its end, or the runtime of the run was shut down.
+    /// The input could not be read to its end, the runtime of the run was shut down, or a panic of the run was raised before.
     ///
     /// # Panics
     /// Re-raises a panic of the run.
@@ -122,7 +145,9 @@ impl Stream for Run {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Finished>> {
         let done = ready!(self.records.poll_recv(context));
         if done.is_none() && self.ended.is_none() {
-            self.ended = Some(ready!(self.running.poll_ended(context)));
+            let (ended, panic) = ready!(self.running.poll_ended(context));
+            self.ended = Some(ended);
+            raise(panic);
         }
         Poll::Ready(done)
     }

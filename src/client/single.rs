@@ -1,6 +1,5 @@
 //! The engine behind [`Client::fetch`]: one run for all calls, whose records go to whoever asked.
 
-use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::run::RUNTIME_GONE;
+use super::run::{RUNTIME_GONE, panicked};
 use super::{Client, RECORDS, Running, lock};
 use crate::engine::Control;
 use crate::error::Error;
@@ -36,7 +35,7 @@ struct Desk {
 enum End {
     /// By itself: a cap was reached, for nothing else ends it while somebody asks.
     Reached(FinishReason),
-    /// With this message.
+    /// With this to say.
     Panicked(String),
     /// The runtime it was on is gone.
     Lost,
@@ -46,7 +45,7 @@ impl End {
     fn error(&self) -> Error {
         match self {
             End::Reached(reason) => Error::Ended(reason.as_str()),
-            End::Panicked(why) => Error::Internal(format!("the run has panicked: {why}")),
+            End::Panicked(why) => Error::Internal(why.clone()),
             End::Lost => Error::Ended(RUNTIME_GONE),
         }
     }
@@ -194,7 +193,7 @@ impl Answers {
             Ok((summary, _)) => End::Reached(summary.reason),
             Err(error) => error
                 .try_into_panic()
-                .map_or(End::Lost, |panic| End::Panicked(message(&*panic))),
+                .map_or(End::Lost, |panic| End::Panicked(panicked(&*panic))),
         };
         lock(&self.desk).end = Some(end);
     }
@@ -207,11 +206,4 @@ impl Drop for Answers {
         desk.end.get_or_insert(End::Lost);
         desk.waiting.clear();
     }
-}
-
-/// What a panic has said.
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "no message".to_owned())
 }

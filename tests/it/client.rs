@@ -1,7 +1,10 @@
 //! The library's door, through the lab: what is given up, what ends, what is said of it.
 
 use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -90,11 +93,8 @@ struct Never(#[expect(dead_code, reason = "held")] Arc<()>);
 impl Stream for Never {
     type Item = Job;
 
-    fn poll_next(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Job>> {
-        std::task::Poll::Pending
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Job>> {
+        Poll::Pending
     }
 }
 
@@ -325,13 +325,10 @@ struct Broken(u64);
 impl Stream for Broken {
     type Item = Job;
 
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Job>> {
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Job>> {
         self.0 = self.0.checked_sub(1).expect("a stream that is broken");
         let url = format!("http://a.test/page/{}", self.0);
-        std::task::Poll::Ready(Some(Job::new(self.0, &url, Arc::default())))
+        Poll::Ready(Some(Job::new(self.0, &url, Arc::default())))
     }
 }
 
@@ -340,9 +337,22 @@ async fn a_stream_of_jobs_that_panics_is_no_run_that_is_done() {
     let lab = lab(1).await;
     let client = builder(&lab).build().expect("a client");
     let mut run = client.run(Broken(3)).expect("a run");
-    let read = tokio::spawn(async move { while run.next().await.is_some() {} });
-    let ended = soon(read).await;
-    assert!(ended.is_err_and(|error| error.is_panic()));
+    let raised = std::future::poll_fn(|context| {
+        loop {
+            let next = || Pin::new(&mut run).poll_next(context);
+            match std::panic::catch_unwind(AssertUnwindSafe(next)) {
+                Ok(Poll::Ready(Some(_))) => {}
+                Ok(Poll::Ready(None)) => return Poll::Ready(false),
+                Ok(Poll::Pending) => return Poll::Pending,
+                Err(_) => return Poll::Ready(true),
+            }
+        }
+    });
+    assert!(soon(raised).await, "it is raised");
+    assert!(soon(run.next()).await.is_none(), "once");
+    let ended = soon(run.finish()).await.map(|_| ());
+    let why = ended.expect_err("it was not done").to_string();
+    assert!(why.contains("a stream that is broken"), "{why}");
 }
 
 #[tokio::test]
