@@ -59,6 +59,11 @@ impl Exit {
         !matches!(self.code, 0 | 10 | 75)
     }
 
+    /// True for an input or output that failed, which is told of as the error that it is.
+    pub fn is_of_a_file(self) -> bool {
+        self.code == 3
+    }
+
     /// The exit of a run that came to its end.
     pub fn of_summary(summary: &Summary, max_fail: MaxFail) -> Self {
         let totals = &summary.totals;

@@ -166,9 +166,9 @@ impl Printer {
     }
 
     /// As [`Printer::report`]; who wants to hear of errors alone hears in one line of a run that failed: from cron nobody sees its
-    /// exit code.
+    /// exit code. Of a file that failed an error has told already.
     pub fn ended(&self, text: &str, hint: Option<&str>, fields: Map<String, Value>, exit: Exit) {
-        if self.0.level < Level::Normal && exit.is_failure() {
+        if self.0.level < Level::Normal && exit.is_failure() && !exit.is_of_a_file() {
             let first = text.lines().next().unwrap_or_default();
             let text = format!("{first}; exit {} {}", exit.code, exit.word);
             self.message("error", RED, &text, None);

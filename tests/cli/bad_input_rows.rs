@@ -247,6 +247,16 @@ fn outputs() {
 }
 
 #[test]
+fn a_quiet_run_tells_once_of_a_file_that_failed() {
+    let words = ["-q", "-x", "127.0.0.1:9", "no-url", "-o", "/dev/full"];
+    assert_snapshot!(with(&[], &words), @r"
+    exit 3
+    -- stderr
+    error: cannot write /dev/full: No space left on device (os error 28)
+    ");
+}
+
+#[test]
 fn rules_and_certificates() {
     let rule = |words: &[&str]| {
         let mut all = vec!["-x", "127.0.0.1:9", URL];
