@@ -23,6 +23,13 @@ impl Outlook {
         }
     }
 
+    /// No more jobs than this can be sent, however the input is read.
+    pub(super) fn most(&self) -> Option<u64> {
+        /// Every one of them has an address, of which this is the shortest.
+        const SHORTEST: u64 = "http://a".len() as u64;
+        self.total.map(|bytes| bytes / SHORTEST)
+    }
+
     /// The next `bytes` of them were `jobs` jobs.
     pub(super) fn note(&mut self, bytes: u64, jobs: u64) {
         self.consumed += bytes;

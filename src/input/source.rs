@@ -61,6 +61,11 @@ impl Prepared {
         })
     }
 
+    /// More jobs than this cannot be sent; `None` when nobody can tell.
+    pub fn most(&self) -> Option<u64> {
+        self.outlook.most()
+    }
+
     /// The columns of the CSV inputs that become `tag`, each once, in order: what a CSV output can name in its header.
     pub fn tag_columns(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();

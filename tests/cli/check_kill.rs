@@ -10,7 +10,7 @@ use proxywheel::proxy::Scheme;
 use serde_json::Value;
 
 use crate::check::{Scene, rows};
-use crate::running::until;
+use crate::running::{under, until};
 use crate::state::assert_whole;
 use crate::{proxywheel, shown};
 
@@ -52,6 +52,23 @@ fn remembered(scene: &Scene, printed: &BTreeMap<String, Value>) -> BTreeMap<Stri
         assert_eq!(told, expected, "{label}: {row}");
     }
     known
+}
+
+#[test]
+fn a_limit_of_open_files_is_told_by_what_is_left_to_check() {
+    let scene = Scene::new(Lab::builder().perfect(20));
+    let command = scene.command(&["-o", "out.jsonl", "--resume"]);
+    for is_told in [true, false] {
+        let mut limited = under("ulimit -n 128", &command);
+        let output = limited.output().expect("runs");
+        let said = shown(&output);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(
+            said.contains("are all the system allows"),
+            is_told,
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn records_go_on_when_the_reader_of_write_out_has_gone() {
 
 #[test]
 fn a_limit_of_open_files_that_makes_the_run_wait_is_told() {
-    let rig = Rig::new(Lab::builder().perfect(2), &urls(3, "/page/"));
+    let rig = Rig::new(Lab::builder().perfect(2), &urls(100, "/page/"));
     let mut limited = rig.fetch_under("ulimit -n 64", "-i urls.txt -o out.jsonl -j 50");
     let mut running = Running::start(&mut limited);
     assert_eq!(running.wait().code(), Some(0), "{}", running.said());
@@ -120,6 +120,15 @@ fn a_limit_of_open_files_that_makes_the_run_wait_is_told() {
         ),
         "{said}"
     );
+}
+
+#[test]
+fn a_limit_of_open_files_that_few_urls_never_meet_is_not_told() {
+    let rig = Rig::new(Lab::builder().perfect(2), &urls(3, "/page/"));
+    let mut limited = rig.fetch_under("ulimit -n 128", "-i urls.txt -o out.jsonl -j 5000");
+    let mut running = Running::start(&mut limited);
+    assert_eq!(running.wait().code(), Some(0), "{}", running.said());
+    assert!(!running.said().contains("warning"), "{}", running.said());
 }
 
 #[test]

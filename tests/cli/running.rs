@@ -26,6 +26,19 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The same command from a shell that has run `limits` first.
+pub(crate) fn under(limits: &str, plain: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!(r#"{limits}; exec "$0" "$@""#)])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .env_clear()
+        .current_dir(plain.get_current_dir().expect("a folder"))
+        .stdin(Stdio::null());
+    limited
+}
+
 /// A lab and a directory with its list (`proxies.txt`) and URLs (`urls.txt`).
 pub(crate) struct Rig {
     pub(crate) lab: Lab,
@@ -62,18 +75,9 @@ impl Rig {
         command
     }
 
-    /// The same from a shell that has run `limits` first.
+    /// The same under `limits`.
     pub(crate) fn fetch_under(&self, limits: &str, words: &str) -> Command {
-        let plain = self.fetch(words);
-        let mut limited = Command::new("sh");
-        limited
-            .args(["-c", &format!(r#"{limits}; exec "$0" "$@""#)])
-            .arg(plain.get_program())
-            .args(plain.get_args())
-            .env_clear()
-            .current_dir(self.directory.path())
-            .stdin(Stdio::null());
-        limited
+        under(limits, &self.fetch(words))
     }
 
     /// Runs `fetch` to its end and returns its code and what it said.

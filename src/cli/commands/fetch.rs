@@ -142,6 +142,11 @@ pub(super) trait Work: Send + 'static {
         None
     }
 
+    /// More jobs than this it cannot be, once it is open; `None` when nobody can tell.
+    fn most(&self) -> Option<u64> {
+        None
+    }
+
     /// Begins.
     fn start(self) -> Result<Started<Self::Source>, Error>;
 }
@@ -373,9 +378,10 @@ async fn prepare<W: Work>(
     if let Some(said) = work.said() {
         printer.note(&said);
     }
-    // No more proxies are probed at once than there are.
+    // No more proxies are probed at once than there are, and a job is under way twice at most.
     let probes = (resolved.engine.probe_concurrency).min(list.proxies.len()) as u64;
-    let wanted = u64::from(resolved.limit.concurrency.get()) + probes;
+    let attempts = work.most().map_or(u64::MAX, |most| most.saturating_mul(2));
+    let wanted = attempts.min(resolved.limit.concurrency.get().into()) + probes;
     descriptors::warn_if_short(wanted, "-j and --probe-concurrency", printer);
     let state = resolved.state.as_deref();
     let (client, keeper) = keeping::begin(client, state, &list.proxies, printer);

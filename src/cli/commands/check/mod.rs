@@ -120,11 +120,11 @@ impl Check<'_> {
         let mut sink = Sink::open(self.args, self.format)?;
         let mut intake = announce(&read, self.printer);
         let mut list = read.proxies;
-        let wanted = plan::connections(self.args, list.len());
+        let mut due = sink.begin(&list);
+        let wanted = plan::connections(self.args, due.len());
         descriptors::warn_if_short(wanted, "-j", self.printer);
         loop {
             let began = Instant::now();
-            let due = sink.begin(&list);
             let earlier = Tally::of(&list, &sink);
             self.greet(&sink);
             let (ended, code);
@@ -159,6 +159,7 @@ impl Check<'_> {
                     self.printer.warn(&Problem::new(why));
                 }
             }
+            due = sink.begin(&list);
         }
     }
 

@@ -56,6 +56,10 @@ impl Work for Rows {
         (cut > 0).then(|| format!("the last row of the output was torn; {cut} bytes were cut"))
     }
 
+    fn most(&self) -> Option<u64> {
+        self.opened.as_ref()?.0.most()
+    }
+
     fn start(self) -> Result<Started<Self::Source>, Error> {
         let (jobs, opened) = self
             .opened
