@@ -15,6 +15,7 @@ pub mod parse;
 pub mod presets;
 mod price;
 pub mod reject;
+mod session;
 mod table;
 mod template;
 
@@ -159,13 +160,18 @@ impl ProxyId {
 
     /// The six hexadecimal digits shown after `#` in a label.
     pub fn short(self) -> impl fmt::Display {
-        struct Short(u64);
+        struct Short(u32);
         impl fmt::Display for Short {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:06x}", self.0 >> 40)
+                write!(f, "{:06x}", self.0)
             }
         }
-        Short(self.0)
+        Short(self.digits())
+    }
+
+    /// The same as a number: what is the same in labels that look the same.
+    pub(super) fn digits(self) -> u32 {
+        (self.0 >> 40) as u32
     }
 }
 

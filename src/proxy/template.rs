@@ -1,12 +1,10 @@
 //! From fields to proxies: decodes credentials, fills in `${NAME}`, and expands `{session}` into as many identities as
 //! `sessions=` asks for.
 //!
-//! Placeholders stand in user name and password, where providers read them. Session names are hashes of the entry's text and
-//! their index: the same list gives the same identities in every run, and raising `sessions=` keeps the first ones. Variables
-//! go in as they are and are never decoded or expanded again. Names that the text of the entry shows are hashed before
-//! variables are filled in, so a changed password keeps the sessions.
+//! Placeholders stand in user name and password, where providers read them; [`super::session`] has the names. Variables go in as they
+//! are and are never decoded or expanded again.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use percent_encoding::percent_decode_str;
 
@@ -15,14 +13,11 @@ use super::entry::{Entry, Field};
 use super::labels::Marks;
 use super::parse::Options;
 use super::reject::{Flaw, Reason};
-use super::{Credentials, Labels, Proxy};
+use super::session::{Sessions, Spec, named_by};
+use super::{Credentials, Proxy};
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
-/// Longest session name that can be asked for; a SHA-256 has as many bytes.
-const MAX_SESSION_LENGTH: u8 = 32;
-/// Length of `{session}` without one: 36^8 names, and IPRoyal takes exactly 8.
-const SESSION_LENGTH: u8 = 8;
 /// SOCKS5 sends the length of user name and password in one byte each.
 const MAX_SOCKS_CREDENTIAL: usize = 255;
 
@@ -49,8 +44,12 @@ pub(super) fn expand(
             if let Some(parts) = parts
                 && !specs.is_empty()
             {
-                let sessions = Sessions::new(specs, template, sessions, at)?;
-                expand_sessions(entry, address, &parts, sessions, marks.labels, emit)
+                let named_by = named_by(entry, address);
+                let sessions = Sessions::new(specs, named_by, sessions, at)?;
+                expand_sessions(entry, address, &parts, sessions, &mut |proxy| {
+                    let proxy = proxy.with_labels(marks.labels.clone());
+                    emit(proxy.with_group_of(template));
+                })
             } else {
                 Err(Flaw::new(at, Reason::NoPlaceholder))
             }
@@ -87,11 +86,9 @@ fn expand_sessions(
     entry: &Entry<'_>,
     address: &Address<'_>,
     (user, password): &(Parts, Parts),
-    mut sessions: Sessions<'_>,
-    labels: Labels,
+    mut sessions: Sessions,
     emit: &mut dyn FnMut(Proxy),
 ) -> Result<(), Flaw> {
-    let template = sessions.template;
     let mut shown = HashSet::new();
     let mut checked = false;
     while let Some(names) = sessions.next() {
@@ -104,10 +101,10 @@ fn expand_sessions(
         let credentials = Some(credentials(user, password));
         let proxy = Proxy::new(entry.scheme, &address.host, address.port, credentials);
         // Rows know a proxy by its label, whose end is short: of 100,000 sessions some 300 would pass for another one.
-        if !shown.insert(proxy.id().short().to_string()) && sessions.put_aside() {
+        if !shown.insert(proxy.id().digits()) && sessions.put_aside() {
             continue;
         }
-        emit(proxy.with_labels(labels.clone()).with_group_of(template));
+        emit(proxy);
     }
     Ok(())
 }
@@ -264,136 +261,6 @@ enum Value {
     Session(Spec),
 }
 
-/// What a session name is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Spec {
-    /// Digits, the first not 0, instead of lower-case letters and digits.
-    numeric: bool,
-    /// In characters, from 1 to [`MAX_SESSION_LENGTH`].
-    length: u8,
-}
-
-impl Spec {
-    /// Reads what stands between `{session` and `}`: nothing, `:8`, `:num` or `:num:6`.
-    fn read(options: &str) -> Option<Self> {
-        let (numeric, length) = match options.strip_prefix(":num") {
-            Some(length) => (true, length),
-            None => (false, options),
-        };
-        let length = match length.strip_prefix(':') {
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok()?,
-            None if length.is_empty() => SESSION_LENGTH,
-            _ => return None,
-        };
-        let spec = Spec { numeric, length };
-        (1..=MAX_SESSION_LENGTH).contains(&length).then_some(spec)
-    }
-
-    /// How many different names there are.
-    fn capacity(self) -> u64 {
-        let further = u32::from(self.length) - 1;
-        if self.numeric {
-            10_u64.saturating_pow(further).saturating_mul(9)
-        } else {
-            36_u64.saturating_pow(further).saturating_mul(36)
-        }
-    }
-}
-
-/// The session names of one template, index by index.
-struct Sessions<'a> {
-    template: &'a str,
-    count: u32,
-    next: u32,
-    /// Every kind of placeholder with its current name. One kind has one name wherever it stands.
-    current: Vec<(Spec, String)>,
-    /// Names given out, by kind: no two sessions share one.
-    taken: Vec<HashSet<String>>,
-    /// Names that nobody wanted; what is given out once there are no others.
-    aside: VecDeque<Vec<(Spec, String)>>,
-    /// The current names were among them.
-    are_last: bool,
-}
-
-impl<'a> Sessions<'a> {
-    fn new(mut specs: Vec<Spec>, template: &'a str, count: u32, at: usize) -> Result<Self, Flaw> {
-        specs.sort_unstable();
-        specs.dedup();
-        if specs.iter().any(|spec| spec.capacity() < u64::from(count)) {
-            return Err(Flaw::new(at, Reason::SessionTooShort));
-        }
-        Ok(Sessions {
-            template,
-            count,
-            next: 0,
-            taken: specs.iter().map(|_| HashSet::new()).collect(),
-            aside: VecDeque::new(),
-            are_last: false,
-            current: specs
-                .into_iter()
-                .map(|spec| (spec, String::new()))
-                .collect(),
-        })
-    }
-
-    /// The names of the next session. They depend on the template and on the names before it, not on how many follow.
-    fn next(&mut self) -> Option<&[(Spec, String)]> {
-        if self.next == self.count {
-            return None;
-        }
-        let mut kinds = self.current.iter().zip(&self.taken);
-        self.are_last = kinds.any(|((spec, _), taken)| taken.len() as u64 == spec.capacity());
-        if self.are_last {
-            self.current = self.aside.pop_front()?;
-            self.next += 1;
-            return Some(&self.current);
-        }
-        for ((spec, name), taken) in self.current.iter_mut().zip(&mut self.taken) {
-            let names = (0_u32..).map(|attempt| derive(*spec, self.template, self.next, attempt));
-            for candidate in names {
-                if taken.insert(candidate.clone()) {
-                    *name = candidate;
-                    break;
-                }
-            }
-        }
-        self.next += 1;
-        Some(&self.current)
-    }
-
-    /// Gives the session that came last other names; false when there are no others.
-    fn put_aside(&mut self) -> bool {
-        if self.are_last {
-            return false;
-        }
-        self.aside.push_back(self.current.clone());
-        self.next -= 1;
-        true
-    }
-}
-
-fn derive(spec: Spec, template: &str, index: u32, attempt: u32) -> String {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(b"session");
-    context.update(&index.to_be_bytes());
-    context.update(&attempt.to_be_bytes());
-    context.update(template.as_bytes());
-    let digest = context.finish();
-    let bytes = digest.as_ref().iter().take(usize::from(spec.length));
-    bytes
-        .enumerate()
-        .map(|(place, byte)| {
-            // The modulo is not quite even; names only have to differ.
-            let (radix, base) = match (spec.numeric, place) {
-                (true, 0) => (9, 1),
-                (true, _) => (10, 0),
-                (false, _) => (36, 0),
-            };
-            char::from_digit(u32::from(byte % radix) + base, 36).unwrap_or('0')
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -433,7 +300,25 @@ mod tests {
         }
         // The first names are part of the format: runs of different versions share their sessions.
         let first = read("u-{session}:p@h.example:1 sessions=1");
-        assert_eq!(user(&first.proxies[0]), "u-wbpod8x4");
+        assert_eq!(user(&first.proxies[0]), "u-yu7e8qgj");
+    }
+
+    #[test]
+    fn a_changed_password_keeps_the_sessions_and_another_country_in_it_does_not() {
+        let users = |text: &str| -> Vec<String> {
+            let proxies = read(text).proxies;
+            proxies.iter().map(|proxy| user(proxy).to_owned()).collect()
+        };
+        let old = users("u-{session}:old@h.example:1 sessions=3");
+        assert_eq!(old, users("u-{session}:new@h.example:1 sessions=3"));
+        assert_ne!(old, users("u-{session}:old@h.example:2 sessions=3"));
+        let password = |country: &str| {
+            let line = format!("u:p_{country}_{{session}}@h.example:1 sessions=1");
+            let proxies = read(&line).proxies;
+            let password = proxies[0].credentials().unwrap().password.expose();
+            password.rsplit('_').next().unwrap().to_owned()
+        };
+        assert_ne!(password("us"), password("de"));
     }
 
     #[test]
