@@ -92,8 +92,8 @@ impl Client {
         Builder::default()
     }
 
-    /// Begins every run from now on with what earlier ones have learned, and hands out what it learns: see [`crate::state`].
-    /// Without it nothing outlives the client. It is no clone of another client from here on.
+    /// Begins every run from now on with what earlier ones have learned, and hands out what it learns: the module `state`, of the
+    /// feature `program`, keeps it in a file. Without it nothing outlives the client. It is no clone of another client from here on.
     #[must_use]
     pub fn keeping(self, keeping: Keeping) -> Self {
         Client {

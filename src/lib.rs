@@ -92,6 +92,11 @@
 //! | [`track`] | rank and change monitoring |
 //! | [`client`], [`config`] | the library's door; settings from files, variables and flags |
 //! | [`cli`] | the program |
+// The links to what is not there lead to the feature that has it.
+#![cfg_attr(not(feature = "program"), doc = "")]
+#![cfg_attr(not(feature = "program"), doc = "[`state`]: #features")]
+#![cfg_attr(not(feature = "program"), doc = "[`track`]: #features")]
+#![cfg_attr(not(feature = "program"), doc = "[`cli`]: #features")]
 
 // Crates whose types this one's are made of: a program that uses these cannot have another version of them.
 pub use {bytes, futures_core, http, serde_json, url};
