@@ -173,8 +173,9 @@ impl<E: Egress> Context<E> {
                     found.exit(echo.client);
                     return;
                 }
-                Look::Failed(_) => found.report.ipv6 = Some(false),
-                Look::NoJudge(_) => {}
+                Look::Failed(trouble) if trouble.says_no_way() => found.report.ipv6 = Some(false),
+                // Lost on the way, or somebody else's answer: as good as not asked.
+                Look::Failed(_) | Look::NoJudge(_) => {}
             }
         }
     }

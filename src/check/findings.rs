@@ -91,15 +91,9 @@ impl Findings {
         }
     }
 
-    /// It answered that it cannot get there, which is what one says whose exit lacks the family of the judge.
+    /// Nothing else came of it than that it has no way there, which is what one says whose exit lacks the family of the judge.
     pub(super) fn may_lack_a_family(&self) -> bool {
-        !self.troubles.is_empty()
-            && self.troubles.iter().all(|trouble| {
-                matches!(
-                    trouble.reason,
-                    "target_unreachable" | "bad_gateway" | "policy"
-                )
-            })
+        !self.troubles.is_empty() && self.troubles.iter().all(Trouble::says_no_way)
     }
 
     /// It answered a plain request, and not as a proxy.

@@ -104,6 +104,11 @@ impl Trouble {
             )
     }
 
+    /// True when it answered that it cannot get to the judge, or does not want to.
+    pub(super) fn says_no_way(&self) -> bool {
+        matches!(self.reason, "target_unreachable" | "bad_gateway" | "policy")
+    }
+
     /// True when no other way could bring more: it proves itself, whatever could not be asked.
     pub(super) fn is_final(&self) -> bool {
         self.verdict == Verdict::Auth || self.verdict == Verdict::Dead && !self.may_be_the_judge()

@@ -43,6 +43,32 @@ async fn an_exit_is_seen_at_both_of_its_addresses_and_that_is_no_rotation() {
 }
 
 #[tokio::test]
+async fn what_came_of_the_other_family_is_null_unless_the_proxy_has_no_way_there() {
+    let lab = lab(Lab::builder().perfect(1)).await;
+    // Somebody else answers there, and nobody knows who.
+    let (_other, page) = {
+        let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream
+                .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone")
+                .unwrap();
+        });
+        (answering, url.parse().unwrap())
+    };
+    let both = |settings: &mut Settings| {
+        settings.control = false;
+        settings.judges.push(page);
+    };
+    let (reports, _) = gather(plan(&lab, both), lab.proxies()).await;
+    let report = &reports[&0];
+    assert_eq!((report.ipv4, report.ipv6), (Some(true), None), "{report:?}");
+}
+
+#[tokio::test]
 async fn an_exit_without_the_family_of_some_judges_is_alive_by_the_others() {
     let lab = lab(Lab::builder().perfect(1)).await;
     // Proxies of the lab do not get there, as one without IPv6 would not.

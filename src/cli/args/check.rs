@@ -291,6 +291,9 @@ pub struct CheckOutputArgs {
     pub sort: Option<Sort>,
 
     /// At most so many rows
+    ///
+    /// The whole list is checked all the same, for the summary, --min-alive and the state. To end with the first N rows, pipe them
+    /// into head -n N.
     #[arg(long, value_name = "N", value_parser = super::words::whole::<1>)]
     pub limit: Option<u32>,
 
