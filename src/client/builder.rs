@@ -75,6 +75,9 @@ impl Builder {
     /// - [`Error::NoProxy`]: no proxy was given.
     /// - [`Error::Usage`]: an address that no proxy can have, a setting out of its range, a rule that does not compile.
     /// - [`Error::Io`]: a certificate file cannot be used.
+    ///
+    /// A setting is named by its path, `limits.jitter`, or by the flag of the program that sets it: `--ban-regex` is
+    /// `ban.ban_regex`, `--cacert` is `egress.cacert`.
     pub fn build(self) -> Result<Client, Error> {
         check(&self.proxies)?;
         in_range(&self.settings)?;
