@@ -131,6 +131,8 @@ pub enum Reason {
     NoAddress,
     /// Not a CSV row.
     BadCsv,
+    /// A quote that is not closed in its row.
+    OpenQuote,
     /// A `provider=` line that asks for what the provider does not give.
     Preset(Misuse),
 }
@@ -242,6 +244,7 @@ impl fmt::Display for Reason {
                 "no address, expected a string, or an object with host and port or with proxy"
             }
             Reason::BadCsv => "broken CSV row",
+            Reason::OpenQuote => "a quote that is not closed in its row",
             Reason::Preset(misuse) => return misuse.fmt(f),
         })
     }

@@ -6,6 +6,7 @@
 //! proxy, as everywhere here.
 
 use std::borrow::Cow;
+use std::io::Cursor;
 
 use super::address::{self, Address};
 use super::column::{COLUMNS, Column, LABELS};
@@ -167,12 +168,13 @@ pub(super) fn read(bytes: &[u8], header: &Header, sink: &mut Sink<'_>) {
         .flexible(true)
         .delimiter(header.delimiter)
         .comment(Some(b'#'))
-        .from_reader(rows);
+        .from_reader(Cursor::new(rows));
     let mut record = csv::ByteRecord::new();
     loop {
         let more = reader.read_byte_record(&mut record);
-        let position = record.position();
-        let line = header.rows_line + position.map_or(1, csv::Position::line) - 1;
+        let position = record.position().cloned();
+        let (text, position) = own_text(rows, position.unwrap_or_else(csv::Position::new));
+        let line = header.rows_line + position.line() - 1;
         match more {
             Ok(true) => {}
             Ok(false) => return,
@@ -181,14 +183,18 @@ pub(super) fn read(bytes: &[u8], header: &Header, sink: &mut Sink<'_>) {
                 return;
             }
         }
-        let start = position.map_or(0, |p| usize::try_from(p.byte()).unwrap_or(0));
-        // The record's own text: complaints count columns in it.
-        let text = rows.get(start..).unwrap_or_default();
-        let text = &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())];
         if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
             continue;
         }
-        let result = row(&record, header, text, sink);
+        let swallowed = swallowing(&record, header);
+        let result = match swallowed {
+            Some(cell) => {
+                let cells = 0..cell;
+                let at = cells.fold(0, |at, _| next_cell(text, at, header.delimiter));
+                Err(Flaw::new(at, Reason::OpenQuote))
+            }
+            None => row(&record, header, text, sink),
+        };
         let column = |flaw: Flaw| {
             let before = text.get(..flaw.at).unwrap_or(text);
             String::from_utf8_lossy(before).chars().count() as u64 + 1
@@ -197,7 +203,47 @@ pub(super) fn read(bytes: &[u8], header: &Header, sink: &mut Sink<'_>) {
             Ok(()) => sink.settle(line, 1, Ok(())),
             Err(flaw) => sink.settle(line, column(flaw), Err(flaw.reason)),
         }
+        if swallowed.is_some() {
+            // Within memory nothing can fail; beyond the end there are no rows.
+            if reader.seek(below(position, text)).is_err() {
+                return;
+            }
+        }
     }
+}
+
+/// The first line of the record that was read from `position`, and where it begins, below blank lines and comments. Complaints count
+/// columns in it.
+fn own_text(rows: &[u8], mut position: csv::Position) -> (&[u8], csv::Position) {
+    loop {
+        let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+        let text = rows.get(start..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', text);
+        let line = &text[..end.unwrap_or(text.len())];
+        let is_skipped = line.starts_with(b"#") || line.trim_ascii_end().is_empty();
+        if !is_skipped || end.is_none() {
+            return (line, position);
+        }
+        position = below(position, line);
+    }
+}
+
+/// Where the line after this one at `position` begins.
+fn below(mut position: csv::Position, line: &[u8]) -> csv::Position {
+    let (byte, number) = (position.byte(), position.line());
+    position.set_byte(byte + line.len() as u64 + 1);
+    position.set_line(number + 1);
+    position
+}
+
+/// The cell of the record whose quote was closed in a later row, or never, and has taken in what lies between: such a cell holds
+/// a line with as many cells as the table has, or leaves the record with more or fewer. A remark of several lines does neither.
+fn swallowing(record: &csv::ByteRecord, header: &Header) -> Option<usize> {
+    let columns = header.columns.len();
+    let is_row = |line: &[u8]| memchr::memchr_iter(header.delimiter, line).count() + 1 >= columns;
+    let at = record.iter().position(|cell| cell.contains(&b'\n'))?;
+    let mut lines = record.get(at)?.split(|byte| *byte == b'\n').skip(1);
+    (record.len() != columns || lines.any(is_row)).then_some(at)
 }
 
 fn row(
@@ -334,6 +380,31 @@ mod tests {
             .collect();
         assert_eq!(places, [(3, 11, Reason::BadPort), (4, 8, Reason::NoPort)]);
         assert_eq!((list.report.lines, list.report.proxies), (3, 1));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_in_its_row_costs_that_row() {
+        let places = |text: &str| {
+            let list = read(text);
+            let rejects = list.report.rejects.iter();
+            let places: Vec<_> = rejects.map(|r| (r.line, r.column, r.reason)).collect();
+            (places, list.report.lines, list.report.proxies)
+        };
+        let open = |line, column| (line, column, Reason::OpenQuote);
+        let rest = "1.2.3.5,81,x\n1.2.3.6,82,\"y, z\"\n1.2.3.7,83,\n";
+        for torn in ["1.2.3.4,80,\"x", "1.2.3.4,80,\"x\r"] {
+            let text = format!("ip,port,note\n# ours\n\n{torn}\n{rest}");
+            assert_eq!(places(&text), (vec![open(4, 12)], 4, 3), "{text}");
+        }
+        let text = format!("ip,port,note\n\"1.2.3.4,80,x\n{rest}");
+        assert_eq!(places(&text), (vec![open(2, 1)], 4, 3));
+        // The quote that closes it begins a row, or there is none.
+        let text = "ip,port,note\n1.2.3.4,80,\"x\n\"1.2.3.5\",81,y\n1.2.3.6,82,z";
+        assert_eq!(places(text), (vec![open(2, 12)], 3, 2));
+        let text = "ip,port,note\n1.2.3.4,80,\"x\n1.2.3.5,81,y\n1.2.3.6,82,z";
+        assert_eq!(places(text), (vec![open(2, 12)], 3, 2));
+        let remarks = "ip,note,port\n1.2.3.4,\"two, or\nmore\nlines\",80\n1.2.3.5,,81\n";
+        assert_eq!(places(remarks), (vec![], 2, 2));
     }
 
     #[test]
