@@ -25,7 +25,8 @@ pub struct RequestArgs {
     /// Send this header; repeatable
     ///
     /// 'Name: value' replaces a header sent otherwise, 'Name:' sends none, 'Name;' sends it empty, @FILE reads one a line. By
-    /// default user-agent, accept and accept-encoding are sent.
+    /// default user-agent, accept and accept-encoding are sent. Those of a configuration file are not added: naming one here replaces
+    /// them all.
     ///
     /// Example: -H 'Accept-Language: de'
     #[arg(short = 'H', long, value_name = "LINE|@FILE")]
