@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-/// The name that a job file gives its job, else the file's own name without its ending; `None` for a path without one.
+/// The name that a job file gives its job, else the file's own name without its ending; `None` where the file does not tell, because it
+/// is no TOML or its name no text.
 pub fn job_name(path: &Path, text: &str) -> Option<String> {
-    let given = toml::from_str::<toml::Table>(text).ok();
-    let given = given.as_ref().and_then(|table| table.get("name")?.as_str());
-    let stem = || path.file_stem().and_then(|stem| stem.to_str());
-    given.or_else(stem).map(str::to_owned)
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let name = match table.get("name") {
+        Some(given) => given.as_str(),
+        None => path.file_stem()?.to_str(),
+    };
+    name.map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -17,9 +20,10 @@ mod tests {
     #[test]
     fn a_job_is_called_as_its_file_says_or_as_its_file() {
         let path = Path::new("jobs/shoes.toml");
-        let name = |text| job_name(path, text).expect("a name");
-        assert_eq!(name("name = 'serp'"), "serp");
-        assert_eq!(name("kind = 'rank'"), "shoes");
-        assert_eq!(name("not [toml"), "shoes");
+        let name = |text| job_name(path, text);
+        assert_eq!(name("name = 'serp'").as_deref(), Some("serp"));
+        assert_eq!(name("kind = 'rank'").as_deref(), Some("shoes"));
+        assert_eq!(name("name = 'serp'\nnot [toml"), None);
+        assert_eq!(name("name = 3"), None);
     }
 }

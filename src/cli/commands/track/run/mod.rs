@@ -3,6 +3,7 @@
 //! The order is what makes it safe to kill at any moment: an observation is on the disk before the next answer is looked at; a run that
 //! has not ended is gone on with; alerts are judged by what nobody has been told of yet, and wait in the state until they have arrived.
 
+mod claim;
 mod deliver;
 mod due;
 mod export;

@@ -1,9 +1,8 @@
 //! The work of `track run`: requests from the course of a job, answers into the history.
 
 use std::fs;
-use std::io;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::SystemTime;
@@ -12,12 +11,13 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::super::super::fetch::{Started, Work};
+use super::claim::claim;
 use super::deliver;
 use super::due::{Choice, choose};
 use super::export::Export;
 use crate::cli::printer::Printer;
 use crate::config::Resolved;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::input::{Channel, StreamSource};
 use crate::job::Job;
 use crate::observation::{State, Visit};
@@ -26,7 +26,6 @@ use crate::output::{Earlier, Written};
 use crate::state::{History, RunId, millis};
 use crate::track::course::Course;
 use crate::track::job::{Keep, TrackJob};
-use crate::track::name::job_name;
 
 /// Requests that are asked for and not answered yet, at most; every one of them has a place in the channels.
 const WINDOW: usize = 1024;
@@ -244,43 +243,6 @@ impl Tracking {
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&path, &finished.body))
             .map_err(|source| Error::io("write", &path, source))
-    }
-}
-
-/// Takes the history of this name for the job's file, unless it is that of another file that has a job of this name still: each would
-/// be compared with what the other saw. A file that has moved goes on with its history.
-fn claim(job: &TrackJob, history: &History) -> Result<(), Error> {
-    let failed = |source| Error::io("find", &job.path, source);
-    let path = std::path::absolute(&job.path).map_err(failed)?;
-    let owner = history.owner(&job.name)?;
-    if owner.as_ref() == Some(&path) {
-        return Ok(());
-    }
-    if let Some(owner) = owner
-        && has_job(&owner, &job.name)
-        && fs::canonicalize(&owner).ok() != fs::canonicalize(&path).ok()
-    {
-        let what = format!(
-            "the history of {:?} is that of another job file: {}",
-            job.name,
-            owner.display()
-        );
-        return Err(Problem::new(what)
-            .at(job.path.display().to_string())
-            .hint(format!(
-                "add a line such as name = \"{}-2\" to one of them; if this is the same job and has moved, remove the other file",
-                job.name
-            ))
-            .into());
-    }
-    history.give_to(&job.name, &path)
-}
-
-/// True when there is a file here that may not be read, or that gives its job this name.
-fn has_job(path: &Path, name: &str) -> bool {
-    match fs::read_to_string(path) {
-        Ok(text) => job_name(path, &text).as_deref() == Some(name),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
