@@ -97,6 +97,7 @@ fn observe(
     let work = Tracking {
         job: job.clone(),
         state: state.clone(),
+        folder: claim::folder_as_named(environment.variables.get("PWD")),
         retry_failed: args.retry_failed,
         printer: printer.clone(),
         tally: tally.clone(),

@@ -79,6 +79,8 @@ pub(super) struct Tracking {
     pub(super) job: Arc<TrackJob>,
     /// The file with the history.
     pub(super) state: PathBuf,
+    /// What the path of the job is relative to, see [`folder_as_named`](super::claim::folder_as_named).
+    pub(super) folder: PathBuf,
     pub(super) retry_failed: bool,
     pub(super) printer: Printer,
     /// Filled when all is done.
@@ -104,7 +106,7 @@ impl Work for Tracking {
             self.printer.warn(&aside.problem());
         }
         let history = opened.history;
-        claim(&self.job, &history)?;
+        claim(&self.job, &history, &self.folder)?;
         let request = &resolved.request;
         let choice = choose(&self.job, &history, request, self.retry_failed, now())?;
         *self.tally() = Tally {
