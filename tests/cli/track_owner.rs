@@ -17,7 +17,8 @@ fn a_job_file_with_the_name_of_another_is_refused_until_the_other_is_gone() {
     let job = JOB.replace("\"proxies.txt\"", "\"../proxies.txt\"");
     let job = job.replace("\"keywords.txt\"", "\"../keywords.txt\"");
     let job = job.replace("\"engine.toml\"", "\"../engine.toml\"");
-    fs::write(folder.join("job.toml"), job).expect("a file");
+    let output = "[output]\nobservations = \"seen.csv\"\npages = \"all\"\n";
+    fs::write(folder.join("job.toml"), format!("{job}{output}")).expect("a file");
     let run = |file: &str| {
         let words = format!("run {file} --state state.db --progress none");
         let output = scene.track(&words, 0).output().expect("runs");
@@ -30,6 +31,8 @@ fn a_job_file_with_the_name_of_another_is_refused_until_the_other_is_gone() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("name = \"job-2\""), "{said}");
     assert_eq!(scene.requests(), asked, "before anything is asked");
+    let made = fs::read_dir(&folder).expect("a folder").count();
+    assert_eq!(made, 1, "its files are left alone");
     fs::remove_file(scene.folder.path().join("job.toml")).expect("removed");
     assert_eq!(run("other/job.toml").0, Some(0), "it has moved");
 }

@@ -95,18 +95,19 @@ impl Work for Tracking {
 
     /// Chooses only now, when no other run of the job is under way.
     fn open(&mut self, resolved: &Resolved) -> Result<(), Error> {
+        let opened = History::open(&self.state)?;
+        if let Some(aside) = &opened.aside {
+            self.printer.warn(&aside.problem());
+        }
+        let history = opened.history;
+        // Before its files, which a job that is refused leaves alone.
+        claim(&self.job, &history, &self.folder)?;
         if self.job.output.pages != Keep::Never {
             let folder = &self.job.output.pages_dir;
             fs::create_dir_all(folder).map_err(|source| Error::io("make", folder, source))?;
         }
         let export = self.job.output.observations.as_ref();
         self.export = export.map(Export::open).transpose()?;
-        let opened = History::open(&self.state)?;
-        if let Some(aside) = &opened.aside {
-            self.printer.warn(&aside.problem());
-        }
-        let history = opened.history;
-        claim(&self.job, &history, &self.folder)?;
         let request = &resolved.request;
         let choice = choose(&self.job, &history, request, self.retry_failed, now())?;
         *self.tally() = Tally {
