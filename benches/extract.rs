@@ -44,7 +44,7 @@ fn main() {
         let settings = Settings {
             select: select.iter().map(|text| (*text).to_owned()).collect(),
             rows: rows.map(str::to_owned),
-            profile: None,
+            ..Settings::default()
         };
         Extractor::new(&settings).expect("settings")
     };

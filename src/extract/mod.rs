@@ -40,6 +40,10 @@ pub struct Settings {
     pub select: Vec<String>,
     /// One row for each match of this; goes before the profile's own.
     pub rows: Option<String>,
+    /// Something that every page of results has and no other; goes before the profile's own.
+    pub container: Option<String>,
+    /// What is there when a page of results says that it has none; goes before the profile's own.
+    pub no_results: Option<String>,
     /// A profile.
     pub profile: Option<ProfileFile>,
 }
@@ -122,6 +126,24 @@ impl Extractor {
             let source = Source::parse_rows(rows).map_err(|fault| fault.problem(rows, "--rows"))?;
             made.rows = Some((source, String::new()));
         }
+        let probe = |text: &Option<String>, place: &str| {
+            let text = text.as_ref();
+            let read = text.map(|text| (Source::parse(text), text));
+            let read = read.map(|(read, text)| read.map_err(|fault| fault.problem(text, place)));
+            read.transpose()
+        };
+        let container = probe(&settings.container, "container")?;
+        let no_results = probe(&settings.no_results, "no_results")?;
+        if container.is_some() || no_results.is_some() {
+            if made.rows.is_none() {
+                return Err(Problem::new("only a page of results says that it has none")
+                    .at("--rows")
+                    .hint("add rows, one for each result"));
+            }
+            let serp = made.serp.get_or_insert_default();
+            serp.container = container.or(serp.container.take());
+            serp.no_results = no_results.or(serp.no_results.take());
+        }
         let kind = match &made.rows {
             Some((source, _)) => source.row_kind(),
             None => RowKind::Page,
@@ -143,7 +165,7 @@ impl Extractor {
                 let hint = if taken {
                     "give one of them another name"
                 } else {
-                    "a profile of kind serp fills it itself"
+                    "a page of results fills it itself"
                 };
                 return Err(
                     Problem::new(format!("there are two fields called {:?}", field.name))

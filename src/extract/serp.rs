@@ -37,8 +37,8 @@ impl State {
 /// Fields that every row of such a page has, before its own.
 pub(super) const FIELDS: [&str; 2] = ["state", "position"];
 
-/// `kind = "serp"` of a profile.
-#[derive(Debug)]
+/// What is known of pages of results: `kind = "serp"` of a profile, or [`Settings::container`](super::Settings::container) and the like.
+#[derive(Debug, Default)]
 pub(super) struct Serp {
     /// Something that every page of results has and no other.
     pub(super) container: Option<Source>,

@@ -16,6 +16,7 @@ fn extractor(
             name: "p.toml".into(),
             text: text.into(),
         }),
+        ..Settings::default()
     })
 }
 

@@ -317,7 +317,7 @@ mod tests {
         let settings = Settings {
             select: select.iter().map(|text| (*text).to_owned()).collect(),
             rows: rows.map(str::to_owned),
-            profile: None,
+            ..Settings::default()
         };
         let extractor = Extractor::new(&settings).expect("settings");
         extractor.trace(Some("text/html"), PAGE.as_bytes(), None)

@@ -188,6 +188,7 @@ fn extractor(
             Some(name) => Some(profile_file(name, "--extract", read)?),
             None => None,
         },
+        ..extract::Settings::default()
     };
     if settings.is_empty() {
         return Ok(None);

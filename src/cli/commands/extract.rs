@@ -68,6 +68,7 @@ fn test(args: &ExtractTestArgs, printer: &Printer) -> Result<(), Error> {
             Some(name) => Some(profile_file(name, "--profile", &mut read)?),
             None => None,
         },
+        ..Settings::default()
     };
     if settings.is_empty() {
         return Err(Problem::new("nothing is to be extracted")

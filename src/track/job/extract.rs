@@ -44,17 +44,20 @@ pub(super) fn read(
     };
     let selects = table.item("select").map(|item| item.texts().ok_or(()));
     let selects = selects.transpose().ok()?.unwrap_or_default();
-    let rows = table.item("rows");
-    let rows_text = match &rows {
-        Some(item) => Some(item.text()?.to_owned()),
-        None => None,
+    let probes = ["rows", "container", "no_results"].map(|key| table.item(key));
+    let text = |item: &Option<Item<'_, '_>>| match item {
+        Some(item) => item.text().map(|text| Some(text.to_owned())),
+        None => Some(None),
     };
+    let [rows, container, no_results] = &probes;
     let named = |key| table.item(key).map(|item| (item.text(), item));
     let (link, title) = (named("link"), named("title"));
     table.finish();
     let settings = Settings {
         select: selects.iter().map(|(text, _)| (*text).to_owned()).collect(),
-        rows: rows_text,
+        rows: text(rows)?,
+        container: text(container)?,
+        no_results: text(no_results)?,
         profile: file,
     };
     if settings.is_empty() && is_rank != Some(true) {
@@ -64,7 +67,7 @@ pub(super) fn read(
             title: None,
         });
     }
-    let extractor = compile(settings, &selects, rows.as_ref(), profile.as_ref(), &item)?;
+    let extractor = compile(settings, &selects, &probes, profile.as_ref(), &item)?;
     let field = |given: &Option<(Option<&str>, Item<'_, '_>)>, default: &str| {
         let name = given
             .as_ref()
@@ -153,7 +156,7 @@ fn profile_file(item: &Item<'_, '_>, source: &Source<'_>) -> Option<ProfileFile>
 fn compile(
     mut settings: Settings,
     selects: &[(&str, Item<'_, '_>)],
-    rows: Option<&Item<'_, '_>>,
+    [rows, container, no_results]: &[Option<Item<'_, '_>>; 3],
     profile: Option<&Item<'_, '_>>,
     whole: &Item<'_, '_>,
 ) -> Option<Arc<Extractor>> {
@@ -185,7 +188,18 @@ fn compile(
                     return None;
                 }
             }
+            Some(place @ ("container" | "no_results")) => {
+                let item = if place == "container" {
+                    container
+                } else {
+                    no_results
+                };
+                let item = item.as_ref().unwrap_or(whole);
+                item.complain(problem.what, hint);
+                return None;
+            }
             Some("--rows") => {
+                let rows = rows.as_ref();
                 if problem.what.starts_with("there are rows") {
                     rows.unwrap_or(whole)
                         .complain(problem.what, "add select = [\"title=h3::text\"]");

@@ -15,7 +15,18 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         "vary",
         &["vars", "headers", "cookies", "exit_country", "exit_tags"],
     ),
-    ("extract", &["profile", "select", "rows", "link", "title"]),
+    (
+        "extract",
+        &[
+            "profile",
+            "select",
+            "rows",
+            "container",
+            "no_results",
+            "link",
+            "title",
+        ],
+    ),
     ("target", &["name", "host", "subdomains", "path", "all"]),
     ("watch", &["field", "clean", "ignore", "threshold", "runs"]),
     (

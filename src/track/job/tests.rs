@@ -90,6 +90,19 @@ fn what_is_not_written_has_its_default() {
 }
 
 #[test]
+fn rows_of_ones_own_can_say_that_there_are_none_as_those_of_a_profile_do() {
+    let more = "rows = \".result\"\nno_results = \"p.none\"\ncontainer = \"#hits\"";
+    let job = parse(&RANK.replace("rows = \".result\"", more)).expect("a job");
+    let extractor = job.extract.extractor.expect("an extractor");
+    assert_eq!(extractor.container(), Some("#hits"));
+    let state = |body: &[u8]| extractor.state(&extractor.extract(Some("text/html"), body, None));
+    let page = b"<div id=hits><p class=none>Nothing found</p></div>";
+    assert_eq!(state(page), Some(crate::extract::State::NoResults));
+    let wall = b"<p class=none>Accept our cookies</p>";
+    assert_eq!(state(wall), Some(crate::extract::State::Unknown));
+}
+
+#[test]
 fn values_come_from_a_file_beside_the_job() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(
@@ -222,6 +235,15 @@ fn each_mistake_has_its_line_and_what_would_mend_it() {
             "12:16",
             "\"germany\" is not a country",
             "two letters",
+        ),
+        (
+            with(
+                "rows = \".result\"\n",
+                "rows = \".result\"\nno_results = \"p[\"\n",
+            ),
+            "18:14",
+            "this is no CSS selector",
+            "style sheet",
         ),
         (
             with("rows = \".result\"\n", ""),
