@@ -11,6 +11,7 @@ mod told;
 use serde_json::{Map, Value, json};
 
 use self::told::told;
+use super::course::{GONE, NO_ROWS};
 use super::job::{Alert, Event, Kind, TrackJob};
 use crate::observation::{Observation, Series};
 use crate::outcome::UnixMillis;
@@ -26,22 +27,38 @@ pub struct Due {
     pub event: Map<String, Value>,
 }
 
-/// Observations that [`of_series`] needs at most to judge the last of them; those of which nothing is known may be left out, but for the
-/// ones that say [`super::course::NO_ROWS`].
-pub fn looks_back(job: &TrackJob) -> usize {
+/// Observations that [`of_series`] needs at most to judge the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// So many of which something is known.
+    pub known: usize,
+    /// So many of which nothing is known and that tell something all the same,
+    pub unknown: usize,
+    /// because they say one of these.
+    pub whys: &'static [&'static str],
+}
+
+/// What is to be looked back at for the alerts of a job.
+pub fn needs(job: &TrackJob) -> Needs {
     /// Enough to find one whose place is no bound.
     const PLACES: usize = 32;
     /// A price that creeps is compared with what it was when it was last told of.
     const VALUES: usize = 400;
     let runs = job.alerts.iter().map(|alert| match alert.when {
-        Event::Lost(runs) | Event::SelectorBroken(runs) => runs.get() as usize,
+        Event::Lost(runs) | Event::SelectorBroken(runs) | Event::Gone(runs) => runs.get() as usize,
         _ => 0,
     });
-    let base = match job.kind {
-        Kind::Rank(_) => PLACES,
-        Kind::Change(_) => VALUES,
+    let runs = runs.max().unwrap_or(0);
+    let (base, whys): (usize, &[&str]) = match job.kind {
+        Kind::Rank(_) => (PLACES, &[NO_ROWS]),
+        Kind::Change(_) => (VALUES, &GONE),
     };
-    base.saturating_add(runs.max().unwrap_or(0))
+    Needs {
+        known: base.saturating_add(runs),
+        // One more, to see that there are more.
+        unknown: runs.saturating_add(1),
+        whys,
+    }
 }
 
 /// The alerts of one series. `seen` is in the order it was written in; its last is what this run saw.

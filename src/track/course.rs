@@ -21,6 +21,9 @@ use crate::outcome::{Finished, Outcome, Record};
 /// Why nothing is known of a page that was good and on which the profile found neither results nor the word that there are none.
 pub const NO_ROWS: &str = "no_rows";
 
+/// Why nothing is known of a page that its site has taken down.
+pub const GONE: [&str; 2] = ["http_error 404", "http_error 410"];
+
 /// A query with what earlier runs know of it.
 #[derive(Debug)]
 pub struct Due {

@@ -47,6 +47,7 @@ mod settings;
 mod state;
 mod stdin;
 mod track_bad_jobs;
+mod track_change;
 mod track_cron;
 mod track_days;
 mod track_engine;

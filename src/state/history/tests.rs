@@ -196,7 +196,9 @@ fn what_was_told_of_is_not_told_again() {
     assert_eq!(ids, [me.id(), you.id()]);
     let places = |seq| {
         let mut back = history.look_back().expect("prepared");
-        let seen = back.until(me.id(), seq, "no_rows", 10).expect("read");
+        let seen = back
+            .until(me.id(), seq, (10, 1), &["no_rows"])
+            .expect("read");
         seen.iter().map(|one| one.position).collect::<Vec<_>>()
     };
     assert_eq!(places(untold[0].0), [Some(2)]);
@@ -219,15 +221,23 @@ fn who_looks_back_sees_what_tells_something() {
     day(&mut history, &me, unknown(3, "no_rows"));
     day(&mut history, &me, unknown(4, "timeout"));
     day(&mut history, &me, ranked(5 * DAY, 9));
+    for gone in 6..9 {
+        day(&mut history, &me, unknown(gone, "gone"));
+    }
     let untold = history.untold("serp").expect("read");
     let mut back = history.look_back().expect("prepared");
     let mut days = |at: usize, most| {
-        let seen = back.until(me.id(), untold[at].0, "no_rows", most);
+        let seen = back.until(me.id(), untold[at].0, most, &["no_rows", "gone"]);
         let days = seen.expect("read").into_iter().map(|one| one.at / DAY);
         days.collect::<Vec<_>>()
     };
-    assert_eq!(days(4, 10), [0, 1, 3, 4]);
-    assert_eq!(days(5, 3), [1, 3, 5]);
+    assert_eq!(days(4, (10, 10)), [0, 1, 3, 4]);
+    assert_eq!(days(5, (1, 1)), [1, 3, 5]);
+    assert_eq!(days(5, (1, 0)), [1, 5]);
+    // What was unknown for long does not hide what was known before it.
+    assert_eq!(days(7, (2, 1)), [1, 5, 6, 7]);
+    assert_eq!(days(8, (1, 2)), [5, 6, 7, 8]);
+    assert_eq!(days(8, (1, 1)), [5, 7, 8]);
 }
 
 #[test]

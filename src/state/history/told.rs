@@ -105,9 +105,13 @@ impl History {
     /// The file cannot be read.
     pub fn look_back(&self) -> Result<LookBack<'_>, Error> {
         let sql = format!(
-            "SELECT {OBSERVATION} FROM observations o WHERE series = ?1
-            AND (seq = ?2 OR seq < ?2 AND (state <> 'unknown' OR why = ?3))
-            ORDER BY seq DESC LIMIT ?4"
+            "WITH known AS (SELECT seq FROM observations WHERE series = ?1 AND seq < ?2 AND state <> 'unknown'
+                ORDER BY seq DESC LIMIT ?3),
+            unknown AS (SELECT seq FROM observations WHERE series = ?1 AND seq < ?2
+                AND seq > coalesce((SELECT max(seq) FROM known), 0) AND why IN (SELECT value FROM json_each(?5))
+                ORDER BY seq DESC LIMIT ?4)
+            SELECT {OBSERVATION} FROM observations o
+            WHERE seq IN (SELECT ?2 UNION ALL SELECT seq FROM known UNION ALL SELECT seq FROM unknown) ORDER BY seq"
         );
         let select = self.connection.prepare(&sql).map_err(self.failed("read"))?;
         Ok(LookBack {
@@ -125,8 +129,8 @@ pub struct LookBack<'h> {
 }
 
 impl LookBack<'_> {
-    /// The observation with this number, and at most `most - 1` before it that tell something, in the order they were written in. Of those
-    /// of which nothing is known only the ones with this `why` are among them.
+    /// The observation with this number and those before it that tell something, in the order they were written in: at most so many of
+    /// which something is known, and, of those since the last of these, so many of which nothing is known and that say one of `whys`.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -134,19 +138,16 @@ impl LookBack<'_> {
         &mut self,
         series: SeriesId,
         seq: i64,
-        why: &str,
-        most: usize,
+        (known, unknown): (usize, usize),
+        whys: &[&str],
     ) -> Result<Vec<Observation>, Error> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self
-            .select
-            .query_map(params![number(series), seq, why, most], |row| {
-                observation(row, 0)
-            });
-        let mut seen = rows
-            .and_then(Iterator::collect::<Sql<Vec<_>>>)
-            .map_err(self.history.failed("read"))?;
-        seen.reverse();
-        Ok(seen)
+        let most = |most: usize| i64::try_from(most).unwrap_or(i64::MAX);
+        let whys = serde_json::Value::from(whys).to_string();
+        let rows = self.select.query_map(
+            params![number(series), seq, most(known), most(unknown), whys],
+            |row| observation(row, 0),
+        );
+        rows.and_then(Iterator::collect::<Sql<Vec<_>>>)
+            .map_err(self.history.failed("read"))
     }
 }

@@ -59,10 +59,11 @@ fn place(word: &str) -> Observation {
     }
 }
 
-/// A number, `?` blocked, `!` nothing found on a good page, or a text.
+/// A number, `?` blocked, `x` answered with 404, `!` nothing found on a good page, or a text.
 fn value(word: &str) -> Observation {
     match word {
         "?" => Observation::unknown(0, "soft_block"),
+        "x" => Observation::unknown(0, "http_error 404"),
         "!" => Observation {
             state: State::Missing,
             why: None,
@@ -80,7 +81,7 @@ fn value(word: &str) -> Observation {
 
 /// Numbers, from 1, of the observations at which the alert is due.
 fn due_at(alert: &str, course: &str) -> Vec<usize> {
-    let is_value = ["'below", "'above", "'changed"]
+    let is_value = ["'below", "'above", "'changed", "'gone"]
         .iter()
         .any(|word| alert.contains(word));
     let kind = if is_value { "change" } else { "rank" };
@@ -196,6 +197,22 @@ fn a_selector_is_broken_once_after_so_many_good_pages() {
     ] {
         assert_eq!(broken(course), expected, "{course}");
     }
+}
+
+#[test]
+fn a_page_is_gone_once_after_so_many_answers_that_say_so() {
+    let gone = |course| due_at("'gone'", course);
+    for (course, expected) in [
+        ("x x x", vec![]),
+        ("9 x", vec![]),
+        ("9 x x x x", vec![3]),
+        ("9 x ? x ?", vec![4]),
+        ("! x 9 x x 8 x x", vec![5, 8]),
+    ] {
+        assert_eq!(gone(course), expected, "{course}");
+    }
+    assert_eq!(due_at("'gone'\nruns = 1", "9 x x"), [2]);
+    assert_eq!(due_at("'changed'", "9 x x 9 x 8"), [6]);
 }
 
 #[test]

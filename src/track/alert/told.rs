@@ -3,6 +3,7 @@
 use crate::observation::{Observation, State};
 use crate::track::change::{Steadiness, change, diff};
 use crate::track::compare::{Change, changes, is_base, is_beyond, is_within};
+use crate::track::course::{GONE, NO_ROWS};
 use crate::track::job::{Event, Kind, TrackJob, Watch};
 
 /// Lines of a difference that an alert shows.
@@ -22,7 +23,19 @@ pub(super) struct Told<'o> {
 pub(super) fn told<'o>(when: Event, job: &TrackJob, seen: &'o [Observation]) -> Option<Told<'o>> {
     let (now, earlier) = seen.split_last()?;
     match when {
-        Event::SelectorBroken(runs) => broken(seen, runs.get() as usize),
+        Event::SelectorBroken(runs) => {
+            in_a_row(seen, runs.get() as usize, is_blind).and_then(|before| {
+                let text = "the selector finds nothing any more";
+                plain(format!("{text}, {runs} good pages in a row"), Some(before))
+            })
+        }
+        Event::Gone(runs) => in_a_row(seen, runs.get() as usize, is_gone).and_then(|before| {
+            let why = now.why.as_deref().unwrap_or_default();
+            plain(
+                format!("the page is gone: {why}, {runs} in a row"),
+                Some(before),
+            )
+        }),
         Event::EntersTop(top) => enters(earlier, now, top),
         Event::LeavesTop(top) => leaves(earlier, now, top),
         Event::Moved(by) => {
@@ -150,24 +163,29 @@ fn changed<'o>(job: &TrackJob, seen: &'o [Observation]) -> Option<Told<'o>> {
     })
 }
 
-/// Nothing was found on exactly so many good pages in a row, after one on which something was.
-fn broken(seen: &[Observation], runs: usize) -> Option<Told<'_>> {
-    seen.last().filter(|now| is_blind(now))?;
-    // A page that was blocked says nothing of the selector.
-    let mut judged = seen
-        .iter()
-        .rev()
-        .filter(|one| one.state.is_good() || is_blind(one));
-    let blind = judged.clone().take_while(|one| is_blind(one)).count();
-    let before = judged.nth(blind)?;
-    (blind == runs)
-        .then(|| format!("the selector finds nothing any more, {blind} good pages in a row"))
-        .and_then(|text| plain(text, Some(before)))
+/// Exactly the last so many that tell something of the page are such ones; the last before them, which is none.
+fn in_a_row(
+    seen: &[Observation],
+    runs: usize,
+    is_such: fn(&Observation) -> bool,
+) -> Option<&Observation> {
+    seen.last().filter(|now| is_such(now))?;
+    // A page that was blocked says nothing of it, nor does one that is gone of the selector.
+    let is_judged = |one: &&Observation| one.state.is_good() || is_blind(one) || is_such(one);
+    let mut judged = seen.iter().rev().filter(is_judged);
+    let such = judged.clone().take_while(|one| is_such(one)).count();
+    let before = judged.nth(such)?;
+    (such == runs).then_some(before)
 }
 
 /// True when the page was good and the selector found nothing on it.
 fn is_blind(one: &Observation) -> bool {
-    one.state == State::Missing || one.why.as_deref() == Some(crate::track::course::NO_ROWS)
+    one.state == State::Missing || one.why.as_deref() == Some(NO_ROWS)
+}
+
+/// True when the site says that there is no such page.
+fn is_gone(one: &Observation) -> bool {
+    one.why.as_deref().is_some_and(|why| GONE.contains(&why))
 }
 
 fn was(one: &Observation) -> String {

@@ -294,18 +294,25 @@ fn a_304_that_nobody_asked_for_tells_nothing() {
 #[test]
 fn a_value_is_seen_missing_or_unknown() {
     let job = prices();
-    let seen = |outcome, rows: &[Value]| {
+    let seen = |outcome, status, rows: &[Value]| {
         let mut course = Course::new(&job, due(&job));
         let asked = course.next_job().expect("a page");
-        let done = course.land(&answer(&asked, outcome, 200, rows), 0, unasked);
+        let done = course.land(&answer(&asked, outcome, status, rows), 0, unasked);
         done.expect("done").seen.remove(0).1
     };
-    let price = seen(Outcome::Ok, &[json!({"price": 12.5})]);
+    let price = seen(Outcome::Ok, 200, &[json!({"price": 12.5})]);
     assert_eq!((price.state, price.number), (State::Seen, Some(12.5)));
     assert_eq!(price.value.as_deref(), Some("12.5"));
-    let none = seen(Outcome::Ok, &[json!({"price": null})]);
+    let none = seen(Outcome::Ok, 200, &[json!({"price": null})]);
     assert_eq!(none.state, State::Missing);
-    let failed = seen(Outcome::Banned, &[]);
+    let failed = seen(Outcome::Banned, 200, &[]);
     assert_eq!(failed.state, State::Unknown);
     assert_eq!(failed.why.as_deref(), Some("banned 200"));
+    for (status, why) in [404, 410].into_iter().zip(GONE) {
+        let gone = seen(Outcome::HttpError, status, &[]);
+        assert_eq!(
+            (gone.state, gone.why.as_deref()),
+            (State::Unknown, Some(why))
+        );
+    }
 }

@@ -48,6 +48,8 @@ pub enum Event {
     Changed,
     /// A selector has found nothing on good pages in so many runs in a row.
     SelectorBroken(NonZeroU32),
+    /// A page was answered with 404 or 410 in so many runs in a row.
+    Gone(NonZeroU32),
     /// More than this part of the requests, 0..=1, was blocked.
     Blocked(f64),
     /// Fewer proxies than this are alive.
@@ -67,6 +69,7 @@ impl Event {
             Event::Above(_) => "above",
             Event::Changed => "changed",
             Event::SelectorBroken(_) => "selector_broken",
+            Event::Gone(_) => "gone",
             Event::Blocked(_) => "blocked",
             Event::Pool(_) => "pool",
         }
@@ -103,7 +106,7 @@ pub enum Hook {
 }
 
 /// Words of `when`: which jobs have them, and the keys that belong to them.
-const WORDS: [(&str, Scope, Option<&str>); 11] = [
+const WORDS: [(&str, Scope, Option<&str>); 12] = [
     ("enters_top", Scope::Target, Some("top")),
     ("leaves_top", Scope::Target, Some("top")),
     ("moved", Scope::Target, Some("by")),
@@ -112,6 +115,7 @@ const WORDS: [(&str, Scope, Option<&str>); 11] = [
     ("below", Scope::Value, Some("value")),
     ("above", Scope::Value, Some("value")),
     ("changed", Scope::Value, None),
+    ("gone", Scope::Value, Some("runs")),
     ("selector_broken", Scope::Place, Some("runs")),
     ("blocked", Scope::Run, Some("share")),
     ("pool", Scope::Run, Some("alive")),
@@ -131,7 +135,7 @@ enum Scope {
 }
 
 /// Two, because one page may be odd.
-const BROKEN_RUNS: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
+const ODD_RUNS: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
 
 pub(super) fn read(
     table: &Table<'_, '_>,
@@ -177,7 +181,7 @@ fn alert(
         ),
         (Some(false), Scope::Target) => when.complain(
             format!("{word} is about places, and a change job has a value"),
-            "there are changed, below and above",
+            "there are changed, below, above and gone",
         ),
         _ => {}
     }
@@ -225,10 +229,10 @@ fn alert(
 /// The event of this word, with the number that belongs to it under the key `own`.
 fn event(table: &Table<'_, '_>, word: &str, own: Option<&'static str>) -> Option<Event> {
     if own == Some("runs") {
-        return Some(if word == "lost" {
-            Event::Lost(schedule::runs(table, NonZeroU32::MIN))
-        } else {
-            Event::SelectorBroken(schedule::runs(table, BROKEN_RUNS))
+        return Some(match word {
+            "lost" => Event::Lost(schedule::runs(table, NonZeroU32::MIN)),
+            "gone" => Event::Gone(schedule::runs(table, ODD_RUNS)),
+            _ => Event::SelectorBroken(schedule::runs(table, ODD_RUNS)),
         });
     }
     let Some(key) = own else {

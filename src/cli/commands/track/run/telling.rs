@@ -12,7 +12,6 @@ use crate::observation::SeriesId;
 use crate::secret::Secret;
 use crate::state::{History, Letter};
 use crate::track::alert::{self, Due};
-use crate::track::course::NO_ROWS;
 use crate::track::job::{Alert, TrackJob, Webhook};
 
 /// Events that are sent at once, at most: a first run after weeks must not make a body that nobody takes.
@@ -33,7 +32,7 @@ pub(super) fn untold(job: &TrackJob, history: &History) -> Result<Untold, Error>
     if !job.alerts.is_empty() && last.is_some() {
         let series = history.series(&job.name)?;
         let series: HashMap<SeriesId, _> = series.into_iter().map(|one| (one.id(), one)).collect();
-        let most = alert::looks_back(job);
+        let needs = alert::needs(job);
         let mut back = history.look_back()?;
         for (seq, id) in untold {
             let Some(series) = series.get(&id) else {
@@ -42,7 +41,7 @@ pub(super) fn untold(job: &TrackJob, history: &History) -> Result<Untold, Error>
             if !job.alerts.iter().any(|alert| alert.is_about(series)) {
                 continue;
             }
-            let seen = back.until(id, seq, NO_ROWS, most)?;
+            let seen = back.until(id, seq, (needs.known, needs.unknown), needs.whys)?;
             for mut one in alert::of_series(job, series, &seen) {
                 let alert = one.alert;
                 one.event
