@@ -2,7 +2,7 @@
 
 use proxywheel::lab::{Asked, Shown};
 
-use crate::track_engine::Scene;
+use crate::track_engine::{Obstacle, Scene};
 
 const JOB: &str = r#"
 kind = "change"
@@ -22,6 +22,23 @@ retry = 0
 /// The page is there on the first day, and then no more.
 fn taken_down(_: &Asked, _: u32, day: u32, _: u32) -> Option<Shown> {
     (day > 0).then(|| Shown::html(404, "<title>Not found</title>"))
+}
+
+#[test]
+fn a_run_that_is_refused_until_its_deadline_tells_of_the_refusals() {
+    let refuses: Obstacle = |_, _, _, _| Some(Shown::html(429, "<title>Too many requests</title>"));
+    let scene = Scene::new(2, |_, _, _| Some(1), refuses);
+    let job = JOB.replace("retry = 0", "retry = 9\nmax-proxies-per-url = 9");
+    let more = "[schedule]\ndeadline = \"2s\"\n[[alert]]\nwhen = \"blocked\"\nshare = \"30%\"\n";
+    scene.write("page.toml", &format!("{job}{more}"));
+    let words = "run page.toml --state state.db --progress none";
+    let output = scene.track(words, 0).output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.starts_with("http://engine.test: "), "{told}{said}");
+    assert!(told.ends_with("requests were blocked (100 %)\n"), "{told}");
+    assert!(!said.contains("0 blocked"), "{said}");
 }
 
 #[test]

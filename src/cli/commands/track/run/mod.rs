@@ -116,7 +116,8 @@ fn observe(
         return Ok(None);
     }
     told?;
-    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    tally.count_requests(&summary.totals);
     let mut exit = of_queries(exit, &tally, resolved.max_fail);
     let mut history = History::open(&state)?.history;
     let mut alerts = telling::untold(job, &history)?;

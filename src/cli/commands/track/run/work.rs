@@ -20,6 +20,7 @@ use crate::config::Resolved;
 use crate::error::Error;
 use crate::input::{Channel, StreamSource};
 use crate::job::Job;
+use crate::metrics::Snapshot;
 use crate::observation::{State, Visit};
 use crate::outcome::Finished;
 use crate::output::{Earlier, Written};
@@ -45,7 +46,7 @@ pub(super) struct Tally {
     pub(super) states: [u64; State::ALL.len()],
     /// What the queries took together.
     pub(super) took: Visit,
-    /// By host: requests that were blocked, and all.
+    /// By host: requests that were blocked, and all. Of very many hosts some are known by the queries that have their answers alone.
     pub(super) hosts: Vec<(Box<str>, u64, u64)>,
 }
 
@@ -54,6 +55,25 @@ impl Tally {
     pub(super) fn count(&self, state: State) -> u64 {
         let at = State::ALL.iter().position(|each| *each == state);
         at.map_or(0, |at| self.states[at])
+    }
+
+    /// Counts the requests of queries that have no answer as well: a run that is refused until its deadline has no others.
+    pub(super) fn count_requests(&mut self, totals: &Snapshot) {
+        for seen in &totals.hosts {
+            let (blocked, all) = (seen.banned + seen.rate_limited, seen.attempts);
+            match self
+                .hosts
+                .iter_mut()
+                .find(|(host, ..)| **host == *seen.host)
+            {
+                Some(known) => (known.1, known.2) = (blocked, all),
+                None => self.hosts.push((seen.host.as_str().into(), blocked, all)),
+            }
+        }
+        let blocked: u64 = self.hosts.iter().map(|(_, blocked, _)| blocked).sum();
+        let whole = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        self.took.blocked = whole(blocked);
+        self.took.attempts = whole(totals.attempts);
     }
 
     fn add(&mut self, visit: &Visit) {
