@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use proxywheel::lab::{Asked, Lab, Shown};
 use ring::hmac;
 use serde_json::Value;
 
+use crate::running::{Running, until};
 use crate::track_cron::{JOB, free};
 use crate::track_engine::Scene;
 
@@ -177,6 +180,34 @@ fn a_webhook_is_signed_and_gets_every_alert_until_it_has_arrived_and_others_get_
     let told = scene.read("told.jsonl");
     assert_eq!(told.lines().count(), 1, "{told}");
     assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON"), body);
+}
+
+#[test]
+fn a_signal_ends_the_telling_and_the_next_run_tells_the_rest() {
+    let more = "[[alert]]\nwhen = \"moved\"\nby = 5\n\
+        command = [\"sh\", \"-c\", \"echo $$ > pid; test -e slow && exec sleep 60; cat >> told.jsonl\"]\n";
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let scene = scene(more, free);
+        assert_eq!(run(&scene, 0, "-q").0, Some(0));
+        scene.write("slow", "");
+        scene.set_day(2);
+        let words = "run job.toml --state state.db --progress none -q";
+        let mut running = Running::start(&mut scene.track(words, 48));
+        until("a program", || scene.read("pid").ends_with('\n'));
+        running.signal(signal);
+        let begun = Instant::now();
+        assert_eq!(running.wait().code(), Some(code), "{}", running.said());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{signal}");
+        let said = running.said();
+        assert!(said.contains("stopped by a signal"), "{said}");
+        let program = format!("/proc/{}", scene.read("pid").trim());
+        until("its end", || !Path::new(&program).exists());
+
+        std::fs::remove_file(scene.folder.path().join("slow")).expect("removed");
+        let (code, out, err) = run(&scene, 3, "-q");
+        assert_eq!((code, &*out, &*err), (Some(0), "", ""));
+        assert_eq!(scene.read("told.jsonl").lines().count(), 1, "{signal}");
+    }
 }
 
 #[test]

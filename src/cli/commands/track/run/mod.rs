@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
+use self::deliver::Courier;
 use self::telling::tell;
 use self::work::{Tally, Tracking};
 use super::super::fetch::{Driven, execute_work};
@@ -28,6 +29,7 @@ use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, settings_of_run};
 use crate::config::{LockSettings, MaxFail, Resolved};
 use crate::error::{Error, Problem};
+use crate::metrics::FinishReason;
 use crate::observation::State;
 use crate::state::History;
 use crate::track::alert;
@@ -63,10 +65,19 @@ pub(super) fn run(
         0 | 10 => &job.hooks.on_success,
         _ => &job.hooks.on_failure,
     };
-    if let Some(hook) = hook {
-        deliver::call(hook, &report, printer);
-    }
-    ended.map(|_| exit)
+    let stopped = hook
+        .as_ref()
+        .and_then(|hook| deliver::call(hook, &report, printer));
+    ended.map(|_| stopped.map_or(exit, exit_of_signal))
+}
+
+/// The exit of a run that a signal has ended after its last request.
+fn exit_of_signal(code: u8) -> Exit {
+    let reason = match code {
+        143 => FinishReason::Terminated,
+        _ => FinishReason::Interrupted,
+    };
+    Exit::new(code, reason.as_str())
 }
 
 struct Ended {
@@ -115,6 +126,8 @@ fn observe(
     if exit == Exit::SKIPPED {
         return Ok(None);
     }
+    // Before anything is judged, so that no signal is lost from here on.
+    let mut courier = Courier::new()?;
     told?;
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
     tally.count_requests(&summary.totals);
@@ -131,8 +144,10 @@ fn observe(
             alerts.due.push(one);
         }
     }
-    tell(job, &mut history, &alerts, printer)?;
-    if args.exit_on_change && !alerts.due.is_empty() && matches!(exit.code, 0 | 4 | 8) {
+    tell(job, &mut history, &alerts, &mut courier, printer)?;
+    if let Some(code) = courier.stopped {
+        exit = exit_of_signal(code);
+    } else if args.exit_on_change && !alerts.due.is_empty() && matches!(exit.code, 0 | 4 | 8) {
         exit = Exit::CHANGED;
     }
     let report = report(job, &tally, &alerts.due, exit);

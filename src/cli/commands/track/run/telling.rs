@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use super::super::kept::plain;
-use super::deliver;
+use super::deliver::Courier;
 use crate::cli::printer::Printer;
 use crate::error::{Error, Problem};
 use crate::observation::SeriesId;
@@ -62,11 +62,13 @@ fn lines(due: &[Due]) -> String {
 /// Prints the alerts that are due and sends them where the job says, with those that did not arrive the last time.
 ///
 /// First they are printed, then they are written down together with the mark that they were judged, then they are sent, and each is
-/// taken out when it has arrived. Whoever is killed in between has told of the last one twice at worst, and of none not at all.
+/// taken out when it has arrived. Whoever is killed in between has told of the last one twice at worst, and of none not at all. A signal
+/// that comes while they are sent leaves the rest for the next run.
 pub(super) fn tell(
     job: &TrackJob,
     history: &mut History,
     untold: &Untold,
+    courier: &mut Courier,
     printer: &Printer,
 ) -> Result<(), Error> {
     let due = &untold.due;
@@ -89,7 +91,7 @@ pub(super) fn tell(
     for letter in history.outbox(&job.name)? {
         bags.entry(letter.channel.clone()).or_default().push(letter);
     }
-    for (name, letters) in bags {
+    'bags: for (name, letters) in bags {
         let channel = channels.iter().flatten().find(|one| one.name == *name);
         let Some(channel) = channel else {
             printer.note(&format!(
@@ -105,13 +107,16 @@ pub(super) fn tell(
                 .filter_map(|letter| serde_json::from_str(&letter.event).ok())
                 .collect();
             let body = json!({"job": job.name, "events": events});
-            match channel.send(&body) {
+            match channel.send(&body, courier) {
                 Ok(()) => history.arrived(letters.iter().map(|letter| letter.seq))?,
                 Err(why) => {
                     // Also when little is wanted to be heard: nobody else will say it.
                     let problem = Problem::new(format!("an alert did not arrive: {why}"))
                         .hint("it is sent again by the next run");
                     printer.error(&problem.into());
+                    if courier.stopped.is_some() {
+                        break 'bags;
+                    }
                     break;
                 }
             }
@@ -145,10 +150,10 @@ impl<'j> Channel<'j> {
         .collect()
     }
 
-    fn send(&self, body: &Value) -> Result<(), String> {
+    fn send(&self, body: &Value, courier: &mut Courier) -> Result<(), String> {
         match self.to {
-            To::Program(words) => deliver::run_program(words, body),
-            To::Address(hook) => deliver::send(&hook.url, hook.secret.as_ref(), body),
+            To::Program(words) => courier.run_program(words, body),
+            To::Address(hook) => courier.send(&hook.url, hook.secret.as_ref(), body),
         }
     }
 }
