@@ -108,6 +108,9 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+/// Problems that [`Problem::of_all`] tells; a file of another kind would have hundreds.
+const SHOWN: usize = 20;
+
 impl Problem {
     /// A complaint without place or hint.
     pub fn new(what: impl Into<String>) -> Self {
@@ -130,6 +133,29 @@ impl Problem {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Several as one, so that whoever corrects something corrects it once; `None` when there are none. Told as being wrong `within`
+    /// this, which is at `place`.
+    pub fn of_all(
+        mut problems: Vec<Problem>,
+        within: &str,
+        place: impl Into<String>,
+    ) -> Option<Self> {
+        if problems.len() <= 1 {
+            return problems.pop();
+        }
+        let mut what = format!("{} things are wrong in {within}:", problems.len());
+        for problem in problems.iter().take(SHOWN) {
+            what.push_str(&format!("\n  {problem}"));
+            if let Some(hint) = &problem.hint {
+                what.push_str(&format!("\n    hint: {hint}"));
+            }
+        }
+        if problems.len() > SHOWN {
+            what.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+        }
+        Some(Problem::new(what).at(place))
     }
 }
 

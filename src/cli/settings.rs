@@ -18,7 +18,7 @@ use super::args::{self, FetchArgs, GlobalArgs, catalog_of, root};
 use super::usage::problem_of;
 use crate::config::{
     Catalog, Entry, Kind, Layer, Merged, Origin, RawValue, from_environment, from_file,
-    from_job_file, user_file,
+    from_job_file, instead_in_job, user_file,
 };
 use crate::error::{Error, Problem};
 use crate::track::job::TrackJob;
@@ -166,7 +166,7 @@ pub fn gather<A: FromArgMatches>(
 /// The settings of `fetch` that a job file makes, parsed like a command line.
 ///
 /// # Errors
-/// An unknown name, one that a job makes elsewhere, or a value that its flag refuses: the first, with its line.
+/// Unknown names and those that a job makes elsewhere, each with its line; else the first value that its flag refuses.
 pub fn settings_of_job(job: &TrackJob) -> Result<Gathered<FetchArgs>, Error> {
     let catalog = catalog_of("fetch");
     let layer = from_job_file(&job.path, &job.text, &catalog)?;
@@ -177,7 +177,7 @@ pub fn settings_of_job(job: &TrackJob) -> Result<Gathered<FetchArgs>, Error> {
 /// `fetch`; the later wins. `line` says which configuration counts.
 ///
 /// # Errors
-/// As for [`gather`] and [`settings_of_job`].
+/// As for [`gather`] and [`settings_of_job`], and for flags that have no effect on the run of a job.
 pub fn settings_of_run(
     job: &TrackJob,
     words: &[OsString],
@@ -201,8 +201,39 @@ pub fn settings_of_run(
         command: "fetch".into(),
         matches,
     };
-    layers.push(layer_of_flags(&flags, &catalog));
+    let typed = layer_of_flags(&flags, &catalog);
+    refuse_in_job(&typed, &flags, &catalog)?;
+    layers.push(typed);
     parsed("fetch", catalog, layers, Vec::new())
+}
+
+/// What is no setting and may be typed all the same, its id, and the setting that it is refused like.
+const REFUSED_LIKE: [(&str, &str, &str); 4] = [
+    ("URL", "urls", "input"),
+    ("--list-fields", "list_fields", "fields"),
+    ("--config", "config", "quiet"),
+    ("--no-config", "no_config", "quiet"),
+];
+
+/// Refuses what would have no effect on the run of a job.
+fn refuse_in_job(typed: &Layer, flags: &CommandLine, catalog: &Catalog) -> Result<(), Error> {
+    let of_line = |id: &str| flags.matches.value_source(id) == Some(ValueSource::CommandLine);
+    let others = REFUSED_LIKE.iter().filter(|(_, id, _)| of_line(id));
+    let others = others.map(|(place, _, like)| ((*place).to_owned(), *like));
+    let settings = catalog.settings.iter().map(|setting| &*setting.name);
+    let settings = settings.filter(|name| typed.get(name).is_some());
+    let all = settings
+        .map(|name| (format!("--{name}"), name))
+        .chain(others);
+    let refused = all.filter_map(|(place, like)| {
+        let problem = Problem::new("not for the run of a job").at(place);
+        Some(problem.hint(instead_in_job(like)?))
+    });
+    let within = "the flags of fetch";
+    match Problem::of_all(refused.collect(), within, "--") {
+        Some(problem) => Err(problem.into()),
+        None => Ok(()),
+    }
 }
 
 /// The layers put together, parsed once. `words_alone` are the words of the line that belong to no flag.

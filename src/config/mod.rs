@@ -29,7 +29,7 @@ pub use crate::units::{Size, Span};
 pub use catalog::{Catalog, Kind, Setting};
 pub use environment::{PREFIX, Variables, from_environment};
 pub use file::{from_file, state_file, user_file};
-pub use job_file::from_job_file;
+pub use job_file::{from_job_file, instead_in_job};
 pub use layer::{Entry, Layer, Merged, Origin, RawValue};
 pub use lists::Lists;
 pub use redact::redact;

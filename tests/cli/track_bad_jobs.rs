@@ -186,3 +186,26 @@ fn presets_of_the_user_are_read_and_told_apart_by_line() {
     .expect("written");
     assert_snapshot!("preset_needs_more", run());
 }
+
+#[test]
+fn flags_that_mean_nothing_to_a_job_are_refused_with_what_does_instead() {
+    let shown = track(
+        "run serp.toml --state none.db -- -o out.jsonl -q --resume --no-state --list-fields -j 5",
+        GOOD,
+    );
+    for (flag, instead) in [
+        ("--output", "observations"),
+        ("--quiet", "before any --"),
+        ("--resume", "resume_within"),
+        ("--no-state", "state names another"),
+        ("--list-fields", "observations"),
+        ("URL", "[matrix]"),
+    ] {
+        let told = format!("  {flag}: not for the run of a job\n    hint: ");
+        let (_, rest) = shown.split_once(&told).expect(flag);
+        let hint = rest.lines().next().expect(flag);
+        assert!(hint.contains(instead), "{flag}: {hint}");
+    }
+    assert!(shown.starts_with("exit 2\n"), "{shown}");
+    assert!(!shown.contains("--concurrency"), "{shown}");
+}

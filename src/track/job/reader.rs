@@ -14,9 +14,6 @@ use crate::nearest::nearest;
 use crate::text;
 use crate::units::{Size, Span};
 
-/// Problems that are told; a file that is no job file at all would have hundreds.
-const SHOWN: usize = 20;
-
 /// The file that is read, and the complaints about it.
 pub(super) struct Source<'s> {
     pub(super) path: &'s Path,
@@ -82,20 +79,8 @@ impl<'s> Source<'s> {
         let mut problems = self.problems.take();
         problems.sort_by_key(|(at, _)| *at);
         problems.dedup();
-        if problems.len() <= 1 {
-            return problems.pop().map(|(_, problem)| problem);
-        }
-        let mut what = format!("{} things are wrong in the job file:", problems.len());
-        for (_, problem) in problems.iter().take(SHOWN) {
-            what.push_str(&format!("\n  {problem}"));
-            if let Some(hint) = &problem.hint {
-                what.push_str(&format!("\n    hint: {hint}"));
-            }
-        }
-        if problems.len() > SHOWN {
-            what.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
-        }
-        Some(Problem::new(what).at(self.path.display().to_string()))
+        let problems = problems.into_iter().map(|(_, problem)| problem).collect();
+        Problem::of_all(problems, "the job file", self.path.display().to_string())
     }
 }
 
