@@ -18,7 +18,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rusqlite::{Connection, OptionalExtension as _, Result as Sql, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OptionalExtension as _, Result as Sql, Statement, TransactionBehavior, params,
+};
 use time::macros::format_description;
 
 pub use known::KnownSeries;
@@ -223,6 +225,35 @@ impl History {
     }
 }
 
+/// Longer values than this, in bytes, are kept once: about what naming them costs.
+const LONG: usize = 128;
+
+/// The long values of observations.
+struct Texts<'c> {
+    find: Statement<'c>,
+    add: Statement<'c>,
+}
+
+impl<'c> Texts<'c> {
+    fn new(connection: &'c Connection) -> Sql<Self> {
+        Ok(Texts {
+            find: connection.prepare("SELECT id FROM texts WHERE digest = ?1")?,
+            add: connection.prepare("INSERT INTO texts (digest, text) VALUES (?1, ?2)")?,
+        })
+    }
+
+    /// The number of a text.
+    fn keep(&mut self, text: &str) -> Sql<i64> {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let digest = digest.as_ref();
+        let known = self.find.query_row([digest], |row| row.get(0)).optional()?;
+        match known {
+            Some(id) => Ok(id),
+            None => self.add.insert(params![digest, text]),
+        }
+    }
+}
+
 /// One transaction, which has the file for itself from its beginning: another process may be writing what it learns of proxies.
 fn append(
     connection: &mut Connection,
@@ -244,12 +275,16 @@ fn append(
         )?;
         let mut observation = transaction.prepare(
             "INSERT INTO observations (series, run, at, state, position, lower_bound, absolute, url, title, value, number,
-                results, pages_read, pages_asked, why)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                results, pages_read, pages_asked, why, text)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
             ON CONFLICT (series, run) DO NOTHING",
         )?;
+        let mut texts = Texts::new(&transaction)?;
         for (of, one) in seen {
             let id = of.id();
+            let long = one.value.as_deref().filter(|value| value.len() > LONG);
+            let text = long.map(|text| texts.keep(text)).transpose()?;
+            let value = one.value.as_deref().filter(|_| text.is_none());
             series.execute(params![
                 number(id),
                 of.job,
@@ -267,12 +302,13 @@ fn append(
                 one.absolute,
                 one.url,
                 one.title,
-                one.value,
+                value,
                 one.number,
                 one.results,
                 one.pages.0,
                 one.pages.1,
                 one.why,
+                text,
             ])?;
         }
     }

@@ -9,7 +9,7 @@ use super::identity::Salt;
 /// `PRAGMA application_id` of the file: "pxyw".
 pub(super) const APPLICATION: i64 = 0x7078_7977;
 /// `PRAGMA user_version`: a file with a greater one is left to the program that wrote it.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 
 /// Times are milliseconds since 1970. `id` and `proxy` are [`super::Id`].
 const TABLES: &str = "
@@ -172,6 +172,16 @@ CREATE TABLE track_jobs (
 ALTER TABLE visits ADD COLUMN url TEXT; -- that etag and modified are of
 ";
 
+/// Long values of observations, each once however often it was seen: a page that stays as it is must not cost its size every day.
+const TEXTS: &str = "
+CREATE TABLE texts (
+    id     INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE, -- SHA-256
+    text   TEXT NOT NULL
+) STRICT;
+ALTER TABLE observations ADD COLUMN text INTEGER; -- in place of `value`
+";
+
 /// From each earlier version, the first first, to the one after it.
 const UPGRADES: [&str; VERSION as usize - 1] = [
     "
@@ -188,6 +198,7 @@ CREATE TABLE limits (
     TIERS,
     OUTBOX,
     OWNERS,
+    TEXTS,
 ];
 
 /// What a file turns out to be.
@@ -229,6 +240,7 @@ pub(super) fn create(connection: &mut Connection, salt: &Salt) -> Result<()> {
         transaction.execute_batch(TIERS)?;
         transaction.execute_batch(OUTBOX)?;
         transaction.execute_batch(OWNERS)?;
+        transaction.execute_batch(TEXTS)?;
         set_salt(&transaction, salt)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -279,6 +291,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<()> {
         "visits",
         "outbox",
         "track_jobs",
+        "texts",
     ] {
         let sql = format!("SELECT count(*) FROM {table}");
         connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;

@@ -215,7 +215,7 @@ fn a_file_of_the_first_version_is_brought_up_to_this_one_with_all_it_knows() {
     run(&path, memory, now());
     let file = Connection::open(&path).expect("opens");
     let back = "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; DROP TABLE tiers; DROP TABLE series; DROP TABLE track_runs;
-        DROP TABLE observations; DROP TABLE visits; DROP TABLE told; DROP TABLE outbox; DROP TABLE track_jobs; PRAGMA user_version = 1;";
+        DROP TABLE observations; DROP TABLE visits; DROP TABLE told; DROP TABLE outbox; DROP TABLE track_jobs; DROP TABLE texts; PRAGMA user_version = 1;";
     file.execute_batch(back).expect("made old");
     drop(file);
     let told = recall(&path, &[plain(1)], now());

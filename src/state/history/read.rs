@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::observation::{Observation, Series, SeriesId, State, Validators, Visit};
 
 /// The columns that [`observation`] reads, first to last.
-pub(super) const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title, o.value, o.number, o.results,
-    o.pages_read, o.pages_asked, o.why";
+pub(super) const OBSERVATION: &str = "o.at, o.state, o.position, o.lower_bound, o.absolute, o.url, o.title,
+    coalesce(o.value, (SELECT t.text FROM texts t WHERE t.id = o.text)), o.number, o.results, o.pages_read, o.pages_asked, o.why";
 
 impl History {
     /// Jobs that have a run, by name.

@@ -210,6 +210,36 @@ fn what_was_told_of_is_not_told_again() {
 }
 
 #[test]
+fn a_page_that_stays_as_it_is_costs_its_size_once() {
+    let (_folder, path) = folder();
+    let mut history = open(&path);
+    let page = series("page", "me");
+    let texts: Vec<String> = (0..4)
+        .map(|n| format!("{n}{}", "x".repeat(1 << 20)))
+        .collect();
+    let course = [0, 0, 1, 0, 0, 1, 1, 1];
+    for (at, text) in (0..).zip(course) {
+        let seen = Observation {
+            state: observation::State::Seen,
+            value: Some(texts[text].as_str().into()),
+            ..ranked(at * DAY, 1)
+        };
+        day(&mut history, &page, seen);
+    }
+    let all = history.since("serp", 0).expect("read");
+    let values = all.iter().map(|(_, _, one)| one.value.as_deref());
+    let expected = course.iter().map(|text| Some(texts[*text].as_str()));
+    assert!(values.eq(expected), "each reads as it was");
+    assert_eq!(
+        history.last(page.id()).expect("read").as_ref(),
+        Some(&all[7].2)
+    );
+    drop(history);
+    let size = fs::metadata(&path).expect("a file").len();
+    assert!((2 << 20..3 << 20).contains(&size), "{size}");
+}
+
+#[test]
 fn who_looks_back_sees_what_tells_something() {
     let (_folder, path) = folder();
     let mut history = open(&path);
@@ -287,6 +317,8 @@ fn a_run_knows_of_each_series_the_last_and_the_last_good() {
 
 #[test]
 fn a_state_of_an_earlier_version_is_given_a_history() {
+    const SIXTH: &str =
+        "DROP TABLE texts; ALTER TABLE observations DROP COLUMN text; PRAGMA user_version = 6;";
     const FIFTH: &str =
         "DROP TABLE track_jobs; ALTER TABLE visits DROP COLUMN url; PRAGMA user_version = 5;";
     const FOURTH: &str = "DROP TABLE outbox; PRAGMA user_version = 4;";
@@ -297,11 +329,12 @@ fn a_state_of_an_earlier_version_is_given_a_history() {
     const FIRST: &str =
         "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; PRAGMA user_version = 1;";
     for back in [
-        &[FIFTH] as &[&str],
-        &[FIFTH, FOURTH],
-        &[FIFTH, FOURTH, THIRD],
-        &[FIFTH, FOURTH, THIRD, SECOND],
-        &[FIFTH, FOURTH, THIRD, SECOND, FIRST],
+        &[SIXTH] as &[&str],
+        &[SIXTH, FIFTH],
+        &[SIXTH, FIFTH, FOURTH],
+        &[SIXTH, FIFTH, FOURTH, THIRD],
+        &[SIXTH, FIFTH, FOURTH, THIRD, SECOND],
+        &[SIXTH, FIFTH, FOURTH, THIRD, SECOND, FIRST],
     ] {
         let (_folder, path) = folder();
         drop(State::open(&path).expect("made"));
