@@ -1,9 +1,10 @@
-//! The history of tracking jobs: what each run saw of each series, appended and never changed.
+//! The history of tracking jobs: what each run saw of each series, appended and never changed, until it is forgotten.
 //!
 //! Beside what is known of proxies, in the same file, on a connection of its own. What [`History::record`] has returned is on
 //! the disk: no kill of the process takes it back, nor does a loss of power. The order of observations is the order they were
 //! written in, because a clock may be set back between two of them.
 
+mod forget;
 mod known;
 mod owner;
 mod read;

@@ -39,7 +39,7 @@ pub enum StateCommand {
     ///
     /// Example: proxywheel state import state.jsonl
     Import(StateImportArgs),
-    /// Forget a host, a proxy, or what is old
+    /// Forget a host, a proxy, a tracking job, or what is old
     ///
     /// Example: proxywheel state forget https://shop.example
     Forget(StateForgetArgs),
@@ -112,12 +112,21 @@ pub struct StateForgetArgs {
     ///
     /// A host with or without its scheme; a proxy by its label (scheme://host:port#k, also without #k, and host:port alone) or its
     /// id.
-    #[arg(value_name = "WHAT", required_unless_present = "older_than")]
+    #[arg(value_name = "WHAT", required_unless_present_any = ["older_than", "job"])]
     pub what: Vec<String>,
 
-    /// Forget everything observed longer ago
+    /// Forget the history of this tracking job
     ///
-    /// Seconds, or a number with a unit. No default.
+    /// Alerts that have not arrived go with it. With --older-than only what was observed longer ago, and of each series not the last
+    /// good observation, which later ones are compared with. None by default.
+    ///
+    /// Example: --job serp --older-than 365d
+    #[arg(long, value_name = "NAME", conflicts_with = "what")]
+    pub job: Option<String>,
+
+    /// Forget everything observed of proxies and hosts longer ago
+    ///
+    /// With --job what the job has observed, and nothing else. Seconds, or a number with a unit. No default.
     ///
     /// Example: --older-than 168h
     #[arg(long, value_name = "AGE", value_parser = some_time)]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::flags;
@@ -14,10 +14,10 @@ use crate::cli::exit::Exit;
 use crate::cli::figures;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, gather};
-use crate::config::state_file;
+use crate::config::{Span, state_file};
 use crate::error::{Error, Problem};
 use crate::outcome::UnixMillis;
-use crate::state::{Forgotten, ProxyRow, RunRow, State, Survey, gap, millis};
+use crate::state::{Forgotten, History, ProxyRow, RunRow, State, Survey, gap, millis};
 
 /// Runs the command below `state` that the line names.
 pub(super) fn run(line: &CommandLine, environment: &Environment) -> Result<Exit, Error> {
@@ -43,8 +43,11 @@ pub(super) fn run(line: &CommandLine, environment: &Environment) -> Result<Exit,
         }
         StateCommand::Import(import) => import_from(import, find(&import.file)?, &printer)?,
         StateCommand::Forget(forget) => {
-            let state = State::open_existing(&find(&forget.file)?)?;
-            forget_in(state, forget, now, &printer)?;
+            let path = find(&forget.file)?;
+            match &forget.job {
+                Some(job) => forget_job(&path, job, forget.older_than, now, &printer)?,
+                None => forget_in(State::open_existing(&path)?, forget, now, &printer)?,
+            }
         }
         StateCommand::Vacuum(file) => {
             let (before, after) = State::open_existing(&find(file)?)?.vacuum()?;
@@ -123,6 +126,34 @@ fn forget_in(
         let forgotten = state.forget_older(age.0, now)?;
         printer.note(&format!("older than {age}: {}", counted(forgotten)));
     }
+    Ok(())
+}
+
+fn forget_job(
+    path: &Path,
+    job: &str,
+    older_than: Option<Span>,
+    now: SystemTime,
+    printer: &Printer,
+) -> Result<(), Error> {
+    let mut history = History::open_existing(path)?;
+    let jobs = history.jobs()?;
+    if !jobs.iter().any(|known| **known == *job) {
+        let problem = Problem::new(format!("nothing is remembered of a job {job:?}"));
+        let hint = match jobs.is_empty() {
+            true => "--state FILE names another state".to_owned(),
+            false => format!("there are {}", jobs.join(", ")),
+        };
+        printer.warn(&problem.hint(hint));
+        return Ok(());
+    }
+    let until = older_than.map(|age| now.checked_sub(age.0).map_or(0, millis));
+    let forgotten = history.forget(job, until)?;
+    printer.note(&figures::counted(
+        forgotten,
+        "observation forgotten",
+        "observations forgotten",
+    ));
     Ok(())
 }
 

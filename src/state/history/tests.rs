@@ -240,6 +240,53 @@ fn a_page_that_stays_as_it_is_costs_its_size_once() {
 }
 
 #[test]
+fn what_is_old_is_forgotten_but_for_what_later_ones_are_compared_with() {
+    let (_folder, path) = folder();
+    let mut history = open(&path);
+    let (me, you) = (series("shoes", "me"), series("shoes", "you"));
+    let page = series("page", "me");
+    for at in 0..4 {
+        let text = "x".repeat(1 << 20);
+        let seen = Observation {
+            value: Some(format!("{at}{text}").into()),
+            ..ranked(at * DAY, 1)
+        };
+        day(&mut history, &page, seen);
+        day(&mut history, &me, ranked(at * DAY, 2));
+    }
+    day(&mut history, &you, ranked(0, 3));
+    day(&mut history, &you, Observation::unknown(DAY, "timeout"));
+    day(&mut history, &you, Observation::unknown(2 * DAY, "timeout"));
+    let told = history.untold("serp").expect("read").pop().expect("one").0;
+    history.judged("serp", Some(told), []).expect("written");
+
+    assert_eq!(history.forget("other", None).expect("written"), 0);
+    assert_eq!(history.forget("serp", Some(3 * DAY)).expect("written"), 7);
+    let days = |history: &History, of: &Series| -> Vec<i64> {
+        let seen = history.recent(of.id(), 9).expect("read");
+        seen.iter().map(|one| one.at / DAY).collect()
+    };
+    assert_eq!(days(&history, &page), [3]);
+    assert_eq!(days(&history, &me), [3]);
+    assert_eq!(days(&history, &you), [2, 0]);
+    assert_eq!(history.runs("serp", 0).expect("read").len(), 4);
+    // Who comes after is judged all the same.
+    day(&mut history, &me, ranked(4 * DAY, 5));
+    assert_eq!(history.untold("serp").expect("read").len(), 1);
+    let texts = "SELECT count(*) FROM texts";
+    let count = |history: &History| -> i64 {
+        let counted = history.connection.query_row(texts, [], |row| row.get(0));
+        counted.expect("read")
+    };
+    assert_eq!(count(&history), 1, "those that nothing names are gone");
+
+    assert_eq!(history.forget("serp", None).expect("written"), 5);
+    assert!(history.jobs().expect("read").is_empty());
+    assert!(history.series("serp").expect("read").is_empty());
+    assert_eq!(count(&history), 0);
+}
+
+#[test]
 fn who_looks_back_sees_what_tells_something() {
     let (_folder, path) = folder();
     let mut history = open(&path);
