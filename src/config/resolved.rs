@@ -238,7 +238,12 @@ impl Resolved {
         self.check_values()
     }
 
-    fn check_proxies(&self) -> Result<(), Problem> {
+    /// There is somebody to go through, as far as the settings tell: the part of [`Resolved::check`] for work that has its own URLs and
+    /// its own output.
+    ///
+    /// # Errors
+    /// No proxy and no list is named.
+    pub fn check_proxies(&self) -> Result<(), Problem> {
         if self.proxies.lines.is_empty() && self.proxies.lists.is_empty() {
             return Err(Problem::new("no proxies given").hint(
                 "name a list with --proxy-file FILE or single proxies with -x URL; \

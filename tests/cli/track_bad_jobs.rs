@@ -46,6 +46,7 @@ top = 10
 fn track(words: &str, text: &str) -> String {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("keywords.txt"), "shoes\nred shoes\n").expect("written");
+    fs::write(folder.path().join("proxies.txt"), "127.0.0.1:8080\n").expect("written");
     fs::write(folder.path().join("empty.txt"), "# none yet\n\n").expect("written");
     fs::write(folder.path().join("serp.toml"), text).expect("written");
     let output = proxywheel()
@@ -185,6 +186,21 @@ fn presets_of_the_user_are_read_and_told_apart_by_line() {
     )
     .expect("written");
     assert_snapshot!("preset_needs_more", run());
+}
+
+#[test]
+fn a_list_that_is_not_there_and_a_job_without_one_are_told_of_by_the_job_file() {
+    let shown = with("\"proxies.txt\"", "\"proxies.txt\", \"none.txt\"");
+    assert!(
+        shown.contains("error: serp.toml:21: cannot read none.txt: No such file"),
+        "{shown}"
+    );
+    let none = GOOD.replace("proxy-file = [\"proxies.txt\"]\n", "");
+    let shown = track("run --state none.db", &none);
+    assert!(
+        shown.contains("error: serp.toml: no proxies given"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn observe(
     environment: &Environment,
     printer: &Printer,
 ) -> Result<Option<Ended>, Error> {
+    resolved
+        .check_proxies()
+        .map_err(|problem| problem.at(job.path.display().to_string()))?;
+    resolved.check_values()?;
     let Some(state) = resolved.state.clone() else {
         return Err(Problem::new("there is no place to keep what is observed")
             .at("--state")
