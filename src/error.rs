@@ -27,13 +27,15 @@ pub enum Error {
     /// The pool holds no usable proxy. Exit code 6.
     #[error(transparent)]
     NoProxy(Problem),
-    /// Another run holds the lock on the same output. Exit code 75.
+    /// Another run holds the lock on the same output, or the one that was asked for. Exit code 75.
     #[error("{path} is in use by another run{}", process(*.holder))]
     Locked {
         /// The contested file.
         path: PathBuf,
         /// The process that has it, where the file says so.
         holder: Option<u32>,
+        /// What helps.
+        hint: &'static str,
     },
     /// The run that was asked has ended, and takes no more jobs: the word is that of
     /// [`FinishReason`](crate::metrics::FinishReason), such as `deadline` or `max_requests`, or `runtime_gone`. Exit code 7.
@@ -58,9 +60,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Usage(problem) | Error::NoProxy(problem) => problem.hint.as_deref(),
-            Error::Locked { .. } => {
-                Some("wait for the other run to end, or choose another --output")
-            }
+            Error::Locked { hint, .. } => Some(hint),
             Error::Io { action, source, .. } => io_hint(action, source.kind()),
             Error::Ended(_) | Error::Internal(_) => None,
         }

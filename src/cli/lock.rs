@@ -68,6 +68,7 @@ impl Lock {
                 return Err(Error::Locked {
                     path: path.to_owned(),
                     holder: holder(&mut file),
+                    hint: "--lock wait=10m waits for it to end, --lock skip leaves it at that",
                 });
             }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),

@@ -9,6 +9,9 @@ use crate::error::{Error, Problem};
 /// Openings tried when the file is replaced between its opening and its lock, as a resuming run does once.
 const OPENINGS: u32 = 8;
 
+/// What helps who finds the output in use.
+const ELSEWHERE: &str = "wait for the other run to end, or choose another --output";
+
 /// Opens `path` for reading and writing, creating it, and locks it when it is a regular file.
 ///
 /// # Errors
@@ -32,6 +35,7 @@ pub fn open_locked(path: &Path) -> Result<File, Error> {
     Err(Error::Locked {
         path: path.to_owned(),
         holder: None,
+        hint: ELSEWHERE,
     })
 }
 
@@ -62,6 +66,7 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), Error> {
         Err(TryLockError::WouldBlock) => Err(Error::Locked {
             path: path.to_owned(),
             holder: None,
+            hint: ELSEWHERE,
         }),
         Err(TryLockError::Error(error)) => Err(Error::io("lock", path, error)),
     }

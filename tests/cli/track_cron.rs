@@ -137,7 +137,7 @@ fn the_crontab_line_is_quiet_and_never_runs_twice_at_once() {
         .expect("runs");
     assert_eq!(third.status.code(), Some(75), "{}", said(&third));
     assert!(
-        said(&third).contains("in use by another run"),
+        said(&third).contains("in use by another run") && said(&third).contains("--lock wait=10m"),
         "{}",
         said(&third)
     );
