@@ -9,6 +9,7 @@ mod tests;
 mod told;
 
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use self::told::told;
 use super::course::{GONE, NO_ROWS};
@@ -84,20 +85,29 @@ pub fn of_series(job: &TrackJob, series: &Series, seen: &[Observation]) -> Vec<D
             if let Some(diff) = &told.diff {
                 event.insert("diff".into(), diff.as_str().into());
             }
-            let target = series.target.as_ref().map(|name| format!(" · {name}"));
-            let name = format!("{series}{}", target.unwrap_or_default());
-            let name = if name.is_empty() {
-                series.job.to_string()
-            } else {
-                name
-            };
+            let url = job.address_of(series);
+            event.insert("url".into(), url.as_ref().map(Url::as_str).into());
             Some(Due {
                 alert: at,
-                text: format!("{name}: {}", told.text),
+                text: format!("{}: {}", name(series, url.as_ref()), told.text),
                 event,
             })
         })
         .collect()
+}
+
+/// `shoes · de · me`: a keyword with its target says what an alert is about. A watched page is looked at next: `prices · shoes,
+/// https://shop.example/shoes`.
+fn name(series: &Series, url: Option<&Url>) -> String {
+    let places = series.to_string();
+    let job = series.target.is_none().then_some(&*series.job);
+    let all = [job, Some(&*places), series.target.as_deref()];
+    let all = all.into_iter().flatten().filter(|part| !part.is_empty());
+    let name = all.collect::<Vec<_>>().join(" · ");
+    match url.filter(|url| series.target.is_none() && url.as_str() != places) {
+        Some(url) => format!("{name}, {url}"),
+        None => name,
+    }
 }
 
 /// The alerts about a run as a whole: of each host how many of its requests were blocked and how many there were, and how many proxies

@@ -54,6 +54,6 @@ fn a_page_that_is_taken_down_is_told_of_once() {
         let output = output.expect("runs");
         told.push(String::from_utf8(output.stdout).expect("UTF-8"));
     }
-    let text = "page: the page is gone: http_error 404, 2 in a row\n";
+    let text = "page, http://engine.test/search?q=keyword+1&cc=de&page=1: the page is gone: http_error 404, 2 in a row\n";
     assert_eq!(told, ["", "", text, ""]);
 }

@@ -134,7 +134,9 @@ impl Watched {
 
     /// One more run of both, and what has to come of it.
     fn expect(&mut self, code: i32, status: u16, told: [&str; 2]) {
-        let expected = (code, status, status == 304, told.map(str::to_owned));
+        let url = self.origin.https("/shop/shoes");
+        let told = told.map(|text| text.replacen(": ", &format!(", {url}: "), 1));
+        let expected = (code, status, status == 304, told);
         assert_eq!(self.run(), expected);
     }
 }

@@ -216,6 +216,20 @@ fn a_page_is_gone_once_after_so_many_answers_that_say_so() {
 }
 
 #[test]
+fn an_alert_of_a_page_names_its_job_and_its_address() {
+    let job = job("change", "[[alert]]\nwhen = 'changed'");
+    let seen = ["9", "8"].map(value);
+    let told = |of: &str| of_series(&job, &series(of, None), &seen).remove(0);
+    let due = told("boots");
+    assert_eq!(due.text, "job · boots, http://a.test/?q=boots: 9 -> 8");
+    assert_eq!(due.event["url"], "http://a.test/?q=boots");
+    // What is no longer asked for has no address.
+    let due = told("gloves");
+    assert_eq!(due.text, "job · gloves: 9 -> 8");
+    assert_eq!(due.event["url"], Value::Null);
+}
+
+#[test]
 fn an_alert_is_about_its_targets_and_places_alone() {
     let job = job(
         "rank",

@@ -98,6 +98,17 @@ impl TrackJob {
         queries
     }
 
+    /// The address of the first page of a series; `None` at a place that the matrix has no more.
+    pub fn address_of(&self, series: &Series) -> Option<Url> {
+        let place = |axis: &Axis| {
+            let value = series.axes.get(&axis.name)?;
+            axis.values.iter().position(|known| known == value)
+        };
+        let at: Vec<usize> = self.matrix.iter().map(place).collect::<Option<_>>()?;
+        let query = self.query(&at, &RequestSpec::default(), &mut HashMap::new());
+        (query.series.axes == series.axes).then(|| query.page(0).0)
+    }
+
     fn each_query(&self, base: &RequestSpec, mut take: impl FnMut(Query)) {
         let places = places(&self.matrix).min(MOST_PLACES);
         let mut manners = HashMap::new();
