@@ -210,10 +210,7 @@ fn a_value_that_is_missing_is_a_failure_for_the_exit_code_and_for_a_retry() {
     let (code, said) = run(&scene, "-q --retry-failed", 0);
     assert_eq!(code, Some(5), "{said}");
     assert_eq!(scene.requests() - before, 1, "{said}");
-    assert_eq!(
-        said,
-        "error: job: 1 queries: 1 missing; exit 5 all_failed\n"
-    );
+    assert_eq!(said, "error: job: 1 query: 1 missing; exit 5 all_failed\n");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use super::{job, state_of};
 use crate::cli::Environment;
 use crate::cli::args::{TrackRunArgs, resolve};
 use crate::cli::exit::Exit;
+use crate::cli::figures::counted;
 use crate::cli::printer::Printer;
 use crate::cli::settings::{CommandLine, settings_of_run};
 use crate::config::{LockSettings, MaxFail, Resolved};
@@ -262,26 +263,28 @@ fn text(job: &TrackJob, tally: &Tally, alerts: usize, exit: Exit) -> String {
             words.push(format!("{count} {}", state.as_str().replace('_', " ")));
         }
     }
-    let mut text = format!("{}: {} queries", job.name, tally.done);
+    let queries = counted(tally.done, "query", "queries");
+    let mut text = format!("{}: {queries}", job.name);
     if !words.is_empty() {
         text.push_str(&format!(": {}", words.join(", ")));
     }
     if tally.fresh > 0 {
-        text.push_str(&format!("; {} were fresh enough", tally.fresh));
+        let fresh = counted(tally.fresh, "was", "were");
+        text.push_str(&format!("; {fresh} fresh enough"));
     }
     let left = tally.due - tally.done;
     if left > 0 {
-        text.push_str(&format!("; {left} are left for the next run"));
+        let left = counted(left, "is", "are");
+        text.push_str(&format!("; {left} left for the next run"));
     }
     let took = &tally.took;
     if took.attempts > 0 {
-        text.push_str(&format!(
-            "\n{} requests, {} blocked",
-            took.attempts, took.blocked
-        ));
+        let requests = counted(took.attempts.into(), "request", "requests");
+        text.push_str(&format!("\n{requests}, {} blocked", took.blocked));
     }
     if alerts > 0 {
-        text.push_str(&format!("\n{alerts} alerts"));
+        let alerts = counted(alerts as u64, "alert", "alerts");
+        text.push_str(&format!("\n{alerts}"));
     }
     text.push_str(&format!("\nexit {} ({})", exit.code, exit.word));
     text

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::kept::plain;
 use super::deliver::Courier;
+use crate::cli::figures::counted;
 use crate::cli::printer::Printer;
 use crate::error::{Error, Problem};
 use crate::observation::SeriesId;
@@ -94,9 +95,9 @@ pub(super) fn tell(
     'bags: for (name, letters) in bags {
         let channel = channels.iter().flatten().find(|one| one.name == *name);
         let Some(channel) = channel else {
+            let dropped = counted(letters.len() as u64, "alert is", "alerts are");
             printer.note(&format!(
-                "{} alerts are dropped: the job no longer says where they go",
-                letters.len()
+                "{dropped} dropped: the job no longer says where they go"
             ));
             history.arrived(letters.iter().map(|letter| letter.seq))?;
             continue;

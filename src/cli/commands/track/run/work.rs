@@ -15,6 +15,7 @@ use super::claim::claim;
 use super::deliver;
 use super::due::{Choice, choose};
 use super::export::Export;
+use crate::cli::figures::counted;
 use crate::cli::printer::Printer;
 use crate::config::Resolved;
 use crate::error::Error;
@@ -147,9 +148,10 @@ impl Work for Tracking {
 
     fn said(&self) -> Option<String> {
         let (_, choice) = self.opened.as_ref()?;
-        let left = choice.due.len();
+        let left = choice.due.len() as u64;
+        let queries = counted(left, "query is", "queries are");
         (choice.continued && left > 0)
-            .then(|| format!("going on with a run that was not ended: {left} queries are left"))
+            .then(|| format!("going on with a run that was not ended: {queries} left"))
     }
 
     fn start(mut self) -> Result<Started<Self::Source>, Error> {
