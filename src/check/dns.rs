@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::judges::Judges;
-use super::look::Context;
+use super::look::{Context, Way};
 use super::nonce::Nonces;
 use crate::echo::{Echo, NoEcho};
 use crate::egress::Egress;
@@ -204,7 +204,8 @@ impl<E: Egress> Context<E> {
         headers: &HeaderMap,
         nonce: &str,
     ) -> Exchange {
-        self.send(proxy, url, headers, Instant::now(), nonce).await
+        self.send(proxy, Way::Plain, url, headers, Instant::now(), nonce)
+            .await
     }
 }
 

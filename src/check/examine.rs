@@ -4,13 +4,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::timeout;
+use url::Url;
 
 use super::anonymity;
 use super::crowd::{Place, SILENCE};
 use super::findings::{Findings, Local, answers};
 use super::headers::{Changed, Rewrites};
 use super::judges::Family;
-use super::look::{Canary, Context, Look};
+use super::look::{Canary, Context, Look, Way};
 use super::report::Report;
 use super::verdict::{Trouble, Verdict};
 use crate::egress::Egress;
@@ -46,8 +47,11 @@ impl<E: Egress> Context<E> {
             )
             .with_labels(proxy.labels().clone());
             if report.verdict.works() {
-                let https = self.judges.of_kind(false).next().is_none();
-                if let Look::Passed { .. } = self.look(&other, https, 0).await {
+                let way = match self.judges.of_kind(false).next() {
+                    Some(_) => Way::Plain,
+                    None => Way::Tls,
+                };
+                if let Look::Passed { .. } = self.look(Family::Main, &other, way, 0).await {
                     report.protocols.push(scheme);
                 }
             } else {
@@ -71,7 +75,7 @@ impl<E: Egress> Context<E> {
     ) -> Result<Report, Local> {
         let mut found = Findings::new(seq, proxy);
         if self.judges.is_empty() {
-            self.by_targets(&mut found).await?;
+            self.by_targets(&mut found, |_| true).await?;
         } else {
             self.by_judges(&mut found, place).await?;
         }
@@ -90,77 +94,114 @@ impl<E: Egress> Context<E> {
             found.unknown = unknown;
         }
         if working.is_empty() {
-            self.only_tunnels(found).await;
-            return Ok(());
+            return self.by_https_targets(found).await;
         }
         // What one way does not offer is no loss of the other.
         found.report.failed = 0;
-        if let Some(number) = found.plain_judge {
-            let canary = self.canary(&found.report.proxy, number).await;
-            self.headers(found, number, canary.as_ref());
+        if let Some((number, way)) = found.plain_judge {
+            let canary = self.canary(&found.report.proxy, number, way).await;
+            if way == Way::Plain {
+                self.headers(found, number, canary.as_ref());
+            }
             found.report.tampering = canary
                 .and_then(|canary| canary.tampering)
                 .or_else(|| found.report.rewrites.as_ref()?.answer.as_ref()?.tampering());
         }
-        if found.plain_judge.is_some() {
+        if let Some((number, Way::Plain)) = found.plain_judge {
             found.report.dns = self.dns(&found.report.proxy).await;
-        }
-        if let (None, Some(number)) = (found.report.tunnels, found.plain_judge) {
-            found.report.tunnels = self.opens_tunnel(&found.report.proxy, number).await;
+            if found.report.tunnels.is_none() {
+                found.report.tunnels = self.opens_tunnel(&found.report.proxy, number).await;
+            }
         }
         let done = usize::try_from(found.report.ok()).unwrap_or(usize::MAX);
         let samples = self.settings.samples as usize;
         for extra in done..samples.max(done) {
-            let https = working[extra % working.len()];
+            let way = working[extra % working.len()];
             let proxy = &found.report.proxy;
-            let look = self.look_at(family, proxy, https, turn + extra).await;
-            found.take(https, look)?;
+            let look = self.look(family, proxy, way, turn + extra).await;
+            found.take(way, look)?;
         }
         match family {
             Family::Main => self.other_family(found, &working, turn).await,
             Family::Other => found.report.ipv4 = Some(false),
         }
         found.compare_exits(&self.judges.own());
-        for url in &self.settings.urls {
-            let (target, _) = self.target(&found.report.proxy, url).await;
-            found.report.targets.push(target);
-        }
-        Ok(())
+        self.by_targets(found, |_| false).await
     }
 
-    /// The first looks at judges of this family: of which kinds the proxy brought the answer, https or not.
+    /// The first looks at judges of this family: in which ways the proxy brought the answer.
     async fn ways(
         &self,
         found: &mut Findings,
         family: Family,
         place: &Place<'_>,
-    ) -> Result<Vec<bool>, Local> {
-        let [plain, tunnel] = self.first(found, family, place).await;
+    ) -> Result<Vec<Way>, Local> {
+        let [plain, tls] = self.first(found, family, place).await;
         let mut working = Vec::new();
-        for (https, look) in [(false, plain), (true, tunnel)] {
+        for (way, look) in [(Way::Plain, plain), (Way::Tls, tls)] {
             let Some(look) = look else { continue };
-            let may = match found.take(https, look)? {
+            let may = match found.take(way, look)? {
                 Some(passed) => passed,
                 None => {
                     found.unknown = true;
                     continue;
                 }
             };
-            match https {
+            match way.is_https() {
                 true => found.report.tunnels = Some(may),
                 false => found.report.forwards = Some(may),
             }
             if may {
-                working.push(https);
+                working.push(way);
             }
+        }
+        let no_tls = self.judges.of(family, true).next().is_none();
+        let refused = found.troubles.last().filter(|_| working.is_empty());
+        if no_tls
+            && found.report.proxy.scheme().is_http()
+            && refused.is_some_and(|trouble| trouble.says_no() || trouble.hangs_up())
+            && self.in_tunnel(found, family).await?
+        {
+            working.push(Way::Tunnel);
         }
         Ok(working)
     }
 
+    /// Whether one that refused a plain request brings the same answer in a tunnel.
+    async fn in_tunnel(&self, found: &mut Findings, family: Family) -> Result<bool, Local> {
+        let turn = usize::try_from(found.report.seq).unwrap_or(0);
+        let proxy = &found.report.proxy;
+        let look = self.look(family, proxy, Way::Tunnel, turn).await;
+        let is_lost = matches!(&look, Look::Failed(trouble) if trouble.is_lost_in_tunnel());
+        match found.take(Way::Tunnel, look)? {
+            Some(true) => {
+                found.report.tunnels = Some(true);
+                return Ok(true);
+            }
+            Some(false) if is_lost => {
+                found.report.tunnels = Some(true);
+                found.forwards_nothing();
+            }
+            Some(false) if self.are_at_https(family) => found.report.tunnels = Some(false),
+            Some(false) => {}
+            None => found.unknown = true,
+        }
+        Ok(false)
+    }
+
+    /// Some plain judge is at the port to which tunnels are opened everywhere. To refuse one to another says nothing.
+    fn are_at_https(&self, family: Family) -> bool {
+        let mut hosts = self
+            .judges
+            .of(family, false)
+            .filter_map(|number| self.judges.get(number).host());
+        hosts.any(|host| host.port == HTTPS)
+    }
+
     /// Whether the exit of one that works has the other family, too. That it has not is no loss.
-    async fn other_family(&self, found: &mut Findings, working: &[bool], turn: usize) {
-        for https in working {
-            let numbers: Vec<_> = self.judges.of(Family::Other, *https).collect();
+    async fn other_family(&self, found: &mut Findings, working: &[Way], turn: usize) {
+        for way in working {
+            let numbers: Vec<_> = self.judges.of(Family::Other, way.is_https()).collect();
             let Some(number) = numbers.get(turn % numbers.len().max(1)) else {
                 continue;
             };
@@ -168,7 +209,7 @@ impl<E: Egress> Context<E> {
             if !self.judges.get(*number).seems_up() {
                 continue;
             }
-            match self.ask(&found.report.proxy, *number).await {
+            match self.ask(&found.report.proxy, *number, *way).await {
                 Look::Passed { echo, .. } => {
                     found.exit(echo.client);
                     return;
@@ -211,21 +252,22 @@ impl<E: Egress> Context<E> {
         let has = |https| self.judges.of(family, https).next().is_some();
         let both = has(false) && has(true);
         if !both {
-            let https = has(true);
-            if !https && !has(false) {
-                return [None, None];
-            }
-            let look = self.look_at(family, proxy, https, turn).await;
+            let way = match (has(false), has(true)) {
+                (true, _) => Way::Plain,
+                (_, true) => Way::Tls,
+                _ => return [None, None],
+            };
+            let look = self.look(family, proxy, way, turn).await;
             if matches!(look, Look::Passed { .. }) {
                 place.let_others_begin().await;
             }
-            return match https {
+            return match way.is_https() {
                 true => [None, Some(look)],
                 false => [Some(look), None],
             };
         }
-        let mut plain = pin!(self.look_at(family, proxy, false, turn));
-        let mut tunnel = pin!(self.look_at(family, proxy, true, turn));
+        let mut plain = pin!(self.look(family, proxy, Way::Plain, turn));
+        let mut tunnel = pin!(self.look(family, proxy, Way::Tls, turn));
         if let Ok(look) = timeout(SILENCE, &mut plain).await {
             if is_unreached(&look) {
                 return [Some(look), None];
@@ -258,28 +300,46 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    /// One that answered a plain request as no proxy does may be one for tunnels alone, where there is only a plain judge to ask.
-    async fn only_tunnels(&self, found: &mut Findings) {
-        let Some(number) = self.judges.of_kind(false).next() else {
-            return;
-        };
-        if found.report.tunnels.is_some() || !found.has_odd_answer() {
-            return;
+    /// One that brings none of the judges' answers may still open tunnels, to port 443 alone: what the user's https pages tell, which
+    /// nobody on the way can make.
+    async fn by_https_targets(&self, found: &mut Findings) -> Result<(), Local> {
+        let is_https = |url: &Url| url.scheme() == "https";
+        let may = found.troubles.iter().any(Trouble::says_no);
+        if !may || found.report.tunnels == Some(false) || !self.settings.urls.iter().any(is_https) {
+            return Ok(());
         }
-        if self.opens_tunnel(&found.report.proxy, number).await == Some(true) {
+        let (failed, troubles) = (found.report.failed, found.troubles.len());
+        self.by_targets(found, is_https).await?;
+        if found.report.times.is_empty() {
+            // What refuses these as well is what the judges have shown it to be, unless it has shown worse.
+            let told = found.troubles.split_off(troubles);
+            let is_worse =
+                |trouble: &Trouble| matches!(trouble.verdict, Verdict::Hostile | Verdict::Auth);
+            found.troubles.extend(told.into_iter().filter(is_worse));
+        } else {
+            found.report.failed -= failed;
             found.report.tunnels = Some(true);
-            found.forwards_nothing();
         }
+        Ok(())
     }
 
-    /// Without judges the user's own URLs are what is asked for.
-    async fn by_targets(&self, found: &mut Findings) -> Result<(), Local> {
+    /// Asks for the user's own URLs, each once. Where no judge tells, those that count are what a proxy is judged by, in samples.
+    async fn by_targets(
+        &self,
+        found: &mut Findings,
+        counts: impl Fn(&Url) -> bool,
+    ) -> Result<(), Local> {
         let urls = &self.settings.urls;
-        let samples = (self.settings.samples as usize).max(urls.len());
-        for (turn, url) in urls.iter().cycle().take(samples).enumerate() {
+        let samples = self.settings.samples as usize;
+        let again = urls.iter().filter(|url| counts(url)).cycle();
+        let more = samples.saturating_sub(urls.len());
+        for (turn, url) in urls.iter().chain(again.take(more)).enumerate() {
             let (target, result) = self.target(&found.report.proxy, url).await;
             if turn < urls.len() {
                 found.report.targets.push(target);
+            }
+            if !counts(url) {
+                continue;
             }
             match result {
                 Ok(times) => found.report.times.push(times),

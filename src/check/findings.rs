@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::anonymity::Anonymity;
-use super::look::Look;
+use super::look::{Look, Way};
 use super::measure::score;
 use super::report::Report;
 use super::verdict::{Trouble, Verdict};
@@ -25,8 +25,8 @@ pub(super) struct Findings {
     pub(super) troubles: Vec<Trouble>,
     /// Some question could not be asked.
     pub(super) unknown: bool,
-    /// The plain judge that was reached first, and the headers it saw.
-    pub(super) plain_judge: Option<usize>,
+    /// The plain judge that was reached first, in which way, and the headers it saw.
+    pub(super) plain_judge: Option<(usize, Way)>,
     pub(super) seen: Vec<(String, String)>,
 }
 
@@ -42,13 +42,13 @@ impl Findings {
     }
 
     /// Takes in one look; `None` when nobody can say.
-    pub(super) fn take(&mut self, https: bool, look: Look) -> Result<Option<bool>, Local> {
+    pub(super) fn take(&mut self, way: Way, look: Look) -> Result<Option<bool>, Local> {
         match look {
             Look::Passed { echo, times, judge } => {
                 self.report.times.push(times);
                 self.exit(echo.client);
-                if !https && self.plain_judge.is_none() {
-                    self.plain_judge = Some(judge);
+                if !way.is_https() && self.plain_judge.is_none() {
+                    self.plain_judge = Some((judge, way));
                     self.seen = echo.headers;
                 }
                 Ok(Some(true))
@@ -96,14 +96,9 @@ impl Findings {
         !self.troubles.is_empty() && self.troubles.iter().all(Trouble::says_no_way)
     }
 
-    /// It answered a plain request, and not as a proxy.
-    pub(super) fn has_odd_answer(&self) -> bool {
-        self.troubles.iter().any(is_odd_answer)
-    }
-
     /// Its odd answer was that of a proxy for tunnels.
     pub(super) fn forwards_nothing(&mut self) {
-        self.troubles.retain(|trouble| !is_odd_answer(trouble));
+        self.troubles.retain(|trouble| !trouble.is_odd_answer());
         self.troubles.push(Trouble::new(
             Verdict::Policy,
             "no_forward",
@@ -126,6 +121,11 @@ impl Findings {
                     _ => format!("it put into the page: {}", tampering.evidence),
                 },
             ));
+        }
+        if ok == 0 && self.troubles.iter().any(Trouble::is_odd_answer) {
+            // Who answers no request as a proxy does is none, and this is how such a one says it of tunnels.
+            self.troubles
+                .retain(|trouble| trouble.reason != "no_tunnel");
         }
         // The worst that it did says what it is; what it merely does not offer is no fault of one that works.
         let worst = |of: &[Verdict]| {
@@ -172,10 +172,6 @@ impl Findings {
     }
 }
 
-fn is_odd_answer(trouble: &Trouble) -> bool {
-    trouble.reason == "not_a_proxy" && trouble.phase == Some(Phase::Body)
-}
-
 /// It refuses, in its own protocol.
 pub(super) fn answers(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Auth | Verdict::Policy)
@@ -195,14 +191,14 @@ mod tests {
         let proxy = Proxy::new(Scheme::Http, "192.0.2.1", 8080, None);
         let mut found = Findings::new(0, Arc::new(proxy));
         match plain {
-            Some(trouble) => assert!(found.take(false, Look::Failed(trouble)).is_ok()),
+            Some(trouble) => assert!(found.take(Way::Plain, Look::Failed(trouble)).is_ok()),
             None => found.report.times.push(Times {
                 phases: Phases::default(),
                 total: Duration::ZERO,
             }),
         }
         let down = Trouble::new(Verdict::Unknown, "judge_down", None, "no judge answers");
-        assert!(found.take(true, Look::NoJudge(down)).is_ok());
+        assert!(found.take(Way::Tls, Look::NoJudge(down)).is_ok());
         found.unknown = true;
         found.close()
     }

@@ -66,8 +66,12 @@ fn opened() -> ProbeReport {
 }
 
 /// Checks so many proxies, all at once.
-async fn check_by(egress: impl Egress, proxies: u16) -> Vec<Report> {
-    let plan = Plan {
+async fn check_by(
+    egress: impl Egress,
+    proxies: u16,
+    change: impl FnOnce(&mut Settings),
+) -> Vec<Report> {
+    let mut plan = Plan {
         egress,
         rules: ban::Judge::new(&ban::Settings::default()).unwrap(),
         settings: Settings {
@@ -77,6 +81,7 @@ async fn check_by(egress: impl Egress, proxies: u16) -> Vec<Report> {
             ..Settings::default()
         },
     };
+    change(&mut plan.settings);
     let proxy = |number| Arc::new(Proxy::new(Scheme::Http, "192.0.2.1", 8080 + number, None));
     let (out, mut reports) = mpsc::channel(usize::from(proxies));
     let (progress, _) = watch::channel(Progress::default());
@@ -142,7 +147,7 @@ async fn check(replays: bool) -> Report {
         is_new: AtomicBool::new(false),
         replays,
     };
-    check_by(egress, 1).await.remove(0)
+    check_by(egress, 1, |_| {}).await.remove(0)
 }
 
 #[tokio::test(start_paused = true)]

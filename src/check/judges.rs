@@ -312,6 +312,7 @@ impl Judges {
                 headers: &self.headers,
                 body: &Bytes::new(),
                 elsewhere: false,
+                tunnel: false,
                 session: Some(&session),
                 connect_timeout: self.patience,
                 deadline: began + self.patience,

@@ -35,6 +35,24 @@ pub(super) struct Context<E> {
     pub(super) settings: Settings,
 }
 
+/// How a judge's answer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From a plain judge, as the proxy's protocol has it: HTTP proxies forward the request.
+    Plain,
+    /// From an https judge.
+    Tls,
+    /// From a plain judge, in a tunnel of an HTTP proxy.
+    Tunnel,
+}
+
+impl Way {
+    /// Of which kind the judges are.
+    pub(super) fn is_https(self) -> bool {
+        self == Way::Tls
+    }
+}
+
 /// What a look has seen.
 pub(super) enum Look {
     /// The judge's own answer.
@@ -61,20 +79,9 @@ pub(super) struct Canary {
 const OUTAGE: Duration = Duration::from_secs(3);
 
 impl<E: Egress> Context<E> {
-    /// Asks a judge of this kind through `proxy`. `turn` says which; others take its place while it is down.
-    pub(super) async fn look(&self, proxy: &Proxy, https: bool, turn: usize) -> Look {
-        self.look_at(Family::Main, proxy, https, turn).await
-    }
-
-    /// The same with judges of this family.
-    pub(super) async fn look_at(
-        &self,
-        family: Family,
-        proxy: &Proxy,
-        https: bool,
-        turn: usize,
-    ) -> Look {
-        let numbers: Vec<usize> = self.judges.of(family, https).collect();
+    /// Asks a judge of this family through `proxy`. `turn` says which; others take its place while it is down.
+    pub(super) async fn look(&self, family: Family, proxy: &Proxy, way: Way, turn: usize) -> Look {
+        let numbers: Vec<usize> = self.judges.of(family, way.is_https()).collect();
         loop {
             let from = turn % numbers.len().max(1);
             let in_turn = numbers[from..].iter().chain(&numbers[..from]).copied();
@@ -85,7 +92,7 @@ impl<E: Egress> Context<E> {
                 "no judge answers on the direct path",
             );
             for number in in_turn.filter(|number| self.judges.get(*number).seems_up()) {
-                match self.ask(proxy, number).await {
+                match self.ask(proxy, number, way).await {
                     Look::NoJudge(trouble) => why = trouble,
                     seen => return seen,
                 }
@@ -104,13 +111,12 @@ impl<E: Egress> Context<E> {
         }
     }
 
-    pub(super) async fn ask(&self, proxy: &Proxy, number: usize) -> Look {
+    pub(super) async fn ask(&self, proxy: &Proxy, number: usize, way: Way) -> Look {
         let judge = self.judges.get(number);
         let (began, nonce) = (Instant::now(), self.nonces.next());
         let url = judge.at("echo", &nonce);
-        let exchange = self
-            .send(proxy, &url, self.judges.headers(), began, &nonce)
-            .await;
+        let headers = self.judges.headers();
+        let exchange = self.send(proxy, way, &url, headers, began, &nonce).await;
         let ended = Instant::now();
         let read = || {
             let answer = exchange.result.as_ref().ok();
@@ -175,12 +181,11 @@ impl<E: Egress> Context<E> {
     }
 
     /// Fetches the canary page of a plain judge. `None` when it did not come: that is a matter of the samples.
-    pub(super) async fn canary(&self, proxy: &Proxy, number: usize) -> Option<Canary> {
+    pub(super) async fn canary(&self, proxy: &Proxy, number: usize, way: Way) -> Option<Canary> {
         let (began, nonce) = (Instant::now(), self.nonces.next());
         let url = self.judges.get(number).at("canary", &nonce);
-        let exchange = self
-            .send(proxy, &url, self.judges.headers(), began, &nonce)
-            .await;
+        let headers = self.judges.headers();
+        let exchange = self.send(proxy, way, &url, headers, began, &nonce).await;
         let response = exchange.result.ok()?;
         if response.status != 200 || response.body.truncated.is_some() {
             return None;
@@ -198,8 +203,9 @@ impl<E: Egress> Context<E> {
         url: &Url,
     ) -> (Target, Result<Times, Trouble>) {
         let (began, session) = (Instant::now(), self.nonces.next());
+        let headers = &self.settings.headers;
         let exchange = self
-            .send(proxy, url, &self.settings.headers, began, &session)
+            .send(proxy, Way::Plain, url, headers, began, &session)
             .await;
         let seen = Seen {
             url,
@@ -235,6 +241,7 @@ impl<E: Egress> Context<E> {
     pub(super) async fn send(
         &self,
         proxy: &Proxy,
+        way: Way,
         url: &Url,
         headers: &HeaderMap,
         began: Instant,
@@ -249,6 +256,7 @@ impl<E: Egress> Context<E> {
                 headers,
                 body: &Bytes::new(),
                 elsewhere: false,
+                tunnel: way == Way::Tunnel,
                 session: Some(&session),
                 connect_timeout: self.settings.connect_timeout,
                 deadline: began + self.settings.max_time,

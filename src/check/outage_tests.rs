@@ -80,7 +80,7 @@ async fn check(down: Range<u32>, latencies: &[u32]) -> Vec<Report> {
         asked: AtomicU32::new(0),
     };
     let proxies = latencies.len() as u16;
-    check_by(egress, proxies).await
+    check_by(egress, proxies, |_| {}).await
 }
 
 fn verdicts(reports: &[Report]) -> Vec<(Verdict, &'static str)> {

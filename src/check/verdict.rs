@@ -109,6 +109,30 @@ impl Trouble {
         matches!(self.reason, "target_unreachable" | "bad_gateway" | "policy")
     }
 
+    /// It answered a plain request, and not as a proxy.
+    pub(super) fn is_odd_answer(&self) -> bool {
+        self.reason == "not_a_proxy" && self.phase == Some(Phase::Body)
+    }
+
+    /// It answered, and what it said is what a proxy for tunnels alone may say of a plain request.
+    pub(super) fn says_no(&self) -> bool {
+        matches!(self.reason, "no_forward" | "policy" | "bad_gateway") || self.is_odd_answer()
+    }
+
+    /// It was reached and hung up.
+    pub(super) fn hangs_up(&self) -> bool {
+        matches!(self.reason, "reset" | "closed") && !self.is_unreached()
+    }
+
+    /// Lost after the tunnel was open.
+    pub(super) fn is_lost_in_tunnel(&self) -> bool {
+        matches!(self.reason, "reset" | "closed" | "timeout" | "truncated")
+            && matches!(
+                self.phase,
+                Some(Phase::Request | Phase::Headers | Phase::Body)
+            )
+    }
+
     /// True when no other way could bring more: it proves itself, whatever could not be asked.
     pub(super) fn is_final(&self) -> bool {
         self.verdict == Verdict::Auth || self.verdict == Verdict::Dead && !self.may_be_the_judge()

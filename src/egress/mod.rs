@@ -92,6 +92,8 @@ pub struct Outgoing<'a> {
     pub body: &'a Bytes,
     /// A redirect has led away from the first host: the user's literal cookies were not meant for this one.
     pub elsewhere: bool,
+    /// Through a tunnel, though it be plain `http://` that an HTTP proxy would forward.
+    pub tunnel: bool,
     /// Cookies and connections are kept apart by (proxy identity, session).
     pub session: Option<&'a Arc<str>>,
     /// Limit for TCP connect to the proxy; the handshake has the same again.

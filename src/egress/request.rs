@@ -220,6 +220,7 @@ mod tests {
                 headers: &self.headers,
                 body: &self.body,
                 elsewhere: false,
+                tunnel: false,
                 session: None,
                 connect_timeout: Duration::from_secs(1),
                 deadline: tokio::time::Instant::now(),

@@ -58,7 +58,7 @@ impl SocketEgress {
 
     async fn attempt(&self, outgoing: &Outgoing<'_>, trace: &mut Trace<'_>) -> Result<(), Fault> {
         let proxy = outgoing.proxy;
-        let route = if outgoing.url.scheme() == "http" && forwards(proxy) {
+        let route = if outgoing.url.scheme() == "http" && forwards(proxy) && !outgoing.tunnel {
             Route::Forward
         } else {
             Route::Target(HostKey::of(outgoing.url).ok_or_else(|| {

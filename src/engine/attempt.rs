@@ -241,6 +241,7 @@ async fn follow<E: Egress>(
                 headers: &request.headers,
                 body: &request.body,
                 elsewhere: redirect::leads_away(first, &url),
+                tunnel: false,
                 session: errand.session.as_ref(),
                 connect_timeout: lease.connect_timeout,
                 deadline,

@@ -228,6 +228,32 @@ fn the_list_that_comes_out_is_one_that_fetch_takes() {
 }
 
 #[test]
+fn proxies_for_tunnels_alone_that_a_plain_judge_was_reached_through_serve_a_fetch() {
+    let for_tunnels = ProxySpec::new(Scheme::Http).fault(Fault::NoForward);
+    let scene = Scene::new(Lab::builder().proxies(2, for_tunnels));
+    let run = |words: &[&str], input: Stdio| {
+        let output = proxywheel()
+            .current_dir(scene.folder.path())
+            .args(words)
+            .args(["--state", "state.db", "--cacert", "ca.pem", "-q"])
+            .stdin(input)
+            .output()
+            .expect("runs");
+        assert!(output.status.success(), "{}", shown(&output));
+        output.stdout
+    };
+    let judge = scene.lab.judge_url(false);
+    let check = ["check", "list.txt", "--judge", &judge];
+    let list = run(&[&check[..], &["--format", "txt"]].concat(), Stdio::null());
+    assert_eq!(String::from_utf8_lossy(&list).lines().count(), 2);
+    fs::write(scene.path("good"), list).expect("written");
+    let good = fs::File::open(scene.path("good")).expect("the list");
+    let url = "https://shop.test/page/1";
+    let fetched = run(&["fetch", url, "--proxy-file", "-"], good.into());
+    assert_eq!(rows(&fetched)[0]["attempts"], 1);
+}
+
+#[test]
 fn filters_order_and_the_least_that_has_to_live() {
     let scene = Scene::new(mixed());
     let labels = |words: &[&str]| -> Vec<String> {

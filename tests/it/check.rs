@@ -203,6 +203,24 @@ async fn every_way_of_being_bad_is_named() {
 }
 
 #[tokio::test]
+async fn a_plain_judge_is_asked_in_a_tunnel_of_a_proxy_that_forwards_nothing() {
+    let for_tunnels = || ProxySpec::new(Scheme::Http).fault(Fault::NoForward);
+    let lab = lab(Lab::builder()
+        .proxy(for_tunnels())
+        .proxy(for_tunnels().fault(Fault::NoTunnel)))
+    .await;
+    let plain = |settings: &mut Settings| settings.judges.truncate(1);
+    let (reports, _) = check(&lab, lab.proxies(), plain).await;
+    let told = |report: &Report| (report.verdict, report.forwards, report.tunnels);
+    let alive = &reports[&0];
+    assert_eq!(told(alive), (Verdict::Alive, Some(false), Some(true)));
+    assert_eq!((alive.ok(), alive.failed), (3, 0));
+    // In a tunnel nobody can add a header.
+    assert_eq!((alive.anonymity, alive.rewrites.is_none()), (None, true));
+    assert_eq!(told(&reports[&1]), (Verdict::Policy, Some(false), None));
+}
+
+#[tokio::test]
 async fn a_page_that_nobody_has_seen_directly_makes_no_proxy_hostile() {
     let lab = lab(Lab::builder().perfect(1)).await;
     let page = || "http://shop.test/page/1".parse().unwrap();

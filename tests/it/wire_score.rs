@@ -147,6 +147,7 @@ impl Bench {
                 clearance: None,
                 traffic: None,
                 elsewhere: false,
+                tunnel: false,
             })
             .await;
         let seen = Seen {

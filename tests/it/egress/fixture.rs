@@ -194,6 +194,7 @@ impl Ask {
             headers: &self.headers,
             body: &self.body,
             elsewhere: false,
+            tunnel: false,
             session: self.session.as_ref(),
             connect_timeout: self.connect_timeout,
             deadline: self.deadline,
