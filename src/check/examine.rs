@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::anonymity;
@@ -18,6 +18,8 @@ use crate::egress::Egress;
 use crate::outcome::Phase;
 use crate::proxy::{Proxy, Scheme};
 
+/// Who was silent has so much less time when it is asked again: a list of such is to cost little more than one that is not.
+const AGAIN: u32 = 4;
 /// The one port to which every proxy that opens tunnels does.
 const HTTPS: u16 = 443;
 /// Schemes that are tried by `--detect`, in this order.
@@ -96,8 +98,6 @@ impl<E: Egress> Context<E> {
         if working.is_empty() {
             return self.by_https_targets(found).await;
         }
-        // What one way does not offer is no loss of the other.
-        found.report.failed = 0;
         if let Some((number, way)) = found.plain_judge {
             let canary = self.canary(&found.report.proxy, number, way).await;
             if way == Way::Plain {
@@ -138,14 +138,13 @@ impl<E: Egress> Context<E> {
     ) -> Result<Vec<Way>, Local> {
         let [plain, tls] = self.first(found, family, place).await;
         let mut working = Vec::new();
-        for (way, look) in [(Way::Plain, plain), (Way::Tls, tls)] {
-            let Some(look) = look else { continue };
-            let may = match found.take(way, look)? {
-                Some(passed) => passed,
-                None => {
-                    found.unknown = true;
-                    continue;
-                }
+        let mut lost = 0;
+        for (way, looks) in [(Way::Plain, plain), (Way::Tls, tls)] {
+            let Some(looks) = looks else { continue };
+            let failed = found.report.failed;
+            let Some(may) = found.take_all(way, looks)? else {
+                found.unknown = true;
+                continue;
             };
             match way.is_https() {
                 true => found.report.tunnels = Some(may),
@@ -153,6 +152,7 @@ impl<E: Egress> Context<E> {
             }
             if may {
                 working.push(way);
+                lost += found.report.failed - failed;
             }
         }
         let no_tls = self.judges.of(family, true).next().is_none();
@@ -164,6 +164,10 @@ impl<E: Egress> Context<E> {
         {
             working.push(Way::Tunnel);
         }
+        if !working.is_empty() {
+            // What one way does not offer is no loss of the other.
+            found.report.failed = lost;
+        }
         Ok(working)
     }
 
@@ -171,14 +175,14 @@ impl<E: Egress> Context<E> {
     async fn in_tunnel(&self, found: &mut Findings, family: Family) -> Result<bool, Local> {
         let turn = usize::try_from(found.report.seq).unwrap_or(0);
         let proxy = &found.report.proxy;
-        let look = self.look(family, proxy, Way::Tunnel, turn).await;
-        let is_lost = matches!(&look, Look::Failed(trouble) if trouble.is_lost_in_tunnel());
-        match found.take(Way::Tunnel, look)? {
+        let looks = self.first_look(family, proxy, Way::Tunnel, turn).await;
+        let is_lost = failure(&looks).is_some_and(Trouble::is_lost_in_tunnel);
+        match found.take_all(Way::Tunnel, looks)? {
             Some(true) => {
                 found.report.tunnels = Some(true);
                 return Ok(true);
             }
-            Some(false) if is_lost => {
+            Some(false) if is_lost && found.troubles.iter().any(Trouble::is_odd_answer) => {
                 found.report.tunnels = Some(true);
                 found.forwards_nothing();
             }
@@ -246,7 +250,7 @@ impl<E: Egress> Context<E> {
         found: &Findings,
         family: Family,
         place: &Place<'_>,
-    ) -> [Option<Look>; 2] {
+    ) -> [Option<Vec<Look>>; 2] {
         let proxy = &found.report.proxy;
         let turn = usize::try_from(found.report.seq).unwrap_or(0);
         let has = |https| self.judges.of(family, https).next().is_some();
@@ -257,34 +261,40 @@ impl<E: Egress> Context<E> {
                 (_, true) => Way::Tls,
                 _ => return [None, None],
             };
-            let look = self.look(family, proxy, way, turn).await;
-            if matches!(look, Look::Passed { .. }) {
+            let looks = self.first_look(family, proxy, way, turn).await;
+            if matches!(looks.last(), Some(Look::Passed { .. })) {
                 place.let_others_begin().await;
             }
             return match way.is_https() {
-                true => [None, Some(look)],
-                false => [Some(look), None],
+                true => [None, Some(looks)],
+                false => [Some(looks), None],
             };
         }
-        let mut plain = pin!(self.look(family, proxy, Way::Plain, turn));
-        let mut tunnel = pin!(self.look(family, proxy, Way::Tls, turn));
-        if let Ok(look) = timeout(SILENCE, &mut plain).await {
-            if is_unreached(&look) {
-                return [Some(look), None];
+        let mut plain = pin!(self.first_look(family, proxy, Way::Plain, turn));
+        let mut tunnel = pin!(self.first_look(family, proxy, Way::Tls, turn));
+        if let Ok(looks) = timeout(SILENCE, &mut plain).await {
+            if is_unreached(&looks) {
+                return [Some(looks), None];
             }
             place.let_others_begin().await;
-            return [Some(look), Some(tunnel.await)];
+            return [Some(looks), Some(tunnel.await)];
         }
         tokio::select! {
-            look = &mut plain => {
-                let other = match is_unreached(&look) {
+            looks = &mut plain => {
+                let other = match is_unreached(&looks) {
                     true => None,
                     false => Some(tunnel.await),
                 };
-                [Some(look), other]
+                [Some(looks), other]
             }
-            look = &mut tunnel => [Some(plain.await), Some(look)],
+            looks = &mut tunnel => [Some(plain.await), Some(looks)],
         }
+    }
+
+    /// A look at what nothing is known of yet, and a second one when the first was lost.
+    async fn first_look(&self, family: Family, proxy: &Proxy, way: Way, turn: usize) -> Vec<Look> {
+        let ask = || self.look(family, proxy, way, turn);
+        twice_if_lost(ask, |look| failure(std::slice::from_ref(look))).await
     }
 
     /// Whether it opens a tunnel to this plain judge. To refuse one says nothing: many proxies open them to port 443 alone.
@@ -333,20 +343,29 @@ impl<E: Egress> Context<E> {
         let samples = self.settings.samples as usize;
         let again = urls.iter().filter(|url| counts(url)).cycle();
         let more = samples.saturating_sub(urls.len());
+        let proxy = found.report.proxy.clone();
         for (turn, url) in urls.iter().chain(again.take(more)).enumerate() {
-            let (target, result) = self.target(&found.report.proxy, url).await;
-            if turn < urls.len() {
-                found.report.targets.push(target);
-            }
+            let ask = || self.target(&proxy, url);
+            let results = match turn < urls.len() {
+                true => {
+                    let seen = twice_if_lost(ask, |(_, result)| result.as_ref().err()).await;
+                    let (mut targets, results): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+                    found.report.targets.extend(targets.pop());
+                    results
+                }
+                false => vec![ask().await.1],
+            };
             if !counts(url) {
                 continue;
             }
-            match result {
-                Ok(times) => found.report.times.push(times),
-                Err(trouble) if trouble.reason == "local" => return Err(Local(trouble)),
-                Err(trouble) => {
-                    found.report.failed += 1;
-                    found.troubles.push(trouble);
+            for result in results {
+                match result {
+                    Ok(times) => found.report.times.push(times),
+                    Err(trouble) if trouble.reason == "local" => return Err(Local(trouble)),
+                    Err(trouble) => {
+                        found.report.failed += 1;
+                        found.troubles.push(trouble);
+                    }
                 }
             }
             let nothing_yet = found.report.times.is_empty();
@@ -359,8 +378,38 @@ impl<E: Egress> Context<E> {
     }
 }
 
-fn is_unreached(look: &Look) -> bool {
-    matches!(look, Look::Failed(trouble) if trouble.is_unreached())
+/// Asks, and a second time when a proxy that was reached lost the first, as one that works does now and then. Two in a row are the
+/// word on it, and none gets a second try that nobody listens for.
+async fn twice_if_lost<T, F: Future<Output = T>>(
+    ask: impl Fn() -> F,
+    failure: impl Fn(&T) -> Option<&Trouble>,
+) -> Vec<T> {
+    let began = Instant::now();
+    let first = ask().await;
+    let limit = match failure(&first) {
+        Some(trouble) if trouble.is_loss() && trouble.reason == "timeout" => {
+            Some(began.elapsed() / AGAIN)
+        }
+        Some(trouble) if trouble.is_loss() => None,
+        _ => return vec![first],
+    };
+    let second = match limit {
+        Some(limit) => timeout(limit, ask()).await.ok(),
+        None => Some(ask().await),
+    };
+    [first].into_iter().chain(second).collect()
+}
+
+/// Why the last of these looks failed, if it did.
+fn failure(looks: &[Look]) -> Option<&Trouble> {
+    match looks.last() {
+        Some(Look::Failed(trouble)) => Some(trouble),
+        _ => None,
+    }
+}
+
+fn is_unreached(looks: &[Look]) -> bool {
+    failure(looks).is_some_and(Trouble::is_unreached)
 }
 
 /// Spellings of one protocol: names are always resolved at the exit.

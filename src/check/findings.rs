@@ -66,6 +66,15 @@ impl Findings {
         }
     }
 
+    /// Takes in looks one after the other; what the last of them says.
+    pub(super) fn take_all(&mut self, way: Way, looks: Vec<Look>) -> Result<Option<bool>, Local> {
+        let mut told = None;
+        for look in looks {
+            told = self.take(way, look)?;
+        }
+        Ok(told)
+    }
+
     /// It came out here.
     pub(super) fn exit(&mut self, ip: IpAddr) {
         let exit = ip.to_canonical();

@@ -18,6 +18,8 @@ use crate::exchange::{Body, Exchange, Phases, Response};
 use crate::job::HostKey;
 use crate::proxy::{Proxy, Scheme};
 
+#[path = "loss_tests.rs"]
+mod losses;
 #[path = "outage_tests.rs"]
 mod outage;
 #[path = "tunnel_tests.rs"]

@@ -124,13 +124,19 @@ impl Trouble {
         matches!(self.reason, "reset" | "closed") && !self.is_unreached()
     }
 
+    /// It was reached, and what was asked of it was lost: once in a while that happens to one that works.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self.reason, "reset" | "closed" | "timeout" | "truncated")
+            && !matches!(self.phase, None | Some(Phase::Dns | Phase::Connect))
+    }
+
     /// Lost after the tunnel was open.
     pub(super) fn is_lost_in_tunnel(&self) -> bool {
-        matches!(self.reason, "reset" | "closed" | "timeout" | "truncated")
-            && matches!(
-                self.phase,
-                Some(Phase::Request | Phase::Headers | Phase::Body)
-            )
+        let is_open = matches!(
+            self.phase,
+            Some(Phase::Request | Phase::Headers | Phase::Body)
+        );
+        is_open && self.is_loss()
     }
 
     /// True when no other way could bring more: it proves itself, whatever could not be asked.
