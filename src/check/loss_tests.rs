@@ -80,6 +80,8 @@ async fn a_proxy_that_loses_one_connection_is_not_dead() {
             let (report, _, _) = check(Phase::Headers, kind, 1, judge).await;
             assert_eq!(report.verdict, Verdict::Alive, "{report:?}");
             assert_eq!((report.ok(), report.failed), (3, 1));
+            // Without a judge nobody has seen an exit.
+            assert_eq!(report.rotates(), judge.then_some(false));
             assert!(report.targets.iter().all(|target| target.ok));
             let (report, _, _) = check(Phase::Headers, kind, 9, judge).await;
             assert_eq!(report.verdict, Verdict::Dead);

@@ -152,7 +152,8 @@ impl Report {
     /// It came out at different addresses of one family. To have one of each is no rotation.
     pub fn rotates(&self) -> Option<bool> {
         let of = |v6: bool| self.exits.iter().filter(|ip| ip.is_ipv6() == v6).count();
-        (self.ok() > 1).then_some(of(false) > 1 || of(true) > 1)
+        let is_seen = self.ok() > 1 && !self.exits.is_empty();
+        is_seen.then_some(of(false) > 1 || of(true) > 1)
     }
 
     /// Asks the files where the exits are.
