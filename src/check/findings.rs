@@ -102,7 +102,11 @@ impl Findings {
 
     /// Nothing else came of it than that it has no way there, which is what one says whose exit lacks the family of the judge.
     pub(super) fn may_lack_a_family(&self) -> bool {
-        !self.troubles.is_empty() && self.troubles.iter().all(Trouble::says_no_way)
+        // That it does not offer the other way says nothing of where it gets.
+        let is_open = |trouble: &Trouble| {
+            trouble.says_no_way() || matches!(trouble.reason, "no_tunnel" | "no_forward")
+        };
+        self.troubles.iter().any(Trouble::says_no_way) && self.troubles.iter().all(is_open)
     }
 
     /// Its odd answer was that of a proxy for tunnels.
