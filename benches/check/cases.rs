@@ -15,7 +15,7 @@ struct Case {
     name: &'static str,
     count: usize,
     concurrency: u32,
-    /// Largest wall clock over the time the silent entries hold their places, and the longest of them its own, `None` where a plain number is the bound.
+    /// Largest wall clock over the time the silent entries hold their places, `None` where a plain number is the bound.
     ratio: Option<f64>,
     /// Largest wall clock, seconds.
     seconds: Option<f64>,
@@ -155,12 +155,7 @@ fn verify(sorts: &[Sort], rows: &Path) {
 fn report(case: &Case, sorts: &[Sort], connects: &Cost, cost: &Cost, failed: &mut Vec<String>) {
     let count = sorts.len() as f64;
     let waits: Duration = sorts.iter().map(|sort| sort.waits).sum();
-    let longest = sorts
-        .iter()
-        .map(|sort| sort.waits)
-        .max()
-        .unwrap_or_default();
-    let least = (waits / case.concurrency).max(longest).as_secs_f64();
+    let least = waits.as_secs_f64() / f64::from(case.concurrency);
     let wall = cost.wall_us as f64 / 1e6;
     let (ours, floor) = (cost.cpu_us as f64 / count, connects.cpu_us as f64 / count);
     let peak = cost.peak_kb / 1024;

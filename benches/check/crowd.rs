@@ -9,8 +9,6 @@ use proxywheel::proxy::Scheme;
 /// Limits that the check is given; what a dead entry costs follows from them.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(5);
-/// Who was reached and is silent is asked twice, the second time for a quarter of that.
-const SILENT: Duration = Duration::from_millis(6250);
 
 /// One sort of entry.
 pub(crate) struct Sort {
@@ -41,7 +39,7 @@ fn dead() -> Vec<Sort> {
     vec![
         http(Fault::Refuse, none),
         http(Fault::BlackHole, CONNECT_TIMEOUT),
-        http(Fault::HangAfterAccept, SILENT),
+        http(Fault::HangAfterAccept, MAX_TIME),
         http(Fault::Reset, none),
         http(Fault::Garbage, none),
         http(Fault::BlackHole, CONNECT_TIMEOUT),
@@ -54,7 +52,7 @@ fn dead() -> Vec<Sort> {
             CONNECT_TIMEOUT,
         ),
         // Silent to plain requests and in tunnels; both are asked at a time.
-        http(Fault::HangAfterConnect, SILENT),
+        http(Fault::HangAfterConnect, MAX_TIME),
     ]
 }
 

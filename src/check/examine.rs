@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use url::Url;
 
 use super::anonymity;
@@ -18,8 +18,6 @@ use crate::egress::Egress;
 use crate::outcome::Phase;
 use crate::proxy::{Proxy, Scheme};
 
-/// Who was silent has so much less time when it is asked again: a list of such is to cost little more than one that is not.
-const AGAIN: u32 = 4;
 /// The one port to which every proxy that opens tunnels does.
 const HTTPS: u16 = 443;
 /// Schemes that are tried by `--detect`, in this order.
@@ -388,24 +386,16 @@ impl<E: Egress> Context<E> {
     }
 }
 
-/// Asks, and a second time when a proxy that was reached lost the first, as one that works does now and then. Two in a row are the
-/// word on it, and none gets a second try that nobody listens for.
+/// Asks, and a second time when a proxy that was reached broke off the first, as one that works does now and then. Two in a row are the
+/// word on it. None gets a second try that nobody listens for, or that was silent: a list of such would take twice as long.
 async fn twice_if_lost<T, F: Future<Output = T>>(
     ask: impl Fn() -> F,
     failure: impl Fn(&T) -> Option<&Trouble>,
 ) -> Vec<T> {
-    let began = Instant::now();
     let first = ask().await;
-    let limit = match failure(&first) {
-        Some(trouble) if trouble.is_loss() && trouble.reason == "timeout" => {
-            Some(began.elapsed() / AGAIN)
-        }
-        Some(trouble) if trouble.is_loss() => None,
-        _ => return vec![first],
-    };
-    let second = match limit {
-        Some(limit) => timeout(limit, ask()).await.ok(),
-        None => Some(ask().await),
+    let second = match failure(&first) {
+        Some(trouble) if trouble.is_loss() && trouble.reason != "timeout" => Some(ask().await),
+        _ => None,
     };
     [first].into_iter().chain(second).collect()
 }
