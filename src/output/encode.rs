@@ -167,18 +167,21 @@ impl Encoder {
         }
     }
 
-    /// One row with its separators.
-    pub(super) fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) {
+    /// One row with its separators. One that is there `again` gets the mark that [`super::again`] tells of.
+    pub(super) fn row(&mut self, row: &Row<'_>, again: bool, out: &mut Vec<u8>) {
+        let mark: &[u8] = if again { b" " } else { b"" };
         match self.format {
             Format::Jsonl => {
+                out.extend_from_slice(mark);
                 self.object(row, out);
                 out.push(b'\n');
             }
             Format::Json => {
                 out.extend_from_slice(if self.any_row { b",\n" } else { b"\n" });
+                out.extend_from_slice(mark);
                 self.object(row, out);
             }
-            Format::Csv => self.cells(row, out),
+            Format::Csv => self.cells(row, again, out),
         }
         self.any_row = true;
     }
@@ -195,7 +198,7 @@ impl Encoder {
         object::write(row, self.fields.as_deref(), self.attempts, out);
     }
 
-    fn cells(&mut self, row: &Row<'_>, out: &mut Vec<u8>) {
+    fn cells(&mut self, row: &Row<'_>, again: bool, out: &mut Vec<u8>) {
         let first = out.len();
         for (at, column) in self.columns.iter().enumerate() {
             if at > 0 {
@@ -208,7 +211,12 @@ impl Encoder {
             } else {
                 value.write_text(self.attempts, out);
             }
-            quote(out, start, &mut self.cell);
+            if again && matches!(column, Column::Field(Field::Id)) {
+                out.insert(start, b'"');
+                out.push(b'"');
+            } else {
+                quote(out, start, &mut self.cell);
+            }
         }
         if out.len() == first {
             // The only cell is empty: without quotes it would be a blank line, which readers skip.

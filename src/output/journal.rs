@@ -11,22 +11,22 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::Format;
+use super::again::{Waiting, mark_in};
 use super::fields::Field;
 use super::group::{Group, Place};
 use super::lines::{Line, Lines, MAX_ROW, cells};
 use super::open::Earlier;
-use super::target::Replacement;
 use crate::error::{Error, Problem};
 use crate::job::{DoneSet, JobId};
 use crate::outcome::Outcome;
 
-const BUFFER: usize = 256 * 1024;
+pub(super) const BUFFER: usize = 256 * 1024;
 
 /// What to look for.
 pub(super) struct Scan<'a> {
@@ -36,21 +36,25 @@ pub(super) struct Scan<'a> {
     pub(super) header: &'a [u8],
     /// Rows have to say their `id` and `outcome`.
     pub(super) resume: bool,
-    /// Rows that are not `ok` do not count.
+    /// Rows that are not `ok` wait for another go.
     pub(super) retry_failed: bool,
 }
 
 /// What the file holds.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Jobs with a row that stays.
+    /// Jobs with a row that settles them.
     pub(super) done: DoneSet,
     /// How they ended.
     pub(super) earlier: Earlier,
-    /// Rows that stay.
-    pub(super) kept: u64,
-    /// Whole rows that go: their jobs are taken up again.
-    pub(super) dropped: u64,
+    /// Jobs with a row that stays until there is a newer one.
+    pub(super) waiting: Waiting,
+    /// Whole rows.
+    pub(super) rows: u64,
+    /// There are rows of a run that died before it could take out those that they replace...
+    pub(super) marked: bool,
+    /// ...which are these.
+    pub(super) gone: Waiting,
     /// Bytes up to the end of the last whole row, or of the header.
     pub(super) end: u64,
     /// The last whole row lacks its line feed (JSONL).
@@ -64,78 +68,41 @@ impl Scan<'_> {
     /// [`Error::Usage`] for damage that is not a torn last row and for files of another kind; [`Error::Io`].
     pub(super) fn run(&self, file: &File) -> Result<Found, Error> {
         let mut found = Found::default();
-        let mut done = DoneSet::default();
-        let mut earlier = Earlier::default();
+        let mut waiting = Waiting::default();
         // Rows of an input that is not whole yet.
         let mut open = 0;
-        let walked = self.walk(file, &mut |_, row| {
-            if self.stays(&row.key) {
-                open += 1;
-                if row.is_last {
-                    if let Some(id) = row.key.id {
-                        done.insert(id);
-                    }
-                    if let Some(outcome) = row.key.outcome {
-                        earlier.note(outcome);
-                    }
-                    found.kept += std::mem::take(&mut open);
-                }
+        let walked = self.walk(file, &mut |_, Read { key, is_last, .. }| {
+            open += 1;
+            if !is_last {
+                return Ok(());
+            }
+            found.rows += std::mem::take(&mut open);
+            let (true, Some(id), Some(outcome)) = (self.resume, key.id, key.outcome) else {
+                return Ok(());
+            };
+            if key.marked {
+                found.marked = true;
+                waiting.replace(id, &mut found.gone);
             } else {
-                found.dropped += 1;
+                waiting.note(id, outcome);
+            }
+            if outcome.is_final() && (outcome == Outcome::Ok || !self.retry_failed) {
+                found.done.insert(id);
+                found.earlier.note(outcome);
             }
             Ok(())
         })?;
-        found.done = done;
-        found.earlier = earlier;
+        found.waiting = match self.retry_failed {
+            true => waiting,
+            false => waiting.only_unfinished(),
+        };
         found.end = walked.end;
         found.unfinished = walked.unfinished;
         Ok(found)
     }
 
-    /// Copies the rows before `end` that stay into `replacement`, in the form the file has; no closing bracket.
-    pub(super) fn rewrite(
-        &self,
-        file: &File,
-        end: u64,
-        replacement: &Replacement,
-    ) -> Result<(), Error> {
-        let mut out = BufWriter::with_capacity(BUFFER, &replacement.file);
-        let mut begin = || -> io::Result<()> {
-            match self.format {
-                Format::Jsonl => Ok(()),
-                Format::Json => out.write_all(b"["),
-                Format::Csv => out.write_all(self.header),
-            }
-        };
-        begin().map_err(|error| Error::io("write", self.path, error))?;
-        let mut any = false;
-        self.walk(file, &mut |row, read| {
-            if !self.stays(&read.key) || read.offset >= end {
-                return Ok(());
-            }
-            if self.format == Format::Json {
-                out.write_all(if any { b",\n" } else { b"\n" })?;
-                any = true;
-                return out.write_all(row);
-            }
-            out.write_all(row)?;
-            out.write_all(b"\n")
-        })?;
-        out.flush()
-            .map_err(|error| Error::io("write", self.path, error))
-    }
-
-    fn stays(&self, key: &Key) -> bool {
-        match key.outcome {
-            Some(outcome) if self.resume => {
-                outcome.is_final() && (outcome == Outcome::Ok || !self.retry_failed)
-            }
-            _ => true,
-        }
-    }
-
     /// Calls `visit` for every whole row, without its separators.
-    fn walk(
+    pub(super) fn walk(
         &self,
         mut file: &File,
         visit: &mut dyn FnMut(&[u8], Read) -> io::Result<()>,
@@ -293,6 +260,7 @@ impl Scan<'_> {
                 },
             };
             key.place = Place::of(number(place.0)?, number(place.1)?);
+            key.marked = key.id.is_some_and(|id| mark_in(line, id).is_some());
             return Ok(Judged::Row {
                 length: line.len(),
                 key,
@@ -337,6 +305,10 @@ impl Scan<'_> {
         let not_a_row = |why: String| Trouble::NotARow(why.into());
         // Checked whole: serde_json does not look into the strings it skips.
         let text = std::str::from_utf8(row).map_err(|error| not_a_row(error.to_string()))?;
+        let (text, marked) = match text.strip_prefix(' ') {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
         if !text.starts_with('{') {
             return Err(Trouble::NotARow("it is not an object".into()));
         }
@@ -349,7 +321,11 @@ impl Scan<'_> {
         let place = Place::of(keys.row, keys.rows);
         let key = key_of(keys.id.map(bytes), keys.outcome.map(bytes));
         let key = key.map_err(|why| not_a_row(why.to_owned()))?;
-        Ok(Key { place, ..key })
+        Ok(Key {
+            place,
+            marked,
+            ..key
+        })
     }
 
     /// True when a file without a single row may be what a run left that died in its first write.
@@ -405,7 +381,7 @@ impl Scan<'_> {
     }
 }
 
-fn no_key() -> Problem {
+pub(super) fn no_key() -> Problem {
     Problem::new("the row has no id or no outcome, so nobody can tell what is done")
         .hint("name id and outcome in --fields for outputs that are to be resumed")
 }
@@ -413,18 +389,20 @@ fn no_key() -> Problem {
 /// What a row says about its job; id and outcome are there when the scan is for a resuming run.
 pub(super) struct Key {
     pub(super) id: Option<JobId>,
-    outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
     /// Among the rows of its input.
     pub(super) place: Option<Place>,
+    /// It takes the place of an older row; see [`super::again`].
+    pub(super) marked: bool,
 }
 
 /// A row that was read.
-struct Read {
-    key: Key,
+pub(super) struct Read {
+    pub(super) key: Key,
     /// It is the last of its input.
-    is_last: bool,
+    pub(super) is_last: bool,
     /// Of its first byte.
-    offset: u64,
+    pub(super) offset: u64,
 }
 
 fn key_of(id: Option<Cow<'_, [u8]>>, outcome: Option<Cow<'_, [u8]>>) -> Result<Key, &'static str> {
@@ -447,12 +425,13 @@ fn key_of(id: Option<Cow<'_, [u8]>>, outcome: Option<Cow<'_, [u8]>>) -> Result<K
             None => None,
         },
         place: None,
+        marked: false,
     })
 }
 
 /// Where the rows of a file end.
 #[derive(Debug, Clone, Copy, Default)]
-struct Walked {
+pub(super) struct Walked {
     end: u64,
     unfinished: bool,
     rows: u64,

@@ -11,9 +11,10 @@
 //!
 //! What is where: `fields` the keys of a row, `value` what they hold, `parts` those values that have structure, `json`,
 //! `digits` and `timestamp` their bytes; `object` a row of JSON, `encode` JSONL, JSON and CSV, `writer` the thread, `journal`
-//! scan and repair, `group` the rows of one input, `lines` the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w`
+//! scan and repair, `again` rows that replace others, `group` the rows of one input, `lines` the rows of a file, `target` opening and locking, `body` the response bodies, `write_out` the `-w`
 //! format.
 
+mod again;
 mod body;
 mod chunk;
 mod digits;
@@ -58,7 +59,7 @@ pub struct Settings {
     pub fields: Option<Vec<String>>,
     /// What becomes of an output that exists.
     pub mode: Mode,
-    /// With [`Mode::Resume`]: rows that are not `ok` are taken out and fetched again.
+    /// With [`Mode::Resume`]: what is not `ok` is fetched again, and its row replaced once the new one is there.
     pub retry_failed: bool,
     /// CSV: leave cells that a spreadsheet would run as a formula as they are.
     pub csv_raw: bool,

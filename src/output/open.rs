@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
+use super::again::{Settling, Waiting};
 use super::body::BodyStore;
 use super::chunk::Chunk;
 use super::encode::Encoder;
-use super::journal::{Found, Scan};
+use super::journal::{Scan, no_key};
 use super::render::Renderer;
 use super::sink::{Aside, Sink};
-use super::target::{self, Replacement};
+use super::target;
 use super::write_out::WriteOut;
 use super::writer::Writer;
 use super::{BodyMode, Format, Mode, Settings};
@@ -23,7 +24,7 @@ use crate::outcome::Outcome;
 pub struct Opened {
     /// Holds the lock; start it to write.
     pub writer: Writer,
-    /// Jobs that the file has a row for; empty but for [`Mode::Resume`].
+    /// Jobs that the file has a row for that settles them; empty but for [`Mode::Resume`].
     pub done: DoneSet,
     /// How those jobs ended.
     pub earlier: Earlier,
@@ -53,6 +54,15 @@ impl Earlier {
         }
     }
 
+    /// These and others.
+    pub fn and(self, others: Earlier) -> Earlier {
+        Earlier {
+            ok: self.ok + others.ok,
+            failed: self.failed + others.failed,
+            blocked: self.blocked + others.blocked,
+        }
+    }
+
     /// All of them.
     pub fn all(&self) -> u64 {
         self.ok + self.failed
@@ -64,10 +74,10 @@ impl Earlier {
 pub struct Repair {
     /// Bytes of a torn row that were cut; the closing bracket of a JSON array does not count.
     pub cut_bytes: u64,
-    /// Rows that were left.
-    pub kept: u64,
-    /// Whole rows taken out because their jobs are taken up again.
-    pub dropped: u64,
+    /// Rows that are there.
+    pub rows: u64,
+    /// Those of them that stay until their jobs, which are taken up again, have a newer one.
+    pub waiting: u64,
 }
 
 /// Opens, locks and if need be repairs the output. Nothing is written to a file that is refused.
@@ -85,7 +95,7 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
         ),
         None => (None, None),
     };
-    let (sink, before, (done, earlier), repaired) = match &settings.path {
+    let begun = match &settings.path {
         None => {
             let sink = Sink::new(target::stdout()?, "standard output".into(), true)?;
             as_new(sink)
@@ -97,9 +107,23 @@ pub fn open(settings: Settings) -> Result<Opened, Error> {
         (BodyMode::File, Some(directory)) => Some(BodyStore::create(directory)?),
         _ => None,
     };
-    let renderer = Renderer::new(encoder, settings.body, write_out, settings.attempts);
+    let Begun {
+        sink,
+        before,
+        settled: (done, earlier),
+        waiting,
+        settling,
+        repaired,
+    } = begun;
+    let renderer = Renderer::new(
+        encoder,
+        settings.body,
+        write_out,
+        settings.attempts,
+        waiting,
+    );
     Ok(Opened {
-        writer: Writer::new(sink, before, renderer, bodies, aside),
+        writer: Writer::new(sink, before, renderer, bodies, aside, settling),
         done,
         earlier,
         repaired,
@@ -138,6 +162,14 @@ fn check(settings: &Settings) -> Result<(), Problem> {
                 .hint("add --resume"),
         );
     }
+    if settings.mode == Mode::Resume
+        && let Some(fields) = &settings.fields
+        && !["id", "outcome"]
+            .iter()
+            .all(|name| fields.iter().any(|field| field.trim() == *name))
+    {
+        return Err(no_key().at("--fields"));
+    }
     if settings.rows
         && matches!(settings.mode, Mode::Append | Mode::Resume)
         && let Some(fields) = &settings.fields
@@ -159,16 +191,29 @@ fn check(settings: &Settings) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The file, what it lacks before the first row, what is done and how, and what was repaired.
-type Begun = (Sink, Chunk, (DoneSet, Earlier), Repair);
+/// A file that rows can be added to.
+struct Begun {
+    sink: Sink,
+    /// What it lacks before the first row.
+    before: Chunk,
+    /// Jobs that are done, and how they ended.
+    settled: (DoneSet, Earlier),
+    /// Jobs whose rows stay until there is a newer one.
+    waiting: Waiting,
+    /// What is due after the last row.
+    settling: Option<Settling>,
+    repaired: Repair,
+}
 
 fn as_new(sink: Sink) -> Begun {
-    (
+    Begun {
         sink,
-        Chunk::default(),
-        Default::default(),
-        Repair::default(),
-    )
+        before: Chunk::default(),
+        settled: Default::default(),
+        waiting: Waiting::default(),
+        settling: None,
+        repaired: Repair::default(),
+    }
 }
 
 fn open_file(path: &Path, settings: &Settings, encoder: &mut Encoder) -> Result<Begun, Error> {
@@ -222,53 +267,45 @@ fn continue_file(
         resume: settings.mode == Mode::Resume,
         retry_failed: settings.retry_failed,
     };
-    let found = scan.run(&file)?;
-    let Found {
-        kept, dropped, end, ..
-    } = found;
+    let mut found = scan.run(&file)?;
     let write = |error| Error::io("write", path, error);
-    let tail = closing_bracket(&file, path, settings.format, end, length)?;
-    if dropped > 0 {
-        let replacement = Replacement::beside(path, &file)?;
-        if let Err(error) = scan.rewrite(&file, end, &replacement) {
-            replacement.discard();
-            return Err(error);
-        }
-        file = replacement.install()?;
-        let length = file.metadata().map_err(write)?.len();
-        target::cut(&file, length).map_err(write)?;
-    } else {
-        target::cut(&file, end).map_err(write)?;
+    let tail = closing_bracket(&file, path, settings.format, found.end, length)?;
+    let cut_bytes = length - found.end - tail;
+    if found.marked {
+        file = scan.settle(&file, found, &[])?;
+        found = scan.run(&file)?;
     }
+    target::cut(&file, found.end).map_err(write)?;
     // An array that has its bracket and nothing else, or a table that lost its header, starts anew.
     let new = match settings.format {
         Format::Jsonl => false,
-        Format::Json => kept == 0,
-        Format::Csv => end == 0,
+        Format::Json => found.rows == 0,
+        Format::Csv => found.end == 0,
     };
     if new {
         target::cut(&file, 0).map_err(write)?;
-    } else if kept > 0 {
+    } else if found.rows > 0 {
         encoder.continue_after_rows();
     }
     let mut before = Chunk::default();
-    if found.unfinished && settings.format == Format::Jsonl && dropped == 0 {
+    if found.unfinished && settings.format == Format::Jsonl {
         // The last row lacks its line feed.
         before.bytes.push(b'\n');
         before.mark();
     }
-    let sink = Sink::new(file, path.to_owned(), new)?;
     let repaired = Repair {
-        cut_bytes: length - end - tail,
-        kept,
-        dropped,
+        cut_bytes,
+        rows: found.rows,
+        waiting: found.waiting.len(),
     };
-    let done = if scan.resume {
-        (found.done, found.earlier)
-    } else {
-        Default::default()
-    };
-    Ok((sink, before, done, repaired))
+    Ok(Begun {
+        sink: Sink::new(file, path.to_owned(), new)?,
+        before,
+        settled: (found.done, found.earlier),
+        settling: Settling::of(&found.waiting, settings.format, header),
+        waiting: found.waiting,
+        repaired,
+    })
 }
 
 /// Bytes after the last element that are the regular end of an array, not a torn row.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::again::Waiting;
 use super::body;
 use super::chunk::Chunk;
 use super::encode::Encoder;
@@ -37,6 +38,8 @@ pub(super) struct Renderer {
     encoder: Encoder,
     body: BodyMode,
     write_out: Option<(WriteOut, Encoder)>,
+    /// Jobs whose new rows take the place of older ones.
+    waiting: Waiting,
 }
 
 impl Renderer {
@@ -46,11 +49,13 @@ impl Renderer {
         body: BodyMode,
         write_out: Option<WriteOut>,
         attempts: Attempts,
+        waiting: Waiting,
     ) -> Self {
         Renderer {
             encoder,
             body,
             write_out: write_out.map(|format| (format, Encoder::jsonl(attempts))),
+            waiting,
         }
     }
 
@@ -77,7 +82,12 @@ impl Renderer {
             record: &record,
             body: view,
         };
-        self.encoder.row(&row, &mut chunk.bytes);
+        let again = self.waiting.take(record.id);
+        // A job that was not seen through this time either: the row that is there says as much, or more.
+        let is_news = record.outcome.is_final() || !again;
+        if is_news {
+            self.encoder.row(&row, again, &mut chunk.bytes);
+        }
         if let Some((format, json)) = &self.write_out {
             format.render(&row, json, &mut chunk.aside);
         }
@@ -89,7 +99,7 @@ impl Renderer {
                 record: &record,
                 body: BodyView::None,
             };
-            self.encoder.row(&row, &mut chunk.bytes);
+            self.encoder.row(&row, again, &mut chunk.bytes);
         }
         // One mark for all of them: they are written and cut together.
         chunk.mark_row();

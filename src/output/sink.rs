@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::thread::park_timeout;
 use std::time::Duration;
 
+use super::again::Settling;
 use super::chunk::Chunk;
+use super::open::Earlier;
 use super::target;
 use crate::error::Error;
 
@@ -100,6 +102,15 @@ impl Sink {
         {
             let _ = target::cut(&self.file, metadata.len());
         }
+    }
+
+    /// Takes out the rows that newer ones replace; returns what is left of those that were to be. `tail` ends the file.
+    pub(super) fn settle(&mut self, settling: &Settling, tail: &[u8]) -> Result<Earlier, Error> {
+        let (settled, left) = settling.run(&self.path, &self.file, tail)?;
+        if let Some(file) = settled {
+            self.file = file;
+        }
+        Ok(left)
     }
 
     /// Makes what is written survive a power cut.

@@ -164,7 +164,7 @@ fn encode(settings: &Settings, record: &Record, body: BodyView<'_>) -> String {
     let mut encoder = Encoder::new(settings).unwrap();
     let mut out = Vec::new();
     encoder.begin(&mut out);
-    encoder.row(&Row { record, body }, &mut out);
+    encoder.row(&Row { record, body }, false, &mut out);
     encoder.end(&mut out);
     String::from_utf8(out).unwrap()
 }

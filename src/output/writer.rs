@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::BodyMode;
+use super::again::Settling;
 use super::body::BodyStore;
 use super::chunk::Chunk;
+use super::open::Earlier;
 use super::render::{BATCH, FULL, Parcel, Renderer, Way};
 use super::sink::{Aside, Sink, Stop};
 use crate::error::Error;
@@ -40,6 +42,7 @@ pub struct Writer {
     renderer: Renderer,
     bodies: Option<BodyStore>,
     aside: Option<Aside>,
+    settling: Option<Settling>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -70,6 +73,8 @@ pub struct Written {
     pub bytes: u64,
     /// The reader of the pipe went away, which ends the run and is not an error.
     pub reader_gone: bool,
+    /// Rows of earlier runs that were to be replaced and were not: nothing newer has come of their jobs.
+    pub left: Earlier,
 }
 
 impl Writer {
@@ -79,6 +84,7 @@ impl Writer {
         renderer: Renderer,
         bodies: Option<BodyStore>,
         aside: Option<Aside>,
+        settling: Option<Settling>,
     ) -> Self {
         if sink.new {
             renderer.encoder().begin(&mut before.bytes);
@@ -90,6 +96,7 @@ impl Writer {
             renderer,
             bodies,
             aside,
+            settling,
         }
     }
 
@@ -107,6 +114,7 @@ impl Writer {
             renderer,
             bodies,
             aside,
+            settling,
         } = self;
         let (progress, receipts) = watch::channel(Receipt::default());
         let mut after = Chunk::default();
@@ -134,6 +142,7 @@ impl Writer {
             aside,
             progress,
             synced: Instant::now(),
+            settling,
         };
         let thread = Builder::new()
             .name("output".to_owned())
@@ -257,6 +266,8 @@ struct Writing {
     aside: Option<Aside>,
     progress: watch::Sender<Receipt>,
     synced: Instant,
+    /// What is due after the last row.
+    settling: Option<Settling>,
 }
 
 impl Writing {
@@ -268,14 +279,22 @@ impl Writing {
             // What the file lacks when cut back to whole rows is a closing bracket, for which there mostly is room.
             self.sink.close_after_failure(&after.bytes);
         }
-        let written = |reader_gone| Written {
+        let mut written = Written {
             records: self.sink.rows,
             bytes: self.sink.bytes,
-            reader_gone,
+            ..Written::default()
         };
         match ended {
-            Ok(()) => Ok(written(false)),
-            Err(Stop::ReaderGone) => Ok(written(true)),
+            Ok(()) => {
+                if let Some(settling) = &self.settling {
+                    written.left = self.sink.settle(settling, &after.bytes)?;
+                }
+                Ok(written)
+            }
+            Err(Stop::ReaderGone) => {
+                written.reader_gone = true;
+                Ok(written)
+            }
             Err(Stop::Failed(error)) => Err(error),
         }
     }

@@ -114,6 +114,33 @@ fn what_was_there_counts_for_the_exit_code_and_the_summary() {
 }
 
 #[test]
+fn failures_that_are_not_fetched_again_stay_and_count() {
+    let mut wanted = urls(4, "/status/404/");
+    wanted.extend(urls(6, "/page/"));
+    let rig = Rig::new(Lab::builder().perfect(2), &wanted);
+    rig.write("part.txt", &wanted[..2].join("\n"));
+    rig.write("empty.txt", "");
+    rig.run("-i urls.txt -o out.jsonl");
+    for (again, asked) in [
+        ("-i empty.txt", 0),
+        ("-i part.txt", 2),
+        ("-i urls.txt --max-requests 1", 1),
+    ] {
+        let before = rig.requests();
+        let (code, said) = rig.run(&format!("{again} -o out.jsonl --resume --retry-failed"));
+        assert!(rig.requests() - before >= asked, "{again}: {said}");
+        let rows = rig.rows("out.jsonl");
+        let failed = rows.iter().filter(|row| row.outcome == "http_error");
+        assert_eq!((rows.len(), failed.count()), (10, 4), "{again}: {said}");
+        assert_eq!(
+            code,
+            Some(if asked == 1 { 7 } else { 4 }),
+            "{again}: {said}"
+        );
+    }
+}
+
+#[test]
 fn thirty_kills_of_a_jsonl_run() {
     survives("out.jsonl", 30);
 }

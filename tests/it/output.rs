@@ -337,7 +337,7 @@ fn a_disk_that_fills_up_leaves_whole_rows() {
         }
         let opened = output::open(settings(&path, Mode::Resume)).unwrap();
         assert_eq!(opened.repaired.cut_bytes, 0, "{name}");
-        assert_eq!(opened.repaired.kept as usize, opened.done.len());
+        assert_eq!(opened.repaired.rows as usize, opened.done.len());
     }
 }
 

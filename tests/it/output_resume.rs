@@ -87,7 +87,7 @@ fn whole(path: &Path, count: u64) -> (Vec<u8>, Vec<usize>) {
 /// Resumes `path`, runs the jobs it lacks, and checks the result.
 fn resume_and_finish(path: &Path, count: u64, kept: usize) -> Repair {
     let opened = output::open(short(path, Mode::Resume)).unwrap();
-    assert_eq!(opened.repaired.kept as usize, kept);
+    assert_eq!(opened.repaired.rows as usize, kept);
     assert_eq!(opened.done.len(), kept);
     let (mut done, repaired) = (opened.done, opened.repaired);
     let handle = start(opened.writer).unwrap();
@@ -224,59 +224,169 @@ fn a_file_of_another_kind_is_refused_and_left_alone() {
     }
 }
 
+/// Ids and outcomes of a JSONL, JSON or CSV output that has no mark left, sorted.
+fn outcomes(path: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut rows: Vec<(String, String)> = match Format::of(Some(path)) {
+        Format::Csv => {
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let cells = reader.records().map(|row| row.expect(&text));
+            cells.map(|row| (row[0].into(), row[1].into())).collect()
+        }
+        _ => {
+            let rows = text.lines().filter(|line| !matches!(*line, "[" | "]"));
+            let rows = rows.map(|line| serde_json::from_str::<Value>(line.trim_end_matches(',')));
+            let of = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+            rows.map(|row| row.expect(&text))
+                .map(|row| (of(&row, "id"), of(&row, "outcome")))
+                .collect()
+        }
+    };
+    let marks = text.lines().any(|line| line.starts_with([' ', '"']));
+    assert!(!marks, "{text}");
+    rows.sort();
+    rows
+}
+
+/// Jobs 1 and 2 are named twice.
+const EARLIER: [(u64, Outcome); 8] = [
+    (0, Outcome::Ok),
+    (1, Outcome::HttpError),
+    (2, Outcome::Ok),
+    (1, Outcome::Banned),
+    (3, Outcome::Skipped),
+    (2, Outcome::ProxyError),
+    (4, Outcome::Timeout),
+    (5, Outcome::Ok),
+];
+
+fn earlier() -> impl Iterator<Item = Finished> {
+    EARLIER
+        .map(|(seq, outcome)| finished(seq, outcome, "a \"b\",\nc", ""))
+        .into_iter()
+}
+
+fn expected(rows: &[(u64, Outcome)]) -> Vec<(String, String)> {
+    let id = |seq| row(seq).record.id.to_string();
+    let mut rows: Vec<_> = rows
+        .iter()
+        .map(|(seq, outcome)| (id(*seq), outcome.to_string()))
+        .collect();
+    rows.sort();
+    rows
+}
+
 #[test]
-fn unfinished_and_failed_rows_are_taken_out_for_another_go() {
-    let outcomes = [
-        Outcome::Ok,
-        Outcome::Skipped,
-        Outcome::HttpError,
-        Outcome::Cancelled,
-        Outcome::ProxyError,
-        Outcome::Ok,
-    ];
+fn a_failed_row_stays_until_there_is_a_newer_one() {
+    use Outcome::{Banned, Cancelled, HttpError, Ok, ProxyError, Skipped, Timeout};
     let directory = tempfile::tempdir().unwrap();
     for name in ["out.jsonl", "out.json", "out.csv"] {
         let path = directory.path().join(name);
         let link = directory.path().join(format!("link-{name}"));
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let records = outcomes.iter().enumerate();
-        let records = records.map(|(seq, outcome)| finished(seq as u64, *outcome, "a\n\"b", ""));
-        write(settings(&path, Mode::New), records).unwrap();
+        write(short(&path, Mode::New), earlier()).unwrap();
 
-        let opened = output::open(settings(&link, Mode::Resume)).unwrap();
-        assert_eq!(
-            (opened.repaired.kept, opened.repaired.dropped),
-            (4, 2),
-            "{name}"
-        );
-        assert_eq!(opened.done.len(), 4);
-        assert!(
-            matches!(
-                output::open(settings(&path, Mode::Resume)),
-                Err(Error::Locked { .. })
-            ),
-            "the file that took its place is locked too"
-        );
-        drop(opened);
+        // What was never attempted waits without being asked to.
+        let opened = output::open(short(&link, Mode::Resume)).unwrap();
+        let repaired = opened.repaired;
+        assert_eq!((repaired.rows, repaired.waiting), (8, 1), "{name}");
+        assert_eq!((opened.earlier.all(), opened.done.len()), (7, 5), "{name}");
+        let written = start(opened.writer).unwrap().join().unwrap();
+        assert_eq!(written.left.failed, 1, "{name}");
+        assert_eq!(outcomes(&path), expected(&EARLIER), "{name}: nothing came");
 
         let retry = Settings {
             retry_failed: true,
-            ..settings(&link, Mode::Resume)
+            ..short(&link, Mode::Resume)
         };
         let opened = output::open(retry).unwrap();
-        assert_eq!(
-            (opened.repaired.kept, opened.repaired.dropped),
-            (2, 2),
-            "{name}"
-        );
+        assert_eq!((opened.repaired.rows, opened.repaired.waiting), (8, 5));
+        assert_eq!(opened.earlier.all(), 3, "{name}");
         let handle = start(opened.writer).unwrap();
-        handle.sender.blocking_send(row(9)).unwrap();
-        handle.join().unwrap();
-        assert_eq!(ids(&path).len(), 3, "{name}");
+        for (seq, outcome) in [
+            (1, Ok),
+            (2, Banned),
+            (3, Skipped),
+            (4, Cancelled),
+            (9, Timeout),
+        ] {
+            let record = finished(seq, outcome, "x", "");
+            handle.sender.blocking_send(record).unwrap();
+        }
+        let written = handle.join().unwrap();
+        let left = (written.left.failed, written.left.blocked);
+        assert_eq!((written.records, left), (5, (3, 1)), "{name}");
+        let now = [
+            (0, Ok),
+            (1, Ok),
+            (1, Banned),
+            (2, Ok),
+            (2, Banned),
+            (3, Skipped),
+            (4, Timeout),
+            (5, Ok),
+            (9, Timeout),
+        ];
+        assert_eq!(outcomes(&path), expected(&now), "{name}");
+        assert!(!expected(&now).contains(&expected(&[(1, HttpError)])[0]));
+        assert!(!expected(&now).contains(&expected(&[(2, ProxyError)])[0]));
         assert!(link.is_symlink() && !path.is_symlink());
     }
     let left = fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(left, 6, "no temporary file stays");
+}
+
+#[test]
+fn a_run_that_retries_loses_and_doubles_nothing_wherever_it_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["out.jsonl", "out.json", "out.csv"] {
+        let path = directory.path().join(name);
+        let retry = Settings {
+            retry_failed: true,
+            ..short(&path, Mode::Resume)
+        };
+        write(short(&path, Mode::New), earlier()).unwrap();
+        let before = fs::read(&path).unwrap().len();
+        // The file just before the end of the run.
+        let handle = start(output::open(retry.clone()).unwrap().writer).unwrap();
+        for seq in [1, 3, 1] {
+            let record = finished(seq, Outcome::Ok, "d,e", "");
+            handle.sender.blocking_send(record).unwrap();
+        }
+        while handle.receipts.borrow().written < 3 {
+            std::thread::yield_now();
+        }
+        let all = fs::read(&path).unwrap();
+        handle.join().unwrap();
+        let every = expected(&EARLIER.map(|(seq, _)| (seq, Outcome::Ok)));
+        let ids = |rows: &[(String, String)]| -> Vec<String> {
+            rows.iter().map(|row| row.0.clone()).collect()
+        };
+        assert_eq!(ids(&outcomes(&path)), ids(&every), "{name}");
+
+        for cut in (before..=all.len()).rev().step_by(2) {
+            fs::write(&path, &all[..cut]).unwrap();
+            write(short(&path, Mode::Resume), []).unwrap();
+            assert_eq!(ids(&outcomes(&path)), ids(&every), "{name} cut at {cut}");
+
+            // Going on takes longer than opening.
+            if cut % 5 != 0 {
+                continue;
+            }
+            fs::write(&path, &all[..cut]).unwrap();
+            let opened = output::open(retry.clone()).unwrap();
+            let mut done = opened.done;
+            let handle = start(opened.writer).unwrap();
+            for (seq, _) in EARLIER {
+                let record = finished(seq, Outcome::Ok, "f", "");
+                if !done.take(record.record.id) {
+                    handle.sender.blocking_send(record).unwrap();
+                }
+            }
+            handle.join().unwrap();
+            assert_eq!(outcomes(&path), every, "{name} cut at {cut}");
+        }
+    }
 }
 
 #[test]

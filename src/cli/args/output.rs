@@ -88,7 +88,7 @@ pub struct OutputArgs {
 
     /// With --resume, fetch again what failed
     ///
-    /// Off by default: a record of a failure counts as done.
+    /// Off by default: a record of a failure counts as done. It stays until the new one is there, which then takes its place.
     #[arg(long)]
     pub retry_failed: bool,
 

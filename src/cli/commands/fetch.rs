@@ -490,6 +490,8 @@ async fn run_work<W: Work>(
             }
         }
     };
+    // Rows that were to be replaced and stay count with those that stayed from the beginning.
+    let mut left = Earlier::default();
     let mut ended = match done {
         Some((summary, read)) => {
             let mut writing = spawn_blocking(join);
@@ -503,11 +505,14 @@ async fn run_work<W: Work>(
                     () = patience.over() => break None,
                 }
             };
+            if let Some(Ok(written)) = &written {
+                left = written.left;
+            }
             Ended::of(summary, read, written, intake)
         }
         None => Ended::stuck(progress.borrow().clone(), intake),
     };
-    ended.summary.totals.earlier = earlier;
+    ended.summary.totals.earlier = earlier.and(left);
     ended.keeper = keeper;
     ended.teller = teller;
     if let (Some(code), true) = (patience.code, ended.stuck) {
