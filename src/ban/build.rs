@@ -11,6 +11,7 @@ use super::class::Layer;
 use super::condition::{Spec, TextMatch};
 use super::finder::Finder;
 use super::header_index::HeaderIndex;
+use super::own;
 use super::phrases::{PhraseSpec, Phrases};
 use super::rule::{DECIDES, KindSpec, Rule, RuleSpec};
 use super::scan::Scan;
@@ -120,12 +121,8 @@ impl Table {
         }
         for id in &settings.no_rule {
             let before = specs.len();
-            let whole = id.strip_suffix(".*");
-            specs.retain(|(_, rule)| match whole {
-                Some(family) => rule.id.split('.').next() != Some(family),
-                None => rule.id != *id,
-            });
-            if specs.len() == before {
+            specs.retain(|(_, rule)| !own::means(id, &rule.id));
+            if specs.len() == before && !own::all().any(|rule| own::means(id, rule.id)) {
                 return Err(Problem::new(format!("there is no rule {id:?}"))
                     .at("--no-rule")
                     .hint("proxywheel rules list has all ids"));

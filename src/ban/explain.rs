@@ -5,7 +5,7 @@ use super::class::Layer;
 use super::rule::Source;
 use super::table::Group;
 use super::view::View;
-use super::{Judge, Seen, evidence, score};
+use super::{Judge, Seen, evidence, own, score};
 use crate::exchange::Exchange;
 use crate::outcome::Verdict;
 
@@ -53,9 +53,10 @@ pub enum Seems {
 }
 
 impl Judge {
-    /// The rules in the order in which they are asked.
+    /// The rules in the order in which they are asked, and what the program says by itself behind them.
     pub fn rules(&self) -> impl Iterator<Item = RuleInfo<'_>> {
-        self.table.rules.iter().map(info)
+        let own = own::all().filter(|rule| !self.off.has(rule.id));
+        self.table.rules.iter().map(info).chain(own)
     }
 
     /// Judges as [`Judge::classify`] does, and tells everything that was found.
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn every_rule_can_be_shown_as_its_file_has_it() {
         let judge = Judge::new(&Settings::default()).expect("valid settings");
-        for rule in judge.rules() {
+        for rule in judge.table.rules.iter().map(info) {
             let source = source_of(rule.id).unwrap_or_else(|| panic!("{} is not found", rule.id));
             assert_eq!(source.matches("[[rule]]").count(), 1, "{source}");
             assert!(source.contains("hit = "), "{source}");

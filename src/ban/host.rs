@@ -22,6 +22,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
+use super::own::Off;
 use crate::job::JobId;
 use crate::outcome::{Attempt, Ban, Blame, Charge, FaultKind, Outcome, Verdict};
 use crate::proxy::ProxyId;
@@ -63,6 +64,8 @@ pub struct Hosts {
     clock: u64,
     /// Members of the pool that may serve, or are not known yet.
     exits: usize,
+    /// Rules that the user has taken out.
+    off: Off,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +136,14 @@ pub struct Page<'a> {
 }
 
 impl Hosts {
+    /// Nothing is known, and nothing is said by the rules that are `off`.
+    pub(super) fn without(off: Off) -> Self {
+        Hosts {
+            off,
+            ..Hosts::default()
+        }
+    }
+
     /// Notes an answer and its verdict; gives another verdict where answers together say more than that one.
     pub fn weigh(&mut self, page: Page<'_>, verdict: &Verdict) -> Option<Verdict> {
         let title = page.title.map(|title| self.titles.hash_one(title));
@@ -156,7 +167,7 @@ impl Hosts {
                 "much less than others are given, for different URLs in a row, to this proxy alone",
             ),
         };
-        Some(Verdict {
+        (!self.off.has(rule)).then(|| Verdict {
             outcome: Outcome::Banned,
             blame: Blame::Pair,
             ban: Some(ban(rule, "soft_block", evidence)),
@@ -204,7 +215,7 @@ impl Hosts {
         let exits = host.challenged.len();
         let most = exits * 100 >= (exits + host.others) * CHALLENGED_PERCENT;
         let refused = host.refused.len();
-        let evidence = if host.served || host.spared {
+        let evidence = if host.served || host.spared || self.off.has(BLOCKS_CLIENT) {
             return None;
         } else if exits >= CHALLENGED && most {
             format!("{exits} exits were challenged and none was served")

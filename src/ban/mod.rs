@@ -28,6 +28,7 @@ mod finder;
 mod glance;
 mod header_index;
 mod host;
+mod own;
 mod page;
 mod phrases;
 mod rarity;
@@ -63,8 +64,10 @@ use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
 pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing, in_place_of};
+pub use self::own::own_words;
 
 use self::expect::Expectations;
+use self::own::{Off, PAGE_EMPTY};
 use self::rule::Rule;
 use self::score::Score;
 use self::table::{Group, Signals, Table};
@@ -155,6 +158,7 @@ pub struct Judge {
     user: UserRules,
     expected: Expectations,
     table: Arc<Table>,
+    off: Off,
 }
 
 impl Judge {
@@ -168,7 +172,13 @@ impl Judge {
             user: UserRules::new(settings)?,
             expected: Expectations::new(settings)?,
             table: Table::new(settings)?,
+            off: Off::new(&settings.no_rule),
         })
+    }
+
+    /// What weighs the answers of a run together, by the same rules.
+    pub fn hosts(&self) -> Hosts {
+        Hosts::without(self.off.clone())
     }
 
     /// Judges one hop: the answer to `request`, or its failure.
@@ -194,7 +204,7 @@ impl Judge {
         match &exchange.result {
             Ok(response) => self.any_answer(request, response, exchange, |_, view| {
                 if !view.is_success() {
-                    return status::refused(view);
+                    return self.refused(view);
                 }
                 cut_short(response).unwrap_or_else(|| good(view))
             }),
@@ -224,14 +234,32 @@ impl Judge {
         let signals = self.table.signals(view);
         match self.table.first(Group::Proxy, view, &signals) {
             Some(rule) => self.by_rule(rule, view, &signals),
-            None => status::connect(view),
+            None => {
+                let mut verdict = status::connect(view);
+                verdict.ban = verdict.ban.filter(|ban| !self.off.has(&ban.rule));
+                verdict
+            }
         }
+    }
+
+    /// A status that is not accepted.
+    fn refused(&self, view: &View<'_>) -> Verdict {
+        let verdict = status::refused(view);
+        let is_off = |ban: &Ban| self.off.has(&ban.rule);
+        if verdict.ban.as_deref().is_some_and(is_off) {
+            // It is the answer of the target then, as other statuses are.
+            return Verdict {
+                retry_after: verdict.retry_after,
+                ..Verdict::new(Outcome::HttpError, Blame::Target)
+            };
+        }
+        verdict
     }
 
     fn answer(&self, request: &Seen<'_>, response: &Response, exchange: &Exchange) -> Verdict {
         self.any_answer(request, response, exchange, |status, view| {
             if !self.user.accept.contains(status) {
-                return status::refused(view);
+                return self.refused(view);
             }
             self.accepted(request, response, view)
         })
@@ -281,7 +309,7 @@ impl Judge {
     fn blocked_by_score(&self, view: &View<'_>, signals: &Signals, writes: bool) -> Option<Score> {
         let score = self.table.score(view, signals, writes)?;
         let counts = view.status != 429 || !matches!(score.class, class::Class::BlockRule);
-        (score.points >= score::BLOCK && counts).then_some(score)
+        (score.points >= score::BLOCK && counts && !self.off.has(&score.rule())).then_some(score)
     }
 
     /// An accepted status: is the body whole, and is it what the user expects?
@@ -304,7 +332,7 @@ impl Judge {
                 return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
             }
         }
-        if !bodiless && is_empty_page(view) {
+        if !bodiless && is_empty_page(view) && !self.off.has(PAGE_EMPTY) {
             return empty(view);
         }
         if !bodiless && let Some(fired) = self.expected.missing(view) {
@@ -379,7 +407,7 @@ fn empty(view: &View<'_>) -> Verdict {
     let (outcome, blame) = class::Class::Empty.sentence(class::Layer::Edge);
     Verdict {
         ban: Some(status::stock(
-            "page.empty",
+            PAGE_EMPTY,
             class::Class::Empty.as_str(),
             "200 with a page of no bytes",
         )),
@@ -394,7 +422,7 @@ fn by_score(score: &Score, view: &View<'_>) -> Verdict {
         outcome,
         blame,
         ban: Some(Box::new(Ban {
-            rule: format!("score.{}", score.class.as_str()).into(),
+            rule: score.rule().into(),
             class: score.class.as_str().into(),
             vendor: score.vendor.clone(),
             confidence: score.confidence(),

@@ -198,6 +198,11 @@ impl Score {
         self.parts.push((what, points));
     }
 
+    /// The id that a block by it has.
+    pub(super) fn rule(&self) -> String {
+        format!("score.{}", self.class.as_str())
+    }
+
     /// 0.5 at the limit, 0.9 at most: sums of weak evidence are never certain.
     pub(super) fn confidence(&self) -> f32 {
         (0.5 + 0.05 * (self.points - BLOCK) as f32).clamp(0.5, 0.9)

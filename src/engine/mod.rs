@@ -226,10 +226,10 @@ pub async fn run<E: Egress, S: JobSource>(
     let deadline = caps.deadline.map(|length| began + length);
     let context = Arc::new(Context {
         egress: plan.egress,
+        hosts: Mutex::new(plan.judge.hosts()),
         judge: plan.judge,
         limiter: Mutex::new(limiter),
         counts_places: plan.limits.host_concurrency.is_some(),
-        hosts: Mutex::default(),
         robots: Mutex::default(),
         allowance: Allowance::new(caps.requests),
         settings: plan.engine,

@@ -6,7 +6,7 @@ mod files;
 use serde_json::{Value, json};
 
 use super::{Failure, flags, rule_files};
-use crate::ban::{Explained, Judge, RuleInfo, Seems, Seen, Settings, source_of};
+use crate::ban::{Explained, Judge, RuleInfo, Seems, Seen, Settings, own_words, source_of};
 use crate::cli::Environment;
 use crate::cli::args::{
     Form, RuleSetArgs, RulesArgs, RulesCommand, RulesExplainArgs, RulesListArgs, RulesShowArgs,
@@ -74,14 +74,16 @@ fn list(args: &RulesListArgs, printer: &Printer) -> Result<(), Error> {
 fn show(args: &RulesShowArgs, printer: &Printer) -> Result<(), Error> {
     let mut text = String::new();
     for id in &args.ids {
-        let source = source_of(id).ok_or_else(|| {
+        let own = || Some(format!("# {id}: {}; in no rule file", own_words(id)?));
+        let source = source_of(id).map(str::to_owned).or_else(own);
+        let source = source.ok_or_else(|| {
             Problem::new(format!("there is no rule {id:?}"))
                 .hint("proxywheel rules list has all ids")
         })?;
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(source);
+        text.push_str(&source);
         text.push('\n');
     }
     printer.data(&text)
