@@ -13,7 +13,7 @@
 //!   list, or the user expects what no page has. To wait until the bans end would only have them said again.
 //! - **The same refusal of one URL from several exits**, the last of which the host serves otherwise, is the answer of the target: it
 //!   costs no further pair ([`agreed`]).
-//! - **A bare refusal of a URL that another exit is served** was a block of the first exit ([`differing`]).
+//! - **A bare refusal of a URL, or a page of nothing, where another exit is served** was a block of the first exit ([`differing`]).
 //!
 //! Memory is bounded: the hosts and, in each, the proxies looked at longest ago are forgotten first. Nothing reads a clock.
 
@@ -22,7 +22,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-use super::own::Off;
+use super::own::{Off, PAGE_EMPTY};
 use crate::job::JobId;
 use crate::outcome::{Attempt, Ban, Blame, Charge, FaultKind, Outcome, Verdict};
 use crate::proxy::ProxyId;
@@ -407,12 +407,13 @@ fn count_same(ban: &Ban, earlier: &[Attempt]) -> usize {
     earlier.iter().filter(same).count()
 }
 
-/// Of one URL that was served through `served` in the end: the other proxies through which it was refused without a word (401, 403, the end of the
-/// HTTP/2 stream), which was not the target's answer then. Their lines of the log say so from now on.
+/// Of one URL that was served through `served` in the end: the other proxies through which it was refused without a word (401, 403, a page of
+/// nothing, the end of the HTTP/2 stream), which was not the target's answer then. Their lines of the log say so from now on.
 pub fn differing(log: &mut [Attempt], served: ProxyId) -> impl Iterator<Item = ProxyId> {
     let refused = log.iter_mut().filter(move |attempt| {
-        let bare =
-            attempt.outcome == Outcome::HttpError && matches!(attempt.status, Some(401 | 403));
+        let is_empty = attempt.rule.as_deref() == Some(PAGE_EMPTY);
+        let bare = attempt.outcome == Outcome::HttpError
+            && (is_empty || matches!(attempt.status, Some(401 | 403)));
         let http2 = FaultKind::Http2(0).as_str();
         let ended = attempt
             .error

@@ -332,7 +332,7 @@ impl Judge {
                 return by_user(fired, Outcome::Corrupt, Blame::Unknown, view);
             }
         }
-        if !bodiless && is_empty_page(view) && !self.off.has(PAGE_EMPTY) {
+        if is_empty_page(request.method, view) && !self.off.has(PAGE_EMPTY) {
             return empty(view);
         }
         if !bodiless && let Some(fired) = self.expected.missing(view) {
@@ -395,16 +395,19 @@ fn good(view: &View<'_>) -> Verdict {
     }
 }
 
-/// A page by its label that has nothing in it: some sites answer so instead of refusing. Empty lists, texts and pictures are content.
-fn is_empty_page(view: &View<'_>) -> bool {
-    view.status == 200
+/// A page by its label that has nothing in it: some sites answer so instead of refusing. Empty lists, texts and pictures are content,
+/// and so is nothing in reply to what was sent (hooks, forms).
+fn is_empty_page(method: &Method, view: &View<'_>) -> bool {
+    *method == Method::GET
+        && view.status == 200
         && view.content_type.is_some()
         && view.kind == view::Kind::Html
         && view.body.trim_ascii().is_empty()
 }
 
+/// Scripts that have nothing to say answer so as well, and to everybody: it is the answer of the target unless another exit gets a
+/// page ([`differing`]).
 fn empty(view: &View<'_>) -> Verdict {
-    let (outcome, blame) = class::Class::Empty.sentence(class::Layer::Edge);
     Verdict {
         ban: Some(status::stock(
             PAGE_EMPTY,
@@ -412,8 +415,14 @@ fn empty(view: &View<'_>) -> Verdict {
             "200 with a page of no bytes",
         )),
         retry_after: retry_after::wait(view.status, view.headers, view.now),
-        ..Verdict::new(outcome, blame)
+        ..Verdict::new(Outcome::HttpError, Blame::Target)
     }
+}
+
+/// True when the verdict is that the page has nothing in it, of which an answer alone does not say whom it is meant for.
+pub fn is_page_of_nothing(verdict: &Verdict) -> bool {
+    let rule = verdict.ban.as_ref().map(|ban| &*ban.rule);
+    rule == Some(PAGE_EMPTY)
 }
 
 fn by_score(score: &Score, view: &View<'_>) -> Verdict {

@@ -8,7 +8,7 @@ use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::{agreed, differing, in_place_of};
+use crate::ban::{agreed, differing, in_place_of, is_page_of_nothing};
 use crate::egress::Egress;
 use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
@@ -415,6 +415,7 @@ impl<E: Egress> Dispatcher<E> {
             outcome: verdict.outcome,
             blame: verdict.blame,
             status: end.status(),
+            empty: is_page_of_nothing(verdict),
             sent: end.sent,
             idempotent: job.job.request.is_idempotent(),
             // An exit that was never seen before is behind every connection of a rotating endpoint.

@@ -66,7 +66,7 @@ pub struct Spent {
     pub unreached: u32,
     /// Attempts that failed on this machine.
     pub local: u32,
-    /// Second opinions asked for a bare 401 or 403, or for redirects that lead nowhere.
+    /// Second opinions asked for a bare 401 or 403, for pages of nothing, or for redirects that lead nowhere.
     pub second_opinions: u32,
     /// Refusals that were nothing of the URL's.
     pub excused: u32,
@@ -81,6 +81,8 @@ pub struct Ended {
     pub blame: Blame,
     /// Status of the target, if it answered.
     pub status: Option<u16>,
+    /// The answer was a page with nothing in it.
+    pub empty: bool,
     /// The request may have reached the target.
     pub sent: bool,
     /// Sending it twice does no harm.
@@ -200,10 +202,12 @@ fn wanted(
         Blame::Target => match ended.status {
             Some(status) if settings.retry_on.contains(status) => spend_url(settings, spent, rng),
             // A bare refusal may be about the exit, and redirects that lead nowhere (an error without a status) may be the
-            // exit's own: one second opinion, then it is the target's answer.
-            Some(401 | 403) | None
+            // exit's own: one second opinion, then it is the target's answer. A page of nothing is worth two: whoever can send
+            // a page and sends none wants to be rid of somebody more often than who refuses in plain words.
+            status
                 if ended.outcome == Outcome::HttpError
-                    && spent.second_opinions == 0
+                    && (ended.empty || matches!(status, Some(401 | 403) | None))
+                    && spent.second_opinions < 1 + u32::from(ended.empty)
                     && settings.retries > 0 =>
             {
                 spent.second_opinions += 1;
@@ -247,6 +251,7 @@ mod tests {
             outcome,
             blame,
             status,
+            empty: false,
             sent,
             idempotent: true,
             stranger: false,
@@ -271,7 +276,12 @@ mod tests {
     fn each_kind_of_end_has_its_budget() {
         use Outcome::*;
         let settings = Settings::default();
+        let empty = Ended {
+            empty: true,
+            ..ended(HttpError, Blame::Target, Some(200))
+        };
         for (each, expected) in [
+            (empty, 3),
             (ended(Ok, Blame::Nobody, Some(200)), 1),
             (ended(HttpError, Blame::Target, Some(404)), 1),
             (ended(HttpError, Blame::Target, Some(403)), 2),

@@ -228,8 +228,11 @@ pub(crate) fn refusals() -> Vec<Case> {
         case(
             Fault::Empty200,
             Http,
-            &["banned Pair page.empty"],
-            &[Outcome::Banned],
+            &[
+                "http_error Target page.empty",
+                "http_error Pair host.differs",
+            ],
+            &[Outcome::HttpError],
         ),
     ]
 }

@@ -1,8 +1,10 @@
 //! What answers say together, through the whole engine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use proxywheel::outcome::{Blame, FaultKind, Outcome, Phase};
+use proxywheel::job::{Job, RequestSpec};
+use proxywheel::outcome::{Blame, FaultKind, Finished, Outcome, Phase};
 
 use crate::world::{Reply, Setup, World, jobs, run};
 
@@ -70,6 +72,56 @@ async fn a_page_that_is_refused_to_everybody_costs_nobody_anything() {
         );
     }
     assert_eq!(ended.summary.totals.pool.cooling_pairs, 0);
+}
+
+fn empty_page() -> Reply {
+    Reply::status(200)
+        .with("content-type", "text/html")
+        .body("")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_nothing_is_charged_to_nobody_unless_another_exit_gets_a_page() {
+    // Scripts that have nothing to say, among pages, and one exit that gets nothing else.
+    let world = World::new(|outgoing, proxy, _| {
+        let script = outgoing.url.path().ends_with('7');
+        match script || proxy == 0 {
+            true => empty_page(),
+            false => Reply::status(200),
+        }
+    });
+    let ended = run(Setup::new(world, 12).concurrency(4), jobs(urls(200))).await;
+    assert!(ended.summary.totals.elapsed < Duration::from_secs(60));
+    for row in &ended.rows {
+        let record = &row.record;
+        if record.input.ends_with('7') {
+            let rule = record.ban.as_ref().map(|ban| &*ban.rule);
+            let row = (record.outcome, rule, record.attempts);
+            assert_eq!(row, (Outcome::HttpError, Some("page.empty"), 3));
+            let charged = |blame: Blame| blame != Blame::Target;
+            assert!(!record.attempt_log.iter().any(|line| charged(line.blame)));
+        } else {
+            assert!(record.ok, "{}", record.input);
+        }
+    }
+    let banned = ended.hits.iter().filter(|hit| hit.proxy == 0).count();
+    assert!(
+        banned < 20,
+        "{banned} requests through the exit that gets nothing"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_in_reply_to_a_post_is_an_answer() {
+    let world = World::new(|_, _, _| empty_page());
+    let request = Arc::new(RequestSpec {
+        method: http::Method::POST,
+        ..RequestSpec::default()
+    });
+    let posts = (0..20).map(|seq| Job::new(seq, "http://h0.test/hook", request.clone()));
+    let ended = run(Setup::new(world, 12), posts.collect()).await;
+    let answered = |row: &&Finished| (row.record.ok, row.record.attempts) == (true, 1);
+    assert_eq!(ended.rows.iter().filter(answered).count(), 20);
 }
 
 #[tokio::test(start_paused = true)]
