@@ -5,7 +5,6 @@
 //! replaces nothing that a row names; `ext` from the content type. It is written under another name and renamed before its row
 //! is written, so a row never names half a file.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 
@@ -32,16 +31,15 @@ pub(super) fn view<'a>(record: &mut Record, bytes: &'a [u8], mode: BodyMode) -> 
             if !text::is_text(kind, bytes) {
                 return BodyView::Bytes(bytes);
             }
-            let (decoded, encoding) = decode(kind, bytes);
+            let (decoded, encoding, is_flawed) = text::charset(kind, bytes).decode(bytes);
             record.charset = Some(charset_name(encoding));
-            BodyView::Text(decoded)
+            match is_flawed {
+                // What is no letter of this charset is U+FFFD in the text.
+                true => BodyView::Flawed(decoded, bytes),
+                false => BodyView::Text(decoded),
+            }
         }
     }
-}
-
-fn decode<'a>(kind: Option<&str>, bytes: &'a [u8]) -> (Cow<'a, str>, &'static Encoding) {
-    let (decoded, encoding, _) = text::charset(kind, bytes).decode(bytes);
-    (decoded, encoding)
 }
 
 /// The lower-case name of a charset.

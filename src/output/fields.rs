@@ -21,6 +21,8 @@ pub(super) enum BodyView<'a> {
     /// Not kept, or whatever the record itself holds.
     None,
     Text(Cow<'a, str>),
+    /// A text that lacks some of the bytes, which are all there beside it.
+    Flawed(Cow<'a, str>, &'a [u8]),
     /// To be written as base64.
     Bytes(&'a [u8]),
     Path(String),
@@ -227,12 +229,12 @@ impl Field {
             Field::Rows => Value::uint(record.rows),
             Field::Headers => Value::some(record.headers.as_ref(), Value::Headers),
             Field::Body => match (&row.body, &record.body) {
-                (BodyView::Text(text), _) => Value::Str(text),
+                (BodyView::Text(text) | BodyView::Flawed(text, _), _) => Value::Str(text),
                 (BodyView::None, BodyField::Text(text)) => Value::Str(text),
                 _ => return None,
             },
             Field::BodyB64 => match (&row.body, &record.body) {
-                (BodyView::Bytes(bytes), _) => Value::Bytes(bytes),
+                (BodyView::Bytes(bytes) | BodyView::Flawed(_, bytes), _) => Value::Bytes(bytes),
                 (BodyView::None, BodyField::Base64(text)) => Value::Str(text),
                 _ => return None,
             },

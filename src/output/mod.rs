@@ -136,7 +136,7 @@ pub enum BodyMode {
     /// They are not kept.
     #[default]
     None,
-    /// In the row: text decoded to UTF-8 as `body`, everything else as `body_b64`.
+    /// In the row: text decoded to UTF-8 as `body`, everything else as `body_b64`; both for a text that cannot be decoded whole.
     Inline,
     /// In the row, as `body_b64`.
     Base64,

@@ -298,6 +298,12 @@ fn inline_bodies_are_text_where_they_are_text() {
     assert_eq!(row["body_b64"], "iVBORw==");
     assert!(row.get("body").is_none());
 
+    record.content_type = Some("application/json; charset=utf-8".into());
+    let view = body::view(&mut record, b"\"a\xff\xfeb\"", BodyMode::Inline);
+    let row: Json = serde_json::from_str(&encode(&full(), &record, view)).unwrap();
+    assert_eq!(row["body"], "\"a\u{fffd}\u{fffd}b\"");
+    assert_eq!(row["body_b64"], "ImH//mIi", "no byte is lost");
+
     let view = body::view(&mut bare(), b"", BodyMode::Inline);
     assert!(
         matches!(view, BodyView::None),

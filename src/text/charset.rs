@@ -14,16 +14,17 @@ const LETTERS_PER_FLAW: usize = 4;
 
 /// The charset a text body is in: byte order mark, then `charset=` of the header, then what the body declares (`<?xml
 /// encoding>`, `<meta charset>`), then UTF-8 if it is mostly valid UTF-8, else windows-1252 (what browsers assume). JSON is
-/// UTF-8 whatever anybody says.
+/// UTF-8 whatever anybody says, unless the bytes show that it is not.
 pub fn charset(content_type: Option<&str>, bytes: &[u8]) -> &'static Encoding {
     if let Some((encoding, _)) = Encoding::for_bom(bytes) {
         return encoding;
     }
+    let label = || content_type.and_then(|value| labelled(value.as_bytes()));
     if is_json(content_type) {
-        return UTF_8;
+        let is_other = guessed(bytes) != UTF_8;
+        return label().filter(|_| is_other).unwrap_or(UTF_8);
     }
-    content_type
-        .and_then(|value| labelled(value.as_bytes()))
+    label()
         .or_else(|| declared(content_type, bytes))
         .unwrap_or_else(|| guessed(bytes))
 }
@@ -194,6 +195,8 @@ mod tests {
         let other = encoding_rs::WINDOWS_1251.encode("Привет, мир").0;
         assert_eq!(charset(Some("text/plain"), &other), WINDOWS_1252);
         let json = Some("application/problem+json; charset=iso-8859-1");
-        assert_eq!(charset(json, b"\"\xe9\""), UTF_8);
+        assert_eq!(charset(json, "\"é\"".as_bytes()), UTF_8, "a wrong label");
+        assert_eq!(charset(json, b"\"\xe9\""), WINDOWS_1252, "a right one");
+        assert_eq!(charset(Some("application/json"), b"\"\xe9\""), UTF_8);
     }
 }
