@@ -133,7 +133,12 @@ fn what_was_not_saved_is_told_and_not_judged_in_silence() {
     };
     let kept = r#"{"url": "https://a.example/", "status": 403, "headers": {"cf-mitigated": ["challenge"]}, "size_body": 0, "body": null}"#;
     let lost = r#"{"url": "https://a.example/", "status": 403, "headers": {}, "size_body": 5000, "body": null, "body_b64": null, "body_path": "gone.html"}"#;
-    write("rows.jsonl", &format!("{kept}\n{lost}\n"));
+    let page = lost.replace("403", "200");
+    let page = page.replace(
+        r#""headers": {}"#,
+        r#""headers": {"content-type": ["text/html"]}"#,
+    );
+    write("rows.jsonl", &format!("{kept}\n{lost}\n{page}\n"));
     write("empty.jsonl", "");
     let (code, rows, said) = rules(
         folder.path(),
@@ -144,10 +149,17 @@ fn what_was_not_saved_is_told_and_not_judged_in_silence() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    assert_eq!(rows.len(), 2, "a row for each, with a body or without");
+    assert_eq!(rows.len(), 3, "a row for each, with a body or without");
     assert_eq!(rows[0]["ban"]["rule"], "cloudflare.mitigated");
+    for row in &rows[1..] {
+        assert_eq!(
+            (&row["outcome"], &row["ban"]),
+            (&Value::Null, &Value::Null),
+            "{row}"
+        );
+    }
     assert!(
-        said.contains("judged without their bodies: 1 of 2 answers"),
+        said.contains("judged without their bodies: 2 of 3 answers"),
         "{said}"
     );
     assert!(said.contains("--headers --body inline"), "{said}");

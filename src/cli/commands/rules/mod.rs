@@ -96,7 +96,7 @@ fn test(args: &RulesTestArgs, printer: &Printer) -> Result<(), Error> {
     let mut text = String::new();
     files::each(&args.files, labels.as_ref(), printer, |saved, label| {
         let explained = judged(&judge, &saved);
-        if let Some(label) = label {
+        if let Some(label) = label.filter(|_| !is_open(&saved, &explained)) {
             confusion.add(&saved.name, label, &explained.verdict);
         }
         if label.is_none() || args.format == Form::Jsonl {
@@ -158,6 +158,12 @@ fn judged<'a>(judge: &'a Judge, saved: &Saved) -> Explained<'a> {
     judge.explain(&seen, &saved.exchange)
 }
 
+/// True when an answer says too little for a verdict: what speaks for one would be in the body, which nobody kept.
+fn is_open(saved: &Saved, explained: &Explained<'_>) -> bool {
+    let ban = explained.verdict.ban.as_deref();
+    saved.lacks_body && ban.is_none_or(|ban| &*ban.class == "empty")
+}
+
 /// As records have it, where a confidence of 0.9 has no sixteen digits.
 fn shown(ban: &Ban) -> Value {
     json!({
@@ -175,20 +181,26 @@ fn row(saved: &Saved, explained: &Explained<'_>, form: Form) -> String {
         .result
         .as_ref()
         .map_or(0, |response| response.status.as_u16());
+    let is_open = is_open(saved, explained);
+    let ban = ban.filter(|_| !is_open);
     if form == Form::Jsonl {
         let rules: Vec<_> = explained
             .rules
             .iter()
             .map(|(rule, seen)| json!({"id": rule.id, "evidence": seen}))
             .collect();
-        let kind = confusion::kind_of(verdict, status);
+        let kind = (!is_open).then(|| confusion::kind_of(verdict, status));
+        let outcome = (!is_open).then_some(verdict.outcome);
         let row = json!({
-            "file": saved.name, "status": status, "outcome": verdict.outcome, "kind": kind, "ban": ban.map(shown), "edge": explained.edge,
+            "file": saved.name, "status": status, "outcome": outcome, "kind": kind, "ban": ban.map(shown), "edge": explained.edge,
             "rules": rules,
         });
         return format!("{row}\n");
     }
-    let mut text = format!("{}: {status} {}", saved.name, verdict.outcome);
+    let mut text = match is_open {
+        true => format!("{}: {status} cannot be judged without its body", saved.name),
+        false => format!("{}: {status} {}", saved.name, verdict.outcome),
+    };
     if let Some(ban) = ban {
         let vendor = ban.vendor.as_deref().map(|vendor| format!(" by {vendor}"));
         text.push_str(&format!(
