@@ -147,6 +147,11 @@ fn a_url_is_told_attempt_by_attempt_from_the_results_of_its_fetch() {
         told.starts_with("exit 0") && told.contains("with fetch --attempts full"),
         "{told}"
     );
+    let unseen = "http://site.test/page/99";
+    let told = explain(rig.directory.path(), &format!("{unseen} --from out.jsonl"));
+    let first = format!("url {unseen}: out.jsonl has no row of it; of its host:");
+    let host = "\n\nhost http://site.test\n";
+    assert!(told.contains(&first) && told.contains(host), "{told}");
     let told = explain(rig.directory.path(), "http://site.test/page/99 -i urls.txt");
     assert!(
         told.contains("exit 2") && told.contains("urls.txt:1: no row of a fetch"),

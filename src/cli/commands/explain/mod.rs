@@ -50,13 +50,28 @@ pub(super) fn run(line: &CommandLine, environment: &Environment) -> Result<Exit,
     if let Some(results) = &results {
         told.extend(results.rows_of(what)?.iter().map(url::told));
     }
+    let is_unseen = told.is_empty();
     told.extend(proxies(what, state.as_ref(), results.as_ref(), now)?);
     told.extend(hosts(what, state.as_ref(), results.as_ref(), now)?);
     if told.is_empty() {
         return Err(nothing(&args, what));
     }
+    if let Some(path) = args.from.as_ref().filter(|_| is_unseen && is_page(what)) {
+        let path = path.display();
+        told.insert(
+            0,
+            format!("url {what}: {path} has no row of it; of its host:\n"),
+        );
+    }
     printer.data(&told.join("\n"))?;
     Ok(Exit::DONE)
+}
+
+/// True for the URL of a page: without path and query it may as well be the name of a host.
+fn is_page(what: &str) -> bool {
+    Url::parse(what).is_ok_and(|url| {
+        HostKey::of(&url).is_some() && (!matches!(url.path(), "" | "/") || url.query().is_some())
+    })
 }
 
 fn nothing(args: &ExplainArgs, what: &str) -> Error {
