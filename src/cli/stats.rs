@@ -150,8 +150,12 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
-    fs::write(&name, text).map_err(failed)?;
-    fs::rename(&name, path).map_err(failed)
+    let replaced = fs::write(&name, text).and_then(|()| fs::rename(&name, path));
+    replaced.map_err(|error| {
+        // Half a file is of no use to anybody, and holds room that there is too little of.
+        let _ = fs::remove_file(&name);
+        failed(error)
+    })
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ pub fn render(report: &Report<'_>) -> String {
         let _ = write!(text, " ({})", figures::rate(totals.done as f64 / seconds));
     }
     let _ = write!(text, ": {ok} ok, {} failed", totals.failed());
+    if report.summary.reason == FinishReason::OutputFailed {
+        text.push_str(", the last of them without a row");
+    }
     let earlier = totals.earlier;
     if earlier.all() > 0 {
         let rows = figures::counted(earlier.all(), "row was", "rows were");

@@ -18,6 +18,7 @@ fn a_full_device_ends_the_run_and_is_named() {
         "{said}"
     );
     assert!(said.contains("exit     3 output_failed"), "{said}");
+    assert!(said.contains(", the last of them without a row"), "{said}");
     let stats = fs::read_to_string(rig.path("stats.json")).expect("stats");
     assert!(
         stats.contains(r#""finish_reason": "output_failed""#),
@@ -140,5 +141,15 @@ fn counters_that_cannot_be_written_are_an_error_after_the_run() {
         said.lines().last(),
         Some("error: cannot write /dev/full: No space left on device (os error 28)")
     );
+    assert!(said.contains("  exit     3 io\n"), "{said}");
     assert_eq!(rig.rows("out.jsonl").len(), 3);
+
+    // No file may grow: the rows go to standard output.
+    let words = "-i urls.txt -o - --stats stats.json";
+    let mut limited = rig.fetch_under("trap '' XFSZ; ulimit -f 0", words);
+    let mut running = Running::start(limited.stdout(Stdio::piped()));
+    assert_eq!(running.wait().code(), Some(3), "{}", running.said());
+    let said = running.said();
+    assert!(said.contains("  exit     3 io\n"), "{said}");
+    assert!(!rig.path("stats.json.tmp").exists(), "{said}");
 }

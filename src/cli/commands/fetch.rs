@@ -112,20 +112,25 @@ pub(super) fn execute_told(
         // From cron every word is a mail.
         return Ok((exit, summary));
     }
-    let report = summary::Report {
+    let mut report = summary::Report {
         summary: &summary,
-        exit,
+        // What cannot be told of a run is how it ends, whatever became of its URLs.
+        exit: told.as_ref().err().map_or(exit, Exit::of_error),
         intake,
         resolved: &resolved,
     };
-    let counters = stats::stats(&report);
+    let mut counters = stats::stats(&report);
     let written = match &resolved.stats {
         Some(path) => stats::write(path, &counters),
         None => Ok(()),
     };
-    printer.ended(&render(&report), hint(&report).as_deref(), counters, exit);
-    written?;
-    told?;
+    if let Err(error) = &written {
+        report.exit = Exit::of_error(error);
+        counters = stats::stats(&report);
+    }
+    let (text, hint) = (render(&report), hint(&report));
+    printer.ended(&text, hint.as_deref(), counters, report.exit);
+    written.and(told)?;
     Ok((exit, summary))
 }
 
