@@ -144,7 +144,7 @@ pub(super) fn from_hyper(phase: Phase, error: &hyper::Error) -> Fault {
         );
     }
     h2_in(error)
-        .and_then(|error| ended_by_target(phase, error))
+        .and_then(|error| ended_by_target(phase, error).or_else(|| against_rules(phase, error)))
         .unwrap_or_else(|| Fault::new(phase, FaultKind::Malformed, error.to_string()))
 }
 
@@ -163,6 +163,19 @@ fn ended_by_target(phase: Phase, error: &h2::Error) -> Option<Fault> {
     };
     let message = format!("the target ended the HTTP/2 {what} with {reason:?}");
     Some(Fault::new(phase, FaultKind::Http2(reason.into()), message))
+}
+
+/// What the library does not take from the other side. It says no more than the code, and gives no frame out that it finds wrong.
+fn against_rules(phase: Phase, error: &h2::Error) -> Option<Fault> {
+    let reason = error.reason().filter(|_| !error.is_remote())?;
+    let likely = match (phase, reason) {
+        (Phase::Body, h2::Reason::PROTOCOL_ERROR) => {
+            ", as with a body of another length than its content-length"
+        }
+        _ => "",
+    };
+    let message = format!("the answer breaks the rules of HTTP/2 ({reason:?}){likely}");
+    Some(Fault::new(phase, FaultKind::Malformed, message))
 }
 
 /// True when the target says that it has done nothing with the request (RFC 9113, section 8.7): the stream came after the last one

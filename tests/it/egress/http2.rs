@@ -219,6 +219,19 @@ async fn a_connection_lost_within_a_body_cuts_it() {
 }
 
 #[tokio::test]
+async fn a_body_of_another_length_than_announced_is_told_as_such() {
+    for data in ["part", "more than nine"] {
+        let exchange = answered_with(200, data, false).await;
+        let broken = exchange.result.unwrap().body.broken.expect(data);
+        assert_eq!(
+            &*broken.message,
+            "the answer breaks the rules of HTTP/2 (PROTOCOL_ERROR), as with a body of another length than its content-length",
+            "{data}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_length_of_an_answer_without_a_body_is_not_waited_for() {
     for status in [304, 204] {
         let response = answer(answered_with(status, "", false).await);
