@@ -133,6 +133,8 @@ pub struct Page<'a> {
     pub size: u64,
     /// What was asked, whoever asked.
     pub url: JobId,
+    /// Asked in a session: the pages of one account may well be alike, and nobody else is given them.
+    pub in_session: bool,
 }
 
 impl Hosts {
@@ -153,6 +155,9 @@ impl Hosts {
             return None;
         }
         host.served = true;
+        if page.in_session {
+            return None;
+        }
         let (rule, evidence) = match host.repeats(page, title)? {
             Same::Body => (
                 "host.same_body",

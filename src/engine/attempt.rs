@@ -170,6 +170,7 @@ fn weigh<E>(context: &Context<E>, errand: &Errand, end: &mut End) {
             title: answer.title.as_deref(),
             size: answer.size_body,
             url: errand.job.page,
+            in_session: errand.session.is_some(),
         };
         if let Some(verdict) = context.hosts().weigh(page, &end.verdict) {
             end.verdict = verdict;

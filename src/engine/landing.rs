@@ -426,7 +426,15 @@ impl<E: Egress> Dispatcher<E> {
         // A stream that the target ends is its doing, and no answer.
         let charged = end.is_http2_ended()
             || !matches!(verdict.blame, Blame::Nobody | Blame::Target | Blame::Local);
-        if charged && let Some(session) = &job.session {
+        let fails_session = match verdict.blame {
+            Blame::Proxy(_) => true,
+            // Who is too fast waits.
+            Blame::Pair => verdict.outcome != Outcome::RateLimited,
+            // It may have been the host.
+            Blame::Unknown => known,
+            Blame::Nobody | Blame::Target | Blame::Local => end.is_http2_ended(),
+        };
+        if fails_session && let Some(session) = &job.session {
             self.sessions.release(session, end.proxy.id());
         }
         let (spent, mut free) = (job.spent, false);

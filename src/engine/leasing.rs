@@ -1,6 +1,6 @@
 //! A proxy for a job: what the job asks of the pool, and the user's limits that are asked with it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 
@@ -14,6 +14,9 @@ use crate::pool::{Ask, HostIdx, Lease, Pool, ProxyIdx, Refusal, RefusalReason};
 /// Until the first pages have shown what is long, one slot in so many may be held by proxies that have never served while others
 /// have room. Many of a public list take a request and hang: they would have all slots for as long as a request may take.
 const TRIALS_SHARE: usize = 2;
+
+/// A session waits so long for its proxy to be let in again: with another one it would have lost its cookies.
+const SESSION_REST: Duration = Duration::from_secs(120);
 
 /// Why a job has no proxy now.
 pub(super) struct Refused {
@@ -101,7 +104,7 @@ impl<E: Egress> Dispatcher<E> {
     }
 
     /// A proxy for the first job of `host`. A session whose proxy cannot serve it moves to another: waiting for a proxy that
-    /// is shut, banned or gone would lose the session's jobs, not save the session.
+    /// is shut, gone or banned for long would lose the session's jobs, not save the session.
     pub(super) fn lease_for_first(&mut self, host: u32, now: Instant) -> Result<Lease, Refused> {
         let session = self.frontier.peek(host).and_then(|job| job.session.clone());
         let pinned = session
@@ -119,6 +122,12 @@ impl<E: Egress> Dispatcher<E> {
                         refusal.reason,
                         RefusalReason::AllBusy | RefusalReason::Limited | RefusalReason::NoUplink
                     ) =>
+                {
+                    return Err(Refused::of(refusal, at));
+                }
+                Some(Err(refusal))
+                    if refusal.reason == RefusalReason::AllCooling
+                        && refusal.retry_at.is_some_and(|at| at <= now + SESSION_REST) =>
                 {
                     return Err(Refused::of(refusal, at));
                 }

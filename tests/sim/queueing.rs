@@ -1,6 +1,6 @@
 //! Whose turn it is among the jobs of a host, and how long the others wait for theirs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,5 +149,30 @@ async fn jobs_that_wait_for_a_proxy_go_on_through_another_when_it_is_gone() {
             "seed {seed}: {:?}",
             ended.took
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_keeps_its_proxy_through_a_429_a_timeout_and_pages_that_are_alike() {
+    let world = World::new(|outgoing, _, before| {
+        let number: usize = outgoing.url.path()[1..].parse().expect("a number");
+        match (number, before) {
+            (3, 0) => Reply::status(429).with("retry-after", "2"),
+            (25, 0) => Reply::status(429),
+            (47, 0) => Reply::fault(Phase::Headers, FaultKind::Timeout),
+            (60..80, _) => Reply::status(200).body("<p>no orders</p>"),
+            _ => Reply::status(200).body(&format!("<p>page {number} of its account</p>")),
+        }
+    });
+    let ended = run(Setup::new(world, 20), by_account(10, 20, 1)).await;
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    for account in 0..10 {
+        let number = |path: &str| path[1..].parse::<usize>().expect("a number");
+        let own = ended
+            .hits
+            .iter()
+            .filter(|hit| number(&hit.path) / 20 == account);
+        let proxies: HashSet<u16> = own.map(|hit| hit.proxy).collect();
+        assert_eq!(proxies.len(), 1, "account {account}: {proxies:?}");
     }
 }

@@ -13,6 +13,7 @@ fn page(proxy: u32, url: u64, body: u64) -> Page<'static> {
         title: None,
         size: 5_000,
         url: JobId::of(&http::Method::GET, &url.to_string(), b""),
+        in_session: false,
     }
 }
 
