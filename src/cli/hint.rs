@@ -245,7 +245,7 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
     Some(match cause {
         Outcome::RateLimited => format!(
             "most failures are rate limits: try --host-rate {}",
-            half_the_pace(totals)
+            gentler_pace(totals)
         ),
         Outcome::Banned => {
             if totals.count(Outcome::Ok) == 0
@@ -356,15 +356,23 @@ fn own_words(report: &Report<'_>) -> Option<&'static str> {
     .find_map(|(flag, is_given)| is_given.then_some(flag))
 }
 
-/// Half of what the busiest host was asked, as a quota.
-fn half_the_pace(totals: &Snapshot) -> String {
-    let busiest = totals.hosts.iter().map(|host| host.attempts).max();
-    let seconds = totals.elapsed.as_secs_f64().max(1.0);
-    let half = busiest.unwrap_or(totals.attempts) as f64 / seconds / 2.0;
-    if half >= 1.0 {
-        format!("{}/s", half.floor())
+/// Half of what the busiest host was asked, or what it served where that is less, as a quota.
+fn gentler_pace(totals: &Snapshot) -> String {
+    let busiest = totals.hosts.iter().max_by_key(|host| host.attempts);
+    let (asked, served) = match busiest {
+        Some(host) => (host.attempts, host.done.saturating_sub(host.failed)),
+        None => (totals.attempts, 0),
+    };
+    let half = asked as f64 / 2.0;
+    let pages = match served {
+        0 => half,
+        served => half.min(served as f64),
+    };
+    let pace = pages / totals.elapsed.as_secs_f64().max(1.0);
+    if pace >= 1.0 {
+        format!("{}/s", pace.floor())
     } else {
-        format!("{}/m", (half * 60.0).floor().max(1.0))
+        format!("{}/m", (pace * 60.0).floor().max(1.0))
     }
 }
 

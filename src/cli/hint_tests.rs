@@ -1,6 +1,6 @@
 use super::super::summary::tests::{Sample, sample, settings};
 use super::*;
-use crate::metrics::Foreign;
+use crate::metrics::{Foreign, HostStats};
 
 fn failing(outcome: Outcome) -> Sample {
     let mut sample = sample();
@@ -29,6 +29,24 @@ fn each_common_cause_names_its_flag() {
         let hint = said(&failing(outcome));
         assert!(hint.contains(flag), "{outcome}: {hint}");
     }
+}
+
+#[test]
+fn the_pace_that_is_said_is_one_that_was_served() {
+    let mut limited = failing(Outcome::RateLimited);
+    let totals = &mut limited.summary.totals;
+    totals.elapsed = std::time::Duration::from_secs(10);
+    totals.hosts = vec![HostStats {
+        done: 300,
+        failed: 100,
+        attempts: 14_000,
+        ..HostStats::default()
+    }];
+    assert!(
+        said(&limited).ends_with("try --host-rate 20/s"),
+        "{}",
+        said(&limited)
+    );
 }
 
 #[test]
