@@ -139,16 +139,14 @@ impl<E: Egress> Context<E> {
         let mut lost = 0;
         for (way, looks) in [(Way::Plain, plain), (Way::Tls, tls)] {
             let Some(looks) = looks else { continue };
-            let leaves_open = failure(&looks).is_some_and(|why| self.leaves_open(family, way, why));
             let failed = found.report.failed;
             let Some(may) = found.take_all(way, looks)? else {
                 found.unknown = true;
                 continue;
             };
-            let offers = (!leaves_open).then_some(may);
             match way.is_https() {
-                true => found.report.tunnels = offers,
-                false => found.report.forwards = offers,
+                true => found.report.tunnels = Some(may),
+                false => found.report.forwards = Some(may),
             }
             if may {
                 working.push(way);
@@ -186,26 +184,18 @@ impl<E: Egress> Context<E> {
                 found.report.tunnels = Some(true);
                 found.forwards_nothing();
             }
-            Some(false) if self.are_at_https(family, Way::Tunnel) => {
-                found.report.tunnels = Some(false);
-            }
+            Some(false) if self.are_at_https(family) => found.report.tunnels = Some(false),
             Some(false) => {}
             None => found.unknown = true,
         }
         Ok(false)
     }
 
-    /// Whether a look that failed so does not tell if the proxy offers this way: to others, or to another port.
-    fn leaves_open(&self, family: Family, way: Way, why: &Trouble) -> bool {
-        let refuses_the_port = way.is_https() && why.reason == "policy";
-        why.verdict == Verdict::Auth || refuses_the_port && !self.are_at_https(family, way)
-    }
-
-    /// Some judge of this way is at the port to which tunnels are opened everywhere. To refuse one to another says nothing.
-    fn are_at_https(&self, family: Family, way: Way) -> bool {
+    /// Some plain judge is at the port to which tunnels are opened everywhere. To refuse one to another says nothing.
+    fn are_at_https(&self, family: Family) -> bool {
         let mut hosts = self
             .judges
-            .of(family, way.is_https())
+            .of(family, false)
             .filter_map(|number| self.judges.get(number).host());
         hosts.any(|host| host.port == HTTPS)
     }
