@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Landed;
 use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
-use super::event::{self, Effect, Kind};
+use super::event::{self, Effect};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
@@ -475,7 +475,7 @@ impl<E: Egress> Dispatcher<E> {
             job.avoid.note(&end.proxy);
         }
         let next = event::next(decision, free, twin.is_some(), charged);
-        let kind = kind(is_second, &job, 1);
+        let kind = event::kind(is_second, &job, 1);
         self.tell_attempt(&job, &end, (kind, took, effects), next, now);
         job.last = Some(end);
         match (decision, twin) {
@@ -587,18 +587,7 @@ impl<E: Egress> Dispatcher<E> {
         let line = finish::log_stopped(job.next_n(), proxy.clone(), took);
         job.log.push(line);
         // The one that was answered is in the log as well.
-        self.tell_stopped(job, kind(is_second, job, 2), proxy, took, now);
+        self.tell_stopped(job, event::kind(is_second, job, 2), proxy, took, now);
         self.attempts.stop(twin);
-    }
-}
-
-/// Why the attempt that has just been logged was made; `ended` attempts of its job have ended together.
-fn kind(is_second: bool, job: &Pending, ended: usize) -> Kind {
-    if is_second {
-        Kind::Hedge
-    } else if job.log.len() <= ended {
-        Kind::First
-    } else {
-        Kind::Retry
     }
 }
