@@ -47,6 +47,8 @@ impl Default for Settings {
 /// First backoff of a target's trouble, doubling to the cap, full jitter.
 const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_CAP: Duration = Duration::from_secs(30);
+/// Longest wait after a page that is not the expected one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A job whose target asks for a longer wait is reported instead.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// Attempts that never left for the target are free, but not without end: so many per proxy of the proxy budget.
@@ -194,7 +196,7 @@ fn wanted(
                 false => spend_url(settings, spent, rng),
             };
             let nth = spent.proxies + spent.url;
-            after.map(|_| 4 * backoff(nth, rng))
+            after.map(|_| (4 * backoff(nth, rng)).min(LONGEST_PAUSE))
         }
         Blame::Unknown if ended.stranger => spend_proxy(settings, spent),
         Blame::Unknown => spend_url(settings, spent, rng),
