@@ -16,7 +16,7 @@ use crate::pool::{Ask, HostIdx, Lease, Pool, ProxyIdx, Refusal, RefusalReason};
 const TRIALS_SHARE: usize = 2;
 
 /// A session waits so long for its proxy to be let in again: with another one it would have lost its cookies.
-const SESSION_REST: Duration = Duration::from_secs(10);
+const SESSION_REST: Duration = Duration::from_secs(4);
 
 /// Why a job has no proxy now.
 pub(super) struct Refused {

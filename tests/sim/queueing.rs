@@ -158,7 +158,7 @@ async fn a_session_keeps_its_proxy_through_a_429_a_timeout_and_pages_that_are_al
         let number: usize = outgoing.url.path()[1..].parse().expect("a number");
         match (number, before) {
             (3, 0) => Reply::status(429).with("retry-after", "2"),
-            (25, 0) => Reply::status(429).with("retry-after", "5"),
+            (25, 0) => Reply::status(429).with("retry-after", "1"),
             (47, 0) => Reply::fault(Phase::Headers, FaultKind::Timeout),
             (60..80, _) => Reply::status(200).body("<p>no orders</p>"),
             _ => Reply::status(200).body(&format!("<p>page {number} of its account</p>")),
