@@ -30,11 +30,6 @@ use crate::proxy::ProxyId;
 /// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
 pub const BLOCKS_CLIENT: &str = "host.blocks_client";
 
-/// The rules by which pages are refused that look unlike those of others.
-const SAME_BODY: &str = "host.same_body";
-const SAME_TITLE: &str = "host.same_title";
-const SHORT_PAGES: &str = "host.short";
-
 /// What the log says of a refusal that other exits did not meet ([`differing`]).
 const DIFFERS: &str = "host.differs";
 
@@ -165,15 +160,15 @@ impl Hosts {
         }
         let (rule, evidence) = match host.repeats(page, title)? {
             Same::Body => (
-                SAME_BODY,
+                "host.same_body",
                 "the same body for different URLs, to this proxy alone",
             ),
             Same::Title => (
-                SAME_TITLE,
+                "host.same_title",
                 "the same title for different URLs, to this proxy alone, over much less than others are given",
             ),
             Same::Length => (
-                SHORT_PAGES,
+                "host.short",
                 "much less than others are given, for different URLs in a row, to this proxy alone",
             ),
         };
@@ -411,12 +406,6 @@ pub fn in_place_of(mut verdict: Verdict, earlier: &[Attempt], has_served: bool) 
     verdict
 }
 
-/// True for a page that is refused only because it looks unlike those of others, as those before it through this proxy did.
-pub fn is_compared(verdict: &Verdict) -> bool {
-    let ban = verdict.ban.as_ref();
-    ban.is_some_and(|ban| matches!(&*ban.rule, SAME_BODY | SAME_TITLE | SHORT_PAGES))
-}
-
 /// Earlier attempts that the same rule has decided.
 fn count_same(ban: &Ban, earlier: &[Attempt]) -> usize {
     let same = |attempt: &&Attempt| attempt.rule.as_ref() == Some(&ban.rule);
@@ -424,22 +413,12 @@ fn count_same(ban: &Ban, earlier: &[Attempt]) -> usize {
 }
 
 /// Of one URL that was served through `served` in the end: the other proxies through which it was refused without a word (401, 403, a page of
-/// nothing, the end of the HTTP/2 stream; in whatever manner through one that `may_invent` its answers), which was not the target's answer
-/// then. Their lines of the log say so from now on.
-pub fn differing(
-    log: &mut [Attempt],
-    served: ProxyId,
-    may_invent: impl Fn(ProxyId) -> bool,
-) -> impl Iterator<Item = ProxyId> {
+/// nothing, the end of the HTTP/2 stream), which was not the target's answer then. Their lines of the log say so from now on.
+pub fn differing(log: &mut [Attempt], served: ProxyId) -> impl Iterator<Item = ProxyId> {
     let refused = log.iter_mut().filter(move |attempt| {
         let is_empty = attempt.rule.as_deref() == Some(PAGE_EMPTY);
         let bare = attempt.outcome == Outcome::HttpError
-            && match attempt.status {
-                _ if is_empty => true,
-                Some(401 | 403) => true,
-                Some(400..=499) => may_invent(attempt.proxy.id()),
-                _ => false,
-            };
+            && (is_empty || matches!(attempt.status, Some(401 | 403)));
         let http2 = FaultKind::Http2(0).as_str();
         let ended = attempt
             .error

@@ -63,7 +63,7 @@ use crate::outcome::{Ban, Blame, Fault, FaultKind, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
-pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing, in_place_of, is_compared};
+pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing, in_place_of};
 pub use self::own::own_words;
 
 use self::expect::Expectations;
@@ -317,12 +317,7 @@ impl Judge {
         if let Some(verdict) = cut_short(response) {
             return verdict;
         }
-        // Whoever gets a page has one, and "no content" in its place is easily said. The answer to other methods may be just that.
-        let bodiless = match view.status {
-            304 => true,
-            204 | 205 => *request.method != Method::GET,
-            _ => *request.method == Method::HEAD,
-        };
+        let bodiless = *request.method == Method::HEAD || matches!(view.status, 204 | 205 | 304);
         if self.user.reads_accepted_bodies()
             && !bodiless
             && text::is_text(view.content_type, view.body)

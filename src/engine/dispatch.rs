@@ -4,7 +4,7 @@
 //! dispatcher sleeps until the earliest of them. Attempts and probes run in their own tasks and come back as values.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,7 +33,6 @@ use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Tally};
 use crate::outcome::{ErrorInfo, Finished, Outcome, Record, Verdict};
 use crate::pool::{HostIdx, Lease, Pool, ProbeLease, Refusal, RefusalReason};
-use crate::proxy::ProxyId;
 use crate::retry;
 
 /// Jobs of one host that are tried for a proxy before the host waits for the pool to change.
@@ -85,8 +84,6 @@ pub(super) struct Dispatcher<E> {
     pub(super) sessions: Sessions,
     /// Hosts that refuse everybody so far, since when.
     pub(super) suspects: HashMap<u32, Instant, RandomState>,
-    /// Who has answered of some URL what another one has answered as well: whether that one has served.
-    pub(super) confirmed: HashMap<ProxyId, bool, RandomState>,
     /// A probe has opened a tunnel.
     pub(super) tunnels: bool,
     /// Of some host nothing more is asked.
@@ -535,7 +532,6 @@ impl<E: Egress> Dispatcher<E> {
         let mut limiter = self.context.limiter();
         let mut robots = self.context.robots();
         let in_mind = OnceCell::new();
-        let mut left = HashSet::new();
         let is_in_mind = |number: u32| {
             let hosts = in_mind.get_or_init(|| self.pool.hosts_in_mind());
             hosts.contains(&number)
@@ -544,14 +540,12 @@ impl<E: Egress> Dispatcher<E> {
             let gone = !is_in_mind(number) && limiter.forget_host(number, key, now);
             if gone {
                 robots.forget(number);
-                left.insert(number);
             }
             gone
         });
         // Hosts that only redirects led to are known to the limiter alone.
         let is_wanted = |number| self.frontier.key(number).is_some() || is_in_mind(number);
         limiter.forget_others(is_wanted, now);
-        self.pool.forget_hosts(&left);
     }
 
     /// Gives some blocked hosts another turn although nothing is known to have changed. Events wake a few hosts each, and

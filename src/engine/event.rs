@@ -384,14 +384,3 @@ fn changes(before: &Stands, after: &Stands) -> Vec<Effect> {
     }
     effects
 }
-
-/// Why the attempt that has just been logged was made; `ended` attempts of its job have ended together.
-pub(super) fn kind(is_second: bool, job: &Pending, ended: usize) -> Kind {
-    if is_second {
-        Kind::Hedge
-    } else if job.log.len() <= ended {
-        Kind::First
-    } else {
-        Kind::Retry
-    }
-}

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Landed;
 use super::dispatch::{BLOCKED_HOSTS_PER_CHANGE, Dispatcher};
-use super::event::{self, Effect};
+use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::{agreed, differing, in_place_of, is_compared, is_page_of_nothing};
+use crate::ban::{agreed, differing, in_place_of, is_page_of_nothing};
 use crate::egress::Egress;
 use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
@@ -33,7 +33,7 @@ type Used = (Option<Price>, Spend);
 /// How an attempt came out.
 struct Arrival {
     end: Box<End>,
-    /// Its proxy had never served before in this way, through a tunnel or without one.
+    /// Its proxy had never served before.
     stranger: bool,
     took: Duration,
     /// Without what our own limits took of it.
@@ -92,12 +92,10 @@ impl<E: Egress> Dispatcher<E> {
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
         let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
-        let stranger = !self.pool.has_served_so(&lease);
+        let stranger = !self.pool.is_proven(lease.idx);
         end.verdict = in_place_of(end.verdict, log, !stranger);
-        if let (Some(fault), Blame::Proxy(_)) = (&end.fault, end.verdict.blame)
-            && self
-                .pool
-                .may_mean_host(lease.idx, Some(HostIdx(host)), fault)
+        if let Some(fault) = &end.fault
+            && self.pool.may_mean_host(lease.idx, fault)
         {
             end.verdict.blame = Blame::Unknown;
         }
@@ -273,7 +271,6 @@ impl<E: Egress> Dispatcher<E> {
                 latency: served,
                 retry_after: verdict.retry_after,
                 for_rate: verdict.outcome == Outcome::RateLimited,
-                compared: is_compared(verdict),
                 connect: end.phases.connect,
                 kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
             },
@@ -307,7 +304,6 @@ impl<E: Egress> Dispatcher<E> {
         }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
-            Some(HostWide::Endpoint) => {}
             Some(HostWide::Refuted) => self.context.limiter().clock(host).lift_rate(),
             Some(HostWide::Known | HostWide::Shown { .. }) => {
                 let goodput = match wide {
@@ -405,7 +401,6 @@ impl<E: Egress> Dispatcher<E> {
         } = arrival;
         let number = job.host;
         let host = end.host(number);
-        let hearsay = self.is_hearsay(&job, &end, stranger, now);
         let verdict = &end.verdict;
         let known = job
             .log
@@ -425,7 +420,6 @@ impl<E: Egress> Dispatcher<E> {
             idempotent: job.job.request.is_idempotent(),
             // An exit that was never seen before is behind every connection of a rotating endpoint.
             stranger: stranger || end.proxy.is_rotating(),
-            hearsay,
             elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
             asked: verdict.retry_after,
         };
@@ -454,13 +448,7 @@ impl<E: Egress> Dispatcher<E> {
             };
         }
         if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
-            let is_plain = !job.needs_tunnel();
-            let may_invent = |proxy| {
-                let at = self.pool.find(proxy);
-                is_plain && at.is_some_and(|at| !self.pool.is_proven(at))
-            };
-            let differing = differing(&mut job.log, end.proxy.id(), may_invent);
-            for refused in differing.collect::<Vec<_>>() {
+            for refused in differing(&mut job.log, end.proxy.id()) {
                 self.pool.refused_after_all(refused, HostIdx(host), now);
             }
         }
@@ -475,7 +463,7 @@ impl<E: Egress> Dispatcher<E> {
             job.avoid.note(&end.proxy);
         }
         let next = event::next(decision, free, twin.is_some(), charged);
-        let kind = event::kind(is_second, &job, 1);
+        let kind = kind(is_second, &job, 1);
         self.tell_attempt(&job, &end, (kind, took, effects), next, now);
         job.last = Some(end);
         match (decision, twin) {
@@ -493,32 +481,6 @@ impl<E: Egress> Dispatcher<E> {
             (Decision::Retry { after }, None) if after.is_zero() => self.frontier.push(job),
             (Decision::Retry { after }, None) => self.frontier.push_later(job, now + after),
         }
-    }
-
-    /// True for an error page that may be the proxy's own: over plain http, of one that has never served. Who was confirmed once by
-    /// one that has served is believed; while nobody has, any other will do.
-    fn is_hearsay(&mut self, job: &Pending, end: &End, stranger: bool, now: Instant) -> bool {
-        let tunnel = end
-            .elsewhere
-            .map_or(job.needs_tunnel(), |place| place.tunnel);
-        let writes = !tunnel && end.proxy.scheme().is_http() && !end.proxy.is_direct();
-        if !writes || end.verdict.outcome != Outcome::HttpError {
-            return false;
-        }
-        let own = end.proxy.id();
-        for same in job.log.iter().filter(|one| one.status == end.status()) {
-            let other = same.proxy.id();
-            let served = self
-                .pool
-                .find(other)
-                .is_some_and(|at| self.pool.is_proven(at));
-            *self.confirmed.entry(own).or_default() |= served;
-            *self.confirmed.entry(other).or_default() |= !stranger;
-        }
-        let nobody_serves = self.pool.counts(now).proven == 0;
-        let confirmed = self.confirmed.get(&own);
-        stranger
-            && !confirmed.is_some_and(|by_one_that_serves| *by_one_that_serves || nobody_serves)
     }
 
     /// What a job has spent if this end is nothing of its own; `None` for one that counts.
@@ -555,11 +517,7 @@ impl<E: Egress> Dispatcher<E> {
             let quiet = self.pool.unserved_for(HostIdx(host), now);
             quiet.is_some_and(|quiet| quiet <= SERVES)
         };
-        // Nor of one that a rotating endpoint refused for their number.
-        let fault = end.fault.as_ref();
-        let by_endpoint =
-            end.proxy.is_rotating() && fault.is_some_and(|fault| fault.phase == Phase::Handshake);
-        (is_wide && spent.excused < EXCUSED && (by_endpoint || serves())).then(|| Spent {
+        (is_wide && spent.excused < EXCUSED && serves()).then(|| Spent {
             excused: spent.excused + 1,
             ..spent
         })
@@ -587,7 +545,18 @@ impl<E: Egress> Dispatcher<E> {
         let line = finish::log_stopped(job.next_n(), proxy.clone(), took);
         job.log.push(line);
         // The one that was answered is in the log as well.
-        self.tell_stopped(job, event::kind(is_second, job, 2), proxy, took, now);
+        self.tell_stopped(job, kind(is_second, job, 2), proxy, took, now);
         self.attempts.stop(twin);
+    }
+}
+
+/// Why the attempt that has just been logged was made; `ended` attempts of its job have ended together.
+fn kind(is_second: bool, job: &Pending, ended: usize) -> Kind {
+    if is_second {
+        Kind::Hedge
+    } else if job.log.len() <= ended {
+        Kind::First
+    } else {
+        Kind::Retry
     }
 }

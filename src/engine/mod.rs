@@ -254,7 +254,6 @@ pub async fn run<E: Egress, S: JobSource>(
             style,
             sessions: Sessions::default(),
             suspects: HashMap::default(),
-            confirmed: HashMap::default(),
             tunnels: false,
             some_given_up: false,
             input_ended: false,

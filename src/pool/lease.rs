@@ -220,8 +220,6 @@ pub struct Settlement {
     pub retry_after: Option<Duration>,
     /// The target refused it for the rate, by its own words.
     pub for_rate: bool,
-    /// Refused by no word of the target's, but for pages that look unlike those of others: the ones before it were no better.
-    pub compared: bool,
     /// Time of the TCP connect, when a new connection was made and succeeded.
     pub connect: Option<Duration>,
     /// The fault, when there was one.
@@ -240,8 +238,6 @@ pub enum HostWide {
     },
     /// It does not after all, and this one was refused for itself.
     Refuted,
-    /// A rotating endpoint refuses by number or rate, whatever the host.
-    Endpoint,
 }
 
 impl Settlement {
@@ -252,7 +248,6 @@ impl Settlement {
             latency: Duration::ZERO,
             retry_after: None,
             for_rate: false,
-            compared: false,
             connect: None,
             kind: None,
         }

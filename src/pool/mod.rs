@@ -87,7 +87,7 @@ use rand::{Rng, RngExt};
 
 use crate::proxy::{CredentialGroup, Proxy, ProxyId};
 
-use account::{Accounts, Doubted};
+use account::Accounts;
 use barred::Barred;
 use clock::{Clock, Micros};
 use doubt::Doubts;
@@ -102,7 +102,7 @@ use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
-use rotating::{Caps, ExitNumbers, Pressed};
+use rotating::{Caps, ExitNumbers};
 use stranger::Strangers;
 use tier::Tiers;
 use timers::Timers;
@@ -204,8 +204,6 @@ pub struct Pool {
     exit_numbers: ExitNumbers,
     /// Slots of rotating endpoints.
     rotating: Vec<u32>,
-    /// Of those the ones that have refused for the number or rate of requests.
-    pressed: HashMap<u32, Pressed, Mixing>,
     timers: Timers,
     pairs: Standings,
     quotas: Quotas,
@@ -219,10 +217,8 @@ pub struct Pool {
     barred: Barred,
     /// Groups whose credentials were refused.
     refused_groups: HashSet<CredentialGroup, Mixing>,
-    /// Refused though accepted before.
-    doubted_groups: HashMap<CredentialGroup, Doubted, Mixing>,
-    /// Sessions that were refused while others of their template were accepted, and when.
-    doubted_sessions: HashMap<ProxyId, Micros, Mixing>,
+    /// Refused once though accepted before, and when.
+    doubted_groups: HashMap<CredentialGroup, Micros, Mixing>,
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
     groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
     lane: Lane,
@@ -284,7 +280,6 @@ impl Pool {
             roster,
             exit_numbers: ExitNumbers::default(),
             rotating: Vec::new(),
-            pressed: HashMap::default(),
             timers: Timers::default(),
             pairs: Standings::default(),
             quotas: Quotas::default(),
@@ -297,7 +292,6 @@ impl Pool {
             barred: Barred::default(),
             refused_groups: HashSet::default(),
             doubted_groups: HashMap::default(),
-            doubted_sessions: HashMap::default(),
             groups: None,
             lane: Lane::default(),
             uplink: Uplink::default(),

@@ -211,9 +211,6 @@ impl Pool {
         }
         if starved && (failed || demand.idle > 0) && !self.without(Mechanism::Recheck) {
             let (checked, at) = self.timers.least_recently_checked(&self.roster)?;
-            if self.is_pressed(at, t) {
-                return None;
-            }
             // Whom an earlier run has found bad is as good as a stranger when there is nobody else.
             let tally = &self.roster.tally;
             let nobody_else = tally.ready + tally.unknown == 0;
@@ -290,7 +287,7 @@ impl Pool {
         slot.probes = slot.probes.saturating_add(1);
         slot.checked = t;
         match slot.state {
-            State::Unknown | State::Quarantined => self.judge_probe(at, &lease, result, t),
+            State::Unknown | State::Quarantined => self.judge_probe(at, lease.host, result, t),
             // It was retired or came back by itself meanwhile.
             _ => {}
         }
@@ -304,8 +301,7 @@ impl Pool {
         }
     }
 
-    fn judge_probe(&mut self, at: u32, lease: &ProbeLease, result: ProbeResult, now: Micros) {
-        let host = lease.host;
+    fn judge_probe(&mut self, at: u32, host: Option<HostIdx>, result: ProbeResult, now: Micros) {
         let proven = self.roster.slot(at).is_proven();
         let (blame, kind) = match result {
             ProbeResult::Alive { handshake, .. } => {
@@ -317,9 +313,8 @@ impl Pool {
                 if let (Some(host), Some(_)) = (host, handshake) {
                     self.hosts.answered(host.0, now);
                     let slot = self.roster.slot_mut(at);
-                    if slot.proxy.scheme() != Scheme::Https && !slot.tunnels() {
+                    if slot.proxy.scheme() != Scheme::Https {
                         slot.odd_towards = TUNNELS;
-                        self.barred.let_through(slot.proxy.group(), host.0);
                     }
                 }
                 return self.open(at);
@@ -360,7 +355,7 @@ impl Pool {
                 }
             }
             Blame::Proxy(charge) => {
-                self.charged(at, charge, host, Some(kind), lease.begun, now);
+                self.charged(at, charge, host, Some(kind), now);
                 if self.roster.slot(at).state == State::Retired {
                     return;
                 }

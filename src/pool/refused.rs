@@ -6,6 +6,7 @@ use super::clock::Micros;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::{PairKey, Term};
 use super::quota::{Block, Kind, Scope};
+use super::rotating;
 use super::{HostIdx, Mechanism, Pool};
 use crate::proxy::ProxyId;
 
@@ -61,7 +62,6 @@ impl Pool {
             let in_flight = self.roster.slot(at).in_flight;
             self.quotas.served(key, lease.used, in_flight, t);
             self.clear(lease, key, t);
-            self.barred.let_through(lease.proxy.group(), lease.host.0);
         }
         if lease.on_trial {
             self.pairs.end_trial(key);
@@ -89,12 +89,17 @@ impl Pool {
         report: &Settlement,
         now: Micros,
     ) -> Option<HostWide> {
+        if lease.is_rotating() && rotating::is_crowded(report.kind) {
+            // The endpoint itself refuses it for their number: others have to wait for those that are under way.
+            let slot = self.roster.slot_mut(key.slot);
+            slot.crowd(lease.in_flight_at_dispatch.max(slot.in_flight + 1));
+            return None;
+        }
         let block = Block {
             kind: match report.for_rate {
                 true => Kind::Rate,
                 false => Kind::Other,
             },
-            compared: report.compared,
             kin: self.roster.slot(key.slot).kin(),
             in_ban: self.pairs.is_banned(key),
             live: self.roster.tally.ready as usize,

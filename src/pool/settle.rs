@@ -12,7 +12,7 @@ use super::lease::{HostWide, Lease, Settlement};
 use super::pair::Term;
 use super::pause::is_connect;
 use super::rotating;
-use super::slot::{NONE, SERVES_TUNNELS, State};
+use super::slot::{NONE, State, TUNNELS};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::CredentialGroup;
@@ -27,6 +27,11 @@ pub(super) const BASE_TAMPERED: f64 = 60.0;
 pub(super) const BASE_NEVER_ALIVE: f64 = 900.0;
 /// Of a session whose gateway has no exit for it. The endpoint is fine and exits come and go.
 pub(super) const BASE_NO_EXIT: f64 = 10.0;
+/// Of all that use credentials which were refused though they had been accepted, and when a further refusal counts at the earliest.
+const SECOND_THOUGHT: f64 = 10.0;
+const SECOND_LEAST: Micros = 8 * SECOND;
+/// Later it is a first one again.
+const SECOND_MOST: Micros = 60 * SECOND;
 /// No quarantine is longer, seconds.
 const LONGEST: f64 = 1800.0;
 /// Levels that count; 3^8 is beyond [`LONGEST`] for every base.
@@ -63,7 +68,7 @@ impl Pool {
                 self.host_was_up(at, &lease, t);
                 self.succeeded(at, &lease, report.latency);
                 if lease.tunnel {
-                    self.roster.slot_mut(at).odd_towards = SERVES_TUNNELS;
+                    self.roster.slot_mut(at).odd_towards = TUNNELS;
                 }
                 let in_flight = self.roster.slot(at).in_flight;
                 self.quotas.served(key, lease.used, in_flight, t);
@@ -81,11 +86,6 @@ impl Pool {
                 }
                 self.measure_answer(at, &lease, report.latency);
                 self.clear(&lease, key, t);
-            }
-            Blame::Pair if lease.is_rotating() && rotating::is_crowded(report.kind) => {
-                self.quotas.cancelled(key, lease.used);
-                self.press(&lease, report.retry_after, t);
-                wide = Some(HostWide::Endpoint);
             }
             Blame::Pair => {
                 self.answered(at, &lease, t);
@@ -108,7 +108,7 @@ impl Pool {
             Blame::Proxy(charge) => {
                 self.was_fruitless(at, report);
                 let before = self.before_charge(at);
-                self.charged(at, charge, Some(lease.host), report.kind, lease.sent, t);
+                self.charged(at, charge, Some(lease.host), report.kind, t);
                 if charge == Charge::Unreachable && is_connect(report.kind) {
                     self.uplink_failed(at, Some(before), lease.sent, t);
                 }
@@ -116,11 +116,6 @@ impl Pool {
         }
         if !matches!(report.blame, Blame::Nobody | Blame::Pair) {
             self.quotas.cancelled(key, lease.used);
-        }
-        let is_through = matches!(report.blame, Blame::Nobody | Blame::Target)
-            || report.blame == Blame::Pair && !is_handshake(report.kind);
-        if is_through {
-            self.barred.let_through(lease.proxy.group(), lease.host.0);
         }
         // Through a tunnel that was open before nobody was asked for them again.
         let is_shown =
@@ -185,7 +180,6 @@ impl Pool {
         self.uplink.worked(lease.sent, now);
         self.answered = true;
         let doubted = self.doubted_groups.contains_key(&slot_group(self, at));
-        let rests = self.relieve(at, now);
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.doubts = 0;
@@ -195,7 +189,7 @@ impl Pool {
         match slot.state {
             State::Ready => slot.trusted = true,
             // An answer that was under way when the proxy was shut says more than the failure that shut it.
-            State::Quarantined if !slot.suspect && !slot.probing && !doubted && !rests => {
+            State::Quarantined if !slot.suspect && !slot.probing && !doubted => {
                 slot.state = State::Ready;
                 slot.trusted = true;
                 slot.on_doubt = false;
@@ -250,14 +244,13 @@ impl Pool {
         }
     }
 
-    /// What is certainly the proxy's, found by an attempt or by a probe that left at `sent`.
+    /// What is certainly the proxy's, found by an attempt or by a probe.
     pub(super) fn charged(
         &mut self,
         at: u32,
         charge: Charge,
         host: Option<HostIdx>,
         kind: Option<(Phase, FaultKind)>,
-        sent: Micros,
         now: Micros,
     ) {
         let slot = self.roster.slot_mut(at);
@@ -292,7 +285,7 @@ impl Pool {
             Charge::NoTunnel if is_ambiguous(kind) => {
                 let towards = host.map_or(NONE, |host| host.0);
                 let before = slot.odd_towards;
-                if let (true, Some(host)) = (slot.tunnels(), host) {
+                if let (TUNNELS, Some(host)) = (before, host) {
                     // What it says of a host whose name it does not find.
                     return self.doubted(at, host, kind, false, now);
                 }
@@ -307,8 +300,9 @@ impl Pool {
             Charge::NoTunnel => slot.lacks.tunnel = true,
             Charge::NoForward => slot.lacks.forward = true,
             Charge::Policy => {
+                let group = slot.proxy.group();
                 if let Some(host) = host {
-                    self.refused_by_policy(at, host, sent, now);
+                    self.barred.add(group, host.0);
                 }
             }
             Charge::NoExit => self.quarantine_ready(at, BASE_NO_EXIT, now),
@@ -340,7 +334,7 @@ impl Pool {
         self.timers.watch(at, &self.roster);
     }
 
-    pub(super) fn retire(&mut self, at: u32) {
+    fn retire(&mut self, at: u32) {
         let slot = self.roster.slot_mut(at);
         if slot.is_member() && !slot.is_direct() {
             slot.state = State::Retired;
@@ -348,8 +342,59 @@ impl Pool {
         }
     }
 
+    /// The credentials of this member were refused. Where they have been accepted in this run that may be a slip of the gateway: nobody
+    /// uses them for a moment, and the next refusal counts.
+    fn refuse_credentials(&mut self, at: u32, now: Micros) {
+        let group = slot_group(self, at);
+        if self.roster.slot(at).is_proven() {
+            let doubted = self.doubted_groups.get(&group);
+            match doubted.filter(|since| now < **since + SECOND_MOST) {
+                None => {
+                    self.doubted_groups.insert(group, now);
+                    for member in self.group(group) {
+                        self.quarantine_ready(member, SECOND_THOUGHT, now);
+                        self.roster.refile(member);
+                    }
+                    return;
+                }
+                // It was out with the first.
+                Some(since) if now < since + SECOND_LEAST => {
+                    return self.quarantine_ready(at, SECOND_THOUGHT, now);
+                }
+                Some(_) => {}
+            }
+        }
+        let account = self.roster.slot(at).account;
+        self.refuse_group(group);
+        if self.accounts.refuse(account) {
+            for other in 0..self.roster.slots.len() as u32 {
+                if self.roster.slot(other).account == account {
+                    self.retire(other);
+                }
+            }
+        }
+    }
+
+    /// The credentials of this lease were accepted.
+    fn trust_again(&mut self, lease: &Lease) {
+        let group = lease.proxy.group();
+        let since = self.doubted_groups.get(&group);
+        if since.is_some_and(|since| lease.sent > *since) {
+            self.doubted_groups.remove(&group);
+        }
+    }
+
+    /// The credentials were refused: trying them through the next of a provider's ten thousand endpoints would lock the
+    /// account, not find a way in.
+    fn refuse_group(&mut self, group: CredentialGroup) {
+        self.refused_groups.insert(group);
+        for at in self.group(group) {
+            self.retire(at);
+        }
+    }
+
     /// The members that use these credentials.
-    pub(super) fn group(&mut self, group: CredentialGroup) -> Vec<u32> {
+    fn group(&mut self, group: CredentialGroup) -> Vec<u32> {
         let roster = &self.roster;
         let groups = self.groups.get_or_insert_with(|| {
             let mut groups: HashMap<_, Vec<u32>, _> = HashMap::default();
@@ -364,6 +409,11 @@ impl Pool {
             groups
         });
         groups.get(&group).cloned().unwrap_or_default()
+    }
+
+    /// True when the policy of some provider refuses this host to its accounts, for the rest of the run.
+    pub fn is_barred(&self, host: HostIdx) -> bool {
+        self.barred.names(host.0)
     }
 
     /// True when this member is not to be used again, whatever a probe finds.
@@ -383,11 +433,6 @@ fn is_ambiguous(kind: Option<(Phase, FaultKind)>) -> bool {
     )
 }
 
-/// True for what the proxy itself has answered.
-fn is_handshake(kind: Option<(Phase, FaultKind)>) -> bool {
-    matches!(kind, Some((Phase::Handshake, _)))
-}
-
-pub(super) fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {
+fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {
     pool.roster.slot(at).proxy.group()
 }

@@ -9,7 +9,6 @@ mod dead_hosts;
 mod engine;
 mod gateway;
 mod hedging;
-mod liars;
 mod liveness;
 mod pool;
 mod pool_run;

@@ -80,13 +80,11 @@ struct Model {
     /// Not to be leased before a probe finds it there, or an answer that was under way comes through it.
     away: HashSet<ProxyId>,
     refused_groups: HashSet<CredentialGroup>,
-    /// A member of theirs has served, perhaps in an earlier life.
-    served: HashSet<CredentialGroup>,
+    /// Have served, perhaps in an earlier life.
+    served: HashSet<ProxyId>,
     /// Refused once through one of those, and when.
     doubted_groups: HashMap<CredentialGroup, Instant>,
     barred: HashSet<(CredentialGroup, HostIdx)>,
-    /// Somebody was let through to the host before.
-    reached: HashSet<(CredentialGroup, HostIdx)>,
     no_tunnel: HashSet<ProxyId>,
     /// Not before this moment.
     cooling: HashMap<(ProxyId, HostIdx), Instant>,
@@ -138,7 +136,6 @@ impl Model {
         let answered = matches!(report.blame, Blame::Nobody | Blame::Target | Blame::Pair);
         if answered {
             self.away.remove(&id);
-            self.reached.insert((group, lease.host));
             let is_shown = !lease.tunnel && lease.proxy.scheme().is_http();
             let first = self.doubted_groups.get(&group);
             if is_shown && first.is_some_and(|first| lease.at > *first) {
@@ -146,7 +143,7 @@ impl Model {
             }
         }
         if report.blame == Blame::Nobody {
-            self.served.insert(group);
+            self.served.insert(id);
         }
         if matches!(report.blame, Blame::Nobody | Blame::Target) {
             self.cooling
@@ -176,11 +173,11 @@ impl Model {
                 if since >= 60 {
                     *first = now;
                 }
-                if (8..60).contains(&since) || !self.served.contains(&group) {
+                if (8..60).contains(&since) || !self.served.contains(&id) {
                     self.refused_groups.insert(group);
                 }
             }
-            Blame::Proxy(Charge::Policy) if !self.reached.contains(&(group, lease.host)) => {
+            Blame::Proxy(Charge::Policy) => {
                 self.barred.insert((group, lease.host));
             }
             Blame::Proxy(Charge::NoTunnel) => {

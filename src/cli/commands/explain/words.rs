@@ -24,13 +24,13 @@ pub(super) fn blame(blame: Blame) -> &'static str {
             Charge::Unreachable => "the proxy, in full: it was not reached",
             Charge::Broken => "the proxy, in full: it failed after the connect",
             Charge::Auth => {
-                "the proxy's account: its credentials were refused, all of it is out for the run unless others of it were accepted"
+                "the proxy's account: its credentials were refused, all of it is out for the run"
             }
             Charge::Tampered => "the proxy, three times over: it altered the answer",
             Charge::NoTunnel => "the proxy is not asked for https any more; its score stays",
             Charge::NoForward => "the proxy is not asked for plain http any more; its score stays",
             Charge::Policy => {
-                "the provider's own rules refuse this host: its account is not asked for it again, unless it was let through before"
+                "the provider's own rules refuse this host: its account is not asked for it again"
             }
             Charge::NoExit => "the session: its gateway had no exit, it rests for seconds",
         },
