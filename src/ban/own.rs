@@ -120,30 +120,15 @@ impl Off {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
-    use url::Url;
-
     use super::*;
-    use crate::ban::tests::exchange;
-    use crate::ban::{Judge, Seen, Settings};
+    use crate::ban::tests::{ask, exchange, judge};
     use crate::outcome::Outcome;
 
     /// Outcome and rule of an answer without what `no_rule` says.
     fn judged(status: u16, body: &'static str, no_rule: &str) -> (Outcome, Option<Box<str>>) {
-        let judge = Judge::new(&Settings {
-            no_rule: vec![no_rule.to_owned()],
-            ..Settings::default()
-        });
+        let judge = judge(|settings| settings.no_rule = vec![no_rule.to_owned()]);
         let exchange = exchange(status, &["content-type: text/html"], body, true);
-        let url = Url::parse("https://site.example/").expect("a URL");
-        let seen = Seen {
-            url: &url,
-            method: &Method::GET,
-            https: true,
-            follows: false,
-            now: None,
-        };
-        let verdict = judge.expect("it is known").classify(&seen, &exchange);
+        let verdict = ask(&judge, "https://site.example/", false, &exchange);
         (verdict.outcome, verdict.ban.map(|ban| ban.rule))
     }
 

@@ -84,8 +84,6 @@ pub(super) struct Dispatcher<E> {
     pub(super) sessions: Sessions,
     /// Hosts that refuse everybody so far, since when.
     pub(super) suspects: HashMap<u32, Instant, RandomState>,
-    /// A probe has opened a tunnel.
-    pub(super) tunnels: bool,
     /// Of some host nothing more is asked.
     pub(super) some_given_up: bool,
     /// The input has ended: what is in the frontier is all there is.

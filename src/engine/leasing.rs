@@ -31,6 +31,15 @@ impl Refused {
     }
 }
 
+/// True when a session had better wait for its proxy than move to another.
+fn is_soon_over(refusal: &Refusal, now: Instant) -> bool {
+    match refusal.reason {
+        RefusalReason::AllBusy | RefusalReason::Limited | RefusalReason::NoUplink => true,
+        RefusalReason::AllCooling => refusal.retry_at.is_some_and(|at| at <= now + SESSION_REST),
+        _ => false,
+    }
+}
+
 fn busy() -> Refusal {
     Refusal {
         reason: RefusalReason::AllBusy,
@@ -117,18 +126,7 @@ impl<E: Egress> Dispatcher<E> {
                 return Err(Refused::of(busy(), Some(at)));
             }
             match at.map(|at| self.lease_from(host, Some(at), now)) {
-                Some(Err(refusal))
-                    if matches!(
-                        refusal.reason,
-                        RefusalReason::AllBusy | RefusalReason::Limited | RefusalReason::NoUplink
-                    ) =>
-                {
-                    return Err(Refused::of(refusal, at));
-                }
-                Some(Err(refusal))
-                    if refusal.reason == RefusalReason::AllCooling
-                        && refusal.retry_at.is_some_and(|at| at <= now + SESSION_REST) =>
-                {
+                Some(Err(refusal)) if is_soon_over(&refusal, now) => {
                     return Err(Refused::of(refusal, at));
                 }
                 Some(Ok(lease)) => return Ok(lease),

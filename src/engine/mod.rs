@@ -254,7 +254,6 @@ pub async fn run<E: Egress, S: JobSource>(
             style,
             sessions: Sessions::default(),
             suspects: HashMap::default(),
-            tunnels: false,
             some_given_up: false,
             input_ended: false,
             last_pick_failed: false,

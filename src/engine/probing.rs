@@ -17,7 +17,6 @@ use crate::job::HostKey;
 use crate::metrics::{Spend, Use};
 use crate::outcome::{Blame, Phase};
 use crate::pool::{Demand, HostIdx, ProbeLease, ProbeResult};
-use crate::proxy::Scheme;
 
 /// Probing rests this long after this machine itself failed (no descriptors, no route).
 const LOCAL_REST: Duration = Duration::from_secs(1);
@@ -78,10 +77,9 @@ impl<E: Egress> Dispatcher<E> {
     pub(super) fn speaks_to_nobody(&mut self, now: Instant) -> bool {
         let counts = self.pool.counts(now);
         let seems = counts.proven == 0
-            && !self.tunnels
             && counts.total >= FOREIGN_LEAST
             && self.tally.foreign().all() >= u64::from(counts.total)
-            && !self.pool.remembers_service();
+            && !self.pool.has_shown_to_work();
         // Some hang up because of the host.
         seems && !self.pool.look_twice(now)
     }
@@ -98,7 +96,6 @@ impl<E: Egress> Dispatcher<E> {
                 let connect = report.phases.connect.unwrap_or_default();
                 self.tell_probe(&lease.proxy, Ok(connect), now);
                 if report.phases.proxy_handshake.is_some() {
-                    self.tunnels |= lease.proxy.scheme() != Scheme::Https;
                     self.frontier.reached_target(true);
                 }
                 ProbeResult::Alive {

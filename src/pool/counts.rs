@@ -131,12 +131,12 @@ impl Pool {
         }
     }
 
-    /// True when some member has served in an earlier run. Looks at all members.
-    pub fn remembers_service(&self) -> bool {
+    /// True when some member has served in an earlier run, or has opened a tunnel. Looks at all members.
+    pub fn has_shown_to_work(&self) -> bool {
         let slots = &self.roster.slots;
         slots
             .iter()
-            .any(|slot| slot.is_member() && slot.earlier > 0)
+            .any(|slot| slot.is_member() && (slot.earlier > 0 || slot.tunnels()))
     }
 
     /// For tests: (proxy, host) pairs that something is remembered of, and members that were judged in all choices so far.

@@ -182,18 +182,22 @@ fn wanted(
             spend_proxy(settings, spent)
         }
         Blame::Proxy(_) | Blame::Pair => spend_proxy(settings, spent),
-        // Through one that has never served it is more likely the proxy, and says little about the URL. Those that alter pages are
-        // quick: at the beginning of a run they would have all attempts of a URL before an honest one has answered any.
-        Blame::Unknown if ended.outcome == Outcome::Corrupt => {
+        Blame::Unknown => {
+            // Through one that has never served it is more likely the proxy, and says little about the URL.
             let after = match ended.stranger {
                 true => spend_proxy(settings, spent),
                 false => spend_url(settings, spent, rng),
-            };
-            let nth = spent.proxies + spent.url;
-            after.map(|_| (4 * backoff(nth, rng)).min(LONGEST_PAUSE))
+            }?;
+            // Those that alter pages are quick: at the beginning of a run they would have all attempts of a URL before an honest one
+            // has answered any.
+            Some(match ended.outcome {
+                Outcome::Corrupt => {
+                    let nth = spent.proxies + spent.url;
+                    (4 * backoff(nth, rng)).min(LONGEST_PAUSE)
+                }
+                _ => after,
+            })
         }
-        Blame::Unknown if ended.stranger => spend_proxy(settings, spent),
-        Blame::Unknown => spend_url(settings, spent, rng),
         // Without a proxy in between, failing to reach the target is the target's: worth its budget, with backoff.
         Blame::Target
             if ended.status.is_none()

@@ -110,10 +110,8 @@ fn records_go_on_when_the_reader_of_write_out_has_gone() {
 #[test]
 fn a_limit_of_open_files_that_makes_the_run_wait_is_told() {
     let rig = Rig::new(Lab::builder().perfect(2), &urls(100, "/page/"));
-    let mut limited = rig.fetch_under("ulimit -n 64", "-i urls.txt -o out.jsonl -j 50");
-    let mut running = Running::start(&mut limited);
-    assert_eq!(running.wait().code(), Some(0), "{}", running.said());
-    let said = running.said();
+    let (code, said) = rig.run_under("ulimit -n 64", "-i urls.txt -o out.jsonl -j 50");
+    assert_eq!(code, Some(0), "{said}");
     assert!(
         said.starts_with(
             "warning: 64 open files are all the system allows, too few for 52 connections at once\n\
@@ -126,10 +124,9 @@ fn a_limit_of_open_files_that_makes_the_run_wait_is_told() {
 #[test]
 fn a_limit_of_open_files_that_few_urls_never_meet_is_not_told() {
     let rig = Rig::new(Lab::builder().perfect(2), &urls(3, "/page/"));
-    let mut limited = rig.fetch_under("ulimit -n 128", "-i urls.txt -o out.jsonl -j 5000");
-    let mut running = Running::start(&mut limited);
-    assert_eq!(running.wait().code(), Some(0), "{}", running.said());
-    assert!(!running.said().contains("warning"), "{}", running.said());
+    let (code, said) = rig.run_under("ulimit -n 128", "-i urls.txt -o out.jsonl -j 5000");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("warning"), "{said}");
 }
 
 #[test]

@@ -86,6 +86,12 @@ impl Rig {
         (run.wait().code(), run.said())
     }
 
+    /// The same under `limits`.
+    pub(crate) fn run_under(&self, limits: &str, words: &str) -> (Option<i32>, String) {
+        let mut run = Running::start(&mut self.fetch_under(limits, words));
+        (run.wait().code(), run.said())
+    }
+
     /// Requests that the lab's hosts have seen.
     pub(crate) fn requests(&self) -> u64 {
         let hosts = self.lab.stats().hosts;

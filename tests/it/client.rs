@@ -16,7 +16,7 @@ use proxywheel::job::{Job, LabelFilter, RequestSpec, Role};
 use proxywheel::lab::Lab;
 use proxywheel::limit::Quota;
 use proxywheel::metrics::{Cap, FinishReason};
-use proxywheel::proxy::{Labels, Proxy, Scheme};
+use proxywheel::proxy::{Labels, Proxy, ProxyId, Scheme};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -229,36 +229,40 @@ async fn settings_that_are_configured_keep_what_was_set_before() {
     assert!(began.elapsed() >= Duration::from_millis(900));
 }
 
+/// A lab of two proxies, and a client whose list has the first of them.
+async fn with_one_of_two() -> (Lab, Client, [Arc<Proxy>; 2]) {
+    let lab = lab(2).await;
+    let both = [0, 1].map(|number| Arc::new(lab.proxy(number)));
+    let client = Client::builder().proxies([both[0].clone()]).build();
+    (lab, client.expect("a client"), both)
+}
+
+/// The proxy that brings this page.
+async fn through(client: &Client, page: u32) -> ProxyId {
+    let page = soon(client.fetch(&format!("http://a.test/page/{page}"))).await;
+    page.expect("a page").record.proxy.expect("a proxy").id()
+}
+
 #[tokio::test]
 async fn another_list_is_used_by_fetches_and_runs_from_then_on() {
-    let lab = lab(2).await;
-    let [first, second] = [0, 1].map(|number| Arc::new(lab.proxy(number)));
-    let client = Client::builder().proxies([first.clone()]).build();
-    let client = client.expect("a client");
-    let fetch = async |n: u32| {
-        let page = soon(client.fetch(&format!("http://a.test/page/{n}"))).await;
-        page.expect("a page").record.proxy.expect("a proxy").id()
-    };
-    assert_eq!(fetch(1).await, first.id());
+    let (_lab, client, [first, second]) = with_one_of_two().await;
+    assert_eq!(through(&client, 1).await, first.id());
     client
         .clone()
         .replace([second.clone()])
         .await
         .expect("a list");
-    assert_eq!(fetch(2).await, second.id());
+    assert_eq!(through(&client, 2).await, second.id());
     client.close().await;
-    assert_eq!(fetch(3).await, second.id());
+    assert_eq!(through(&client, 3).await, second.id());
     let none = client.replace([]).await;
     assert!(matches!(none, Err(Error::NoProxy(_))), "{none:?}");
-    assert_eq!(fetch(4).await, second.id());
+    assert_eq!(through(&client, 4).await, second.id());
 }
 
 #[tokio::test]
 async fn a_clone_that_tells_or_keeps_has_a_list_of_its_own() {
-    let lab = lab(2).await;
-    let [first, second] = [0, 1].map(|number| Arc::new(lab.proxy(number)));
-    let client = Client::builder().proxies([first.clone()]).build();
-    let client = client.expect("a client");
+    let (_lab, client, [first, second]) = with_one_of_two().await;
     let (events, told) = std::sync::mpsc::sync_channel(1);
     drop(told);
     let (saves, saved) = tokio::sync::mpsc::channel(1);
@@ -268,14 +272,10 @@ async fn a_clone_that_tells_or_keeps_has_a_list_of_its_own() {
         client.clone().telling(events),
         client.clone().keeping(Keeping { memory, saves }),
     ];
-    let by = async |client: &Client| {
-        let page = soon(client.fetch("http://a.test/page/1")).await;
-        page.expect("a page").record.proxy.expect("a proxy").id()
-    };
     for other in others {
         other.replace([second.clone()]).await.expect("a list");
-        assert_eq!(by(&other).await, second.id());
-        assert_eq!(by(&client).await, first.id());
+        assert_eq!(through(&other, 1).await, second.id());
+        assert_eq!(through(&client, 1).await, first.id());
     }
 }
 

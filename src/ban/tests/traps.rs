@@ -2,11 +2,8 @@
 //!
 //! The numbers are those of the list of traps in the contract of the rules; every one has both sides here.
 
-use http::Method;
-use url::Url;
-
-use super::{exchange, judge};
-use crate::ban::{Judge, Seen};
+use super::{ask, exchange, judge};
+use crate::ban::Judge;
 use crate::exchange::Truncation;
 use crate::outcome::Outcome;
 
@@ -20,16 +17,9 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn outcome(&self, judge: &Judge) -> (Outcome, String) {
-        let url = Url::parse(self.url).expect("a URL");
-        let seen = Seen {
-            https: url.scheme() == "https",
-            url: &url,
-            method: &Method::GET,
-            follows: false,
-            now: None,
-        };
-        let exchange = exchange(self.status, self.headers, &self.body, seen.https);
-        let verdict = judge.classify(&seen, &exchange);
+        let https = self.url.starts_with("https:");
+        let exchange = exchange(self.status, self.headers, &self.body, https);
+        let verdict = ask(judge, self.url, false, &exchange);
         let rule = verdict.ban.map_or("no rule".into(), |ban| ban.rule.into());
         (verdict.outcome, rule)
     }
@@ -419,15 +409,7 @@ fn a_429_that_is_a_challenge_is_no_rate_limit() {
 #[test]
 fn a_body_that_was_cut_is_damage_and_no_block() {
     let judge = judge(|_| {});
-    let url = Url::parse(HOME).expect("a URL");
-    let seen = Seen {
-        url: &url,
-        method: &Method::GET,
-        https: true,
-        follows: false,
-        now: None,
-    };
     let mut answer = exchange(200, HTML, "<html><p>half a pa", true);
     answer.result.as_mut().expect("an answer").body.truncated = Some(Truncation::Disconnect);
-    assert_eq!(judge.classify(&seen, &answer).outcome, Outcome::Corrupt);
+    assert_eq!(ask(&judge, HOME, false, &answer).outcome, Outcome::Corrupt);
 }
