@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND, between};
-use super::judgement::is_told;
+use super::judgement::{is_foreign, is_told};
 use super::roster::Shelf;
 use super::slot::{Slot, State};
 use super::{HostIdx, Lease, Mechanism, OnNoProxy, Pool, ProxyIdx, Settlement};
@@ -25,7 +25,7 @@ const FRUITLESS_MOST: u32 = 200;
 /// Weight of a request that got no word, and of one that the proxy said it could not pass on: that one does its work.
 const SILENCE: u32 = 4;
 const REFUSAL: u32 = 1;
-/// Of one that was certainly the proxy's.
+/// Of one that was certainly the proxy's, or was answered in another protocol.
 const CERTAIN: u32 = 12;
 
 /// Where the members stand.
@@ -180,10 +180,17 @@ impl Pool {
         let weight = match report.blame {
             _ if unreached && self.roster.slot(at).tunnels() => REFUSAL,
             Blame::Proxy(_) => CERTAIN,
+            _ if report.kind.is_some_and(is_foreign) => CERTAIN,
             _ if is_told(report.kind) => REFUSAL,
             _ => SILENCE,
         };
         self.fruitless = self.fruitless.saturating_add(weight);
+    }
+
+    /// A probe was answered in another protocol. Where requests are forwarded the next probe may see no more than a connect, and
+    /// the proxy is READY again.
+    pub(super) fn probed_in_vain(&mut self) {
+        self.fruitless = self.fruitless.saturating_add(SILENCE);
     }
 
     fn fruitless_enough(&self) -> u32 {

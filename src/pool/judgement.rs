@@ -168,3 +168,8 @@ pub(super) fn is_told(kind: Option<(Phase, FaultKind)>) -> bool {
         None | Some((Phase::Handshake, FaultKind::Rejected(_)))
     )
 }
+
+/// True when the answer was none that the proxy's protocol knows.
+pub(super) fn is_foreign(kind: (Phase, FaultKind)) -> bool {
+    kind.1 == FaultKind::Malformed
+}

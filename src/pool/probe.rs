@@ -13,6 +13,7 @@ use rand::{Rng, RngExt};
 
 use super::candidate::Candidate;
 use super::clock::{Micros, SECOND};
+use super::judgement::is_foreign;
 use super::lease::{Ask, HostIdx, ProxyIdx};
 use super::recent::Stage;
 use super::roster::Shelf;
@@ -321,6 +322,9 @@ impl Pool {
             }
             ProbeResult::Failed { blame, kind } => (blame, kind),
         };
+        if is_foreign(kind) {
+            self.probed_in_vain();
+        }
         match blame {
             // The proxy passed something on: it is there. What the target thinks of it, a request will tell.
             Blame::Nobody | Blame::Target | Blame::Pair | Blame::Local => self.open(at),
