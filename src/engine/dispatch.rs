@@ -139,7 +139,10 @@ impl<E: Egress> Dispatcher<E> {
         let number = self.context.limiter().number(&key);
         self.frontier.meet(number, &key);
         let session = self.session_of(&job, &key);
-        self.file(Box::new(Pending::new(job, number, session, now)), now);
+        let job = Box::new(Pending::new(job, number, session, now));
+        if let Some(job) = self.frontier.admit(job) {
+            self.file(job, now);
+        }
     }
 
     fn session_of(&self, job: &Job, key: &HostKey) -> Option<Arc<str>> {
@@ -170,6 +173,9 @@ impl<E: Egress> Dispatcher<E> {
 
     /// Starts whatever can start now; returns what holds the rest back and until when.
     pub(super) fn pump(&mut self, now: Instant) -> Held {
+        while let Some(job) = self.frontier.next_in_session(now) {
+            self.file(job, now);
+        }
         self.frontier.promote(now);
         for job in self.frontier.take_over(now) {
             self.give_up(job, Outcome::Timeout, OUT_OF_TIME, now);

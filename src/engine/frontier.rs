@@ -5,8 +5,10 @@
 //! here is scanned: every step is a queue or heap operation. Jobs that wait for one proxy stand aside (`lines`), so that they do
 //! not hold up the others of their host.
 
+mod aim;
 mod leaving;
 mod lines;
+mod order;
 mod queue;
 
 use std::cmp::Reverse;
@@ -15,6 +17,8 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use self::lines::Lines;
+use self::order::Order;
+pub(super) use self::order::Ticket;
 use self::queue::Queue;
 use super::pending::Pending;
 use super::waits::{Longest, Waits};
@@ -34,11 +38,6 @@ const LOOK_AHEAD_BYTES: usize = 64 * 1024 * 1024;
 const SWEEP_AT: usize = 10_000;
 /// Hosts that have more than their share are looked past, at most.
 const MOST_PASSED: usize = 8;
-/// Hosts at the front of the line that probes aim at in turn while they get through: few, so that a job soon uses the tunnel that a
-/// probe opened.
-const PROBED_HOSTS: usize = 8;
-/// Multiples of this, as fractions of 2^32, cover a line evenly however many are taken: the golden ratio.
-const SPREAD: u32 = 0x9E37_79B9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -74,6 +73,7 @@ pub(super) struct Frontier {
     parked: BinaryHeap<Reverse<(Instant, u32)>>,
     later: BinaryHeap<Later>,
     lines: Lines,
+    order: Order,
     /// Hosts with jobs whose time is over at some time.
     ending: BinaryHeap<Reverse<(Instant, u32)>>,
     waits: Waits,
@@ -132,6 +132,7 @@ impl Frontier {
             parked: BinaryHeap::new(),
             later: BinaryHeap::new(),
             lines: Lines::default(),
+            order: Order::default(),
             ending: BinaryHeap::new(),
             waits: Waits::default(),
             queued: 0,
@@ -320,51 +321,6 @@ impl Frontier {
             return Some(number);
         }
         None
-    }
-
-    /// A host that has work, for probes to aim at; another one at every call: aimed at one that is down, every proxy would look as
-    /// if it could not reach anything.
-    pub(super) fn next_target(&mut self) -> Option<(u32, &HostKey)> {
-        self.aim = self.aim.wrapping_add(1);
-        let of = |list: &VecDeque<u32>| {
-            let at = match self.reaches {
-                true => (self.aim as usize).checked_rem(list.len().min(PROBED_HOSTS))?,
-                false => self.spread_over(list),
-            };
-            list.get(at).copied()
-        };
-        let parked = || self.parked.peek().map(|Reverse((_, number))| *number);
-        let later = || self.later.peek().map(|later| later.job.host);
-        let number = of(&self.ready)
-            .or_else(|| of(&self.blocked))
-            .or_else(parked)
-            .or_else(later)
-            .or_else(|| self.lines.any_host())?;
-        self.key(number).map(|key| (number, key))
-    }
-
-    /// A probe has got through to its host, or has not.
-    pub(super) fn reached_target(&mut self, reached: bool) {
-        self.reaches = reached;
-    }
-
-    /// A place in `list`, far from the last ones.
-    fn spread_over(&self, list: &VecDeque<u32>) -> usize {
-        let of_whole = u64::from(self.aim.wrapping_mul(SPREAD));
-        ((of_whole * list.len() as u64) >> 32) as usize
-    }
-
-    /// A request has met a host that may be down, and those behind it in the line with it: the next ones go elsewhere, until one does not.
-    pub(super) fn met(&mut self, down: bool) {
-        self.strays = down;
-        if down {
-            self.move_on();
-        }
-    }
-
-    fn move_on(&mut self) {
-        self.aim = self.aim.wrapping_add(1);
-        self.ready.rotate_left(self.spread_over(&self.ready));
     }
 
     /// The first job of `host`, to look at.
@@ -566,6 +522,7 @@ impl Frontier {
             jobs.extend(host.held.drain(..));
         }
         jobs.extend(self.lines.drain());
+        jobs.extend(self.order.drain());
         jobs
     }
 
@@ -574,8 +531,9 @@ impl Frontier {
         if self.hosts.len() < self.sweep_at {
             return;
         }
-        let waiting: std::collections::HashSet<u32> =
-            self.later.iter().map(|later| later.job.host).collect();
+        let later = self.later.iter().map(|later| &*later.job);
+        let waiting = later.chain(self.order.waiting()).map(|job| job.host);
+        let waiting: std::collections::HashSet<u32> = waiting.collect();
         self.hosts.retain(|number, host| {
             host.place != Place::Idle
                 || host.in_flight > 0

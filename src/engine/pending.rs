@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::frontier::Ticket;
 use crate::exchange::{Phases, Response};
 use crate::extract::Extracted;
 use crate::job::Job;
@@ -20,6 +21,8 @@ pub(super) struct Pending {
     pub(super) host: u32,
     /// Sticky session: the job's own, or the one `--sticky` gives it.
     pub(super) session: Option<Arc<str>>,
+    /// That it is its turn in the session.
+    pub(super) ticket: Option<Ticket>,
     /// Bytes it holds for itself alone: its URL, and its request body if its row brought one.
     pub(super) bytes: usize,
     /// When it was read.
@@ -62,6 +65,7 @@ impl Pending {
             job: Arc::new(job),
             host,
             session,
+            ticket: None,
             read_at: now,
             first_at: None,
             started_at: None,

@@ -49,6 +49,8 @@ pub enum Binding {
     Retry,
     /// Jobs wait for the robots.txt of their site.
     Robots,
+    /// Jobs wait for one of their session that goes alone, or for those before it.
+    Session,
     /// No proxy is ready.
     NoProxy,
     /// This machine has no network.
@@ -79,6 +81,7 @@ impl Binding {
         Binding::Tried,
         Binding::Retry,
         Binding::Robots,
+        Binding::Session,
         Binding::NoProxy,
         Binding::Uplink,
         Binding::Input,
@@ -105,6 +108,7 @@ impl Binding {
             Binding::Tried => "proxies tried",
             Binding::Retry => "retries wait",
             Binding::Robots => "robots.txt",
+            Binding::Session => "session order",
             Binding::NoProxy => "no proxy ready",
             Binding::Uplink => "no network",
             Binding::Input => "input",

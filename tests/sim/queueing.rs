@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use proxywheel::engine::Control;
 use proxywheel::job::Job;
 use proxywheel::outcome::{FaultKind, Outcome, Phase};
 use tokio::time::Instant;
 
-use crate::world::{Reply, Setup, World, jobs, run};
+use crate::world::{Reply, Setup, World, jobs, run, run_with};
 
 fn second_rate(setup: &mut Setup) {
     setup.limits.host_rate = Some("20/s".parse().expect("a rate"));
@@ -175,4 +177,80 @@ async fn a_session_keeps_its_proxy_through_a_429_a_timeout_and_pages_that_are_al
         let proxies: HashSet<u16> = own.map(|hit| hit.proxy).collect();
         assert_eq!(proxies.len(), 1, "account {account}: {proxies:?}");
     }
+}
+
+/// So many jobs of each account over three hosts, of which every tenth is a POST.
+fn with_posts(accounts: usize, each: usize) -> Vec<Job> {
+    let mut list = by_account(accounts, each, 3);
+    for job in list.iter_mut().step_by(10) {
+        let mut request = (*job.request).clone();
+        request.method = Method::POST;
+        job.request = Arc::new(request);
+    }
+    list
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_is_answered_before_the_pages_behind_it_are_asked_for() {
+    const TAKES: Duration = Duration::from_millis(500);
+    let world = World::new(|outgoing, _, before| {
+        let number: usize = outgoing.url.path()[1..].parse().expect("a number");
+        match (number % 7, before) {
+            (3, 0) => Reply::status(503),
+            (4, 0) => Reply::status(429).with("retry-after", "2"),
+            (5, 0) => Reply::fault(Phase::Connect, FaultKind::Refused),
+            _ => Reply::status(200),
+        }
+        .after(TAKES)
+    });
+    let ended = run(Setup::new(world, 20), with_posts(8, 30)).await;
+    let mut asked: HashMap<usize, Vec<Instant>> = HashMap::new();
+    for hit in &ended.hits {
+        let number = hit.path[1..].parse().expect("a number");
+        asked.entry(number).or_default().push(hit.at);
+    }
+    for (number, times) in &asked {
+        let of_account = number - number % 30;
+        let post = number - number % 10;
+        let is_post = *number == post;
+        // A page waits for the last POST before it, and a POST for all that is before it.
+        let before = if is_post {
+            of_account..post
+        } else {
+            post..post + 1
+        };
+        let answered = before
+            .flat_map(|one| &asked[&one])
+            .map(|at| *at + TAKES)
+            .max();
+        assert!(
+            answered.is_none_or(|answered| answered <= times[0]),
+            "{number}: {answered:?} {times:?}"
+        );
+    }
+    assert_eq!(ended.rows.len(), 240);
+    assert!(ended.rows.iter().filter(|row| row.record.ok).count() > 200);
+    assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_do_not_wait_for_a_login_that_nobody_waits_for_any_more() {
+    let world = World::new(|outgoing, _, _| {
+        let hangs = matches!(outgoing.url.path(), "/0" | "/11");
+        Reply::status(200).after(Duration::from_secs(if hangs { 3_000 } else { 1 }))
+    });
+    let mut list = with_posts(1, 20);
+    list.iter_mut()
+        .zip(0..)
+        .for_each(|(job, seq)| job.seq = seq);
+    let ended = run_with(Setup::new(world, 5), list, async |control| {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let _ = control
+            .send(Control::Forget(HashSet::from([0, 10, 11])))
+            .await;
+    })
+    .await;
+    assert_eq!(ended.rows.len(), 17);
+    assert!(ended.rows.iter().all(|row| row.record.ok));
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }

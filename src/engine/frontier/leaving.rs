@@ -68,6 +68,11 @@ impl Frontier {
             host.held.retain(|job| keeps(job));
             self.waits.fewer(Binding::Robots, before - host.held.len());
         }
+        self.order.retain(|job| {
+            let stays = keeps(job);
+            self.waits.fewer(Binding::Session, usize::from(!stays));
+            stays
+        });
         self.queued -= jobs;
         self.bytes -= bytes;
         let waits =
