@@ -187,8 +187,8 @@ impl Pool {
         self.fruitless = self.fruitless.saturating_add(weight);
     }
 
-    /// A probe was answered in another protocol. Where requests are forwarded the next probe may see no more than a connect, and
-    /// the proxy is READY again.
+    /// A proxy took a connection from a probe and did not do what it is for. Where requests are forwarded the next probe may see
+    /// no more than a connect, and the proxy is READY again.
     pub(super) fn probed_in_vain(&mut self) {
         self.fruitless = self.fruitless.saturating_add(SILENCE);
     }

@@ -13,7 +13,6 @@ use rand::{Rng, RngExt};
 
 use super::candidate::Candidate;
 use super::clock::{Micros, SECOND};
-use super::judgement::is_foreign;
 use super::lease::{Ask, HostIdx, ProxyIdx};
 use super::recent::Stage;
 use super::roster::Shelf;
@@ -322,7 +321,7 @@ impl Pool {
             }
             ProbeResult::Failed { blame, kind } => (blame, kind),
         };
-        if is_foreign(kind) {
+        if matches!(blame, Blame::Proxy(_)) && kind.0 >= Phase::Handshake {
             self.probed_in_vain();
         }
         match blame {

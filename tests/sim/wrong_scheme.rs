@@ -45,21 +45,32 @@ async fn a_few_proxies_and_a_host_that_does_not_answer_are_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_only_proxy_that_speaks_another_protocol_is_given_up_after_a_minute() {
+async fn an_only_proxy_that_takes_connections_for_nothing_is_given_up_after_a_minute() {
     // Where requests are forwarded a probe sees no more than a connect, and the proxy is READY again.
-    let world = World::new(|outgoing, _, _| {
-        let tunnels = outgoing.url.scheme() == "https";
-        let phase = [Phase::Headers, Phase::Handshake][usize::from(tunnels)];
-        Reply::fault(phase, FaultKind::Malformed)
-    })
-    .reach(|host| match host.https {
-        true => Err((Phase::Handshake, FaultKind::Malformed)),
-        false => Ok(()),
-    });
-    let scheme = |n: usize| ["http", "https", "https"][n % 3];
-    let urls = (0..12).map(|n| format!("{}://shop{n}.test/", scheme(n)));
-    let ended = run(Setup::new(world, 1), jobs(urls)).await;
-    assert_eq!(ended.summary.reason, FinishReason::NoProxy);
-    assert!(!ended.hits.is_empty(), "it was READY");
-    assert!(ended.took < Duration::from_secs(75), "{:?}", ended.took);
+    for (kind, seed) in [FaultKind::Malformed, FaultKind::Closed]
+        .into_iter()
+        .flat_map(|kind| (0..20).map(move |seed| (kind, seed)))
+    {
+        let world = World::new(move |outgoing, _, _| {
+            let tunnels = outgoing.url.scheme() == "https";
+            let phase = [Phase::Headers, Phase::Handshake][usize::from(tunnels)];
+            Reply::fault(phase, kind)
+        })
+        .reach(move |host| match host.https {
+            true => Err((Phase::Handshake, kind)),
+            false => Ok(()),
+        });
+        let scheme = |n: usize| ["http", "https", "https"][n % 3];
+        let urls = (0..12).map(|n| format!("{}://shop{n}.test/", scheme(n)));
+        let mut setup = Setup::new(world, 1);
+        setup.engine.seed = Some(seed);
+        let ended = run(setup, jobs(urls)).await;
+        assert_eq!(ended.summary.reason, FinishReason::NoProxy);
+        assert!(!ended.hits.is_empty(), "it was READY");
+        assert!(
+            ended.took < Duration::from_secs(75),
+            "{kind:?} {seed}: {:?}",
+            ended.took
+        );
+    }
 }
