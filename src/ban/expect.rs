@@ -127,7 +127,10 @@ fn is_pointer(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::ban::tests::{ask, exchange, judge};
+    use crate::ban::{Judge, Seen};
     use crate::outcome::{Blame, Outcome};
+    use http::Method;
+    use url::Url;
 
     #[test]
     fn a_page_that_would_hold_the_parser_is_a_soft_block_and_is_not_parsed() {
@@ -215,13 +218,36 @@ mod tests {
             Outcome::HttpError,
             "only of accepted answers is something expected"
         );
-        let empty = ask(
-            &judge,
-            "https://a.example/",
-            false,
-            &exchange(204, &[html], "", true),
-        );
-        assert_eq!(empty.outcome, Outcome::Ok, "204 has no body by its nature");
+    }
+
+    #[test]
+    fn no_content_is_not_what_is_expected_of_a_page() {
+        let empty = exchange(204, &[] as &[&str], "", true);
+        let outcome = |judge: &Judge, method| {
+            let url = Url::parse("https://a.example/").expect("a URL");
+            let request = Seen {
+                url: &url,
+                method,
+                https: true,
+                follows: false,
+                now: None,
+            };
+            judge.classify(&request, &empty).outcome
+        };
+        type Change = fn(&mut Settings);
+        let all: [(Change, Outcome); 6] = [
+            (|s| s.min_bytes = 4, Outcome::Banned),
+            (|s| s.expect_text = vec!["cart".into()], Outcome::Banned),
+            (|s| s.expect_selector = vec!["p".into()], Outcome::Banned),
+            (|s| s.expect_type = vec!["text/*".into()], Outcome::Banned),
+            (|s| s.must_match = vec!["cart".into()], Outcome::Corrupt),
+            (|_| (), Outcome::Ok),
+        ];
+        for (change, expected) in all {
+            let judge = judge(change);
+            assert_eq!(outcome(&judge, &Method::GET), expected);
+            assert_eq!(outcome(&judge, &Method::DELETE), Outcome::Ok);
+        }
     }
 
     #[test]

@@ -317,7 +317,12 @@ impl Judge {
         if let Some(verdict) = cut_short(response) {
             return verdict;
         }
-        let bodiless = *request.method == Method::HEAD || matches!(view.status, 204 | 205 | 304);
+        // Whoever gets a page has one, and "no content" in its place is easily said. The answer to other methods may be just that.
+        let bodiless = match view.status {
+            304 => true,
+            204 | 205 => *request.method != Method::GET,
+            _ => *request.method == Method::HEAD,
+        };
         if self.user.reads_accepted_bodies()
             && !bodiless
             && text::is_text(view.content_type, view.body)

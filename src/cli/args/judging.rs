@@ -69,7 +69,7 @@ pub struct BanArgs {
 
     /// Smallest body that is an answer
     ///
-    /// Bytes after decompression. Answers that have no body by their nature (HEAD, 204) are not asked.
+    /// Bytes after decompression. Answers that have no body by their nature (to HEAD, 304, 204 to another method than GET) are not asked.
     ///
     /// Example: --min-bytes 500
     #[arg(long, value_name = "BYTES", default_value_t = ban::Settings::default().min_bytes)]
