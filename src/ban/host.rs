@@ -30,6 +30,11 @@ use crate::proxy::ProxyId;
 /// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
 pub const BLOCKS_CLIENT: &str = "host.blocks_client";
 
+/// The rules by which pages are refused that look unlike those of others.
+const SAME_BODY: &str = "host.same_body";
+const SAME_TITLE: &str = "host.same_title";
+const SHORT_PAGES: &str = "host.short";
+
 /// What the log says of a refusal that other exits did not meet ([`differing`]).
 const DIFFERS: &str = "host.differs";
 
@@ -160,15 +165,15 @@ impl Hosts {
         }
         let (rule, evidence) = match host.repeats(page, title)? {
             Same::Body => (
-                "host.same_body",
+                SAME_BODY,
                 "the same body for different URLs, to this proxy alone",
             ),
             Same::Title => (
-                "host.same_title",
+                SAME_TITLE,
                 "the same title for different URLs, to this proxy alone, over much less than others are given",
             ),
             Same::Length => (
-                "host.short",
+                SHORT_PAGES,
                 "much less than others are given, for different URLs in a row, to this proxy alone",
             ),
         };
@@ -404,6 +409,12 @@ pub fn in_place_of(mut verdict: Verdict, earlier: &[Attempt], has_served: bool) 
         false => Blame::Proxy(Charge::Broken),
     };
     verdict
+}
+
+/// True for a page that is refused only because it looks unlike those of others, as those before it through this proxy did.
+pub fn is_compared(verdict: &Verdict) -> bool {
+    let ban = verdict.ban.as_ref();
+    ban.is_some_and(|ban| matches!(&*ban.rule, SAME_BODY | SAME_TITLE | SHORT_PAGES))
 }
 
 /// Earlier attempts that the same rule has decided.

@@ -8,7 +8,7 @@ use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::{agreed, differing, in_place_of, is_page_of_nothing};
+use crate::ban::{agreed, differing, in_place_of, is_compared, is_page_of_nothing};
 use crate::egress::Egress;
 use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
@@ -271,6 +271,7 @@ impl<E: Egress> Dispatcher<E> {
                 latency: served,
                 retry_after: verdict.retry_after,
                 for_rate: verdict.outcome == Outcome::RateLimited,
+                compared: is_compared(verdict),
                 connect: end.phases.connect,
                 kind: end.fault.as_ref().map(|fault| (fault.phase, fault.kind)),
             },

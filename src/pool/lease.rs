@@ -220,6 +220,8 @@ pub struct Settlement {
     pub retry_after: Option<Duration>,
     /// The target refused it for the rate, by its own words.
     pub for_rate: bool,
+    /// Refused by no word of the target's, but for pages that look unlike those of others: the ones before it were no better.
+    pub compared: bool,
     /// Time of the TCP connect, when a new connection was made and succeeded.
     pub connect: Option<Duration>,
     /// The fault, when there was one.
@@ -248,6 +250,7 @@ impl Settlement {
             latency: Duration::ZERO,
             retry_after: None,
             for_rate: false,
+            compared: false,
             connect: None,
             kind: None,
         }

@@ -100,6 +100,7 @@ impl Pool {
                 true => Kind::Rate,
                 false => Kind::Other,
             },
+            compared: report.compared,
             kin: self.roster.slot(key.slot).kin(),
             in_ban: self.pairs.is_banned(key),
             live: self.roster.tally.ready as usize,

@@ -163,6 +163,7 @@ impl Bench {
             latency: Duration::from_millis(5),
             retry_after: verdict.retry_after,
             for_rate: verdict.outcome == Outcome::RateLimited,
+            compared: false,
             connect: None,
             kind: exchange.result.err().map(|fault| (fault.phase, fault.kind)),
         };

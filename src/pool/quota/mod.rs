@@ -138,6 +138,8 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
     pub(super) kind: Kind,
+    /// The pages before it were refusals as well, which was not seen at the time.
+    pub(super) compared: bool,
     pub(super) kin: Kin,
     /// The pair is banned already.
     pub(super) in_ban: bool,
@@ -306,6 +308,7 @@ impl Quotas {
     pub(super) fn refused(&mut self, key: PairKey, used: Use, block: Block, now: Micros) -> Scope {
         let Block {
             kind,
+            compared,
             kin,
             in_ban,
             live,
@@ -313,6 +316,7 @@ impl Quotas {
         self.watch(key.host, now);
         let mut pair = known_mut(&mut self.pairs, key);
         let served = pair.as_mut().and_then(|pair| pair.served.take());
+        let served = served.filter(|_| !compared);
         let counts = used.counts(pair.as_deref());
         let recent = served.is_some_and(|served| now < served + RECENT);
         let host = host(&mut self.hosts, key.host, now);

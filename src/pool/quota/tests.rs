@@ -60,6 +60,7 @@ impl Rule {
 fn block(kin: Kin, live: usize) -> Block {
     Block {
         kind: super::Kind::Rate,
+        compared: false,
         kin,
         in_ban: false,
         live,
@@ -321,4 +322,32 @@ fn memory_is_bounded_however_many_pairs_and_hosts_there_are() {
         quotas.begin(names(n), || kin(0), 0, 2 * LONGEST + u64::from(n));
     }
     assert!(quotas.pairs.len() <= MOST_PAIRS);
+}
+
+#[test]
+fn pages_that_were_refusals_all_along_teach_no_quota() {
+    let learned = |compared| {
+        let mut quotas = Quotas::default();
+        for round in 0..6u64 {
+            for slot in 0..8 {
+                let at = SECOND * (1 + round * 400);
+                for nth in 0..3 {
+                    let counts = quotas.begin(key(slot), || kin(slot), 0, at + nth * SECOND);
+                    if nth < 2 {
+                        quotas.served(key(slot), counts, 0, at + nth * SECOND);
+                    } else {
+                        let block = Block {
+                            kind: super::Kind::Other,
+                            compared,
+                            ..block(kin(slot), 1000)
+                        };
+                        quotas.refused(key(slot), counts, block, at + nth * SECOND);
+                    }
+                }
+            }
+        }
+        quotas.limits(HOST)
+    };
+    assert!(learned(false));
+    assert!(!learned(true));
 }
