@@ -41,10 +41,13 @@ fn sentence(fault: &Fault) -> (Outcome, Blame) {
         (Phase::Handshake, FaultKind::Timeout) => Outcome::ProxyError,
         (Phase::Handshake, _) => return proxy(Charge::Unreachable),
         (_, FaultKind::Timeout) => Outcome::Timeout,
-        // A bad certificate of the target and a proxy that breaks TLS look the same from one exchange.
-        (_, FaultKind::Certificate | FaultKind::Tls) | (Phase::Tls, FaultKind::Malformed) => {
-            Outcome::TlsError
+        // Whatever has answered CONNECT with its 200 has answered this as well, in the plain: it has opened no tunnel. That some
+        // targets speak no TLS at this port either is known to who has asked them before.
+        (Phase::Tls, FaultKind::Malformed) => {
+            return (Outcome::TlsError, Blame::Proxy(Charge::NoTunnel));
         }
+        // A bad certificate of the target and a proxy that breaks TLS look the same from one exchange.
+        (_, FaultKind::Certificate | FaultKind::Tls) => Outcome::TlsError,
         (Phase::Body, FaultKind::Closed | FaultKind::Reset | FaultKind::Malformed) => {
             Outcome::Corrupt
         }
@@ -176,6 +179,8 @@ mod tests {
             (Phase::Request, Kind::Unsupported, (O::InvalidUrl, Target)),
             (Phase::Tls, Kind::Unsupported, (O::TlsError, Target)),
             (Phase::Tls, Kind::Certificate, (O::TlsError, Unknown)),
+            (Phase::Tls, Kind::Tls, (O::TlsError, Unknown)),
+            (Phase::Tls, Kind::Malformed, (O::TlsError, Proxy(NoTunnel))),
             (Phase::Tls, Kind::Reset, (O::NetworkError, Unknown)),
             (Phase::Tls, Kind::Timeout, (O::Timeout, Unknown)),
             (Phase::Headers, Kind::Closed, (O::NetworkError, Unknown)),

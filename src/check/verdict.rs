@@ -205,7 +205,13 @@ fn of_fault(fault: &Fault, blame: Blame) -> Trouble {
     if matches!(fault.kind, FaultKind::Local | FaultKind::Cancelled) {
         return Trouble::new(Verdict::Unknown, "local", phase, message);
     }
+    // What breaks TLS on the way is no proxy that merely opens no tunnels.
+    let breaks_tls = matches!(
+        (fault.phase, fault.kind),
+        (Phase::Tls, FaultKind::Malformed)
+    );
     if let Blame::Proxy(charge) = blame
+        && !breaks_tls
         && let Some(trouble) = charged(charge, phase)
     {
         return Trouble { message, ..trouble };

@@ -85,7 +85,7 @@ pub(super) fn from_tls(phase: Phase, error: &io::Error) -> Fault {
         }
         Some(rustls::Error::InvalidMessage(_)) => Fault::new(
             phase,
-            FaultKind::Tls,
+            FaultKind::Malformed,
             "the answer to the TLS handshake is not TLS",
         ),
         Some(other) => Fault::new(phase, FaultKind::Tls, tls(other)),

@@ -33,7 +33,7 @@ type Used = (Option<Price>, Spend);
 /// How an attempt came out.
 struct Arrival {
     end: Box<End>,
-    /// Its proxy had never served before.
+    /// Its proxy had never served before in this way, through a tunnel or without one.
     stranger: bool,
     took: Duration,
     /// Without what our own limits took of it.
@@ -92,10 +92,12 @@ impl<E: Egress> Dispatcher<E> {
             end.verdict = agreed(end.verdict, &job.log, serves);
         }
         let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
-        let stranger = !self.pool.is_proven(lease.idx);
+        let stranger = !self.pool.has_served_so(&lease);
         end.verdict = in_place_of(end.verdict, log, !stranger);
-        if let Some(fault) = &end.fault
-            && self.pool.may_mean_host(lease.idx, fault)
+        if let (Some(fault), Blame::Proxy(_)) = (&end.fault, end.verdict.blame)
+            && self
+                .pool
+                .may_mean_host(lease.idx, Some(HostIdx(host)), fault)
         {
             end.verdict.blame = Blame::Unknown;
         }

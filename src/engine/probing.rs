@@ -110,7 +110,7 @@ impl<E: Egress> Dispatcher<E> {
                     .context
                     .judge
                     .classify_probe((fault, reply), Some(SystemTime::now()));
-                if self.pool.may_mean_host(lease.idx, fault) {
+                if self.pool.may_mean_host(lease.idx, lease.host, fault) {
                     verdict.blame = Blame::Unknown;
                 }
                 if verdict.blame == Blame::Local {

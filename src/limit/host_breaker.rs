@@ -1,7 +1,7 @@
 //! Stops asking a host that is out, and finds out when it is back.
 //!
 //! A host is out when nearly all of its last results are failures that nobody else can be blamed for, of as many URLs and through
-//! many proxies that serve elsewhere. A URL that fails again says nothing new: it may be the one page that hangs. Where the host says
+//! many proxies that serve elsewhere, those of an `https` host through tunnels as well. A URL that fails again says nothing new: it may be the one page that hangs. Where the host says
 //! itself that it cannot serve now (503 and its kin), all of them have to be failures: it answers, and some of its pages may be well.
 //! Then one request at a time goes to it, ever more rarely, until one is answered with anything else; after that it gets a few at a
 //! time and more with every answer, because a host that comes back is not at its best.
@@ -55,7 +55,7 @@ struct Seen {
 /// A request that failed, maybe because of its host.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure {
-    /// Number of a proxy that has served before.
+    /// Number of a proxy that has served before, through a tunnel if this failed in one.
     pub proxy: u32,
     /// Which URL it was for.
     pub url: u64,

@@ -40,7 +40,7 @@ impl Fault {
                 | FaultKind::Unsupported,
             ) => 97,
             (_, FaultKind::Certificate) => 60,
-            (_, FaultKind::Tls) => 35,
+            (_, FaultKind::Tls) | (Phase::ProxyTls | Phase::Tls, FaultKind::Malformed) => 35,
             (Phase::Connect, _) => 7,
             (_, FaultKind::TooLarge) => 63,
             (_, FaultKind::Decode) => 61,

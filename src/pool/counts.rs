@@ -110,6 +110,13 @@ impl Pool {
         self.roster.slot(at.0).is_proven()
     }
 
+    /// True when the proxy of this lease has served in this run as the lease has it serve: through a tunnel, if there is one now.
+    /// Whatever answers everything by itself answers CONNECT and plain requests as well.
+    pub fn has_served_so(&self, lease: &Lease) -> bool {
+        let slot = self.roster.slot(lease.idx.0);
+        slot.is_proven() && (slot.serves_tunnels() || !lease.tunnel)
+    }
+
     /// Median time of the last successes; `None` before the first twenty.
     pub fn median_latency(&self) -> Option<Duration> {
         let known = self.latencies.len() >= 20;

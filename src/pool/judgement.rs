@@ -25,12 +25,17 @@ impl Pool {
     ) {
         let slot = self.roster.slot_mut(at);
         let proven = slot.is_proven();
+        // Of what comes in a tunnel only those can tell who have served through one.
+        let testifies = match kind {
+            Some((Phase::Tls, _)) => slot.serves_tunnels(),
+            _ => proven,
+        };
         let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
         let mut doubt = Doubt::new(host.0, at, slot.generation, now)
             .with_altered(altered)
             .with_serves(serves)
             .with_told(is_told(kind));
-        if proven {
+        if testifies {
             doubt = doubt.of_proven(slot.chance(self.scale.present()));
         }
         slot.doubts = slot.doubts.saturating_add(1);
@@ -61,11 +66,17 @@ impl Pool {
     }
 
     /// True when what looks like the proxy's own fault may be its way to say that the host cannot be reached: it hangs up, and has
-    /// served or opened a tunnel to another one.
-    pub fn may_mean_host(&self, at: ProxyIdx, fault: &Fault) -> bool {
+    /// served or opened a tunnel to another one. So may what is no TLS be the host's own, while it has served nobody with any.
+    pub fn may_mean_host(&self, at: ProxyIdx, host: Option<HostIdx>, fault: &Fault) -> bool {
         let slot = self.roster.slot(at.0);
-        (slot.is_proven() || slot.tunnels())
-            && (fault.phase, fault.kind) == (Phase::Handshake, FaultKind::Closed)
+        match (fault.phase, fault.kind) {
+            (Phase::Handshake, FaultKind::Closed) => slot.is_proven() || slot.tunnels(),
+            (Phase::Tls, FaultKind::Malformed) => {
+                let serves = host.and_then(|host| self.quotas.served_at(host.0));
+                slot.serves_tunnels() || slot.is_rotating() || serves.is_none()
+            }
+            _ => false,
+        }
     }
 
     /// The host has surely answered through this proxy: what failed towards it before is judged. Over plain `http://` only

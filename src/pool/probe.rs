@@ -313,7 +313,7 @@ impl Pool {
                 if let (Some(host), Some(_)) = (host, handshake) {
                     self.hosts.answered(host.0, now);
                     let slot = self.roster.slot_mut(at);
-                    if slot.proxy.scheme() != Scheme::Https {
+                    if slot.proxy.scheme() != Scheme::Https && !slot.tunnels() {
                         slot.odd_towards = TUNNELS;
                     }
                 }

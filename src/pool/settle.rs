@@ -12,7 +12,7 @@ use super::lease::{HostWide, Lease, Settlement};
 use super::pair::Term;
 use super::pause::is_connect;
 use super::rotating;
-use super::slot::{NONE, State, TUNNELS};
+use super::slot::{NONE, SERVES_TUNNELS, State};
 use super::{HostIdx, Mechanism, Pool};
 use crate::outcome::{Blame, Charge, FaultKind, Phase};
 use crate::proxy::CredentialGroup;
@@ -68,7 +68,7 @@ impl Pool {
                 self.host_was_up(at, &lease, t);
                 self.succeeded(at, &lease, report.latency);
                 if lease.tunnel {
-                    self.roster.slot_mut(at).odd_towards = TUNNELS;
+                    self.roster.slot_mut(at).odd_towards = SERVES_TUNNELS;
                 }
                 let in_flight = self.roster.slot(at).in_flight;
                 self.quotas.served(key, lease.used, in_flight, t);
@@ -285,7 +285,7 @@ impl Pool {
             Charge::NoTunnel if is_ambiguous(kind) => {
                 let towards = host.map_or(NONE, |host| host.0);
                 let before = slot.odd_towards;
-                if let (TUNNELS, Some(host)) = (before, host) {
+                if let (true, Some(host)) = (slot.tunnels(), host) {
                     // What it says of a host whose name it does not find.
                     return self.doubted(at, host, kind, false, now);
                 }

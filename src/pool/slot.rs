@@ -16,8 +16,9 @@ use crate::proxy::Proxy;
 
 /// No slot, or no place in a list.
 pub(super) const NONE: u32 = u32::MAX;
-/// In [`Slot::odd_towards`]: it does tunnel.
+/// In [`Slot::odd_towards`]: it does tunnel by its own word; a good answer has come through a tunnel of its.
 pub(super) const TUNNELS: u32 = NONE - 1;
+pub(super) const SERVES_TUNNELS: u32 = NONE - 2;
 
 /// Requests at once that a new proxy is tried with, once it has answered one.
 const FIRST_CAPACITY: f32 = 2.0;
@@ -139,8 +140,8 @@ pub(super) struct Slot {
     pub(super) suspect: bool,
     /// In quarantine only for a failure that may be the host's, which is not charged yet.
     pub(super) on_doubt: bool,
-    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`TUNNELS`] once a
-    /// tunnel has worked, [`NONE`] before either.
+    /// Number of the host towards which it last answered CONNECT like something that does not tunnel; [`TUNNELS`] once it has
+    /// opened one, [`SERVES_TUNNELS`] once one has worked, [`NONE`] before either.
     pub(super) odd_towards: u32,
     /// Changes with every quarantine, so that old timers are recognised.
     pub(super) ticket: u32,
@@ -403,7 +404,12 @@ impl Slot {
 
     /// True when it has opened a way to some host.
     pub(super) fn tunnels(&self) -> bool {
-        self.odd_towards == TUNNELS
+        matches!(self.odd_towards, TUNNELS | SERVES_TUNNELS)
+    }
+
+    /// True when a good answer has come through a tunnel of its, in this run.
+    pub(super) fn serves_tunnels(&self) -> bool {
+        self.odd_towards == SERVES_TUNNELS
     }
 
     /// True when an earlier run has told something of it.

@@ -140,7 +140,11 @@ pub(crate) fn silent() -> Vec<Case> {
 pub(crate) fn broken_tls() -> Vec<Case> {
     use Over::Https;
     const CERTIFICATE: &[&str] = &["tls_error Unknown - certificate/tls"];
-    const NOT_TLS: &[&str] = &["tls_error Unknown - tls/tls"];
+    // No tunnel where the target has served others over TLS; before that, who knows.
+    const NOT_TLS: &[&str] = &[
+        "tls_error Proxy(NoTunnel) - malformed/tls",
+        "tls_error Unknown - malformed/tls",
+    ];
     const ALONE: &[Outcome] = &[Outcome::TlsError];
     vec![
         case(Fault::BadTls(BadTls::Garbage), Https, NOT_TLS, ALONE),

@@ -9,6 +9,7 @@ mod dead_hosts;
 mod engine;
 mod gateway;
 mod hedging;
+mod liars;
 mod liveness;
 mod pool;
 mod pool_run;

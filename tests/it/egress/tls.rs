@@ -288,7 +288,7 @@ async fn a_tunnel_that_leads_to_no_tls_is_a_tls_fault() {
     let fault = exchange.result.unwrap_err();
     assert_eq!(
         (fault.phase, fault.kind),
-        (Phase::Tls, FaultKind::Tls),
+        (Phase::Tls, FaultKind::Malformed),
         "{fault}"
     );
 }
