@@ -424,12 +424,22 @@ fn count_same(ban: &Ban, earlier: &[Attempt]) -> usize {
 }
 
 /// Of one URL that was served through `served` in the end: the other proxies through which it was refused without a word (401, 403, a page of
-/// nothing, the end of the HTTP/2 stream), which was not the target's answer then. Their lines of the log say so from now on.
-pub fn differing(log: &mut [Attempt], served: ProxyId) -> impl Iterator<Item = ProxyId> {
+/// nothing, the end of the HTTP/2 stream; in whatever manner through one that `may_invent` its answers), which was not the target's answer
+/// then. Their lines of the log say so from now on.
+pub fn differing(
+    log: &mut [Attempt],
+    served: ProxyId,
+    may_invent: impl Fn(ProxyId) -> bool,
+) -> impl Iterator<Item = ProxyId> {
     let refused = log.iter_mut().filter(move |attempt| {
         let is_empty = attempt.rule.as_deref() == Some(PAGE_EMPTY);
         let bare = attempt.outcome == Outcome::HttpError
-            && (is_empty || matches!(attempt.status, Some(401 | 403)));
+            && match attempt.status {
+                _ if is_empty => true,
+                Some(401 | 403) => true,
+                Some(400..=499) => may_invent(attempt.proxy.id()),
+                _ => false,
+            };
         let http2 = FaultKind::Http2(0).as_str();
         let ended = attempt
             .error

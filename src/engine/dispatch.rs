@@ -33,6 +33,7 @@ use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Tally};
 use crate::outcome::{ErrorInfo, Finished, Outcome, Record, Verdict};
 use crate::pool::{HostIdx, Lease, Pool, ProbeLease, Refusal, RefusalReason};
+use crate::proxy::ProxyId;
 use crate::retry;
 
 /// Jobs of one host that are tried for a proxy before the host waits for the pool to change.
@@ -84,6 +85,8 @@ pub(super) struct Dispatcher<E> {
     pub(super) sessions: Sessions,
     /// Hosts that refuse everybody so far, since when.
     pub(super) suspects: HashMap<u32, Instant, RandomState>,
+    /// Who has answered of some URL what another one has answered as well: whether that one has served.
+    pub(super) confirmed: HashMap<ProxyId, bool, RandomState>,
     /// Of some host nothing more is asked.
     pub(super) some_given_up: bool,
     /// The input has ended: what is in the frontier is all there is.

@@ -404,6 +404,7 @@ impl<E: Egress> Dispatcher<E> {
         } = arrival;
         let number = job.host;
         let host = end.host(number);
+        let hearsay = self.is_hearsay(&job, &end, stranger, now);
         let verdict = &end.verdict;
         let known = job
             .log
@@ -423,6 +424,7 @@ impl<E: Egress> Dispatcher<E> {
             idempotent: job.job.request.is_idempotent(),
             // An exit that was never seen before is behind every connection of a rotating endpoint.
             stranger: stranger || end.proxy.is_rotating(),
+            hearsay,
             elapsed: now.saturating_duration_since(job.first_at.unwrap_or(now)),
             asked: verdict.retry_after,
         };
@@ -451,7 +453,13 @@ impl<E: Egress> Dispatcher<E> {
             };
         }
         if verdict.outcome == Outcome::Ok && !job.log.is_empty() {
-            for refused in differing(&mut job.log, end.proxy.id()) {
+            let is_plain = !job.needs_tunnel();
+            let may_invent = |proxy| {
+                let at = self.pool.find(proxy);
+                is_plain && at.is_some_and(|at| !self.pool.is_proven(at))
+            };
+            let differing = differing(&mut job.log, end.proxy.id(), may_invent);
+            for refused in differing.collect::<Vec<_>>() {
                 self.pool.refused_after_all(refused, HostIdx(host), now);
             }
         }
@@ -484,6 +492,32 @@ impl<E: Egress> Dispatcher<E> {
             (Decision::Retry { after }, None) if after.is_zero() => self.frontier.push(job),
             (Decision::Retry { after }, None) => self.frontier.push_later(job, now + after),
         }
+    }
+
+    /// True for an error page that may be the proxy's own: over plain http, of one that has never served. Who was confirmed once by
+    /// one that has served is believed; while nobody has, any other will do.
+    fn is_hearsay(&mut self, job: &Pending, end: &End, stranger: bool, now: Instant) -> bool {
+        let tunnel = end
+            .elsewhere
+            .map_or(job.needs_tunnel(), |place| place.tunnel);
+        let writes = !tunnel && end.proxy.scheme().is_http() && !end.proxy.is_direct();
+        if !writes || end.verdict.outcome != Outcome::HttpError {
+            return false;
+        }
+        let own = end.proxy.id();
+        for same in job.log.iter().filter(|one| one.status == end.status()) {
+            let other = same.proxy.id();
+            let served = self
+                .pool
+                .find(other)
+                .is_some_and(|at| self.pool.is_proven(at));
+            *self.confirmed.entry(own).or_default() |= served;
+            *self.confirmed.entry(other).or_default() |= !stranger;
+        }
+        let nobody_serves = self.pool.counts(now).proven == 0;
+        let confirmed = self.confirmed.get(&own);
+        stranger
+            && !confirmed.is_some_and(|by_one_that_serves| *by_one_that_serves || nobody_serves)
     }
 
     /// What a job has spent if this end is nothing of its own; `None` for one that counts.

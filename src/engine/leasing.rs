@@ -154,8 +154,9 @@ impl<E: Egress> Dispatcher<E> {
             filter: pending.job.filter.as_deref(),
             pinned,
             endgame: self.input_ended && self.frontier.len() < slots,
-            // Strangers that alter pages are not to have all tries of one.
+            // Strangers that alter pages are not to have all tries of one, nor is one of them worth much as a second opinion.
             proven_first: pending.is_altered()
+                || pending.spent.second_opinions > 0
                 || !self.pool.knows_patience() && slots <= TRIALS_SHARE * self.flights.trials(),
         };
         let (context, limits) = (&self.context, &self.limits);

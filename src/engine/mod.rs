@@ -254,6 +254,7 @@ pub async fn run<E: Egress, S: JobSource>(
             style,
             sessions: Sessions::default(),
             suspects: HashMap::default(),
+            confirmed: HashMap::default(),
             some_given_up: false,
             input_ended: false,
             last_pick_failed: false,

@@ -57,6 +57,9 @@ const UNREACHED_PER_PROXY: u32 = 4;
 const LOCAL_RETRIES: u32 = 20;
 const LOCAL_WAIT: Duration = Duration::from_millis(250);
 
+/// So many second opinions on what may be a proxy's own answer: the first may be another's own.
+const OPINIONS: u32 = 2;
+
 /// What a job has used up so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -68,7 +71,8 @@ pub struct Spent {
     pub unreached: u32,
     /// Attempts that failed on this machine.
     pub local: u32,
-    /// Second opinions asked for a bare 401 or 403, for pages of nothing, or for redirects that lead nowhere.
+    /// Second opinions asked for a bare 401 or 403, for pages of nothing, for redirects that lead nowhere, or for what may be a proxy's own
+    /// answer.
     pub second_opinions: u32,
     /// Refusals that were nothing of the URL's.
     pub excused: u32,
@@ -91,6 +95,8 @@ pub struct Ended {
     pub idempotent: bool,
     /// The proxy had never served before.
     pub stranger: bool,
+    /// An answer that may be the proxy's own: it could have written it, has never served, and nobody has confirmed it.
+    pub hearsay: bool,
     /// Since the first attempt of the job began.
     pub elapsed: Duration,
     /// How long the target asked to wait. A wait of the pair alone is the pool's business, which knows other proxies.
@@ -207,6 +213,20 @@ fn wanted(
         }
         Blame::Target => match ended.status {
             Some(status) if settings.retry_on.contains(status) => spend_url(settings, spent, rng),
+            // A web server that is no proxy answers everything with its own 404.
+            Some(_)
+                if ended.hearsay
+                    && ended.outcome == Outcome::HttpError
+                    && spent.second_opinions < OPINIONS
+                    && settings.retries > 0 =>
+            {
+                spent.second_opinions += 1;
+                // Web servers are quick: a third is asked when an honest one may have answered.
+                match spent.second_opinions {
+                    1 => at_once,
+                    nth => Some(4 * backoff(nth, rng)),
+                }
+            }
             // A bare refusal may be about the exit, and redirects that lead nowhere (an error without a status) may be the
             // exit's own: one second opinion, then it is the target's answer. A page of nothing is worth two: whoever can send
             // a page and sends none wants to be rid of somebody more often than who refuses in plain words.
@@ -261,6 +281,7 @@ mod tests {
             sent,
             idempotent: true,
             stranger: false,
+            hearsay: false,
             elapsed: Duration::ZERO,
             asked: None,
         }
@@ -308,6 +329,13 @@ mod tests {
             (ended(ProxyError, Blame::Local, None), 21),
             (ended(NetworkError, Blame::Target, None), 4),
         ] {
+            assert_eq!(attempts(&settings, each), expected, "{each:?}");
+        }
+        for (status, expected) in [(404, 3), (403, 3), (500, 4)] {
+            let each = Ended {
+                hearsay: true,
+                ..ended(HttpError, Blame::Target, Some(status))
+            };
             assert_eq!(attempts(&settings, each), expected, "{each:?}");
         }
     }

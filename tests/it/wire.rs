@@ -277,6 +277,11 @@ async fn a_body_that_cannot_be_decoded_leaves_the_rest_of_the_answer_in_the_row(
     let stack = Stack::start(Lab::builder().perfect(4));
     let client = stack.client(stack.settings());
     for scheme in ["http", "https"] {
+        // The 404 of one that has never served would be asked for again.
+        for _ in 0..8 {
+            let served = client.fetch(&format!("{scheme}://good.test/")).await;
+            assert!(served.unwrap().record.ok);
+        }
         for (code, outcome, again) in [
             (200, Outcome::Corrupt, true),
             (404, Outcome::HttpError, false),

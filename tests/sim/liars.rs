@@ -63,3 +63,35 @@ async fn a_host_that_speaks_no_tls_at_all_costs_no_proxy_its_tunnels() {
     assert_eq!((last.quarantined, last.retired), (0, 0));
     assert!(ended.took < Duration::from_secs(120), "{:?}", ended.took);
 }
+
+/// Web servers that are no proxies, quicker than any proxy.
+fn web_server(proxy: u16) -> Reply {
+    let status = [400, 403, 404, 405][usize::from(proxy % 4)];
+    Reply::status(status).after(Duration::from_millis(20))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_404_of_a_web_server_that_is_no_proxy_is_not_the_answer_of_the_site() {
+    let world = World::new(|_, proxy, _| match proxy <= 16 {
+        true => web_server(proxy),
+        false => Reply::status(200).after(Duration::from_millis(400)),
+    });
+    let urls = (0..300).map(|n| format!("http://shop.test/{n}"));
+    let ended = run(Setup::new(world, 48).concurrency(16), jobs(urls)).await;
+    // Those of the first moment, while nobody has served.
+    let failed = ended.rows.iter().filter(|row| !row.record.ok).count();
+    assert!(failed <= 6, "{failed} rows");
+    let asked = ended.hits.iter().filter(|hit| hit.proxy <= 16).count();
+    assert!(asked <= 120, "{asked} requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_site_without_pages_costs_each_proxy_one_confirmation() {
+    let world = World::new(|_, _, _| Reply::status(404));
+    let urls = (0..600).map(|n| format!("http://gone.test/{n}"));
+    let ended = run(Setup::new(world, 30).concurrency(16), jobs(urls)).await;
+    // Some have two requests at once before the first is confirmed.
+    assert!(ended.hits.len() <= 660, "{} requests", ended.hits.len());
+    let all = ended.rows.iter();
+    assert!(all.into_iter().all(|row| row.record.status == Some(404)));
+}
