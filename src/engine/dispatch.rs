@@ -4,7 +4,7 @@
 //! dispatcher sleeps until the earliest of them. Attempts and probes run in their own tasks and come back as values.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -539,6 +539,7 @@ impl<E: Egress> Dispatcher<E> {
         let mut limiter = self.context.limiter();
         let mut robots = self.context.robots();
         let in_mind = OnceCell::new();
+        let mut left = HashSet::new();
         let is_in_mind = |number: u32| {
             let hosts = in_mind.get_or_init(|| self.pool.hosts_in_mind());
             hosts.contains(&number)
@@ -547,12 +548,14 @@ impl<E: Egress> Dispatcher<E> {
             let gone = !is_in_mind(number) && limiter.forget_host(number, key, now);
             if gone {
                 robots.forget(number);
+                left.insert(number);
             }
             gone
         });
         // Hosts that only redirects led to are known to the limiter alone.
         let is_wanted = |number| self.frontier.key(number).is_some() || is_in_mind(number);
         limiter.forget_others(is_wanted, now);
+        self.pool.forget_hosts(&left);
     }
 
     /// Gives some blocked hosts another turn although nothing is known to have changed. Events wake a few hosts each, and

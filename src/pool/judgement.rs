@@ -108,7 +108,7 @@ impl Pool {
         let on_doubt = std::mem::take(&mut slot.on_doubt);
         if doubt.altered {
             // Others are shown a certificate that verifies.
-            self.charged(at, Charge::Tampered, None, None, now);
+            self.charged(at, Charge::Tampered, None, None, now, now);
         } else {
             let mut charged = 0.0;
             for _ in 0..doubt.count {

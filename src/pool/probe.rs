@@ -287,7 +287,7 @@ impl Pool {
         slot.probes = slot.probes.saturating_add(1);
         slot.checked = t;
         match slot.state {
-            State::Unknown | State::Quarantined => self.judge_probe(at, lease.host, result, t),
+            State::Unknown | State::Quarantined => self.judge_probe(at, &lease, result, t),
             // It was retired or came back by itself meanwhile.
             _ => {}
         }
@@ -301,7 +301,8 @@ impl Pool {
         }
     }
 
-    fn judge_probe(&mut self, at: u32, host: Option<HostIdx>, result: ProbeResult, now: Micros) {
+    fn judge_probe(&mut self, at: u32, lease: &ProbeLease, result: ProbeResult, now: Micros) {
+        let host = lease.host;
         let proven = self.roster.slot(at).is_proven();
         let (blame, kind) = match result {
             ProbeResult::Alive { handshake, .. } => {
@@ -315,6 +316,7 @@ impl Pool {
                     let slot = self.roster.slot_mut(at);
                     if slot.proxy.scheme() != Scheme::Https && !slot.tunnels() {
                         slot.odd_towards = TUNNELS;
+                        self.barred.let_through(slot.proxy.group(), host.0);
                     }
                 }
                 return self.open(at);
@@ -358,7 +360,7 @@ impl Pool {
                 }
             }
             Blame::Proxy(charge) => {
-                self.charged(at, charge, host, Some(kind), now);
+                self.charged(at, charge, host, Some(kind), lease.begun, now);
                 if self.roster.slot(at).state == State::Retired {
                     return;
                 }

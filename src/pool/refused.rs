@@ -62,6 +62,7 @@ impl Pool {
             let in_flight = self.roster.slot(at).in_flight;
             self.quotas.served(key, lease.used, in_flight, t);
             self.clear(lease, key, t);
+            self.barred.let_through(lease.proxy.group(), lease.host.0);
         }
         if lease.on_trial {
             self.pairs.end_trial(key);

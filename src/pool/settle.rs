@@ -108,7 +108,7 @@ impl Pool {
             Blame::Proxy(charge) => {
                 self.was_fruitless(at, report);
                 let before = self.before_charge(at);
-                self.charged(at, charge, Some(lease.host), report.kind, t);
+                self.charged(at, charge, Some(lease.host), report.kind, lease.sent, t);
                 if charge == Charge::Unreachable && is_connect(report.kind) {
                     self.uplink_failed(at, Some(before), lease.sent, t);
                 }
@@ -116,6 +116,11 @@ impl Pool {
         }
         if !matches!(report.blame, Blame::Nobody | Blame::Pair) {
             self.quotas.cancelled(key, lease.used);
+        }
+        let is_through = matches!(report.blame, Blame::Nobody | Blame::Target)
+            || report.blame == Blame::Pair && !is_handshake(report.kind);
+        if is_through {
+            self.barred.let_through(lease.proxy.group(), lease.host.0);
         }
         // Through a tunnel that was open before nobody was asked for them again.
         let is_shown =
@@ -244,13 +249,14 @@ impl Pool {
         }
     }
 
-    /// What is certainly the proxy's, found by an attempt or by a probe.
+    /// What is certainly the proxy's, found by an attempt or by a probe that left at `sent`.
     pub(super) fn charged(
         &mut self,
         at: u32,
         charge: Charge,
         host: Option<HostIdx>,
         kind: Option<(Phase, FaultKind)>,
+        sent: Micros,
         now: Micros,
     ) {
         let slot = self.roster.slot_mut(at);
@@ -300,9 +306,8 @@ impl Pool {
             Charge::NoTunnel => slot.lacks.tunnel = true,
             Charge::NoForward => slot.lacks.forward = true,
             Charge::Policy => {
-                let group = slot.proxy.group();
                 if let Some(host) = host {
-                    self.barred.add(group, host.0);
+                    self.refused_by_policy(at, host, sent, now);
                 }
             }
             Charge::NoExit => self.quarantine_ready(at, BASE_NO_EXIT, now),
@@ -394,7 +399,7 @@ impl Pool {
     }
 
     /// The members that use these credentials.
-    fn group(&mut self, group: CredentialGroup) -> Vec<u32> {
+    pub(super) fn group(&mut self, group: CredentialGroup) -> Vec<u32> {
         let roster = &self.roster;
         let groups = self.groups.get_or_insert_with(|| {
             let mut groups: HashMap<_, Vec<u32>, _> = HashMap::default();
@@ -409,11 +414,6 @@ impl Pool {
             groups
         });
         groups.get(&group).cloned().unwrap_or_default()
-    }
-
-    /// True when the policy of some provider refuses this host to its accounts, for the rest of the run.
-    pub fn is_barred(&self, host: HostIdx) -> bool {
-        self.barred.names(host.0)
     }
 
     /// True when this member is not to be used again, whatever a probe finds.
@@ -431,6 +431,11 @@ fn is_ambiguous(kind: Option<(Phase, FaultKind)>) -> bool {
         kind,
         Some((Phase::Handshake, FaultKind::Rejected(400 | 401 | 404)))
     )
+}
+
+/// True for what the proxy itself has answered.
+fn is_handshake(kind: Option<(Phase, FaultKind)>) -> bool {
+    matches!(kind, Some((Phase::Handshake, _)))
 }
 
 fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {

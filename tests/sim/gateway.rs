@@ -1,12 +1,13 @@
 //! Rotating endpoints: one entry of the list, and another exit behind every connection through it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proxywheel::outcome::{FaultKind, Outcome, Phase};
-use proxywheel::proxy::{Labels, Proxy, Rotation, Scheme};
+use proxywheel::proxy::{Credentials, Labels, Proxy, Rotation, Scheme};
+use proxywheel::secret::Secret;
 use tokio::time::Instant;
 
 use crate::world::{Outcomes, Reply, Setup, World, jobs, members, run_of};
@@ -57,11 +58,14 @@ fn ok(ended: &Outcomes) -> usize {
 #[tokio::test(start_paused = true)]
 async fn what_happens_to_one_exit_neither_shuts_the_endpoint_nor_its_hosts() {
     // What a host or a provider says of one exit in five, and what one exit in five does.
-    let cases: [(&str, Make); 6] = [
+    let cases: [(&str, Make); 7] = [
         ("a challenge", challenge),
         ("429", || Reply::status(429)),
         ("no way on", || {
             fault(Phase::Handshake, FaultKind::Rejected(502))
+        }),
+        ("refuses the host", || {
+            fault(Phase::Handshake, FaultKind::Rejected(403))
         }),
         ("hangs up", || fault(Phase::Handshake, FaultKind::Closed)),
         ("reset", || fault(Phase::Headers, FaultKind::Reset)),
@@ -80,6 +84,48 @@ async fn what_happens_to_one_exit_neither_shuts_the_endpoint_nor_its_hosts() {
         );
         assert!(ended.hits.len() < 700, "{name}: {}", ended.hits.len());
     }
+}
+
+/// So many sessions of one template.
+fn sessions(count: u16) -> Vec<Arc<Proxy>> {
+    let credentials = |n| Credentials {
+        user: Secret::new(format!("u-{n}")),
+        password: Secret::new("pw"),
+    };
+    let session = |n| Proxy::new(Scheme::Http, "gate.test", n, Some(credentials(n)));
+    let template = "http://u-{session}:pw@gate.test";
+    let all = (1..=count).map(|n| Arc::new(session(n).with_group_of(template)));
+    all.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_refuse_a_host_which_the_others_reach_bar_nobody_else() {
+    let world = World::new(|_, port, _| match port {
+        ..=2 => Reply::fault(Phase::Handshake, FaultKind::Rejected(403)),
+        _ => page(),
+    });
+    let ended = fetch(Setup::new(world, 0), sessions(20)).await;
+    assert_eq!(ok(&ended), URLS);
+    let refused = ended.hits.iter().filter(|hit| hit.proxy <= 2);
+    assert!(refused.count() <= 20);
+
+    // From some moment on all of them refuse it: the provider does.
+    let begin = Instant::now();
+    let world = World::new(move |_, _, _| match begin.elapsed() < 2 * PAGE {
+        true => page(),
+        false => Reply::fault(Phase::Handshake, FaultKind::Rejected(403)),
+    });
+    let ended = fetch(Setup::new(world, 0), sessions(20)).await;
+    assert!(ok(&ended) < URLS);
+    let served = ok(&ended) + 2 * 64;
+    assert!(ended.hits.len() < served, "{}", ended.hits.len());
+    assert!(ended.took < Duration::from_secs(75), "{:?}", ended.took);
+    let told = ended
+        .rows
+        .iter()
+        .filter_map(|row| row.record.error.as_ref());
+    let told: BTreeSet<_> = told.map(|error| &*error.message).collect();
+    assert!(told.contains("the proxies' own rules refuse this host"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,3 +75,30 @@ fn a_404_to_connect_is_a_lack_of_tunnels_only_where_none_has_worked_and_the_host
         RefusalReason::Incapable
     );
 }
+
+#[test]
+fn a_policy_against_a_host_that_was_reached_rests_the_pair_and_is_final_when_it_comes_again() {
+    let mut bench = Bench::of(1);
+    bench.probe_all(|_| CONNECTED);
+    let refused = Settlement::new(Blame::Proxy(Charge::Policy));
+    bench.attempt(HOST, &success(50));
+    for reason in [RefusalReason::AllCooling, RefusalReason::Incapable] {
+        bench.wait(100.0);
+        bench.attempt(HOST, &refused);
+        assert_eq!(bench.lease(HOST).unwrap_err().reason, reason);
+    }
+    // Somebody was let through in between.
+    bench.attempt(OTHER, &success(50));
+    for _ in 0..3 {
+        bench.wait(100.0);
+        bench.attempt(OTHER, &refused);
+        bench.wait(100.0);
+        bench.attempt(OTHER, &success(50));
+    }
+    // Its number is another host's now.
+    let gone = HashSet::from([OTHER.0]);
+    bench.pool.forget_hosts(&gone);
+    bench.attempt(OTHER, &refused);
+    let refusal = bench.lease(OTHER).unwrap_err();
+    assert_eq!(refusal.reason, RefusalReason::Incapable);
+}

@@ -85,6 +85,8 @@ struct Model {
     /// Refused once through one of those, and when.
     doubted_groups: HashMap<CredentialGroup, Instant>,
     barred: HashSet<(CredentialGroup, HostIdx)>,
+    /// Somebody was let through to the host before.
+    reached: HashSet<(CredentialGroup, HostIdx)>,
     no_tunnel: HashSet<ProxyId>,
     /// Not before this moment.
     cooling: HashMap<(ProxyId, HostIdx), Instant>,
@@ -136,6 +138,7 @@ impl Model {
         let answered = matches!(report.blame, Blame::Nobody | Blame::Target | Blame::Pair);
         if answered {
             self.away.remove(&id);
+            self.reached.insert((group, lease.host));
             let is_shown = !lease.tunnel && lease.proxy.scheme().is_http();
             let first = self.doubted_groups.get(&group);
             if is_shown && first.is_some_and(|first| lease.at > *first) {
@@ -177,7 +180,7 @@ impl Model {
                     self.refused_groups.insert(group);
                 }
             }
-            Blame::Proxy(Charge::Policy) => {
+            Blame::Proxy(Charge::Policy) if !self.reached.contains(&(group, lease.host)) => {
                 self.barred.insert((group, lease.host));
             }
             Blame::Proxy(Charge::NoTunnel) => {

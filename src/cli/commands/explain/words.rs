@@ -30,7 +30,7 @@ pub(super) fn blame(blame: Blame) -> &'static str {
             Charge::NoTunnel => "the proxy is not asked for https any more; its score stays",
             Charge::NoForward => "the proxy is not asked for plain http any more; its score stays",
             Charge::Policy => {
-                "the provider's own rules refuse this host: its account is not asked for it again"
+                "the provider's own rules refuse this host: its account is not asked for it again, unless it was let through before"
             }
             Charge::NoExit => "the session: its gateway had no exit, it rests for seconds",
         },
