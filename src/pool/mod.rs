@@ -87,7 +87,7 @@ use rand::{Rng, RngExt};
 
 use crate::proxy::{CredentialGroup, Proxy, ProxyId};
 
-use account::Accounts;
+use account::{Accounts, Doubted};
 use barred::Barred;
 use clock::{Clock, Micros};
 use doubt::Doubts;
@@ -217,8 +217,10 @@ pub struct Pool {
     barred: Barred,
     /// Groups whose credentials were refused.
     refused_groups: HashSet<CredentialGroup, Mixing>,
-    /// Refused once though accepted before, and when.
-    doubted_groups: HashMap<CredentialGroup, Micros, Mixing>,
+    /// Refused though accepted before.
+    doubted_groups: HashMap<CredentialGroup, Doubted, Mixing>,
+    /// Sessions that were refused while others of their template were accepted, and when.
+    doubted_sessions: HashMap<ProxyId, Micros, Mixing>,
     /// Members by group; built at the first refusal of credentials, because most runs never need it.
     groups: Option<HashMap<CredentialGroup, Vec<u32>, Mixing>>,
     lane: Lane,
@@ -292,6 +294,7 @@ impl Pool {
             barred: Barred::default(),
             refused_groups: HashSet::default(),
             doubted_groups: HashMap::default(),
+            doubted_sessions: HashMap::default(),
             groups: None,
             lane: Lane::default(),
             uplink: Uplink::default(),

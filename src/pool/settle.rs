@@ -27,11 +27,6 @@ pub(super) const BASE_TAMPERED: f64 = 60.0;
 pub(super) const BASE_NEVER_ALIVE: f64 = 900.0;
 /// Of a session whose gateway has no exit for it. The endpoint is fine and exits come and go.
 pub(super) const BASE_NO_EXIT: f64 = 10.0;
-/// Of all that use credentials which were refused though they had been accepted, and when a further refusal counts at the earliest.
-const SECOND_THOUGHT: f64 = 10.0;
-const SECOND_LEAST: Micros = 8 * SECOND;
-/// Later it is a first one again.
-const SECOND_MOST: Micros = 60 * SECOND;
 /// No quarantine is longer, seconds.
 const LONGEST: f64 = 1800.0;
 /// Levels that count; 3^8 is beyond [`LONGEST`] for every base.
@@ -339,62 +334,11 @@ impl Pool {
         self.timers.watch(at, &self.roster);
     }
 
-    fn retire(&mut self, at: u32) {
+    pub(super) fn retire(&mut self, at: u32) {
         let slot = self.roster.slot_mut(at);
         if slot.is_member() && !slot.is_direct() {
             slot.state = State::Retired;
             self.roster.refile(at);
-        }
-    }
-
-    /// The credentials of this member were refused. Where they have been accepted in this run that may be a slip of the gateway: nobody
-    /// uses them for a moment, and the next refusal counts.
-    fn refuse_credentials(&mut self, at: u32, now: Micros) {
-        let group = slot_group(self, at);
-        if self.roster.slot(at).is_proven() {
-            let doubted = self.doubted_groups.get(&group);
-            match doubted.filter(|since| now < **since + SECOND_MOST) {
-                None => {
-                    self.doubted_groups.insert(group, now);
-                    for member in self.group(group) {
-                        self.quarantine_ready(member, SECOND_THOUGHT, now);
-                        self.roster.refile(member);
-                    }
-                    return;
-                }
-                // It was out with the first.
-                Some(since) if now < since + SECOND_LEAST => {
-                    return self.quarantine_ready(at, SECOND_THOUGHT, now);
-                }
-                Some(_) => {}
-            }
-        }
-        let account = self.roster.slot(at).account;
-        self.refuse_group(group);
-        if self.accounts.refuse(account) {
-            for other in 0..self.roster.slots.len() as u32 {
-                if self.roster.slot(other).account == account {
-                    self.retire(other);
-                }
-            }
-        }
-    }
-
-    /// The credentials of this lease were accepted.
-    fn trust_again(&mut self, lease: &Lease) {
-        let group = lease.proxy.group();
-        let since = self.doubted_groups.get(&group);
-        if since.is_some_and(|since| lease.sent > *since) {
-            self.doubted_groups.remove(&group);
-        }
-    }
-
-    /// The credentials were refused: trying them through the next of a provider's ten thousand endpoints would lock the
-    /// account, not find a way in.
-    fn refuse_group(&mut self, group: CredentialGroup) {
-        self.refused_groups.insert(group);
-        for at in self.group(group) {
-            self.retire(at);
         }
     }
 
@@ -438,6 +382,6 @@ fn is_handshake(kind: Option<(Phase, FaultKind)>) -> bool {
     matches!(kind, Some((Phase::Handshake, _)))
 }
 
-fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {
+pub(super) fn slot_group(pool: &Pool, at: u32) -> CredentialGroup {
     pool.roster.slot(at).proxy.group()
 }

@@ -181,7 +181,8 @@ impl fmt::Debug for ProxyId {
     }
 }
 
-/// Credentials that stand and fall together: a 407 for one of the group stops the use of all of it.
+/// Credentials that stand and fall together: a 407 for one of the group stops the use of all of it (of the sessions of
+/// a template, three in a row with none accepted in between).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CredentialGroup(u64);
 
@@ -272,6 +273,11 @@ impl Proxy {
     /// The credentials it shares with others.
     pub fn group(&self) -> CredentialGroup {
         self.group
+    }
+
+    /// True for a session of a template: its group has other credentials too.
+    pub fn is_session(&self) -> bool {
+        self.account() == Some(self.group.0)
     }
 
     /// The account it is used under, as far as an outsider can tell: one endpoint and password, whatever the session in the

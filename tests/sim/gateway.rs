@@ -285,3 +285,36 @@ async fn one_that_is_not_called_so_is_found_to_have_another_exit_in_a_moment() {
         assert!(took[3] < Duration::from_secs(600), "{percent}: {took:?}");
     }
 }
+
+fn unknown_user() -> Reply {
+    Reply::fault(Phase::Handshake, FaultKind::Auth)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_name_alone_is_refused_is_out_alone_and_a_wrong_password_is_tried_three_times()
+ {
+    for bad in [1, 2] {
+        let world = World::new(move |_, port, _| if port <= bad { unknown_user() } else { page() });
+        let ended = fetch(Setup::new(world, 0), sessions(20)).await;
+        assert_eq!(ok(&ended), URLS);
+        let refused = ended.hits.iter().filter(|hit| hit.proxy <= bad).count();
+        assert!(refused <= 20, "{refused}");
+    }
+
+    // Nobody is let in, and probes of plain http do not ask.
+    let world = World::new(|_, _, _| unknown_user());
+    let urls = (0..URLS).map(|n| format!("http://h{}.test/{n}", n % 2));
+    let ended = run_of(Setup::new(world, 0), sessions(20), jobs(urls)).await;
+    assert_eq!((ok(&ended), ended.hits.len()), (0, 3));
+
+    // The account is used up after a while.
+    let begin = Instant::now();
+    let world = World::new(move |_, _, _| match begin.elapsed() < 4 * PAGE {
+        true => page(),
+        false => unknown_user(),
+    });
+    let ended = fetch(Setup::new(world, 0), sessions(20)).await;
+    let refused = ended.hits.len() - ok(&ended);
+    assert!(refused <= 64 + 10, "{refused}");
+    assert!(ended.took < Duration::from_secs(40), "{:?}", ended.took);
+}

@@ -80,8 +80,8 @@ struct Model {
     /// Not to be leased before a probe finds it there, or an answer that was under way comes through it.
     away: HashSet<ProxyId>,
     refused_groups: HashSet<CredentialGroup>,
-    /// Have served, perhaps in an earlier life.
-    served: HashSet<ProxyId>,
+    /// A member of theirs has served, perhaps in an earlier life.
+    served: HashSet<CredentialGroup>,
     /// Refused once through one of those, and when.
     doubted_groups: HashMap<CredentialGroup, Instant>,
     barred: HashSet<(CredentialGroup, HostIdx)>,
@@ -146,7 +146,7 @@ impl Model {
             }
         }
         if report.blame == Blame::Nobody {
-            self.served.insert(id);
+            self.served.insert(group);
         }
         if matches!(report.blame, Blame::Nobody | Blame::Target) {
             self.cooling
@@ -176,7 +176,7 @@ impl Model {
                 if since >= 60 {
                     *first = now;
                 }
-                if (8..60).contains(&since) || !self.served.contains(&id) {
+                if (8..60).contains(&since) || !self.served.contains(&group) {
                     self.refused_groups.insert(group);
                 }
             }

@@ -24,7 +24,7 @@ pub(super) fn blame(blame: Blame) -> &'static str {
             Charge::Unreachable => "the proxy, in full: it was not reached",
             Charge::Broken => "the proxy, in full: it failed after the connect",
             Charge::Auth => {
-                "the proxy's account: its credentials were refused, all of it is out for the run"
+                "the proxy's account: its credentials were refused, all of it is out for the run unless others of it were accepted"
             }
             Charge::Tampered => "the proxy, three times over: it altered the answer",
             Charge::NoTunnel => "the proxy is not asked for https any more; its score stays",
