@@ -318,3 +318,22 @@ async fn a_session_whose_name_alone_is_refused_is_out_alone_and_a_wrong_password
     assert!(refused <= 64 + 10, "{refused}");
     assert!(ended.took < Duration::from_secs(40), "{:?}", ended.took);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_used_up_ends_the_run_over_plain_http_too() {
+    let left = AtomicU64::new(100);
+    let world = World::new(move |_, _, _| {
+        let left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        match left {
+            Ok(_) => page(),
+            Err(_) => Reply::status(402).body("Payment required: traffic limit reached"),
+        }
+    });
+    let urls = (0..URLS).map(|n| format!("http://h{}.test/{n}", n % 2));
+    let setup = Setup::new(world, 0).concurrency(16);
+    let ended = run_of(setup, sessions(1), jobs(urls)).await;
+    assert_eq!(ok(&ended), 100);
+    let outcomes: BTreeSet<_> = ended.rows.iter().map(|row| row.record.outcome).collect();
+    assert!(!outcomes.contains(&Outcome::HttpError), "{outcomes:?}");
+    assert!(ended.hits.len() < 130, "{}", ended.hits.len());
+}
