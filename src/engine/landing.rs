@@ -307,6 +307,7 @@ impl<E: Egress> Dispatcher<E> {
         }
         match wide {
             None => self.pace_host(host, proxy, end, sent, now),
+            Some(HostWide::Endpoint) => {}
             Some(HostWide::Refuted) => self.context.limiter().clock(host).lift_rate(),
             Some(HostWide::Known | HostWide::Shown { .. }) => {
                 let goodput = match wide {
@@ -554,7 +555,11 @@ impl<E: Egress> Dispatcher<E> {
             let quiet = self.pool.unserved_for(HostIdx(host), now);
             quiet.is_some_and(|quiet| quiet <= SERVES)
         };
-        (is_wide && spent.excused < EXCUSED && serves()).then(|| Spent {
+        // Nor of one that a rotating endpoint refused for their number.
+        let fault = end.fault.as_ref();
+        let by_endpoint =
+            end.proxy.is_rotating() && fault.is_some_and(|fault| fault.phase == Phase::Handshake);
+        (is_wide && spent.excused < EXCUSED && (by_endpoint || serves())).then(|| Spent {
             excused: spent.excused + 1,
             ..spent
         })

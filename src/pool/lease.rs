@@ -240,6 +240,8 @@ pub enum HostWide {
     },
     /// It does not after all, and this one was refused for itself.
     Refuted,
+    /// A rotating endpoint refuses by number or rate, whatever the host.
+    Endpoint,
 }
 
 impl Settlement {

@@ -102,7 +102,7 @@ use quota::Quotas;
 use random::Random;
 use recent::{ConnectTimeout, Recent};
 use roster::Roster;
-use rotating::{Caps, ExitNumbers};
+use rotating::{Caps, ExitNumbers, Pressed};
 use stranger::Strangers;
 use tier::Tiers;
 use timers::Timers;
@@ -204,6 +204,8 @@ pub struct Pool {
     exit_numbers: ExitNumbers,
     /// Slots of rotating endpoints.
     rotating: Vec<u32>,
+    /// Of those the ones that have refused for the number or rate of requests.
+    pressed: HashMap<u32, Pressed, Mixing>,
     timers: Timers,
     pairs: Standings,
     quotas: Quotas,
@@ -282,6 +284,7 @@ impl Pool {
             roster,
             exit_numbers: ExitNumbers::default(),
             rotating: Vec::new(),
+            pressed: HashMap::default(),
             timers: Timers::default(),
             pairs: Standings::default(),
             quotas: Quotas::default(),

@@ -211,6 +211,9 @@ impl Pool {
         }
         if starved && (failed || demand.idle > 0) && !self.without(Mechanism::Recheck) {
             let (checked, at) = self.timers.least_recently_checked(&self.roster)?;
+            if self.is_pressed(at, t) {
+                return None;
+            }
             // Whom an earlier run has found bad is as good as a stranger when there is nobody else.
             let tally = &self.roster.tally;
             let nobody_else = tally.ready + tally.unknown == 0;

@@ -6,7 +6,6 @@ use super::clock::Micros;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::{PairKey, Term};
 use super::quota::{Block, Kind, Scope};
-use super::rotating;
 use super::{HostIdx, Mechanism, Pool};
 use crate::proxy::ProxyId;
 
@@ -90,12 +89,6 @@ impl Pool {
         report: &Settlement,
         now: Micros,
     ) -> Option<HostWide> {
-        if lease.is_rotating() && rotating::is_crowded(report.kind) {
-            // The endpoint itself refuses it for their number: others have to wait for those that are under way.
-            let slot = self.roster.slot_mut(key.slot);
-            slot.crowd(lease.in_flight_at_dispatch.max(slot.in_flight + 1));
-            return None;
-        }
         let block = Block {
             kind: match report.for_rate {
                 true => Kind::Rate,

@@ -5,10 +5,14 @@
 //! - a host's refusal shuts no pair, because the next connection has another exit. It counts as the refusal of one exit more;
 //! - a failure beyond the endpoint counts against it, so that one with better exits is preferred, but only a long row of them
 //!   shuts it; what fails at the endpoint itself (connect, TLS with it, credentials) is judged as of any other proxy;
-//! - it bears as many requests at once as the user allows, until it refuses one for their number;
+//! - it bears as many requests at once as the user allows, until it refuses one for their number. It rests as long as it says then;
+//!   without a word a moment, longer and longer, when what was asked after a refusal is refused too and nothing is answered;
 //! - a job may go through it again.
 
+use std::time::Duration;
+
 use super::Pool;
+use super::clock::{Micros, SECOND, micros};
 use super::lease::Lease;
 use super::slot::{Slot, State};
 use crate::outcome::{FaultKind, Phase};
@@ -17,6 +21,12 @@ use crate::outcome::{FaultKind, Phase};
 pub(super) const FIRST_CAPACITY: f32 = 4096.0;
 /// What it bears of as many requests as were too many.
 const CROWDED: f32 = 0.7;
+/// Rest of one that refuses for the rate in spite of that and does not say how long; it doubles. The longest is longer than a run waits
+/// for its only proxy.
+const FIRST_REST: Micros = SECOND / 10;
+const DOUBLINGS: u32 = 10;
+/// No longer rest is believed.
+const LONGEST_REST: Micros = 3600 * SECOND;
 /// Failures in a row that shut one which has served: when half of its exits are bad, one row in 65,000 is so long.
 pub(super) const STREAK: u8 = 16;
 /// Altered answers, one in five at least, that show the endpoint to be hostile and not some of its exits.
@@ -80,7 +90,54 @@ impl Lease {
     }
 }
 
+/// An endpoint that has refused for the number or the rate of requests.
+#[derive(Debug, Default)]
+pub(super) struct Pressed {
+    /// Refusals since the last answer, each asked for after the one before.
+    rounds: u32,
+    /// The last of them.
+    last: Micros,
+    /// It rests so long.
+    until: Micros,
+}
+
 impl Pool {
+    /// The endpoint of this lease has refused for the number or the rate of requests: others have to wait for those that are under way.
+    pub(super) fn press(&mut self, lease: &Lease, asked: Option<Duration>, now: Micros) {
+        let at = lease.idx.0;
+        let slot = self.roster.slot_mut(at);
+        slot.crowd(lease.in_flight_at_dispatch.max(slot.in_flight + 1));
+        let pressed = self.pressed.entry(at).or_default();
+        if lease.sent >= pressed.last {
+            pressed.rounds += 1;
+            pressed.last = now;
+        }
+        let rest = match (asked, pressed.rounds) {
+            (Some(asked), _) => micros(asked).min(LONGEST_REST),
+            (None, rounds @ 2..) => FIRST_REST << (rounds - 2).min(DOUBLINGS),
+            (None, _) => 0,
+        };
+        let is_longer = now + rest > pressed.until && rest > 0;
+        if is_longer && matches!(slot.state, State::Ready | State::Quarantined) {
+            pressed.until = now + rest;
+            self.shut_for(at, rest, now);
+        }
+    }
+
+    /// An answer came through this member. True while it rests all the same.
+    pub(super) fn relieve(&mut self, at: u32, now: Micros) -> bool {
+        if let Some(pressed) = self.pressed.get_mut(&at) {
+            pressed.rounds = 0;
+        }
+        self.is_pressed(at, now)
+    }
+
+    /// True while the endpoint rests because it has refused for the number or the rate of requests.
+    pub(super) fn is_pressed(&self, at: u32, now: Micros) -> bool {
+        let pressed = self.pressed.get(&at);
+        pressed.is_some_and(|pressed| pressed.until > now)
+    }
+
     /// Finds the rotating endpoints. To be called when the list has changed.
     pub(super) fn find_rotating(&mut self) {
         let slots = (0..).zip(&self.roster.slots);

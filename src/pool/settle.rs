@@ -82,6 +82,11 @@ impl Pool {
                 self.measure_answer(at, &lease, report.latency);
                 self.clear(&lease, key, t);
             }
+            Blame::Pair if lease.is_rotating() && rotating::is_crowded(report.kind) => {
+                self.quotas.cancelled(key, lease.used);
+                self.press(&lease, report.retry_after, t);
+                wide = Some(HostWide::Endpoint);
+            }
             Blame::Pair => {
                 self.answered(at, &lease, t);
                 if lease.tunnel {
@@ -180,6 +185,7 @@ impl Pool {
         self.uplink.worked(lease.sent, now);
         self.answered = true;
         let doubted = self.doubted_groups.contains_key(&slot_group(self, at));
+        let rests = self.relieve(at, now);
         let slot = self.roster.slot_mut(at);
         slot.streak = 0;
         slot.doubts = 0;
@@ -189,7 +195,7 @@ impl Pool {
         match slot.state {
             State::Ready => slot.trusted = true,
             // An answer that was under way when the proxy was shut says more than the failure that shut it.
-            State::Quarantined if !slot.suspect && !slot.probing && !doubted => {
+            State::Quarantined if !slot.suspect && !slot.probing && !doubted && !rests => {
                 slot.state = State::Ready;
                 slot.trusted = true;
                 slot.on_doubt = false;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proxywheel::outcome::{FaultKind, Outcome, Phase};
+use proxywheel::outcome::{FaultKind, Finished, Outcome, Phase};
 use proxywheel::proxy::{Credentials, Labels, Proxy, Rotation, Scheme};
 use proxywheel::secret::Secret;
 use tokio::time::Instant;
@@ -336,4 +336,39 @@ async fn a_plan_that_is_used_up_ends_the_run_over_plain_http_too() {
     let outcomes: BTreeSet<_> = ended.rows.iter().map(|row| row.record.outcome).collect();
     assert!(!outcomes.contains(&Outcome::HttpError), "{outcomes:?}");
     assert!(ended.hits.len() < 130, "{}", ended.hits.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_takes_so_many_a_second_is_waited_for_and_no_url_pays() {
+    let second = Duration::from_secs(1);
+    let opened: Mutex<VecDeque<Instant>> = Mutex::default();
+    let world = World::new(move |_, _, _| {
+        let mut opened = opened.lock().expect("the last second");
+        let now = Instant::now();
+        opened.retain(|at| now - *at < second);
+        if opened.len() >= 20 {
+            return Reply::fault(Phase::Handshake, FaultKind::Rejected(429));
+        }
+        opened.push_back(now);
+        page()
+    });
+    let ended = fetch(Setup::new(world, 0), vec![gateway(1)]).await;
+    assert_eq!(ok(&ended), URLS);
+    // 25 s at best.
+    assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
+    assert!(ended.hits.len() < 2 * URLS, "{}", ended.hits.len());
+
+    // For good.
+    let asked = AtomicU64::new(0);
+    let world = World::new(move |_, _, _| match asked.fetch_add(1, Ordering::Relaxed) {
+        ..100 => page(),
+        _ => Reply::fault(Phase::Handshake, FaultKind::Rejected(429)),
+    });
+    let ended = fetch(Setup::new(world, 0), vec![gateway(1)]).await;
+    assert_eq!(ok(&ended), 100);
+    let never_sent = |row: &&Finished| row.record.outcome == Outcome::Skipped;
+    let never_sent = ended.rows.iter().filter(never_sent).count();
+    assert!(never_sent > 300, "{never_sent}");
+    assert!(ended.hits.len() < 200, "{}", ended.hits.len());
+    assert!(ended.took < Duration::from_secs(200), "{:?}", ended.took);
 }

@@ -529,3 +529,32 @@ fn a_used_up_quota_rests_the_pair_and_keeps_its_credit() {
     bench.wait(32.0);
     assert!(bench.lease(HOST).is_ok());
 }
+
+#[test]
+fn a_rotating_endpoint_rests_as_long_as_it_says_whatever_is_answered_meanwhile() {
+    let labels = Labels {
+        rotation: crate::proxy::Rotation::PerConnection,
+        ..Labels::default()
+    };
+    let mut bench = Bench::ready(list([proxy(0).with_labels(labels)]), Strategy::Best);
+    bench.attempt(HOST, &success(50));
+    let (slow, refused) = (bench.lease(HOST).unwrap(), bench.lease(OTHER).unwrap());
+    let report = Settlement {
+        kind: Some((Phase::Handshake, FaultKind::Rejected(429))),
+        retry_after: Some(Duration::from_secs(30)),
+        ..Settlement::new(Blame::Pair)
+    };
+    let wide = bench.pool.settle(refused, &report, bench.now);
+    assert_eq!(wide, Some(HostWide::Endpoint));
+    bench.wait(1.0);
+    bench.settle(slow, &success(1000));
+    for wait in [0.0, 28.0] {
+        bench.wait(wait);
+        assert_eq!(bench.probe_all(|_| CONNECTED), 0, "it is not asked");
+        let refusal = bench.lease(HOST).unwrap_err();
+        assert_eq!(refusal.reason, RefusalReason::NoneReady);
+    }
+    bench.wait(2.0);
+    bench.probe_all(|_| CONNECTED);
+    assert!(bench.lease(HOST).is_ok());
+}
