@@ -108,6 +108,13 @@ async fn a_few_interim_answers_are_skipped_and_no_more() {
 }
 
 #[tokio::test]
+async fn an_answer_of_very_many_lines_opens_the_tunnel() {
+    let reply = format!("HTTP/1.1 200 OK\n{}\n", "a\n".repeat(30_000));
+    let (result, _) = against(reply.as_bytes(), "a.test:443", None).await;
+    assert_eq!(result.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_refusal_keeps_status_reason_headers_and_16_kb_of_body() {
     let mut reply = b"HTTP/1.1 403 Target blocked\r\nX-Why: policy\r\n\r\n".to_vec();
     reply.extend(vec![b'x'; 40_000]);

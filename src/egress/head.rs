@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Longest head: what browsers and squid allow for a whole header.
 pub(super) const HEAD_MAX: usize = 64 * 1024;
+/// Most headers that room is made for before they are read: a head of bare line feeds has more lines than a map can have places.
+const RESERVE_MAX: usize = 256;
 
 /// A parsed head.
 #[derive(Debug)]
@@ -114,7 +116,8 @@ pub(super) fn parse(head: &Bytes) -> Result<Head, NoHead> {
     let status_line = lines.next().unwrap_or_default();
     let (status, minor, reason) =
         parse_status_line(status_line).ok_or(NoHead("has a broken status line"))?;
-    let mut headers = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', head).count());
+    let lines_at_most = memchr::memchr_iter(b'\n', head).count();
+    let mut headers = HeaderMap::with_capacity(lines_at_most.min(RESERVE_MAX));
     let mut line = lines.next();
     while let Some(field) = line {
         line = lines.next();
@@ -242,6 +245,16 @@ mod tests {
             let head = read(&format!("{line}\r\n\r\n")).ok();
             assert_eq!(head.map(|head| head.status), status, "{line}");
         }
+    }
+
+    #[test]
+    fn a_head_of_very_many_lines_is_read() {
+        let lines = "a\n".repeat(30_000);
+        let head = read(&format!("HTTP/1.1 200 OK\nb: 1\n{lines}\n")).unwrap();
+        assert_eq!((head.status, head.headers.len()), (200, 1));
+        let named: String = (0..8_000).map(|n| format!("{n:x}:\n")).collect();
+        let head = read(&format!("HTTP/1.1 200 OK\n{named}\n")).unwrap();
+        assert_eq!(head.headers.len(), 8_000);
     }
 
     #[test]
