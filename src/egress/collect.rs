@@ -1,4 +1,4 @@
-//! A response body, gathered frame by frame up to a cap of decoded bytes.
+//! A response body, gathered frame by frame up to a cap of decoded bytes, and a little more on the wire.
 //!
 //! The common body is one frame without encoding: it becomes the result without being copied. Everything else is copied once,
 //! into a buffer sized by the announced length.
@@ -12,9 +12,15 @@ use crate::outcome::Fault;
 /// Most that is reserved on the word of a Content-Length: a lie costs no more than this.
 const RESERVE_MAX: usize = 1024 * 1024;
 
+/// An encoded body may be longer than its content by this and an eighth: no encoder adds so much, and what a server adds behind
+/// the end is short.
+const EXCESS: u64 = 64 * 1024;
+
 /// A body on its way in.
 pub(super) struct Collector {
     cap: usize,
+    /// Most bytes on the wire: an encoded body can go on without an end and without content.
+    cap_wire: u64,
     expected: usize,
     size_wire: u64,
     bytes: Gathered,
@@ -32,6 +38,7 @@ impl Collector {
     pub(super) fn new(cap: u64, length: Option<u64>, decoder: Option<Decoder>) -> Self {
         Collector {
             cap: usize::try_from(cap).unwrap_or(usize::MAX),
+            cap_wire: cap.saturating_add(cap / 8).saturating_add(EXCESS),
             expected: usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX),
             size_wire: 0,
             bytes: Gathered::One(Bytes::new()),
@@ -51,6 +58,7 @@ impl Collector {
                     *full = !bytes.add(piece, cap, 0);
                     !*full
                 })?;
+                self.full |= self.size_wire > self.cap_wire;
             }
         }
         Ok(!self.full)

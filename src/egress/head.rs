@@ -63,8 +63,8 @@ impl Scan {
     }
 }
 
-/// Drops the line breaks in front of an answer: some servers end a body with one more than they announced.
-pub(super) fn skip_line_breaks(buf: &mut BytesMut) {
+/// Drops the line breaks in front of an answer, and says how many: some servers end a body with one more than they announced.
+pub(super) fn skip_line_breaks(buf: &mut BytesMut) -> usize {
     let breaks = buf
         .iter()
         .take_while(|byte| matches!(byte, b'\r' | b'\n'))
@@ -72,6 +72,7 @@ pub(super) fn skip_line_breaks(buf: &mut BytesMut) {
     if breaks > 0 {
         let _ = buf.split_to(breaks);
     }
+    breaks
 }
 
 /// One past the blank line, searched from `from`.
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn line_breaks_before_an_answer_are_no_part_of_it() {
         let mut buf = BytesMut::from("\r\n\nHTTP/1.1 200 OK\r\n\r\n");
-        skip_line_breaks(&mut buf);
+        assert_eq!(skip_line_breaks(&mut buf), 3);
         assert_eq!(Scan::default().end(&buf), Ok(Some(buf.len())));
     }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::buffers::Buffers;
 use super::fault;
 use super::framing::{Framing, Piece, keeps_alive};
-use super::head::{self, Head, NoHead, Scan};
+use super::head::{self, HEAD_MAX, Head, NoHead, Scan};
 use super::request::Message;
 use super::stream::Stream;
 use super::trace::{Answer, Failure, Limits, Reach, Trace, undecodable};
@@ -68,9 +68,11 @@ pub(super) async fn exchange(
     Ok(reusable && whole && wire.flushed && wire.buf.is_empty())
 }
 
+/// Line breaks and interim answers in front of the answer together are as long as a head may be.
 async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
     let no_head = |NoHead(why): NoHead| malformed(Phase::Headers, why);
     let mut scan = Scan::default();
+    let mut skipped = 0;
     loop {
         match wire.fill().await {
             Ok(0) => return Err(wire.unanswered(None)),
@@ -78,8 +80,12 @@ async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
             Err(error) => return Err(wire.unanswered(Some(&error))),
         }
         loop {
-            head::skip_line_breaks(&mut wire.buf);
-            let Some(end) = scan.end(&wire.buf).map_err(no_head)? else {
+            skipped += head::skip_line_breaks(&mut wire.buf);
+            let end = scan.end(&wire.buf).map_err(no_head)?;
+            if skipped + end.unwrap_or(0) > HEAD_MAX {
+                return Err(no_head(head::TOO_LONG).into());
+            }
+            let Some(end) = end else {
                 break;
             };
             // Copied: headers may be kept, and the buffer belongs to the body.
@@ -90,6 +96,7 @@ async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
             if !head.is_interim() {
                 return Ok(head);
             }
+            skipped += end;
             scan = Scan::default();
         }
     }

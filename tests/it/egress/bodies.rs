@@ -8,7 +8,7 @@ use proxywheel::egress::{Egress, Settings};
 use proxywheel::exchange::Truncation;
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::fixture::{Server, answer, egress, fetch, get, ok};
@@ -160,6 +160,33 @@ async fn the_cap_counts_decoded_bytes_so_a_bomb_stops_early() {
         assert_eq!(body.bytes.len(), 10_000);
         assert_eq!(body.truncated.is_none(), whole);
         assert!(whole || body.truncated == Some(Truncation::Length));
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_without_an_end_and_without_content_stops_at_the_cap() {
+    let nothing = gzip(b"").await.repeat(1000);
+    let page = gzip(b"hello world").await;
+    for (start, endless) in [(&[][..], &nothing[..]), (&page, &[0; 10_000])] {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
+        let (start, endless) = ([head, start].concat(), endless.to_vec());
+        let server = Server::start(move |mut conn| {
+            let (start, endless) = (start.clone(), endless.clone());
+            async move {
+                conn.request().await;
+                conn.say(&start).await;
+                while conn.io.write_all(&endless).await.is_ok() {}
+            }
+        })
+        .await;
+        let capped = egress(Settings {
+            max_filesize: 10_000,
+            ..Settings::default()
+        });
+        let ask = get(&server.proxy(Scheme::Http), "http://target.test/");
+        let body = answer(capped.send(ask.outgoing()).await).body;
+        assert_eq!(body.truncated, Some(Truncation::Length));
+        assert!(body.size_wire < 500_000, "{}", body.size_wire);
     }
 }
 

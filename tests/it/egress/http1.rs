@@ -7,7 +7,7 @@ use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::fixture::{Ask, Server, answer, egress, fetch, get, ok, post};
 
@@ -163,5 +163,25 @@ async fn heads_that_cannot_be_believed_are_malformed() {
         let kind = (fault.phase, fault.kind);
         assert_eq!(kind, (Phase::Headers, FaultKind::Malformed), "{fault}");
         assert!(fault.to_string().contains(why), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_before_an_answer_is_no_longer_than_a_head() {
+    for endless in ["HTTP/1.1 103 Early Hints\r\n\r\n", "\r\n"] {
+        let some = endless.repeat(20);
+        let server = Server::answering([some.as_bytes(), &ok("page")].concat()).await;
+        let exchange = fetch(&server.proxy(Scheme::Http), URL).await;
+        assert_eq!(answer(exchange).body.bytes, "page");
+
+        let server = Server::start(move |mut conn| async move {
+            conn.request().await;
+            while conn.io.write_all(endless.as_bytes()).await.is_ok() {}
+        })
+        .await;
+        let fault = fetch(&server.proxy(Scheme::Http), URL).await.result;
+        let fault = fault.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Malformed, "{fault}");
+        assert!(fault.to_string().contains("64 kB"), "{fault}");
     }
 }
