@@ -186,6 +186,40 @@ async fn a_target_without_http2_is_no_fault_of_the_proxy_when_that_alone_was_ask
     assert_eq!(verdict(&ask, &exchange), (Outcome::TlsError, Blame::Target));
 }
 
+/// Sends one request to a site that answers it with these bytes, ends the body if it `ends`, and resets the stream without error.
+async fn reset_without_error(data: &'static str, ends: bool) -> Exchange {
+    let identity = Identity::new("target.test", &["h2"]);
+    let serve = move |conn: Conn<TlsStream<TcpStream>>| async move {
+        let mut site = h2::server::handshake(conn.io).await.unwrap();
+        let (_, mut respond) = site.accept().await.unwrap().unwrap();
+        let mut body = respond
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        body.send_data(Bytes::from(data), ends).unwrap();
+        // A reset overtakes what was not written yet.
+        let written = std::time::Duration::from_millis(100);
+        let _ = tokio::time::timeout(written, site.accept()).await;
+        body.send_reset(Reason::NO_ERROR);
+        site.accept().await;
+    };
+    let server = identity.behind_tunnel(serve).await;
+    let settings = Settings {
+        cacert: identity.path(),
+        ..Settings::default()
+    };
+    let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
+    let egress = SocketEgress::new(settings).unwrap();
+    egress.send(ask.outgoing()).await
+}
+
+#[tokio::test]
+async fn a_stream_reset_without_error_before_its_end_is_cut_short() {
+    for (ends, truncated) in [(false, Some(Truncation::Disconnect)), (true, None)] {
+        let body = answer(reset_without_error("part", ends).await).body;
+        assert_eq!((&body.bytes[..], body.truncated), (&b"part"[..], truncated));
+    }
+}
+
 /// Sends one request to a site that answers it with `status` and a length of 9, then `data`, and hangs up where it `leaves`.
 async fn answered_with(status: u16, data: &'static str, leaves: bool) -> Exchange {
     let identity = Identity::new("target.test", &["h2"]);
