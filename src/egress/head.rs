@@ -28,6 +28,8 @@ pub(super) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoHead(pub(super) &'static str);
 
+/// It begins as a head.
+pub(super) const BROKEN: NoHead = NoHead("has a broken status line");
 /// Longer than [`HEAD_MAX`].
 pub(super) const TOO_LONG: NoHead = NoHead("has a header of more than 64 kB");
 
@@ -115,8 +117,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> &'static str {
 pub(super) fn parse(head: &Bytes) -> Result<Head, NoHead> {
     let mut lines = Lines(head);
     let status_line = lines.next().unwrap_or_default();
-    let (status, minor, reason) =
-        parse_status_line(status_line).ok_or(NoHead("has a broken status line"))?;
+    let (status, minor, reason) = parse_status_line(status_line).ok_or(BROKEN)?;
     let lines_at_most = memchr::memchr_iter(b'\n', head).count();
     let mut headers = HeaderMap::with_capacity(lines_at_most.min(RESERVE_MAX));
     let mut line = lines.next();

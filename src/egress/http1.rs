@@ -70,7 +70,15 @@ pub(super) async fn exchange(
 
 /// Line breaks and interim answers in front of the answer together are as long as a head may be.
 async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
-    let no_head = |NoHead(why): NoHead| malformed(Phase::Headers, why);
+    let no_head = |why: NoHead| {
+        let fault = malformed(Phase::Headers, why.0);
+        let reach = match why {
+            head::TOO_LONG | head::BROKEN => Reach::Answered,
+            // What comes late of the answer before, such as the body that some servers send to HEAD.
+            _ => Reach::Unanswered,
+        };
+        Failure { fault, reach }
+    };
     let mut scan = Scan::default();
     let mut skipped = 0;
     loop {
@@ -83,7 +91,7 @@ async fn read_head(wire: &mut Wire<'_>) -> Result<Head, Failure> {
             skipped += head::skip_line_breaks(&mut wire.buf);
             let end = scan.end(&wire.buf).map_err(no_head)?;
             if skipped + end.unwrap_or(0) > HEAD_MAX {
-                return Err(no_head(head::TOO_LONG).into());
+                return Err(no_head(head::TOO_LONG));
             }
             let Some(end) = end else {
                 break;

@@ -223,7 +223,8 @@ pub(super) struct Failure {
 pub(super) enum Reach {
     /// Nothing of it was written: it may be sent again whatever it is.
     Unsent,
-    /// It may have been read, but the other side hung up without a byte: a kept-alive connection that was stale.
+    /// It may have been read, but the other side hung up without a byte, or said what is no answer: a kept-alive connection that
+    /// was stale.
     Unanswered,
     /// It was answered in part, or failed in a way that a fresh connection does not cure.
     Answered,

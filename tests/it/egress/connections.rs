@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use proxywheel::egress::{CookieSource, Egress, Settings};
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
@@ -143,6 +144,29 @@ async fn a_fresh_connection_that_fails_is_not_replayed() {
         .await;
     assert_eq!(exchange.result.unwrap_err().kind, FaultKind::Closed);
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_late_body_of_an_answer_to_head_costs_the_next_request_nothing() {
+    let server = Server::start(|mut conn: Conn| async move {
+        conn.request().await;
+        conn.say(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n")
+            .await;
+        // So late that the connection was taken for quiet.
+        while conn.request().await.is_some() {
+            conn.say(b"<html></html>").await;
+            conn.say(&ok("page")).await;
+        }
+    })
+    .await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    for connections in [&[0][..], &[0, 0, 1]] {
+        let mut ask = get(&proxy, URL);
+        ask.method = Method::HEAD;
+        assert_eq!(answer(egress.send(ask.outgoing()).await).status, 200);
+        assert_eq!(server.connections(), connections);
+    }
 }
 
 #[tokio::test]
