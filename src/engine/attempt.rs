@@ -277,7 +277,12 @@ async fn follow<E: Egress>(
             true => verdict,
             false => without_haste(verdict, &exchange, deadline),
         };
-        let target = target.filter(|_| verdict.outcome == Outcome::Ok);
+        let target = target.filter(|target| match verdict.outcome {
+            Outcome::Ok => true,
+            // What there is to say of a redirect to nowhere is why.
+            Outcome::HttpError => target.is_err(),
+            _ => false,
+        });
         let Exchange {
             result,
             phases,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use proxywheel::job::Job;
-use proxywheel::outcome::{Charge, FaultKind, Phase};
+use proxywheel::outcome::{Charge, FaultKind, Outcome, Phase};
 use tokio::time::Instant;
 
 use crate::world::{Outcomes, Reply, Setup, World, jobs, run};
@@ -137,6 +137,22 @@ async fn a_url_that_cannot_be_asked_for_costs_no_proxy_its_use() {
         let ended = run(Setup::new(world, 3), jobs(urls)).await;
         let ok = ended.rows.iter().filter(|row| row.record.ok).count();
         assert_eq!(ok, 19, "{lead}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_to_no_url_says_why() {
+    for (location, words) in [
+        ("http://b.test:99999/", "invalid port number"),
+        ("http://[b/", "invalid IPv6 address"),
+        ("ftp://b.test/", "unsupported scheme ftp"),
+    ] {
+        let world = World::new(move |_, _, _| hop(location.to_owned()));
+        let ended = run(Setup::new(world, 3), jobs(["http://a.test/".to_owned()])).await;
+        let record = &ended.rows[0].record;
+        assert_eq!(record.outcome, Outcome::HttpError, "{location}");
+        let error = &record.error.as_ref().expect(location).message;
+        assert!(error.contains(words), "{error}");
     }
 }
 
