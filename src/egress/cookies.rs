@@ -1,9 +1,10 @@
 //! Cookie jars, one for each (proxy identity, session, site).
 //!
 //! A cookie is how a target recognises a client, so a jar belongs to one proxy and one session like a connection does. Within
-//! them jars are split by site (the last two labels of the host): a cookie cannot cross that border, and a lookup never walks the
-//! cookies of other sites. What may be sent where is the library's business; a cookie for a whole top-level domain is refused
-//! here, but there is no public suffix list, so `co.uk` counts as a site.
+//! them jars are split by site (the last two labels of the host, three under what is known as a registry): a cookie cannot cross
+//! that border, and a lookup never walks the cookies of other sites. What may be sent where is the library's business, but for a
+//! cookie for a whole top-level domain, and one whose name promises more than it keeps: those are refused here. There is no public
+//! suffix list, only its commonest entries.
 //!
 //! Cookies are bytes, and many are no ASCII. The library takes text, so other bytes are letters of the private area there.
 //!
@@ -35,6 +36,35 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 const COOKIES_MAX: usize = 64;
 /// Longest cookie taken (RFC 6265 asks for 4096 bytes).
 const COOKIE_BYTES_MAX: usize = 4096;
+/// Second-level names of countries under which everybody registers. `web.de` and `go.com` are sites.
+const REGISTRIES: [&str; 34] = [
+    "ac", "ad", "asn", "co", "com", "ed", "edu", "gen", "go", "gob", "gouv", "gov", "gr", "gub",
+    "gv", "id", "ind", "info", "lg", "ltd", "me", "mil", "ne", "net", "nhs", "nic", "nom", "or",
+    "org", "plc", "police", "re", "sch", "school",
+];
+/// Names under which strangers have their pages.
+const PLATFORMS: [&str; 20] = [
+    "appspot.com",
+    "azurewebsites.net",
+    "blogspot.com",
+    "cloudfront.net",
+    "firebaseapp.com",
+    "fly.dev",
+    "github.io",
+    "gitlab.io",
+    "herokuapp.com",
+    "myshopify.com",
+    "netlify.app",
+    "ngrok.io",
+    "onrender.com",
+    "pages.dev",
+    "readthedocs.io",
+    "repl.co",
+    "vercel.app",
+    "web.app",
+    "wordpress.com",
+    "workers.dev",
+];
 /// Where the bytes are that are no ASCII: private letters, which nothing trims or folds.
 const BYTES_AT: u32 = 0xe000;
 
@@ -234,7 +264,7 @@ impl Cookies {
 
 impl Jar {
     fn take_in(&mut self, line: &str, url: &Url) {
-        let Some(cookie) = parse(line, url) else {
+        let Some(cookie) = parse(line, url).filter(|cookie| keeps_promise(cookie, url)) else {
             return;
         };
         let taken = Taken {
@@ -304,6 +334,20 @@ fn parse(line: &str, url: &Url) -> Option<Cookie<'static>> {
     }
 }
 
+/// False for a cookie that is less than its name says (RFC 6265bis, section 4.1.3).
+fn keeps_promise(cookie: &Cookie<'_>, url: &Url) -> bool {
+    let begins = |with: &str| {
+        let start = cookie.name().get(..with.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    let is_secure = cookie.secure() == Some(true) && url.scheme() == "https";
+    if begins("__Host-") {
+        let is_host_only = matches!(cookie.domain, CookieDomain::HostOnly(_));
+        return is_secure && is_host_only && cookie.path() == Some("/");
+    }
+    is_secure || !begins("__Secure-")
+}
+
 fn join(line: &mut Vec<u8>, more: &[u8]) {
     if !line.is_empty() && !more.is_empty() {
         line.extend_from_slice(b"; ");
@@ -337,16 +381,30 @@ fn bytes(text: &str) -> Cow<'_, [u8]> {
     text.chars().filter_map(byte).collect()
 }
 
-/// The last two labels of a name, or the whole address.
+/// What somebody has registered of a name, as far as that is known, or the whole address.
 fn site(url: &Url) -> Option<Box<str>> {
     match url.host()? {
         Host::Domain(name) => {
-            let mut dots = name.trim_end_matches('.').rmatch_indices('.');
-            let start = dots.nth(1).map_or(0, |(at, _)| at + 1);
+            let name = name.trim_end_matches('.');
+            let mut dots = name.rmatch_indices('.').map(|(at, _)| at);
+            let label = |dot: Option<usize>| dot.map_or(0, |at| at + 1);
+            let mut start = label(dots.nth(1));
+            if is_registry(&name[start..]) {
+                start = label(dots.next());
+            }
             Some(name[start..].into())
         }
         address => Some(address.to_string().into()),
     }
+}
+
+/// True for two labels under which strangers have their sites.
+fn is_registry(name: &str) -> bool {
+    let of_country = || match name.split_once('.') {
+        Some((registry, top)) => top.len() == 2 && REGISTRIES.contains(&registry),
+        None => false,
+    };
+    of_country() || PLATFORMS.contains(&name)
 }
 
 /// Netscape's format: domain, subdomains, path, secure, expires, name, value, separated by tabs.

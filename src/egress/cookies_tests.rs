@@ -72,6 +72,57 @@ fn secure_path_expiry_and_top_level_rules_hold() {
 }
 
 #[test]
+fn strangers_under_one_registry_do_not_share_cookies() {
+    for (from, suffix, stranger) in [
+        ("https://evil.co.uk/", "co.uk", "https://bank.co.uk/"),
+        ("https://www.evil.com.br/", "com.br", "https://bank.com.br/"),
+        ("https://evil.github.io/", "github.io", "https://github.io/"),
+        ("https://github.io/", "github.io", "https://me.github.io/"),
+    ] {
+        let cookies = Cookies::new(&[]).unwrap();
+        let line = format!("id=1; Domain={suffix}; Path=/");
+        set(&cookies, proxy(1), None, from, &[&line]);
+        assert_eq!(sent(&cookies, proxy(1), None, stranger), "", "{from}");
+        assert_eq!(sent(&cookies, proxy(1), None, from), "id=1", "{from}");
+    }
+    for (from, site, other) in [
+        ("https://www.gmx.de/", "gmx.de", "https://login.gmx.de/"),
+        ("https://www.web.de/", "web.de", "https://login.web.de/"),
+        (
+            "https://www.shop.co.uk/",
+            "shop.co.uk",
+            "https://shop.co.uk/",
+        ),
+    ] {
+        let cookies = Cookies::new(&[]).unwrap();
+        let line = format!("id=1; Domain={site}; Path=/");
+        set(&cookies, proxy(1), None, from, &[&line]);
+        assert_eq!(sent(&cookies, proxy(1), None, other), "id=1", "{from}");
+    }
+}
+
+#[test]
+fn a_cookie_is_what_the_prefix_of_its_name_says() {
+    let from = "https://www.a.test/dir/page";
+    for (line, from, is_kept) in [
+        ("__Secure-id=1; Secure; Path=/", from, true),
+        ("__Secure-id=1; Path=/", from, false),
+        ("__secure-id=1; Path=/", from, false),
+        ("__Secure-id=1; Secure; Path=/", "http://www.a.test/", false),
+        ("__Host-id=1; Secure; Path=/", from, true),
+        ("__Host-id=1; Path=/", from, false),
+        ("__Host-id=1; Secure", "https://www.a.test/", false),
+        ("__Host-id=1; Secure; Path=/dir", from, false),
+        ("__Host-id=1; Secure; Path=/; Domain=a.test", from, false),
+    ] {
+        let cookies = Cookies::new(&[]).unwrap();
+        set(&cookies, proxy(1), None, from, &[line]);
+        let kept = sent(&cookies, proxy(1), None, "https://www.a.test/dir/");
+        assert_eq!(!kept.is_empty(), is_kept, "{line} from {from}");
+    }
+}
+
+#[test]
 fn a_jar_keeps_its_newest_cookies() {
     let cookies = Cookies::new(&[]).unwrap();
     for n in 0..COOKIES_MAX + 5 {
