@@ -56,7 +56,12 @@ pub(super) fn from_io(phase: Phase, error: &io::Error) -> Fault {
         FaultKind::Reset => "connection reset",
         FaultKind::Closed => "connection closed",
         FaultKind::Local => {
-            return Fault::new(phase, kind, format!("this machine: {}", error.kind()));
+            // What the system says, where it has said it: shortages have no kind of their own.
+            let why = match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code).to_string(),
+                None => error.kind().to_string(),
+            };
+            return Fault::new(phase, kind, format!("this machine: {why}"));
         }
         _ => "the other side does not speak the protocol",
     };
@@ -248,6 +253,15 @@ pub(super) fn timeout(phase: Phase, limit: Option<Duration>) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_is_called_what_the_system_calls_it() {
+        let fault = from_io(Phase::Connect, &io::Error::from_raw_os_error(24));
+        assert_eq!(
+            &*fault.message,
+            "this machine: Too many open files (os error 24)"
+        );
+    }
 
     #[test]
     fn shortages_of_this_machine_are_charged_to_nobody_else() {
