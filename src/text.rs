@@ -1,8 +1,8 @@
 //! Text out of bytes: charset detection, decoding to UTF-8, the title of a page, and the digest of a body.
 
 mod charset;
-mod depth;
 mod entity;
+mod html;
 mod position;
 mod tags;
 mod title;
@@ -13,8 +13,8 @@ use std::fmt;
 use encoding_rs::UTF_8;
 
 pub use charset::charset;
-pub(crate) use depth::is_too_deep;
 pub(crate) use entity::unescape;
+pub(crate) use html::parse;
 pub(crate) use position::position;
 pub use title::title;
 

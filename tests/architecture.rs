@@ -52,7 +52,10 @@ const HOMES: &[(&str, &[&str])] = &[
         &["src/text", "src/output/body.rs", "src/lab"],
     ),
     ("aho_corasick", &["src/ban"]),
-    ("scraper", &["src/ban/expect.rs", "src/extract"]),
+    (
+        "scraper",
+        &["src/ban/expect.rs", "src/extract", "src/text/html.rs"],
+    ),
     ("html5ever", &["src/text"]),
     ("serde_json_path", &["src/extract"]),
     ("similar", &["src/track"]),

@@ -3,7 +3,7 @@
 //! A 200 without what every page of the site has is a block that nobody has a rule for. The pair is charged, not the proxy: it has
 //! carried the answer.
 
-use scraper::{Html, Selector};
+use scraper::Selector;
 use serde_json::Value;
 
 use super::Settings;
@@ -94,11 +94,10 @@ impl Expectations {
             }
         }
         if !self.selectors.is_empty() {
-            if text::is_too_deep(&body) {
-                let why = "the page nests too deep to be parsed";
-                return fired("expect_selector", why.to_owned());
-            }
-            let page = Html::parse_document(&body);
+            let page = match text::parse(&body) {
+                Ok(page) => page,
+                Err(why) => return fired("expect_selector", why.to_owned()),
+            };
             let mut selectors = self.selectors.iter();
             let missing = selectors.find(|(_, selector)| page.select(selector).next().is_none());
             if let Some((text, _)) = missing {

@@ -14,7 +14,8 @@ pub(super) struct Page<'a> {
     /// Decoded; empty when the body is no text.
     text: Cow<'a, str>,
     url: Option<&'a Url>,
-    html: OnceCell<Html>,
+    /// With why it is empty, if it was not parsed.
+    html: OnceCell<(Html, Option<&'static str>)>,
     json: OnceCell<Option<Value>>,
     blocks: OnceCell<Vec<Value>>,
 }
@@ -39,11 +40,11 @@ impl<'a> Page<'a> {
 
     /// The parsed page, empty for one that is made to be slow; this is most of the work, and it is done once however many selectors there are.
     pub(super) fn html(&self) -> &Html {
-        self.html
-            .get_or_init(|| match text::is_too_deep(&self.text) {
-                true => Html::new_document(),
-                false => Html::parse_document(&self.text),
-            })
+        let (html, _) = self.html.get_or_init(|| match text::parse(&self.text) {
+            Ok(html) => (html, None),
+            Err(why) => (Html::parse_document(""), Some(why)),
+        });
+        html
     }
 
     /// The body as JSON, if it is.
@@ -86,7 +87,7 @@ impl<'a> Page<'a> {
 
     /// What relative links are relative to: the page's `<base>`, else its address.
     pub(super) fn base(&self) -> Option<Url> {
-        let own = self.html.get().and_then(|html| {
+        let own = self.html.get().and_then(|(html, _)| {
             let href = elements(html, "base").find_map(|base| base.attr("href"))?;
             match self.url {
                 Some(url) => url.join(href.trim()).ok(),

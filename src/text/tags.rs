@@ -106,22 +106,42 @@ impl<'a> Tag<'a> {
 }
 
 /// The value of the attribute `name`, quoted or not.
-pub(super) fn attribute<'a>(mut rest: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    loop {
-        let start = rest
+pub(super) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut all = Attributes::of(attributes);
+    let found = all.find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
+    found.map(|(_, value)| value)
+}
+
+/// Names and values in the letters of a tag.
+pub(super) struct Attributes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Attributes<'a> {
+    pub(super) fn of(attributes: &'a [u8]) -> Self {
+        Attributes { rest: attributes }
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self
+            .rest
             .iter()
             .position(|byte| *byte != b'/' && !byte.is_ascii_whitespace())?;
-        rest = &rest[start..];
+        let rest = &self.rest[start..];
         let length = rest
             .iter()
             // An equals sign in front belongs to the name.
             .skip(1)
             .position(|byte| matches!(byte, b'=' | b'/') || byte.is_ascii_whitespace());
-        let (key, more) = rest.split_at(length.map_or(rest.len(), |length| length + 1));
-        rest = more;
+        let (key, rest) = rest.split_at(length.map_or(rest.len(), |length| length + 1));
+        self.rest = rest;
         let mut value: &[u8] = b"";
         if let Some(more) = rest.trim_ascii_start().strip_prefix(b"=") {
-            (value, rest) = match more.trim_ascii_start() {
+            (value, self.rest) = match more.trim_ascii_start() {
                 [quote @ (b'"' | b'\''), more @ ..] => {
                     let end = memchr::memchr(*quote, more).unwrap_or(more.len());
                     (&more[..end], more.get(end + 1..).unwrap_or_default())
@@ -132,9 +152,7 @@ pub(super) fn attribute<'a>(mut rest: &'a [u8], name: &str) -> Option<&'a [u8]> 
                 }
             };
         }
-        if key.eq_ignore_ascii_case(name.as_bytes()) {
-            return Some(value);
-        }
+        Some((key, value))
     }
 }
 
