@@ -1,7 +1,7 @@
 //! What the user expects of an accepted answer: proof of content, the strongest evidence there is, both ways.
 //!
 //! A 200 without what every page of the site has is a block that nobody has a rule for. The pair is charged, not the proxy: it has
-//! carried the answer.
+//! carried the answer. Nobody is charged for a page that cannot be looked into.
 
 use scraper::Selector;
 use serde_json::Value;
@@ -20,6 +20,15 @@ pub(super) struct Expectations {
     types: Vec<String>,
     pointers: Vec<String>,
     min_bytes: u64,
+}
+
+/// An expectation that an answer does not fulfil.
+#[derive(Debug)]
+pub(super) enum Unmet {
+    /// It is not there.
+    Missing(Fired),
+    /// Whether it is there is not known: the page is made such that it is not parsed.
+    Unparsed(Fired),
 }
 
 impl Expectations {
@@ -52,10 +61,11 @@ impl Expectations {
     }
 
     /// The first expectation that an answer with a body does not fulfil; the cheap ones are asked first.
-    pub(super) fn missing(&self, view: &View<'_>) -> Option<Fired> {
+    pub(super) fn unmet(&self, view: &View<'_>) -> Option<Unmet> {
+        let missing = |rule, evidence| fired(rule, evidence).map(Unmet::Missing);
         let size = view.body.len() as u64;
         if size < self.min_bytes {
-            return fired(
+            return missing(
                 "min_bytes",
                 format!("{size} bytes, {} expected", self.min_bytes),
             );
@@ -65,7 +75,7 @@ impl Expectations {
             let essence = essence.unwrap_or_default().trim();
             if !self.types.iter().any(|expected| is_type(essence, expected)) {
                 let expected = self.types.join(" or ");
-                return fired(
+                return missing(
                     "expect_type",
                     format!("type {essence:?}, {expected} expected"),
                 );
@@ -78,30 +88,30 @@ impl Expectations {
             true => text::decode(view.content_type, view.body),
             false => Default::default(),
         };
-        if let Some(missing) = self
+        if let Some(lacking) = self
             .texts
             .iter()
             .find(|expected| !body.contains(&***expected))
         {
-            return fired("expect_text", format!("nowhere {missing:?}"));
+            return missing("expect_text", format!("nowhere {lacking:?}"));
         }
         if !self.pointers.is_empty() {
             let value: Value = serde_json::from_str(&body).unwrap_or_default();
             let there =
                 |pointer: &str| value.pointer(pointer).is_some_and(|found| !found.is_null());
-            if let Some(missing) = self.pointers.iter().find(|pointer| !there(pointer)) {
-                return fired("expect_json", format!("nothing at {missing}"));
+            if let Some(lacking) = self.pointers.iter().find(|pointer| !there(pointer)) {
+                return missing("expect_json", format!("nothing at {lacking}"));
             }
         }
         if !self.selectors.is_empty() {
             let page = match text::parse(&body) {
                 Ok(page) => page,
-                Err(why) => return fired("expect_selector", why.to_owned()),
+                Err(why) => return fired("expect_selector", why.to_owned()).map(Unmet::Unparsed),
             };
             let mut selectors = self.selectors.iter();
-            let missing = selectors.find(|(_, selector)| page.select(selector).next().is_none());
-            if let Some((text, _)) = missing {
-                return fired("expect_selector", format!("no element is {text}"));
+            let lacking = selectors.find(|(_, selector)| page.select(selector).next().is_none());
+            if let Some((text, _)) = lacking {
+                return missing("expect_selector", format!("no element is {text}"));
             }
         }
         None
@@ -132,12 +142,16 @@ mod tests {
     use url::Url;
 
     #[test]
-    fn a_page_that_would_hold_the_parser_is_a_soft_block_and_is_not_parsed() {
+    fn a_page_that_would_hold_the_parser_is_not_accepted_and_costs_no_proxy() {
         let judge = judge(|s| s.expect_selector = vec!["#list".into()]);
         let page = format!("{}<ul id=list>", "<div>".repeat(20_000));
         let page = exchange(200, &["content-type: text/html"], &page, true);
-        let ban = ask(&judge, "https://a.example/", false, &page).ban;
-        let ban = ban.expect("a rule");
+        let verdict = ask(&judge, "https://a.example/", false, &page);
+        assert_eq!(
+            (verdict.outcome, verdict.blame),
+            (Outcome::HttpError, Blame::Target)
+        );
+        let ban = verdict.ban.expect("a rule");
         assert!(ban.evidence.contains("too deep"), "{}", ban.evidence);
     }
 

@@ -66,7 +66,7 @@ pub use self::explain::{Explained, RuleInfo, Seems, source_of};
 pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing, in_place_of, is_compared};
 pub use self::own::own_words;
 
-use self::expect::Expectations;
+use self::expect::{Expectations, Unmet};
 use self::own::{Off, PAGE_EMPTY};
 use self::rule::Rule;
 use self::score::Score;
@@ -340,14 +340,20 @@ impl Judge {
         if is_empty_page(request.method, view) && !self.off.has(PAGE_EMPTY) {
             return empty(view);
         }
-        if !bodiless && let Some(fired) = self.expected.missing(view) {
-            let mut verdict = by_user(fired, Outcome::Banned, Blame::Pair, view);
-            if let Some(ban) = &mut verdict.ban {
-                ban.class = "soft_block".into();
-            }
-            return verdict;
+        if bodiless {
+            return good(view);
         }
-        good(view)
+        match self.expected.unmet(view) {
+            None => good(view),
+            Some(Unmet::Missing(fired)) => {
+                let mut verdict = by_user(fired, Outcome::Banned, Blame::Pair, view);
+                if let Some(ban) = &mut verdict.ban {
+                    ban.class = "soft_block".into();
+                }
+                verdict
+            }
+            Some(Unmet::Unparsed(fired)) => by_user(fired, Outcome::HttpError, Blame::Target, view),
+        }
     }
 
     fn user_ban(&self, view: &View<'_>) -> Option<Fired> {

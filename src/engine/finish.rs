@@ -185,9 +185,10 @@ fn fill(record: &mut Record, end: End, style: Style) -> (Bytes, Vec<Fields>) {
 
 /// The first row is the record's own; gives the others.
 fn fill_fields(record: &mut Record, extracted: Option<Extracted>) -> Vec<Fields> {
-    let Some(Extracted { rows, count }) = extracted else {
+    let Some(Extracted { rows, count, error }) = extracted else {
         return Vec::new();
     };
+    record.error = record.error.take().or(error);
     let mut rows = rows.into_iter();
     record.fields = rows.next();
     record.rows = count;
@@ -231,13 +232,7 @@ fn error_info(end: &End) -> Option<ErrorInfo> {
         "min_bytes" => "min_bytes",
         _ => return None,
     };
-    let message = ban.evidence.clone();
-    Some(ErrorInfo {
-        kind,
-        phase: None,
-        message,
-        curl_code: None,
-    })
+    Some(ErrorInfo::of_content(kind, ban.evidence.clone()))
 }
 
 /// A body that is not whole, as the fault that it is.

@@ -32,6 +32,7 @@ use self::page::Page;
 use self::serp::Serp;
 use self::source::{Row, RowKind, Source};
 use crate::error::Problem;
+use crate::outcome::ErrorInfo;
 
 /// What is to be extracted, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,6 +111,8 @@ pub struct Extracted {
     pub rows: Vec<Map<String, Value>>,
     /// How many rows there are; `None` without [`Settings::rows`], when the page is the only one.
     pub count: Option<u32>,
+    /// Why something may be missing that the body has.
+    pub error: Option<ErrorInfo>,
 }
 
 impl Extractor {
@@ -220,6 +223,7 @@ impl Extractor {
             return Extracted {
                 rows: vec![self.fields_of(&page, Some(Row::Page))],
                 count: None,
+                error: error_of(&page),
             };
         };
         let mut rows: Vec<_> = source
@@ -247,6 +251,7 @@ impl Extractor {
         Extracted {
             rows,
             count: Some(count),
+            error: error_of(&page),
         }
     }
 
@@ -284,6 +289,12 @@ impl Extractor {
                 Some(_) => true,
             })
     }
+}
+
+/// What kept the extractor from looking at all of a page.
+fn error_of(page: &Page<'_>) -> Option<ErrorInfo> {
+    let why = page.unparsed()?;
+    Some(ErrorInfo::of_content("unparsed", why))
 }
 
 #[cfg(test)]

@@ -47,6 +47,11 @@ impl<'a> Page<'a> {
         html
     }
 
+    /// Why the page was not parsed, though somebody has asked for its elements.
+    pub(super) fn unparsed(&self) -> Option<&'static str> {
+        self.html.get().and_then(|(_, why)| *why)
+    }
+
     /// The body as JSON, if it is.
     pub(super) fn json(&self) -> Option<&Value> {
         let json = self

@@ -95,6 +95,12 @@ fn a_page_that_is_made_to_be_slow_or_long_holds_nobody_up() {
         values(&extracted),
         [json!({"n": 0, "t": "last", "own": null})]
     );
+    let error = extracted.error.expect("a word of it");
+    assert_eq!(
+        (error.kind, &*error.message),
+        ("unparsed", "the page nests too deep to be parsed")
+    );
+    assert_eq!(html(&made, "<b>last").error, None);
     let made = extractor(&["t=::text"], Some("i"), None).expect("settings");
     let extracted = html(&made, &"<i>x</i>".repeat(30_000));
     assert_eq!(extracted.count, Some(10_000));

@@ -273,6 +273,10 @@ fn why(field: &Field, page: &Page<'_>, rows: &[Row<'_>]) -> Option<String> {
             None => format!("it found {}, which is null", shown(&first)),
         });
     }
+    let is_html = !matches!(field.source, Source::Regex(_) | Source::Json(_));
+    if let Some(why) = page.unparsed().filter(|_| is_html) {
+        return Some(why.to_owned());
+    }
     Some(match &field.source {
         Source::Css(css) => {
             let steps = field_steps(css, page, rows);

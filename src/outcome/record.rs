@@ -189,7 +189,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorInfo {
-    /// Word of the [`super::FaultKind`], or `invalid_url`, `must_match`, `must_not_match`, `expect_…`, `min_bytes`.
+    /// Word of the [`super::FaultKind`], or `invalid_url`, `must_match`, `must_not_match`, `expect_…`, `min_bytes`,
+    /// `unparsed`.
     pub kind: &'static str,
     /// Phase, when it was a transport failure.
     pub phase: Option<&'static str>,
@@ -197,6 +198,18 @@ pub struct ErrorInfo {
     pub message: Box<str>,
     /// curl's exit code for it.
     pub curl_code: Option<u8>,
+}
+
+impl ErrorInfo {
+    /// What is wrong with the content of an answer.
+    pub(crate) fn of_content(kind: &'static str, message: impl Into<Box<str>>) -> Self {
+        ErrorInfo {
+            kind,
+            phase: None,
+            message: message.into(),
+            curl_code: None,
+        }
+    }
 }
 
 impl From<&Fault> for ErrorInfo {
