@@ -223,15 +223,22 @@ impl Extractor {
             return Extracted {
                 rows: vec![self.fields_of(&page, Some(Row::Page))],
                 count: None,
-                error: error_of(&page),
+                error: error_of(&page, None),
             };
         };
-        let mut rows: Vec<_> = source
-            .rows(&page)
-            .into_iter()
-            .map(|row| self.fields_of(&page, Some(row)))
-            .filter(|fields| self.is_row(fields))
-            .collect();
+        let (matches, all) = source.rows(&page);
+        let cut = Some(all).filter(|all| *all > matches.len());
+        let mut rows = Vec::new();
+        for row in matches {
+            let fields = self.fields_of(&page, Some(row));
+            // The rows are the first ones, all of each: of a single one, what there was.
+            if page.is_spent() && !rows.is_empty() {
+                break;
+            }
+            if self.is_row(&fields) {
+                rows.push(fields);
+            }
+        }
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let state = self.serp.as_ref().map(|serp| serp.state(&page, rows.len()));
         if rows.is_empty() {
@@ -251,7 +258,7 @@ impl Extractor {
         Extracted {
             rows,
             count: Some(count),
-            error: error_of(&page),
+            error: error_of(&page, cut),
         }
     }
 
@@ -291,10 +298,18 @@ impl Extractor {
     }
 }
 
-/// What kept the extractor from looking at all of a page.
-fn error_of(page: &Page<'_>) -> Option<ErrorInfo> {
-    let why = page.unparsed()?;
-    Some(ErrorInfo::of_content("unparsed", why))
+/// What kept the extractor from taking all of a page; `cut` is how many rows it has, when that is too many.
+fn error_of(page: &Page<'_>, cut: Option<usize>) -> Option<ErrorInfo> {
+    if let Some(why) = page.unparsed() {
+        return Some(ErrorInfo::of_content("unparsed", why));
+    }
+    if page.is_spent() {
+        let message = "the fields would be many times as long as the page: the rest is left out";
+        return Some(ErrorInfo::of_content("incomplete", message));
+    }
+    let all = cut?;
+    let message = format!("only the first of {all} matches are rows");
+    Some(ErrorInfo::of_content("incomplete", message))
 }
 
 #[cfg(test)]

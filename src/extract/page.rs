@@ -1,13 +1,18 @@
 //! One body, taken apart once: its text, its elements, its JSON, each only when somebody asks for it.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use scraper::{ElementRef, Html, Node, Selector};
 use serde_json::Value;
 use url::Url;
 
 use crate::text;
+
+/// Bytes that may be taken out of a page, in times of its own, and of a short one. Elements within each other have the same text each: a
+/// megabyte in three thousand of them would be three gigabytes.
+const MOST_TIMES: usize = 4;
+const MOST_BYTES: usize = 32 << 20;
 
 /// A body that is looked at.
 pub(super) struct Page<'a> {
@@ -18,15 +23,19 @@ pub(super) struct Page<'a> {
     html: OnceCell<(Html, Option<&'static str>)>,
     json: OnceCell<Option<Value>>,
     blocks: OnceCell<Vec<Value>>,
+    /// Bytes that may still be taken out of it; `None` when more was wanted.
+    left: Cell<Option<usize>>,
 }
 
 impl<'a> Page<'a> {
     pub(super) fn new(content_type: Option<&str>, body: &'a [u8], url: Option<&'a Url>) -> Self {
+        let text = match text::is_text(content_type, body) {
+            true => text::decode(content_type, body),
+            false => Cow::default(),
+        };
         Page {
-            text: match text::is_text(content_type, body) {
-                true => text::decode(content_type, body),
-                false => Cow::default(),
-            },
+            left: Cell::new(Some(MOST_BYTES.max(MOST_TIMES * text.len()))),
+            text,
             url,
             html: OnceCell::new(),
             json: OnceCell::new(),
@@ -34,8 +43,26 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// The same page for somebody who wants to know all of it.
+    pub(super) fn without_limit(self) -> Self {
+        self.left.set(Some(usize::MAX));
+        self
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// True when so many bytes more may be taken out of it.
+    pub(super) fn gives(&self, bytes: usize) -> bool {
+        let left = self.left.get();
+        self.left.set(left.and_then(|left| left.checked_sub(bytes)));
+        self.left.get().is_some()
+    }
+
+    /// True when more was wanted than it gives.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left.get().is_none()
     }
 
     /// The parsed page, empty for one that is made to be slow; this is most of the work, and it is done once however many selectors there are.

@@ -154,36 +154,47 @@ impl Source {
             (Source::Css(css), Row::Page) => css.find(page, None, most),
             (Source::Css(css), Row::Element(element)) => css.find(page, Some(element), most),
             (Source::Css(_), Row::Json(_)) => Vec::new(),
-            (Source::Regex(regex), Row::Page) => captured(regex, page.text(), most),
-            (Source::Regex(regex), Row::Element(element)) => captured(regex, &element.html(), most),
-            (Source::Regex(regex), Row::Json(value)) => captured(regex, &value.to_string(), most),
-            (Source::Json(path), Row::Json(value)) => queried(path, value, most),
+            (Source::Regex(regex), Row::Page) => given(page, captured(regex, page.text()), most),
+            (Source::Regex(regex), Row::Element(element)) => {
+                let html = element.html();
+                // Of rows within each other the letters are read again and again, whatever is found in them.
+                match page.gives(html.len()) {
+                    true => given(page, captured(regex, &html), most),
+                    false => Vec::new(),
+                }
+            }
+            (Source::Regex(regex), Row::Json(value)) => {
+                let json = value.to_string();
+                match page.gives(json.len()) {
+                    true => given(page, captured(regex, &json), most),
+                    false => Vec::new(),
+                }
+            }
+            (Source::Json(path), Row::Json(value)) => {
+                given(page, path.query(value).into_iter().cloned(), most)
+            }
             (Source::Json(path), Row::Page) => page
                 .json()
-                .map(|value| queried(path, value, most))
+                .map(|value| given(page, path.query(value).into_iter().cloned(), most))
                 .unwrap_or_default(),
             (Source::Json(_), Row::Element(_)) => Vec::new(),
             (Source::JsonLd(path), _) => {
-                let blocks = page.blocks().iter();
-                blocks
-                    .flat_map(|block| path.query(block))
-                    .take(most)
-                    .cloned()
-                    .collect()
+                let found = page.blocks().iter().flat_map(|block| path.query(block));
+                given(page, found.cloned(), most)
             }
-            (Source::Meta(name), _) => page
-                .meta(name)
-                .take(most)
-                .map(|content| content.trim().into())
-                .collect(),
+            (Source::Meta(name), _) => {
+                let found = page.meta(name).map(|content| content.trim().into());
+                given(page, found, most)
+            }
         }
     }
 
-    /// The rows of a page, the first [`MOST_ROWS`] of them.
-    pub(super) fn rows<'a>(&'a self, page: &'a Page<'_>) -> Vec<Row<'a>> {
+    /// The rows of a page, the first [`MOST_ROWS`] of them, and how many there are.
+    pub(super) fn rows<'a>(&'a self, page: &'a Page<'_>) -> (Vec<Row<'a>>, usize) {
         let mut rows = self.all_rows(page);
+        let all = rows.len();
         rows.truncate(MOST_ROWS);
-        rows
+        (rows, all)
     }
 
     fn all_rows<'a>(&'a self, page: &'a Page<'_>) -> Vec<Row<'a>> {
@@ -295,10 +306,11 @@ impl Css {
         most: usize,
     ) -> Vec<Value> {
         let elements = self.elements(page, within);
-        elements
-            .filter_map(|element| self.take(element))
-            .take(most)
-            .collect()
+        given(
+            page,
+            elements.filter_map(|element| self.take(element)),
+            most,
+        )
     }
 }
 
@@ -368,13 +380,28 @@ fn json_ld(path: &str) -> Result<JsonPath, Fault> {
     JsonPath::parse(&full).map_err(|_| Fault::new(0, "this is no path", PATHS))
 }
 
-fn queried(path: &JsonPath, value: &Value, most: usize) -> Vec<Value> {
-    path.query(value).into_iter().take(most).cloned().collect()
+/// The first findings, as far as the page gives them.
+fn given(page: &Page<'_>, found: impl Iterator<Item = Value>, most: usize) -> Vec<Value> {
+    found
+        .take(most)
+        .take_while(|value| page.gives(size(value)))
+        .collect()
 }
 
-fn captured(regex: &Regex, text: &str, most: usize) -> Vec<Value> {
-    let found = regex.captures_iter(text).take(most);
-    found.map(|found| group(regex, &found)).collect()
+/// Bytes of a value, about.
+fn size(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(size).sum(),
+            Value::Object(all) => all.iter().map(|(key, value)| key.len() + size(value)).sum(),
+            _ => 0,
+        }
+}
+
+fn captured(regex: &Regex, text: &str) -> impl Iterator<Item = Value> {
+    let found = regex.captures_iter(text);
+    found.map(|found| group(regex, &found))
 }
 
 /// Several named groups make an object; one, named or not, is the value; without any it is the whole match.

@@ -104,6 +104,33 @@ fn a_page_that_is_made_to_be_slow_or_long_holds_nobody_up() {
     let made = extractor(&["t=::text"], Some("i"), None).expect("settings");
     let extracted = html(&made, &"<i>x</i>".repeat(30_000));
     assert_eq!(extracted.count, Some(10_000));
+    let error = extracted.error.expect("a word of it");
+    assert_eq!(
+        (error.kind, &*error.message),
+        ("incomplete", "only the first of 30000 matches are rows")
+    );
+}
+
+#[test]
+fn a_text_in_many_elements_is_not_taken_as_often_as_that() {
+    let text = "word ".repeat(200_000);
+    let body = format!("{}{text}", "<i>".repeat(300));
+    for (select, rows) in [
+        (["t=::text", "u=::text"], Some("i")),
+        (["t=i::html|all", "u=b"], None),
+    ] {
+        let extracted = html(&extractor(&select, rows, None).expect("settings"), &body);
+        let taken: usize = values(&extracted)
+            .iter()
+            .map(|value| value.to_string().len())
+            .sum();
+        assert!((20 << 20..33 << 20).contains(&taken), "{rows:?}: {taken}");
+        let error = extracted.error.expect("a word of it");
+        assert_eq!(error.kind, "incomplete");
+        let last = extracted.rows.last().expect("a row");
+        let is_whole = last["t"] == last["u"];
+        assert_eq!(is_whole, rows.is_some(), "a row is whole or none");
+    }
 }
 
 const SERP: &str = r##"kind = "serp"

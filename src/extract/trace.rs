@@ -76,14 +76,15 @@ pub(super) fn trace(
     body: &[u8],
     url: Option<&Url>,
 ) -> Trace {
-    let page = Page::new(content_type, body, url);
+    let page = Page::new(content_type, body, url).without_limit();
     let with_lines = marked(page.text());
     let lines = Page::new(Some("text/html; charset=utf-8"), with_lines.as_bytes(), url);
+    let lines = lines.without_limit();
     let (rows, row_lines) = match &extractor.rows {
         None => (vec![Row::Page], vec![Row::Page]),
-        Some(source @ Source::Css(_)) => (source.rows(&page), source.rows(&lines)),
+        Some(source @ Source::Css(_)) => (source.rows(&page).0, source.rows(&lines).0),
         Some(source) => {
-            let rows = source.rows(&page);
+            let (rows, _) = source.rows(&page);
             (rows.clone(), rows)
         }
     };
