@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use encoding_rs::UTF_8;
+use serde_json::Value;
 
 pub use charset::charset;
 pub(crate) use entity::unescape;
@@ -27,6 +28,23 @@ const TEXT_TYPES: [&str; 6] = [
     "application/x-www-form-urlencoded",
     "application/x-ndjson",
 ];
+
+/// What sites write in front of JSON so that no page of others can run it as a script.
+const GUARDS: [&str; 6] = [
+    ")]}',",
+    ")]}'",
+    "while(1);",
+    "while (1);",
+    "for(;;);",
+    "for (;;);",
+];
+
+/// The value of a JSON text, whatever guards it from being run as a script.
+pub(crate) fn json(text: &str) -> serde_json::Result<Value> {
+    let start = text.trim_start();
+    let guarded = GUARDS.iter().find_map(|guard| start.strip_prefix(guard));
+    serde_json::from_str(guarded.unwrap_or(text))
+}
 
 /// The characters of what a stranger wrote that a terminal only shows: none that moves its cursor or changes a colour.
 pub(crate) fn harmless(text: &str) -> impl Iterator<Item = char> {

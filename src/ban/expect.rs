@@ -96,7 +96,7 @@ impl Expectations {
             return missing("expect_text", format!("nowhere {lacking:?}"));
         }
         if !self.pointers.is_empty() {
-            let value: Value = serde_json::from_str(&body).unwrap_or_default();
+            let value: Value = text::json(&body).unwrap_or_default();
             let there =
                 |pointer: &str| value.pointer(pointer).is_some_and(|found| !found.is_null());
             if let Some(lacking) = self.pointers.iter().find(|pointer| !there(pointer)) {

@@ -307,6 +307,10 @@ fn error_of(page: &Page<'_>, cut: Option<usize>) -> Option<ErrorInfo> {
         let message = "the fields would be many times as long as the page: the rest is left out";
         return Some(ErrorInfo::of_content("incomplete", message));
     }
+    if let Some(why) = page.no_json() {
+        let message = format!("the body is no JSON: {why}");
+        return Some(ErrorInfo::of_content("not_json", message));
+    }
     let all = cut?;
     let message = format!("only the first of {all} matches are rows");
     Some(ErrorInfo::of_content("incomplete", message))

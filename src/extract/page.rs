@@ -21,7 +21,7 @@ pub(super) struct Page<'a> {
     url: Option<&'a Url>,
     /// With why it is empty, if it was not parsed.
     html: OnceCell<(Html, Option<&'static str>)>,
-    json: OnceCell<Option<Value>>,
+    json: OnceCell<Result<Value, String>>,
     blocks: OnceCell<Vec<Value>>,
     /// Bytes that may still be taken out of it; `None` when more was wanted.
     left: Cell<Option<usize>>,
@@ -83,8 +83,14 @@ impl<'a> Page<'a> {
     pub(super) fn json(&self) -> Option<&Value> {
         let json = self
             .json
-            .get_or_init(|| serde_json::from_str(&self.text).ok());
-        json.as_ref()
+            .get_or_init(|| text::json(&self.text).map_err(|error| error.to_string()));
+        json.as_ref().ok()
+    }
+
+    /// Why the body is no JSON, though somebody has asked for a value of it.
+    pub(super) fn no_json(&self) -> Option<&str> {
+        let error = self.json.get()?.as_ref().err();
+        error.map(String::as_str)
     }
 
     /// The JSON-LD blocks of the page that are JSON.

@@ -83,6 +83,37 @@ fn rows_of_json_have_paths_of_their_own() {
     );
     let bad = made.extract(Some("application/json"), b"<html>", None);
     assert_eq!(bad.count, Some(0));
+    let error = bad.error.expect("a word of it");
+    assert_eq!(
+        (error.kind, &*error.message),
+        (
+            "not_json",
+            "the body is no JSON: expected value at line 1 column 1"
+        )
+    );
+}
+
+#[test]
+fn json_that_is_guarded_from_being_run_is_json() {
+    let made = extractor(&["a=json:$.a"], None, None).expect("settings");
+    for guard in [
+        ")]}'",
+        ")]}'\n",
+        ")]}',\n",
+        "\n)]}', ",
+        "while(1);",
+        "for (;;);",
+    ] {
+        let body = format!("{guard}{{\"a\":1}}");
+        let extracted = made.extract(Some("application/json"), body.as_bytes(), None);
+        assert_eq!(
+            (values(&extracted), extracted.error),
+            (vec![json!({"a": 1})], None),
+            "{guard:?}"
+        );
+    }
+    let more = made.extract(Some("application/json"), b"{\"a\":1} {\"a\":2}", None);
+    assert_eq!(more.error.expect("a word of it").kind, "not_json");
 }
 
 #[test]

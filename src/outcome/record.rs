@@ -190,7 +190,7 @@ pub struct Attempt {
 #[non_exhaustive]
 pub struct ErrorInfo {
     /// Word of the [`super::FaultKind`], or `invalid_url`, `must_match`, `must_not_match`, `expect_…`, `min_bytes`,
-    /// `unparsed`, `incomplete`.
+    /// `unparsed`, `incomplete`, `not_json`.
     pub kind: &'static str,
     /// Phase, when it was a transport failure.
     pub phase: Option<&'static str>,
