@@ -13,6 +13,7 @@ use super::fields::{Field, Row};
 use super::value::Value;
 use super::{Attempts, BodyMode, Format, Settings, object};
 use crate::error::Problem;
+use crate::text::harmless;
 
 /// The fixed CSV header; body columns, `tag.*` and `field.*` follow.
 const CSV_COLUMNS: [&str; 23] = [
@@ -52,6 +53,8 @@ pub(super) struct Encoder {
     csv_raw: bool,
     /// JSON array: a row has been written, so the next one needs a comma.
     any_row: bool,
+    /// What targets say must not move the cursor.
+    to_terminal: bool,
     /// Space for a cell that needs quotes.
     cell: Vec<u8>,
 }
@@ -111,6 +114,7 @@ impl Encoder {
             fields,
             columns,
             csv_raw: settings.csv_raw,
+            to_terminal: false,
             any_row: false,
             cell: Vec::new(),
         })
@@ -126,6 +130,11 @@ impl Encoder {
             Ok(encoder) => encoder,
             Err(_) => unreachable!("no field was named"),
         }
+    }
+
+    /// Leaves out of cells what a terminal would obey.
+    pub(super) fn for_terminal(&mut self) {
+        self.to_terminal = true;
     }
 
     pub(super) fn format(&self) -> Format {
@@ -211,6 +220,9 @@ impl Encoder {
             } else {
                 value.write_text(self.attempts, out);
             }
+            if self.to_terminal {
+                make_harmless(out, start);
+            }
             if again && matches!(column, Column::Field(Field::Id)) {
                 out.insert(start, b'"');
                 out.push(b'"');
@@ -236,6 +248,17 @@ fn guard(value: Value<'_>, attempts: Attempts, out: &mut Vec<u8>) {
     ) {
         out.insert(start, b'\'');
     }
+}
+
+/// Leaves nothing in the cell that starts at `start` that a terminal would obey.
+fn make_harmless(out: &mut Vec<u8>, start: usize) {
+    let said = String::from_utf8_lossy(&out[start..]);
+    let lines: Vec<String> = said
+        .split('\n')
+        .map(|line| harmless(line).collect())
+        .collect();
+    out.truncate(start);
+    out.extend_from_slice(lines.join("\n").as_bytes());
 }
 
 /// Quotes the cell that starts at `start` where RFC 4180 asks for it.

@@ -88,6 +88,9 @@ pub struct Repair {
 pub fn open(settings: Settings) -> Result<Opened, Error> {
     check(&settings)?;
     let mut encoder = Encoder::new(&settings)?;
+    if settings.path.is_none() && io::stdout().is_terminal() {
+        encoder.for_terminal();
+    }
     let (write_out, aside) = match &settings.write_out {
         Some(format) => (
             Some(WriteOut::parse(format, io::stdout().is_terminal())?),

@@ -219,6 +219,30 @@ fn every_row_fits_the_published_schema() {
 }
 
 #[test]
+fn cells_on_a_terminal_move_no_cursor() {
+    let settings = Settings {
+        format: Format::Csv,
+        fields: Some(vec!["title".into(), "seq".into()]),
+        ..Settings::default()
+    };
+    let record = Record {
+        title: Some("\u{1b}]0;x\u{7}a\u{9b}31m\r\nb".into()),
+        ..sample()
+    };
+    let row = Row {
+        record: &record,
+        body: BodyView::None,
+    };
+    let mut encoder = Encoder::new(&settings).unwrap();
+    encoder.for_terminal();
+    let mut out = Vec::new();
+    encoder.row(&row, false, &mut out);
+    assert_eq!(out, format!("\"]0;xa31m\nb\",{}\n", record.seq).as_bytes());
+    let kept = encode(&settings, &record, BodyView::None);
+    assert!(kept.contains("\u{1b}]0;x\u{7}a\u{9b}31m\r\nb"), "{kept:?}");
+}
+
+#[test]
 fn short_attempts_and_chosen_fields() {
     let settings = Settings {
         fields: Some(vec!["attempt_log".into(), "id".into(), "body".into()]),
