@@ -71,6 +71,10 @@ pub use writer::{Keeper, RunEnd};
 /// Identities that no list has named for so long are forgotten.
 pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// What was observed later than this after now, it was by a clock that has been set back since: nobody can tell how much of a
+/// time is over, so refusals and waits of that clock are forgotten. A clock that is put right by seconds costs nothing.
+const SKEW: Duration = Duration::from_secs(5 * 60);
+
 /// The open file.
 #[derive(Debug)]
 pub struct State {

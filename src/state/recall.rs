@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Result, params};
 use url::Url;
 
 use super::rows::{Id, LimitRow, ProxyRow};
-use super::{State, gap, millis};
+use super::{SKEW, State, after, gap, millis};
 use crate::error::Error;
 use crate::job::HostKey;
 use crate::pool::{
@@ -86,22 +86,24 @@ impl State {
     fn pairs(&self, ids: &[(Id, &Arc<Proxy>)], now: i64) -> Result<Vec<RememberedPair>> {
         let mut by_id: Option<HashMap<Id, &Arc<Proxy>>> = None;
         let mut pairs = Vec::new();
-        let sql = "SELECT proxy, host, level, until, expires FROM pairs WHERE expires > ?1";
+        let sql = "SELECT proxy, host, level, until, expires, observed FROM pairs
+            WHERE expires > ?1 AND observed <= ?2";
         let mut select = self.connection.prepare(sql)?;
-        let mut rows = select.query(params![now])?;
+        let mut rows = select.query(params![now, after(now, SKEW)])?;
         while let Some(row) = rows.next()? {
             let by_id = by_id.get_or_insert_with(|| ids.iter().copied().collect());
             let host = host_key(row.get_ref(1)?.as_str()?);
             let (Some(proxy), Some(host)) = (by_id.get(&Id(row.get(0)?)), host) else {
                 continue;
             };
+            let observed = row.get(5)?;
             pairs.push(RememberedPair {
                 proxy: Arc::clone(proxy),
                 host,
                 rest: Some(Rest {
                     level: row.get(2)?,
-                    ends_in: gap(now, row.get(3)?),
-                    forgotten_in: gap(now, row.get(4)?),
+                    ends_in: left(observed, row.get(3)?, now),
+                    forgotten_in: left(observed, row.get(4)?, now),
                 }),
             });
         }
@@ -109,21 +111,27 @@ impl State {
     }
 
     fn hosts(&self, now: i64) -> Result<Vec<RememberedHost>> {
-        let sql = "SELECT host, level, until FROM hosts WHERE until > ?1";
+        let sql =
+            "SELECT host, level, until, observed FROM hosts WHERE until > ?1 AND observed <= ?2";
         let mut select = self.connection.prepare(sql)?;
-        let mut rows = select.query(params![now])?;
+        let mut rows = select.query(params![now, after(now, SKEW)])?;
         let mut hosts = Vec::new();
         while let Some(row) = rows.next()? {
             if let Some(host) = host_key(row.get_ref(0)?.as_str()?) {
                 hosts.push(RememberedHost {
                     host,
                     level: row.get(1)?,
-                    wait: gap(now, row.get(2)?),
+                    wait: left(row.get(3)?, row.get(2)?, now),
                 });
             }
         }
         Ok(hosts)
     }
+}
+
+/// What is left at `now` of a time that began at `observed`; never more than there was, though the clock may have been set back.
+fn left(observed: i64, until: i64, now: i64) -> Duration {
+    gap(observed, until).saturating_sub(gap(observed, now))
 }
 
 /// `None` for a row that a hand has broken.

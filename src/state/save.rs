@@ -4,7 +4,7 @@ use rusqlite::{Connection, Result, Statement, params};
 
 use super::identity::Salt;
 use super::rows::{HostRow, Id, LimitRow, PairRow, ProxyRow, RunRow, TierRow};
-use super::{KEPT, after, before};
+use super::{KEPT, SKEW, after, before};
 use crate::pool::Memory;
 
 /// Runs of which the row is kept.
@@ -236,12 +236,16 @@ pub(super) fn run(connection: &Connection, row: &RunRow) -> Result<i64> {
     Ok(connection.last_insert_rowid())
 }
 
-/// Forgets what has expired, identities that no list has named for [`KEPT`], and runs of long ago.
+/// Forgets what has expired or was noted by a clock that has been set back, identities that no list has named for [`KEPT`], and runs of long ago.
 pub(super) fn prune(connection: &Connection, now: i64) -> Result<()> {
     let forgotten = now.saturating_sub(after(0, KEPT));
     connection.execute("DELETE FROM proxies WHERE seen < ?1", params![forgotten])?;
-    connection.execute("DELETE FROM pairs WHERE expires <= ?1", params![now])?;
-    connection.execute("DELETE FROM hosts WHERE until <= ?1", params![now])?;
+    // A row from the future would also keep what is observed now from being written.
+    let future = after(now, SKEW);
+    let sql = "DELETE FROM pairs WHERE expires <= ?1 OR observed > ?2";
+    connection.execute(sql, params![now, future])?;
+    let sql = "DELETE FROM hosts WHERE until <= ?1 OR observed > ?2";
+    connection.execute(sql, params![now, future])?;
     connection.execute("DELETE FROM limits WHERE observed < ?1", params![forgotten])?;
     connection.execute("DELETE FROM tiers WHERE observed < ?1", params![forgotten])?;
     let sql = "DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?1";

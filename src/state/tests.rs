@@ -206,6 +206,32 @@ fn what_a_run_has_learned_the_next_is_told() {
 }
 
 #[test]
+fn after_the_clock_was_set_back_nobody_rests_for_longer_than_was_asked() {
+    let (_folder, path) = folder();
+    let memory = Memory {
+        pairs: vec![refused(plain(1), "https://shop.test")],
+        hosts: vec![RememberedHost {
+            host: host("https://shop.test"),
+            wait: Duration::from_secs(60),
+            level: 1,
+        }],
+        ..Memory::default()
+    };
+    run(&path, memory.clone(), now());
+    let told = recall(&path, &[plain(1)], now() - Duration::from_secs(120));
+    assert_eq!(told.pairs[0].rest, memory.pairs[0].rest);
+    assert_eq!(told.hosts[0].wait, memory.hosts[0].wait);
+    // By how much it went back nobody knows.
+    let back = now() - Duration::from_secs(3600);
+    let told = recall(&path, &[plain(1)], back);
+    assert_eq!((told.pairs.len(), told.hosts.len()), (0, 0));
+    // The next run does not leave them in the way of what it learns.
+    run(&path, Memory::default(), back);
+    let told = recall(&path, &[plain(1)], now());
+    assert_eq!((told.pairs.len(), told.hosts.len()), (0, 0));
+}
+
+#[test]
 fn a_file_of_the_first_version_is_brought_up_to_this_one_with_all_it_knows() {
     let (_folder, path) = folder();
     let memory = Memory {
