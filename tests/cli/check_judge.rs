@@ -115,7 +115,8 @@ fn the_summary_for_programs_names_it_too() {
     assert_eq!(summary["verdict/dead"], 0, "{said}");
     assert_eq!(summary["no_judge"], false);
 
-    // From the start: nothing is written.
+    // From the start: nothing is written, and what was there stays.
+    let before = written(&scene);
     let mut running = Running::start(&mut check(
         &scene,
         "127.0.0.1:1",
@@ -129,5 +130,6 @@ fn the_summary_for_programs_names_it_too() {
         &summary["checked"],
     );
     assert_eq!(told, (&"no_judge".into(), &ALL.into(), &0.into()));
-    assert!(written(&scene).is_empty());
+    assert_eq!(before.len(), ALL);
+    assert_eq!(written(&scene), before);
 }

@@ -199,7 +199,8 @@ pub struct HowArgs {
 pub struct CheckOutputArgs {
     /// Write the rows to this file
     ///
-    /// An existing file is refused without --overwrite or --resume. Standard output by default.
+    /// An existing file is refused without --overwrite, --resume or --watch, and always when it is one of the lists. Standard output by
+    /// default.
     ///
     /// Example: -o checked.jsonl
     #[arg(short, long, value_name = "FILE")]
@@ -207,7 +208,7 @@ pub struct CheckOutputArgs {
 
     /// Replace the file
     ///
-    /// Off by default.
+    /// What is in it goes when the first row is there; when no judge answers, it stays. Off by default.
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
 

@@ -3,7 +3,7 @@
 mod intake;
 pub(super) mod keeping;
 mod patience;
-mod places;
+pub(super) mod places;
 mod rows;
 mod starting;
 mod steering;

@@ -72,6 +72,7 @@ fn execute(args: &CheckArgs, environment: &Environment, printer: &Printer) -> Re
             .clone()
             .or_else(|| state_file(&environment.variables)),
     };
+    plan::apart(args, &state)?;
     let check = Check {
         args,
         printer,

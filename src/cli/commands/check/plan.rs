@@ -1,10 +1,13 @@
 //! What the flags ask for.
 
+use std::path::PathBuf;
+
 use super::diff::replaces;
 use crate::ban;
 use crate::check::{self, Geo, Plan};
 use crate::cli::Environment;
 use crate::cli::args::{CheckArgs, CheckFormat};
+use crate::cli::commands::fetch::places;
 use crate::cli::commands::rule_files;
 use crate::cli::descriptors;
 use crate::config::{ListSource, ProxySources};
@@ -97,6 +100,34 @@ pub(super) fn sources(args: &CheckArgs) -> ProxySources {
         all_rows: true,
         prices: Vec::new(),
     }
+}
+
+/// Nobody wants to lose a list to the rows about it. Rows that are added to, or that the next check is compared with, are a list, too.
+///
+/// # Errors
+/// What is written is a file that is read, or is written twice.
+pub(super) fn apart(args: &CheckArgs, state: &Option<PathBuf>) -> Result<(), Problem> {
+    let output = &args.output;
+    let read = match output.resume || replaces(args) {
+        true => Vec::new(),
+        // Most are named without a flag.
+        false => places::lists(&sources(args).lists)
+            .map(|(_, place)| ("the proxy list", place))
+            .collect(),
+    };
+    places::apart(
+        &[
+            (
+                "--output",
+                "rows",
+                "its rows",
+                "checked.jsonl",
+                &output.output,
+            ),
+            ("--state", "state", "--state", "state.db", state),
+        ],
+        read,
+    )
 }
 
 /// The wire, for checks and for what is fetched through the pool.

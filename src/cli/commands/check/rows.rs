@@ -27,6 +27,8 @@ pub(super) struct Rows {
     path: PathBuf,
     /// The file that is replaced as a whole, held for its lock.
     replaced: Option<File>,
+    /// The file still has what an earlier check has left: it goes when there is something to take its place.
+    stale: bool,
     format: CheckFormat,
     table: Table,
     selection: Selection,
@@ -62,6 +64,7 @@ impl Rows {
             out: Out::Stdout,
             path: "standard output".into(),
             replaced: None,
+            stale: false,
             format,
             table: Table {
                 places: !args.how.geoip.is_empty(),
@@ -82,7 +85,7 @@ impl Rows {
             rows.open_file(args)?;
         }
         // A table of changes has no head when there are none.
-        if rows.replaced.is_none() && !rows.table.changes {
+        if rows.replaced.is_none() && !rows.stale && !rows.table.changes {
             rows.begin()?;
         }
         Ok(rows)
@@ -101,8 +104,9 @@ impl Rows {
         let metadata = file
             .metadata()
             .map_err(|error| Error::io("read", path, error))?;
-        let in_the_way =
-            metadata.is_file() && metadata.len() > 0 && !output.overwrite && !replaces(args);
+        let is_watched = args.how.watch.is_some();
+        let has_rows = metadata.is_file() && metadata.len() > 0;
+        let in_the_way = has_rows && !output.overwrite && !replaces(args) && !is_watched;
         if output.resume {
             self.done = resume::scan(&mut file, path)?;
             self.begun = metadata.len() > 0;
@@ -111,7 +115,7 @@ impl Rows {
                 .at(path.display().to_string())
                 .hint("use --overwrite, --resume, or another -o")
                 .into());
-        } else if args.how.watch.is_some() || replaces(args) {
+        } else if is_watched || replaces(args) {
             if !metadata.is_file() {
                 return Err(Problem::new("only a file can be replaced as a whole")
                     .at(path.display().to_string())
@@ -120,10 +124,10 @@ impl Rows {
             }
             self.out = Out::Nowhere;
             self.replaced = Some(file);
+            self.stale = has_rows;
             return Ok(());
-        } else if metadata.is_file() {
-            file.set_len(0)
-                .map_err(|error| Error::io("write", path, error))?;
+        } else {
+            self.stale = has_rows;
         }
         self.out = Out::File(file);
         Ok(())
@@ -132,6 +136,11 @@ impl Rows {
     /// The rows of an earlier run, by the label of their proxy.
     pub(super) fn done(&self) -> &HashMap<String, Finding> {
         &self.done
+    }
+
+    /// The file has what an earlier check has left, and this one has nothing to take its place.
+    pub(super) fn keeps_old(&self) -> bool {
+        self.stale && (self.is_replaced() || self.held.is_empty())
     }
 
     /// The file keeps what it has until all rows are there.
@@ -156,13 +165,17 @@ impl Rows {
         self.row(&report)
     }
 
-    /// Writes what was kept.
+    /// Writes what was kept; a check that came to its end without a row leaves no old ones.
     pub(super) fn close(&mut self) -> Result<(), Error> {
         let held = std::mem::take(&mut self.held);
         if self.replaced.is_some() {
             return self.replace(&held);
         }
-        self.all(&held)
+        self.all(&held)?;
+        match self.stale {
+            true => self.begin(),
+            false => Ok(()),
+        }
     }
 
     /// Writes `reports` into a file that takes the place of the one there is, so that whoever reads it always has a whole list.
@@ -189,6 +202,7 @@ impl Rows {
             return written;
         }
         self.replaced = Some(replacement.install()?);
+        self.stale = false;
         Ok(())
     }
 
@@ -286,8 +300,12 @@ impl Rows {
 
     /// One row, one write.
     fn flush(&mut self) -> Result<(), Error> {
+        let mut cut = |file: &File| match std::mem::take(&mut self.stale) {
+            true => file.set_len(0),
+            false => Ok(()),
+        };
         let written = match &mut self.out {
-            Out::File(file) => file.write_all(&self.bytes),
+            Out::File(file) => cut(file).and_then(|()| file.write_all(&self.bytes)),
             Out::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(&self.bytes).and_then(|()| out.flush())

@@ -94,6 +94,9 @@ impl Sink {
         ended: &Summary,
     ) -> Result<Option<News>, Error> {
         let whole = !ended.stopped && !ended.no_judge;
+        if !whole && self.rows.keeps_old() {
+            return Ok(None);
+        }
         match &self.board {
             Some(board) if !ended.no_judge => self.rows.replace(&board.reports())?,
             Some(_) => {}

@@ -14,7 +14,7 @@ use crate::input::Source;
 /// A file that is written is one that is read, or is written twice; the counters cannot be written.
 pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
     let lock = resolved.start.lock.as_ref().map(|lock| lock.path.clone());
-    let written = [
+    let written: [Written<'_>; 5] = [
         (
             "--output",
             "results",
@@ -39,7 +39,30 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
         ("--state", "state", "--state", "state.db", &resolved.state),
         ("--lock", "lock", "--lock", "run.lock", &lock),
     ];
-    let mut taken = read(resolved);
+    apart(&written, read(resolved))?;
+    match &resolved.stats {
+        Some(path) => stats::check(path),
+        None => Ok(()),
+    }
+}
+
+/// A file that is written: its flag, what it is, what the others call it, an example, and where it is.
+pub(in crate::cli::commands) type Written<'a> = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'a Option<PathBuf>,
+);
+
+/// Each file that is written is none of those `taken`, and no other that is written.
+///
+/// # Errors
+/// The first that is.
+pub(in crate::cli::commands) fn apart(
+    written: &[Written<'_>],
+    mut taken: Vec<(&'static str, PathBuf)>,
+) -> Result<(), Problem> {
     for (flag, what, to_others, example, path) in written {
         let Some(path) = path else {
             continue;
@@ -48,9 +71,8 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
             return Err(Problem::new(
                 "- is no file, and nothing but records is written to standard output",
             )
-            .at(flag)
-            .hint(format!("{flag} {example}"))
-            .into());
+            .at(*flag)
+            .hint(format!("{flag} {example}")));
         }
         let Some(place) = place(path) else {
             continue;
@@ -59,31 +81,33 @@ pub(super) fn check(resolved: &Resolved) -> Result<(), Error> {
             return Err(Problem::new(format!(
                 "the {what} of the run and {other} need a file each"
             ))
-            .at(flag)
-            .hint(format!("{flag} {example}"))
-            .into());
+            .at(*flag)
+            .hint(format!("{flag} {example}")));
         }
         taken.push((to_others, place));
     }
-    match &resolved.stats {
-        Some(path) => stats::check(path),
-        None => Ok(()),
-    }
+    Ok(())
+}
+
+/// The files among these proxy lists.
+pub(in crate::cli::commands) fn lists(
+    lists: &[ListSource],
+) -> impl Iterator<Item = (&'static str, PathBuf)> {
+    lists.iter().filter_map(|list| match list {
+        ListSource::File(path) => Some(("--proxy-file", place(path)?)),
+        ListSource::Stdin | ListSource::Url(_) => None,
+    })
 }
 
 /// What is read, by the flag that names it.
 fn read(resolved: &Resolved) -> Vec<(&'static str, PathBuf)> {
-    let inputs = resolved.input.files.iter().map(|source| match source {
-        Source::File(path) | Source::Sitemap(path) => ("--input", Some(path)),
-        Source::Stdin | Source::SitemapAt(_) => ("--input", None),
-    });
-    let lists = resolved.proxies.lists.iter().map(|list| match list {
-        ListSource::File(path) => ("--proxy-file", Some(path)),
-        ListSource::Stdin | ListSource::Url(_) => ("--proxy-file", None),
-    });
+    let inputs = resolved.input.files.iter();
     inputs
-        .chain(lists)
-        .filter_map(|(flag, path)| Some((flag, place(path?)?)))
+        .filter_map(|source| match source {
+            Source::File(path) | Source::Sitemap(path) => Some(("--input", place(path)?)),
+            Source::Stdin | Source::SitemapAt(_) => None,
+        })
+        .chain(lists(&resolved.proxies.lists))
         .collect()
 }
 
