@@ -1,17 +1,18 @@
 //! What is wrong with a certificate, in words for people.
 //!
 //! rustls says most of it in the names of its types, and of a certificate nobody vouches for it does not say whose it is. A
-//! verifier around its own looks at just that: who issued it, and whether that was the server itself. It never accepts what the
-//! other refuses.
+//! verifier around its own looks at just that: who issued it, and whether that was the server itself. It accepts one thing that the
+//! other refuses: a certificate that the user has given as it is, though it is marked as an authority's.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use crate::outcome::UnixMillis;
@@ -24,16 +25,36 @@ const NAME_MAX: usize = 80;
 
 /// The verifier of rustls, with more to say.
 #[derive(Debug)]
-pub(super) struct Telling(Arc<WebPkiServerVerifier>);
+pub(super) struct Telling {
+    verifier: Arc<WebPkiServerVerifier>,
+    /// Trusted as they are.
+    given: Vec<CertificateDer<'static>>,
+}
 
 impl Telling {
     pub(super) fn new(
         roots: RootCertStore,
+        given: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-        Ok(Telling(verifier))
+        Ok(Telling { verifier, given })
+    }
+
+    /// `openssl req -x509` marks what it makes as an authority's, and people give such a certificate of a server with `--cacert`.
+    /// Who is trusted to vouch for everybody may vouch for itself; the signature of the handshake shows that it is the one. The
+    /// mark is looked at after the dates, so only the name is left.
+    fn is_given(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        server_name: &ServerName<'_>,
+    ) -> Result<bool, rustls::Error> {
+        if !self.given.iter().any(|given| given == end_entity) {
+            return Ok(false);
+        }
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        Ok(true)
     }
 }
 
@@ -46,14 +67,23 @@ impl ServerCertVerifier for Telling {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .map_err(
-                |error| match Unvouched::of(end_entity, intermediates, &error) {
-                    Some(why) => CertificateError::Other(OtherError(Arc::new(why))).into(),
-                    None => error,
-                },
-            )
+        let verified = self.verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        let Err(error) = verified else {
+            return verified;
+        };
+        match Unvouched::of(end_entity, intermediates, &error) {
+            Some(Unvouched::Authority) if self.is_given(end_entity, server_name)? => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Some(why) => Err(CertificateError::Other(OtherError(Arc::new(why))).into()),
+            None => Err(error),
+        }
     }
 
     fn verify_tls12_signature(
@@ -62,7 +92,7 @@ impl ServerCertVerifier for Telling {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        self.verifier.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -71,11 +101,11 @@ impl ServerCertVerifier for Telling {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        self.verifier.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.verifier.supported_verify_schemes()
     }
 }
 
@@ -83,7 +113,7 @@ impl ServerCertVerifier for Telling {
 #[derive(Debug)]
 enum Unvouched {
     SelfSigned,
-    /// Self-signed, and marked as an authority's: the way `openssl req -x509` makes them. No authority file helps.
+    /// Self-signed, and marked as an authority's: the way `openssl req -x509` makes them.
     Authority,
     /// By its issuer, if that has a name.
     Unknown(Option<String>),

@@ -133,13 +133,14 @@ where
 
 /// A configuration that trusts `authorities`, or the built-in ones, or anybody.
 fn config(insecure: bool, authorities: Option<(&str, &Path)>) -> Result<ClientConfig, Error> {
-    let roots = match authorities {
+    let (roots, given) = match authorities {
         Some((flag, path)) => read_authorities(flag, path)?,
-        None => RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        },
+        None => {
+            let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+            (RootCertStore { roots }, Vec::new())
+        }
     };
-    client_config(roots, insecure)
+    client_config(roots, given, insecure)
 }
 
 /// The built-in authorities, for direct traffic.
@@ -147,7 +148,11 @@ pub(super) fn builtin() -> Result<ClientConfig, Error> {
     config(false, None)
 }
 
-fn client_config(roots: RootCertStore, insecure: bool) -> Result<ClientConfig, Error> {
+fn client_config(
+    roots: RootCertStore,
+    given: Vec<CertificateDer<'static>>,
+    insecure: bool,
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -155,7 +160,7 @@ fn client_config(roots: RootCertStore, insecure: bool) -> Result<ClientConfig, E
     let verifier: Arc<dyn ServerCertVerifier> = if insecure {
         Arc::new(Anybody(provider))
     } else {
-        let telling = Telling::new(roots, provider)
+        let telling = Telling::new(roots, given, provider)
             .map_err(|error| Error::Internal(format!("TLS authorities: {error}")))?;
         Arc::new(telling)
     };
@@ -167,7 +172,11 @@ fn client_config(roots: RootCertStore, insecure: bool) -> Result<ClientConfig, E
     Ok(config)
 }
 
-fn read_authorities(flag: &str, path: &Path) -> Result<RootCertStore, Error> {
+/// The certificates of a file, as authorities and as they are.
+fn read_authorities(
+    flag: &str,
+    path: &Path,
+) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), Error> {
     let pem = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
     let problem = |what: String| {
         Error::Usage(
@@ -176,10 +185,11 @@ fn read_authorities(flag: &str, path: &Path) -> Result<RootCertStore, Error> {
                 .hint("give a file with one or more -----BEGIN CERTIFICATE----- blocks"),
         )
     };
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut given) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate
             .map_err(|error| problem(format!("{} is not PEM: {error}", path.display())))?;
+        given.push(certificate.clone());
         roots.add(certificate).map_err(|error| {
             problem(format!(
                 "{} holds a certificate that cannot be used: {error}",
@@ -190,7 +200,7 @@ fn read_authorities(flag: &str, path: &Path) -> Result<RootCertStore, Error> {
     if roots.is_empty() {
         return Err(problem(format!("{} holds no certificate", path.display())));
     }
-    Ok(roots)
+    Ok((roots, given))
 }
 
 /// `-k`: whoever answers is the one. Not even the handshake's signature is checked, since it proves nothing about an identity

@@ -162,7 +162,7 @@ pub struct HowArgs {
 
     /// PEM file of the authorities for judges and targets
     ///
-    /// Replaces the built-in authorities. The default are Mozilla's.
+    /// Replaces the built-in authorities. A server's own self-signed certificate will do. The default are Mozilla's.
     ///
     /// Example: --cacert judge-ca.pem
     #[arg(long, value_name = "FILE")]

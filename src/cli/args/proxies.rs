@@ -73,7 +73,8 @@ pub struct ListArgs {
 
     /// PEM file of the authorities for https proxies
     ///
-    /// Replaces the built-in authorities for TLS to the proxy; --cacert is for targets. The default are Mozilla's.
+    /// Replaces the built-in authorities for TLS to the proxy; --cacert is for targets. A proxy's own self-signed certificate will do.
+    /// The default are Mozilla's.
     ///
     /// Example: --proxy-cacert proxy-ca.pem
     #[arg(long, value_name = "FILE")]

@@ -163,7 +163,7 @@ pub struct RequestArgs {
 
     /// PEM file of the authorities for targets
     ///
-    /// Replaces the built-in authorities. The default are Mozilla's.
+    /// Replaces the built-in authorities. A server's own self-signed certificate will do. The default are Mozilla's.
     ///
     /// Example: --cacert test-ca.pem
     #[arg(long, value_name = "FILE")]

@@ -274,6 +274,43 @@ async fn a_certificate_that_does_not_verify_is_described_for_people() {
 }
 
 #[tokio::test]
+async fn a_given_certificate_is_trusted_for_its_name_though_it_is_marked_as_an_authoritys() {
+    let key = KeyPair::generate().unwrap();
+    let marked = |from: i32, to: i32| {
+        let mut params = CertificateParams::new(vec!["a.test".into()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        Identity::of(&key, &params.self_signed(&key).unwrap(), &[], &[])
+    };
+    let (valid, expired) = (marked(2020, 2090), marked(2020, 2021));
+    for (identity, url, expected) in [
+        (&valid, "https://a.test/", None),
+        (
+            &valid,
+            "https://b.test/",
+            Some("the certificate is for a.test, not for b.test"),
+        ),
+        (
+            &expired,
+            "https://a.test/",
+            Some("the certificate expired on 2021-01-01"),
+        ),
+    ] {
+        let server = identity.serve(Where::Target).await;
+        let settings = Settings {
+            cacert: identity.path(),
+            ..Settings::default()
+        };
+        let exchange = egress(settings)
+            .send(get(&server.proxy(Scheme::Http), url).outgoing())
+            .await;
+        let told = exchange.result.err().map(|fault| fault.message.to_string());
+        assert_eq!(told.as_deref(), expected, "{url}");
+    }
+}
+
+#[tokio::test]
 async fn a_tunnel_that_leads_to_no_tls_is_a_tls_fault() {
     let server = Server::start(|mut conn: Conn| async move {
         conn.request().await;
