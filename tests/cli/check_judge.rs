@@ -133,3 +133,13 @@ fn the_summary_for_programs_names_it_too() {
     assert_eq!(before.len(), ALL);
     assert_eq!(written(&scene), before);
 }
+
+#[test]
+fn a_quiet_check_names_a_judge_that_does_not_answer_though_another_does() {
+    let scene = Scene::new(Lab::builder().perfect(1));
+    let output = scene.check(&["-q", "--judge", "http://127.0.0.1:1/"]);
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = "error: http://127.0.0.1:1/: it does not answer directly: ";
+    assert!(said.starts_with(told), "{said}");
+}

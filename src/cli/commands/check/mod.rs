@@ -241,7 +241,14 @@ impl Check<'_> {
         }
         for (judge, why) in &ended.silent {
             let why = format!("it does not answer directly: {why}");
-            self.printer.warn(&Problem::new(why).at(judge.clone()));
+            let problem = Problem::new(why).at(judge.clone());
+            // What it would have told is in no row, and nothing else says so.
+            match self.printer.level() {
+                Level::Quiet if output.summary == LogFormat::Text => {
+                    self.printer.error(&problem.into());
+                }
+                _ => self.printer.warn(&problem),
+            }
         }
         if let Some(why) = &ended.astray {
             let domain = self.args.how.dns_domain.as_deref().unwrap_or_default();
