@@ -52,6 +52,9 @@ pub fn listen() -> Result<(mpsc::Receiver<Signal>, tokio::task::JoinHandle<()>),
     let mut interrupt = handler(SignalKind::interrupt())?;
     let mut terminate = handler(SignalKind::terminate())?;
     let mut hangup = handler(SignalKind::hangup())?;
+    // A file at the limit of the shell (ulimit -f) kills by default. With a handler the write fails, as on a full disk.
+    let file_size = rustix::process::Signal::XFSZ.as_raw();
+    drop(handler(SignalKind::from_raw(file_size))?);
     let (sender, receiver) = mpsc::channel(WAITING);
     let listener = tokio::spawn(async move {
         let mut escalation = Escalation::default();

@@ -30,8 +30,8 @@ fn a_full_device_ends_the_run_and_is_named() {
 fn keeps_what_fits(output: &str) {
     let wanted = urls(60, "/page/");
     let rig = Rig::new(Lab::builder().perfect(2), &wanted);
-    // Ignored, the signal becomes an error of the write, as a full disk is one. Units are 512 bytes.
-    let limits = "trap '' XFSZ; ulimit -f 64";
+    // Handled, the signal becomes an error of the write, as a full disk is one. Units are 512 bytes.
+    let limits = "ulimit -f 64";
     let mut limited = rig.fetch_under(limits, &format!("-i urls.txt -o {output} --body inline"));
     let mut running = Running::start(&mut limited);
     assert_eq!(running.wait().code(), Some(3), "{}", running.said());
