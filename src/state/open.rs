@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::State;
-use super::aside::{Aside, set_aside};
+use super::aside::{Aside, set_aside, with_suffix};
 use super::identity::Salt;
 use super::schema::{self, Kind};
 use crate::error::{Error, Problem};
@@ -96,8 +96,51 @@ impl State {
     }
 }
 
-/// Opens the file without moving it.
+/// Opens the file without moving it; to be read only where it must not be written, so that what it knows is of use all the same.
+/// Whoever writes it then is told.
 fn attach(path: &Path) -> Result<State, Trouble> {
+    match attach_writable(path) {
+        Err(Trouble::Other(error)) if is_forbidden(&error) => {
+            attach_read_only(path).map_err(|_| Trouble::Other(error))
+        }
+        attached => attached,
+    }
+}
+
+fn is_forbidden(error: &Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let Error::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
+/// Of this version only: any other would have to be changed.
+pub(super) fn attach_read_only(path: &Path) -> rusqlite::Result<State> {
+    // What another process has written lately is in a file beside it, which SQLite shares with that process. Where there is none
+    // SQLite would make it, unless it is told that nobody writes.
+    let mut name = url::Url::from_file_path(path).map_err(|()| rusqlite::Error::InvalidQuery)?;
+    if !with_suffix(path, "-wal").exists() {
+        name.set_query(Some("immutable=1"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let mut connection = Connection::open_with_flags(name.as_str(), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    if schema::kind(&connection.transaction()?)? != Kind::Ours {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    schema::inspect(&connection)?;
+    let salt = schema::salt(&connection)?.ok_or(rusqlite::Error::InvalidQuery)?;
+    Ok(State {
+        path: path.to_owned(),
+        connection,
+        salt,
+    })
+}
+
+fn attach_writable(path: &Path) -> Result<State, Trouble> {
     let other = |error: rusqlite::Error| trouble(path, error);
     create_private(path).map_err(|error| Trouble::Other(Error::io("open", path, error)))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -160,13 +203,24 @@ fn is_something_else(path: &Path) -> bool {
     !is_named_so && !begins_so
 }
 
-/// Has the file exist, readable by its owner only; SQLite gives its companions the same mode.
+/// Has the file exist, readable by its owner only if there is nothing in it yet; SQLite gives its companions the same mode.
 fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        let found = file.metadata()?;
+        if found.is_file() && found.len() == 0 {
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            // Another user's, which is as it was meant to be.
+            let _ = file.set_permissions(private);
+        }
+    }
+    drop(file);
+    Ok(())
 }
 
 /// Held while a file is set aside. The lock is on the folder, so that no further file is left behind.

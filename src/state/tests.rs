@@ -352,6 +352,46 @@ fn damaged_files_are_set_aside_under_the_first_free_name() {
 }
 
 #[test]
+fn a_file_that_must_not_be_written_is_read_all_the_same() {
+    let (_folder, path) = folder();
+    let memory = Memory {
+        proxies: vec![of(plain(1), 7)],
+        ..Memory::default()
+    };
+    run(&path, memory, now());
+    let folder = path.parent().expect("a folder");
+    let open = || open::attach_read_only(&path).expect("opens");
+    let known = |state: &State| {
+        let told = state.recall(&[plain(1)], now()).expect("read").memory;
+        told.proxies[0].health.ok
+    };
+    assert_eq!(known(&open()), 7);
+    // Nothing was made beside it.
+    assert_eq!(fs::read_dir(folder).expect("readable").count(), 1);
+    let keeper = open().keep(Vec::new(), now()).expect("starts");
+    let error = keeper.finish(None).expect_err("not written").to_string();
+    assert!(error.contains("cannot write"), "{error}");
+    // What another process has just written is seen.
+    let writing = State::open(&path).expect("opens").state;
+    let sql = "UPDATE proxies SET ok = 8";
+    writing.connection.execute_batch(sql).expect("written");
+    assert_eq!(known(&open()), 8);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_empty_file_that_was_there_becomes_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, _) = folder();
+    let path = folder.path().join("state.db");
+    fs::write(&path, "").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+    State::open(&path).expect("opens");
+    let mode = fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
 fn what_a_later_version_has_written_is_left_alone() {
     let (_folder, path) = folder();
     let newer = State::open(&path).expect("opens").state.connection;
