@@ -4,6 +4,11 @@
 //! that a probe opened has served nobody yet and may be taken by any session. The newest connection of a key is used first (the
 //! others may then age out); over all keys the oldest goes when there are too many.
 //!
+//! A proxy may limit how many connections it has at once, and to it an idle one is one of them: a tunnel kept for one site takes
+//! the place of the next one to another. So the connections of each proxy are counted as well ([`Seat`]). Before one more is
+//! opened than the user allows, or than the proxy bears, its oldest idle ones are closed. What it bears shows when it refuses one
+//! more and takes it once an idle one is gone; that is remembered while any connection of its is open.
+//!
 //! There is no background task: what has aged is dropped when something else is stored or looked for. Every fetch takes a
 //! connection and puts it back, so both are a look-up and a few links: the connections stand in a vector and are chained twice,
 //! by age and by key.
@@ -20,6 +25,9 @@ use crate::proxy::ProxyId;
 
 /// Longest idle time. Servers commonly close at 60 or 75 s; losing that race costs a replay.
 const IDLE_MAX: Duration = Duration::from_secs(50);
+/// Refusals in a row that closing an idle connection did not cure double the number of those after which none is closed, up to
+/// 2^this - 1: they have another reason, and each trial costs a connection that could have been used.
+const DOUBLINGS: u32 = 6;
 /// No connection.
 const NONE: u32 = u32::MAX;
 
@@ -52,6 +60,8 @@ pub(super) struct Key {
 /// The store.
 pub(super) struct Conns<T> {
     max_idle: usize,
+    /// Open connections per proxy, idle ones included.
+    max_per_proxy: usize,
     shelves: Mutex<Shelves<T>>,
 }
 
@@ -62,6 +72,8 @@ struct Shelves<T> {
     len: usize,
     /// The newest connection of each key.
     by_key: HashMap<Key, u32, RandomState>,
+    /// Of those that have any connection.
+    by_proxy: HashMap<ProxyId, Own, RandomState>,
     newest: u32,
     oldest: u32,
 }
@@ -82,20 +94,122 @@ struct Entry<T> {
     since: Instant,
 }
 
+/// The connections of one proxy.
+struct Own {
+    /// Places of the idle ones, oldest first.
+    idle: Vec<u32>,
+    /// Requests that have one, or are about to.
+    in_use: usize,
+    /// It has refused one more than these.
+    most: usize,
+    /// Refusals in a row that closing an idle connection did not cure.
+    fruitless: u32,
+    /// Refusals to come for which none is closed.
+    patience: u32,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Own {
+            idle: Vec::new(),
+            in_use: 0,
+            most: usize::MAX,
+            fruitless: 0,
+            patience: 0,
+        }
+    }
+}
+
+/// A request's place among the connections of its proxy, until it is dropped.
+pub(super) struct Seat<'a, T> {
+    conns: &'a Conns<T>,
+    proxy: ProxyId,
+}
+
+impl<T> Seat<'_, T> {
+    /// Closes the oldest idle connections of the proxy if with this request's it had more than it may have. True when there were any.
+    pub(super) fn make_room(&self) -> bool {
+        let mut closing = Vec::new();
+        let mut shelves = self.conns.lock();
+        while let Some(own) = shelves.by_proxy.get(&self.proxy)
+            && own.in_use + own.idle.len() > own.most.min(self.conns.max_per_proxy)
+            && let Some(&oldest) = own.idle.first()
+        {
+            closing.extend(shelves.remove(oldest));
+        }
+        drop(shelves);
+        !closing.is_empty()
+    }
+
+    /// The proxy has refused the connection of this request. Closes the oldest idle one that is `alive`, as its place may be what
+    /// was wanting, and returns how many the proxy had.
+    pub(super) fn free_one(&self, mut alive: impl FnMut(&mut T) -> bool) -> Option<usize> {
+        if let Some(own) = self.conns.lock().by_proxy.get_mut(&self.proxy)
+            && !own.idle.is_empty()
+            && own.patience > 0
+        {
+            own.patience -= 1;
+            return None;
+        }
+        loop {
+            let mut shelves = self.conns.lock();
+            let own = shelves.by_proxy.get(&self.proxy)?;
+            let open = own.in_use.saturating_sub(1) + own.idle.len();
+            let oldest = *own.idle.first()?;
+            let conn = shelves.remove(oldest);
+            drop(shelves);
+            if conn.is_some_and(|mut conn| alive(&mut conn)) {
+                return Some(open);
+            }
+        }
+    }
+
+    /// After one of `open` connections was closed the proxy took another, or refused it all the same.
+    pub(super) fn learn(&self, open: usize, taken: bool) {
+        if let Some(own) = self.conns.lock().by_proxy.get_mut(&self.proxy) {
+            if taken {
+                own.most = own.most.min(open);
+                (own.fruitless, own.patience) = (0, 0);
+            } else {
+                own.fruitless = (own.fruitless + 1).min(DOUBLINGS);
+                own.patience = (1 << own.fruitless) - 1;
+            }
+        }
+    }
+}
+
+impl<T> Drop for Seat<'_, T> {
+    fn drop(&mut self) {
+        let mut shelves = self.conns.lock();
+        if let Some(own) = shelves.by_proxy.get_mut(&self.proxy) {
+            own.in_use -= 1;
+        }
+        shelves.forget_unused(self.proxy);
+    }
+}
+
 impl<T> Conns<T> {
-    /// A store for at most `max_idle` connections.
-    pub(super) fn new(max_idle: usize) -> Self {
+    /// A store for at most `max_idle` connections, fewer where a proxy would have more than `max_per_proxy` open.
+    pub(super) fn new(max_idle: usize, max_per_proxy: usize) -> Self {
         Conns {
             max_idle,
+            max_per_proxy,
             shelves: Mutex::new(Shelves {
                 places: Vec::new(),
                 free: NONE,
                 len: 0,
                 by_key: HashMap::default(),
+                by_proxy: HashMap::default(),
                 newest: NONE,
                 oldest: NONE,
             }),
         }
+    }
+
+    /// Counts a request among the connections of `proxy`.
+    pub(super) fn seat(&self, proxy: ProxyId) -> Seat<'_, T> {
+        self.lock().by_proxy.entry(proxy).or_default().in_use += 1;
+        Seat { conns: self, proxy }
     }
 
     /// Keeps `conn`, which was last used at `now`.
@@ -152,6 +266,16 @@ impl<T> Shelves<T> {
         }
     }
 
+    /// What is known of a proxy says nothing once it has no connection.
+    fn forget_unused(&mut self, proxy: ProxyId) {
+        if let Some(own) = self.by_proxy.get(&proxy)
+            && own.in_use == 0
+            && own.idle.is_empty()
+        {
+            self.by_proxy.remove(&proxy);
+        }
+    }
+
     /// Adds a connection as the newest.
     fn add(&mut self, key: Key, conn: T, since: Instant) {
         let at = match self.free {
@@ -170,6 +294,7 @@ impl<T> Shelves<T> {
                 free
             }
         };
+        self.by_proxy.entry(key.proxy).or_default().idle.push(at);
         let below = match self.by_key.get_mut(&key) {
             Some(newest) => std::mem::replace(newest, at),
             None => {
@@ -225,6 +350,10 @@ impl<T> Shelves<T> {
                 }
             }
         }
+        if let Some(own) = self.by_proxy.get_mut(&entry.key.proxy) {
+            own.idle.retain(|idle| *idle != at);
+        }
+        self.forget_unused(entry.key.proxy);
         self.len -= 1;
         Some(entry.conn)
     }

@@ -16,7 +16,7 @@ fn session(name: &str) -> Owner {
 
 #[test]
 fn sessions_and_proxies_never_share_and_the_newest_goes_first() {
-    let conns = Conns::new(10);
+    let conns = Conns::new(10, usize::MAX);
     let now = Instant::now();
     conns.put(key(1, session("a")), 0, now);
     conns.put(key(1, session("a")), 2, now);
@@ -32,7 +32,7 @@ fn sessions_and_proxies_never_share_and_the_newest_goes_first() {
 
 #[test]
 fn the_oldest_of_all_makes_room() {
-    let conns = Conns::<u64>::new(2);
+    let conns = Conns::<u64>::new(2, usize::MAX);
     let now = Instant::now();
     for port in [1, 2, 3] {
         conns.put(key(port, session("a")), port.into(), now);
@@ -40,14 +40,14 @@ fn the_oldest_of_all_makes_room() {
     assert_eq!(conns.len(), 2);
     assert_eq!(conns.take(&key(1, session("a")), now), None);
     assert!(conns.take(&key(2, session("a")), now).is_some());
-    let none = Conns::<u64>::new(0);
+    let none = Conns::<u64>::new(0, usize::MAX);
     none.put(key(1, session("a")), 1, now);
     assert_eq!(none.len(), 0);
 }
 
 #[test]
 fn what_has_aged_is_not_handed_out() {
-    let conns = Conns::new(10);
+    let conns = Conns::new(10, usize::MAX);
     let start = Instant::now();
     conns.put(key(1, session("a")), 0, start);
     conns.put(key(1, session("a")), 2, start + Duration::from_secs(10));
@@ -61,7 +61,7 @@ proptest! {
     /// Beside a list that is searched: the newest of a key, nothing aged, at most seven.
     #[test]
     fn keeps_what_a_plain_list_keeps(steps in proptest::collection::vec((0..4u16, 0..2usize, any::<bool>(), 0..20u64), 1..200)) {
-        let conns = Conns::new(7);
+        let conns = Conns::new(7, usize::MAX);
         let mut list: Vec<(Key, u64, Instant)> = Vec::new();
         let mut now = Instant::now();
         for (name, (port, owner, put, wait)) in steps.into_iter().enumerate() {
@@ -85,5 +85,6 @@ proptest! {
             prop_assert_eq!(conns.take(&key, now), Some(name));
         }
         prop_assert!(conns.lock().by_key.is_empty());
+        prop_assert!(conns.lock().by_proxy.is_empty());
     }
 }

@@ -224,6 +224,17 @@ pub(super) fn is_hang_up(kind: FaultKind) -> bool {
     )
 }
 
+/// True for what a proxy that has all the connections it may have does with one more.
+pub(super) fn is_turned_away(fault: &Fault) -> bool {
+    let kind = fault.kind;
+    fault.phase <= Phase::Handshake
+        && (is_hang_up(kind)
+            || matches!(
+                kind,
+                FaultKind::Refused | FaultKind::Timeout | FaultKind::Rejected(429 | 503)
+            ))
+}
+
 /// A limit passed in `phase`; `limit` is absent for the deadline of the whole attempt.
 pub(super) fn timeout(phase: Phase, limit: Option<Duration>) -> Fault {
     let what = match phase {

@@ -47,6 +47,7 @@ pub use socket_egress::SocketEgress;
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,6 +184,8 @@ pub struct Settings {
     /// Idle connections kept in all; the oldest goes first. Each is an open descriptor: the program keeps as many as fit, a
     /// library does not know what else is open.
     pub max_idle: usize,
+    /// Open connections per proxy, idle ones included; `None` for as many as there are uses for.
+    pub max_per_proxy: Option<NonZeroU32>,
     /// Cookies to start with (`-b`), in the order given.
     pub cookies: Vec<CookieSource>,
     /// Notes every name that is looked up here, those of proxies as well.
@@ -200,6 +203,7 @@ impl Default for Settings {
             proxy_cacert: None,
             http: HttpVersions::Auto,
             max_idle: 1024,
+            max_per_proxy: None,
             cookies: Vec::new(),
             lookups: None,
         }

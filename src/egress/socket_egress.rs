@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::buffers::Buffers;
-use super::conns::{Conns, Key, Owner, Route};
+use super::conns::{Conns, Key, Owner, Route, Seat};
 use super::cookies::Cookies;
 use super::dial::{Dialer, Report};
 use super::http2::H2;
@@ -21,6 +21,9 @@ use crate::exchange::Exchange;
 use crate::job::HostKey;
 use crate::outcome::{Fault, FaultKind, Phase};
 use crate::proxy::{Proxy, Rotation};
+
+/// A proxy needs so long to notice that one of its connections is closed and its place free.
+const NOTICE: Duration = Duration::from_millis(50);
 
 /// Sends over real sockets. One serves a whole run; it holds the idle connections, the cookies and both TLS configurations.
 pub struct SocketEgress {
@@ -45,7 +48,12 @@ impl SocketEgress {
             },
             tls: Tls::new(&settings)?,
             dialer: Dialer::new(settings.lookups),
-            conns: Conns::new(settings.max_idle),
+            conns: Conns::new(
+                settings.max_idle,
+                settings
+                    .max_per_proxy
+                    .map_or(usize::MAX, |most| most.get() as usize),
+            ),
             cookies: Cookies::new(&settings.cookies)?,
             buffers: Buffers::default(),
         })
@@ -74,33 +82,63 @@ impl SocketEgress {
             route,
             owner: Owner::Session(outgoing.session.cloned()),
         };
+        // What a target without a proxy limits is its own affair.
+        let seat = (!proxy.is_direct()).then(|| self.conns.seat(proxy.id()));
+        let (mut makes_room, mut freed, mut is_last) = (false, None, false);
         let mut kept = self.find(&mut key, proxy.labels().rotation);
         loop {
             let is_kept = kept.is_some();
-            let conn = match kept.take() {
+            let ended = match kept.take() {
                 Some(conn) => {
                     trace.watch(conn.meter());
-                    conn
+                    self.over(conn, &key, outgoing, trace).await
                 }
                 None => {
-                    // Boxed, as is TLS below: they are large, and most requests do not need them.
-                    let tunnel = Box::pin(self.dialer.dial(
-                        &self.tls,
-                        proxy,
-                        &key.route,
-                        outgoing.connect_timeout,
-                        &mut trace.report,
-                    ))
-                    .await?;
-                    Conn::Tunnel(Box::new(tunnel))
+                    makes_room = seat.as_ref().is_some_and(Seat::make_room);
+                    self.over_new(&key, outgoing, trace).await
                 }
             };
-            match self.over(conn, &key, outgoing, trace).await {
+            let refused =
+                !is_kept && matches!(&ended, Err(failure) if lacks_place(&key, failure, outgoing));
+            if let (Some(seat), Some(open)) = (&seat, freed) {
+                seat.learn(open, !refused);
+            }
+            if refused && !std::mem::replace(&mut is_last, true) {
+                if let (Some(seat), false) = (&seat, makes_room) {
+                    freed = seat.free_one(Conn::is_alive);
+                }
+                if makes_room || freed.is_some() {
+                    trace.restart();
+                    tokio::time::sleep(NOTICE).await;
+                    continue;
+                }
+            }
+            match ended {
                 Err(failure) if self.falls_back(&key, &failure) => trace.restart(),
                 Err(failure) if is_kept && may_replay(&failure, outgoing) => trace.restart(),
                 ended => return ended.map_err(|failure| failure.fault),
             }
         }
+    }
+
+    /// Sends over a connection that is made for it.
+    async fn over_new(
+        &self,
+        key: &Key,
+        outgoing: &Outgoing<'_>,
+        trace: &mut Trace<'_>,
+    ) -> Result<(), Failure> {
+        // Boxed, as is TLS below: they are large, and most requests do not need them.
+        let tunnel = Box::pin(self.dialer.dial(
+            &self.tls,
+            outgoing.proxy,
+            &key.route,
+            outgoing.connect_timeout,
+            &mut trace.report,
+        ))
+        .await?;
+        self.over(Conn::Tunnel(Box::new(tunnel)), key, outgoing, trace)
+            .await
     }
 
     /// True for a target that has HTTP/2 and wants HTTP/1.1 for this, which it is sent from now on.
@@ -239,6 +277,8 @@ impl Egress for SocketEgress {
             _ => Route::Forward,
         };
         let mut report = Report::default();
+        let seat = self.conns.seat(proxy.id());
+        seat.make_room();
         let dialled = self
             .dialer
             .dial(&self.tls, &proxy, &route, connect_timeout, &mut report)
@@ -258,8 +298,8 @@ impl Egress for SocketEgress {
         ProbeReport {
             result,
             phases: report.phases,
+            bytes: report.take_bytes(),
             connect_reply: report.connect_reply,
-            bytes: report.meter.map_or(0, |meter| meter.take()),
         }
     }
 
@@ -288,6 +328,13 @@ async fn cleared(outgoing: &Outgoing<'_>, trace: &mut Trace<'_>) {
 /// HTTP proxies take plain `http://` requests as they are; everything else needs a way to the target.
 fn forwards(proxy: &Proxy) -> bool {
     proxy.scheme().is_http()
+}
+
+/// True when a new connection came to nothing as if its proxy had no place for it. A forwarding proxy may say so only when it is to
+/// read the request.
+fn lacks_place(key: &Key, failure: &Failure, outgoing: &Outgoing<'_>) -> bool {
+    fault::is_turned_away(&failure.fault)
+        || key.route == Route::Forward && may_replay(failure, outgoing)
 }
 
 /// True when a kept connection failed in a way that says nothing about proxy or target.

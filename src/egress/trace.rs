@@ -17,8 +17,6 @@ use crate::text;
 pub(super) struct Trace<'a> {
     /// Where the bytes are counted when the story is over.
     traffic: Option<&'a Traffic>,
-    /// Those of connections that were given up.
-    bytes: u64,
     pub(super) report: Report,
     pub(super) verified: bool,
     pub(super) forwarded: bool,
@@ -79,8 +77,7 @@ impl Drop for Trace<'_> {
     /// Here and not where the exchange ends: an exchange that is dropped has used its proxy as well.
     fn drop(&mut self) {
         if let Some(traffic) = self.traffic {
-            let bytes = self.bytes + self.report.meter.as_ref().map_or(0, Meter::take);
-            traffic.add(bytes, self.sent);
+            traffic.add(self.report.take_bytes(), self.sent);
         }
     }
 }
@@ -89,7 +86,6 @@ impl<'a> Trace<'a> {
     pub(super) fn new(traffic: Option<&'a Traffic>) -> Self {
         Trace {
             traffic,
-            bytes: 0,
             report: Report::default(),
             verified: false,
             forwarded: false,
@@ -111,10 +107,11 @@ impl<'a> Trace<'a> {
 
     /// Forgets a stale connection; what may have been sent stays sent.
     pub(super) fn restart(&mut self) {
-        let bytes = self.bytes + self.report.meter.as_ref().map_or(0, Meter::take);
         let (traffic, sent) = (self.traffic.take(), self.sent);
+        let mut report = std::mem::take(&mut self.report);
+        report.restart();
         *self = Trace::new(traffic);
-        (self.bytes, self.sent) = (bytes, sent);
+        (self.report, self.sent) = (report, sent);
     }
 
     /// The head of the answer has come; its body, if it has one, is `length` bytes long if that is known. The request was

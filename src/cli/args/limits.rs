@@ -85,7 +85,8 @@ pub struct LimitArgs {
     /// Requests in flight through one proxy; 8, or -j where exits rotate
     ///
     /// A whole number, 1 or more; 8 by default. A rotating endpoint (rotation=per_connection) has an exit for each request: as
-    /// many as --concurrency go through it, unless this is given.
+    /// many as --concurrency go through it, unless this is given. A number that is given holds for connections as well: an idle
+    /// one is closed before there are too many.
     ///
     /// Example: --proxy-concurrency 1
     #[arg(long, value_name = "N", value_parser = some)]

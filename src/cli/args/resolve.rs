@@ -111,6 +111,7 @@ pub fn resolve(
                 (false, true) => HttpVersions::Http2,
                 (false, false) => HttpVersions::Auto,
             },
+            max_per_proxy: args.limits.proxy_concurrency,
             ..egress::Settings::default()
         },
         engine: engine::Settings {

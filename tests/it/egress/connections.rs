@@ -1,10 +1,13 @@
 //! Which connection serves which request, and what a stale one costs.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::Method;
-use proxywheel::egress::{CookieSource, Egress, Settings};
+use proxywheel::egress::{CookieSource, Egress, Outgoing, Settings};
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
 use proxywheel::secret::Secret;
@@ -255,6 +258,109 @@ async fn a_probe_reports_what_connect_was_refused_with() {
     assert_eq!(report.result.unwrap_err().kind, FaultKind::Rejected(429));
     assert_eq!(&report.connect_reply.unwrap().body[..], b"no");
     assert_eq!(egress.idle_connections(), 0);
+}
+
+/// A proxy that has this many connections at once and answers one more with 503. Everything else it answers with 200.
+async fn has_at_most(most: usize) -> Server {
+    let open = Arc::new(AtomicUsize::new(0));
+    Server::start(move |mut conn: Conn| {
+        let open = open.clone();
+        async move {
+            if open.fetch_add(1, Relaxed) >= most {
+                conn.request().await;
+                let full = "HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n";
+                conn.say(full.as_bytes()).await;
+            } else {
+                while let Some(request) = conn.request().await {
+                    let is_tunnel = request.starts_with("CONNECT");
+                    let opened = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+                    conn.say(&if is_tunnel { opened } else { ok("x") }).await;
+                }
+            }
+            open.fetch_sub(1, Relaxed);
+        }
+    })
+    .await
+}
+
+/// Connections after a request to each of four sites, each through a tunnel of its own.
+async fn connections_for_four_sites(server: &Server, settings: Settings) -> Vec<usize> {
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(settings);
+    for site in ["a", "b", "c", "d"] {
+        let ask = get(&proxy, &format!("http://{site}.test/"));
+        let through_tunnel = Outgoing {
+            tunnel: true,
+            ..ask.outgoing()
+        };
+        answer(egress.send(through_tunnel).await);
+    }
+    let mut connections = server.connections();
+    connections.dedup();
+    connections
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_gives_its_place_to_one_that_a_full_proxy_refuses() {
+    let server = has_at_most(2).await;
+    let connections = connections_for_four_sites(&server, Settings::default()).await;
+    // The third is refused. From then on it is known that there are two.
+    assert_eq!(connections, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn idle_tunnels_count_among_the_connections_the_user_allows_a_proxy() {
+    let server = Server::answering(ok("x")).await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings {
+        max_per_proxy: NonZeroU32::new(2),
+        ..Settings::default()
+    });
+    let sessions = ["a", "b", "c"].map(|name| Some(name.into()));
+    for session in sessions {
+        let ask = Ask {
+            session,
+            ..get(&proxy, URL)
+        };
+        answer(egress.send(ask.outgoing()).await);
+        assert!(egress.idle_connections() <= 2);
+    }
+    assert_eq!(egress.idle_connections(), 2);
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_for_another_reason_keeps_its_idle_tunnels() {
+    let server = Server::start(|mut conn: Conn| async move {
+        while let Some(request) = conn.request().await {
+            let refused = "HTTP/1.1 503 No way\r\nContent-Length: 0\r\n\r\n";
+            if request.contains("dead") {
+                return conn.say(refused.as_bytes()).await;
+            }
+            let is_tunnel = request.starts_with("CONNECT");
+            let opened = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+            conn.say(&if is_tunnel { opened } else { ok("x") }).await;
+        }
+    })
+    .await;
+    let proxy = server.proxy(Scheme::Http);
+    let egress = egress(Settings::default());
+    let send = async |url: String| {
+        let ask = get(&proxy, &url);
+        let through_tunnel = Outgoing {
+            tunnel: true,
+            ..ask.outgoing()
+        };
+        egress.send(through_tunnel).await.result
+    };
+    for site in 0..10 {
+        send(format!("http://{site}.test/")).await.unwrap();
+    }
+    for site in 0..10 {
+        let fault = send(format!("http://dead{site}.test/")).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Rejected(503));
+    }
+    // One closed at the 1st, the 3rd and the 7th.
+    assert_eq!(egress.idle_connections(), 7);
 }
 
 #[tokio::test]
