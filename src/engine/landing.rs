@@ -209,7 +209,7 @@ impl<E: Egress> Dispatcher<E> {
 
     /// Stops what is under way to a host that is out: gateways would keep their slots for a long time before they say so. A few
     /// may as well go on.
-    fn call_back(&mut self, host: u32) {
+    pub(super) fn call_back(&mut self, host: u32) {
         let under_way = self.flights.to(host);
         if under_way.len() >= MANY {
             under_way
@@ -319,69 +319,6 @@ impl<E: Egress> Dispatcher<E> {
             }
         }
         wide.is_some_and(|wide| wide != HostWide::Refuted)
-    }
-
-    /// Tells the host's breaker of a request that failed, maybe because of the host.
-    fn host_failed(&mut self, host: u32, failure: Failure, now: Instant) {
-        let is_answer = failure.is_answer;
-        let counts = self.pool.counts(now);
-        let serving = if is_answer {
-            counts.ready
-        } else {
-            counts.proven
-        };
-        let mut limiter = self.context.limiter();
-        let out = limiter.clock(host).failed(failure, serving as usize, now);
-        drop(limiter);
-        // Who answers does so at once.
-        if out && !is_answer {
-            self.call_back(host);
-        }
-    }
-
-    /// Only what the host makes of an exit says something about its tier.
-    fn weigh_tier(&mut self, host: u32, exit: u32, end: &End, now: Instant) {
-        let served = match (end.verdict.outcome, end.verdict.blame) {
-            (Outcome::Ok, _) => true,
-            (Outcome::Banned, Blame::Pair) => false,
-            _ => return,
-        };
-        let tier = end.proxy.labels().tier;
-        self.pool.judge_tier(HostIdx(host), exit, tier, served, now);
-        let spared = !self.pool.is_walled(HostIdx(host), now);
-        self.context.hosts().spare(host, spared);
-    }
-
-    /// The host's ledger: refusals by distinct proxies move its clock.
-    fn pace_host(&mut self, host: u32, proxy: u32, end: &End, sent: Instant, now: Instant) {
-        let verdict = &end.verdict;
-        let told_to_wait = verdict.retry_after.is_some_and(|wait| !wait.is_zero());
-        if verdict.outcome == Outcome::RateLimited
-            || (matches!(verdict.blame, Blame::Nobody | Blame::Target) && told_to_wait)
-        {
-            // Exits that rotate are no witnesses of that kind, and those that nobody has tried may be let in.
-            let counts = self.pool.counts(now);
-            let live = counts.ready.saturating_sub(counts.rotating) + counts.unknown;
-            let live = live as usize;
-            let asked = verdict.retry_after;
-            let mut limiter = self.context.limiter();
-            let shown = match end.proxy.is_rotating() {
-                true => limiter.clock(host).refused_exit(asked, sent, now),
-                false => limiter.clock(host).refused(proxy, asked, sent, now, live),
-            };
-            if shown.is_some()
-                && !self.pool.without(Mechanism::HostWideLimit)
-                && self.pool.limits_everybody(HostIdx(host), now)
-            {
-                limiter.clock(host).throttled(shown, asked, sent, now);
-            }
-        } else if verdict.outcome == Outcome::Ok {
-            let mut limiter = self.context.limiter();
-            limiter.served(host, now);
-            if end.proxy.is_rotating() {
-                limiter.clock(host).served_exit(sent, now);
-            }
-        }
     }
 
     /// Retry or record. While the other attempt of the job is in flight, it is the retry.

@@ -18,6 +18,7 @@ mod keeping;
 mod landing;
 mod leasing;
 mod outbox;
+mod pacing;
 mod pending;
 mod probing;
 mod publishing;
