@@ -83,9 +83,7 @@ impl<E: Egress> Dispatcher<E> {
         if let Some(place) = end.elsewhere {
             self.pool
                 .moved_on(&mut lease, HostIdx(place.host), place.tunnel, now);
-            self.context
-                .limiter()
-                .answered(flight.host, lease.idx.number(), now);
+            self.host_answered(flight.host, lease.idx.number(), now);
         }
         if let Some(job) = &flight.job {
             let serves = end.verdict.blame == Blame::Pair && self.pool.is_served(&lease);
@@ -300,7 +298,7 @@ impl<E: Egress> Dispatcher<E> {
             };
             self.host_failed(host, failure, now);
         } else if answered && !is_answer {
-            self.context.limiter().answered(host, proxy, now);
+            self.host_answered(host, proxy, now);
         }
         if self.pool.has_tiers() && wide.is_none() {
             self.weigh_tier(host, exit, end, now);
@@ -319,6 +317,7 @@ impl<E: Egress> Dispatcher<E> {
             }
         }
         wide.is_some_and(|wide| wide != HostWide::Refuted)
+            || is_answer && self.is_too_fast(host, sent, now)
     }
 
     /// Retry or record. While the other attempt of the job is in flight, it is the retry.
@@ -469,9 +468,10 @@ impl<E: Egress> Dispatcher<E> {
     ) -> Option<Spent> {
         let verdict = &end.verdict;
         let repeats = |status| retry::repeats(&self.retry, status);
-        if verdict.blame == Blame::Unknown
-            || end.is_turned_away() && end.status().is_some_and(repeats)
-        {
+        if end.is_turned_away() && !end.status().is_some_and(repeats) {
+            return None;
+        }
+        if verdict.blame == Blame::Unknown || end.is_turned_away() && !is_wide {
             // The host is out for everybody: no URL of it pays for that.
             let limiter = self.context.limiter();
             limiter.out_since(host)?;

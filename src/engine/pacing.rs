@@ -28,6 +28,29 @@ impl<E: Egress> Dispatcher<E> {
         }
     }
 
+    /// Tells the host's breaker of an answer. A host that was asked too fast without saying so has a rate from now on.
+    pub(super) fn host_answered(&mut self, host: u32, proxy: u32, now: Instant) {
+        let mut limiter = self.context.limiter();
+        if limiter.answered(host, proxy, now)
+            && limiter.clock(host).rate().is_none()
+            && !self.pool.without(Mechanism::HostWideLimit)
+        {
+            let goodput = f64::from(self.pool.goodput(HostIdx(host), now));
+            limiter.clock(host).throttled(Some(goodput), None, now, now);
+        }
+    }
+
+    /// The host has turned a request away that was sent at `sent`. True when that was for its rate: it has one, and is not out.
+    pub(super) fn is_too_fast(&mut self, host: u32, sent: Instant, now: Instant) -> bool {
+        let mut limiter = self.context.limiter();
+        let clock = limiter.clock(host);
+        let is_paced = clock.rate().is_some() && clock.out_since().is_none();
+        if is_paced {
+            clock.throttled(None, None, sent, now);
+        }
+        is_paced
+    }
+
     /// Only what the host makes of an exit says something about its tier.
     pub(super) fn weigh_tier(&mut self, host: u32, exit: u32, end: &End, now: Instant) {
         let served = match (end.verdict.outcome, end.verdict.blame) {

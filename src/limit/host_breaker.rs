@@ -2,7 +2,7 @@
 //!
 //! A host is out when nearly all of its last results are failures that nobody else can be blamed for, of as many URLs and through
 //! many proxies that serve elsewhere, those of an `https` host through tunnels as well. A URL that fails again says nothing new: it may be the one page that hangs. Where the host says
-//! itself that it cannot serve now (503 and its kin), all of them have to be failures: it answers, and some of its pages may be well.
+//! itself that it cannot serve now (503 and its kin), it does not matter through whom, but all of them have to be failures: it answers, and some of its pages may be well.
 //! Then one request at a time goes to it, ever more rarely, until one is answered with anything else; after that it gets a few at a
 //! time and more with every answer, because a host that comes back is not at its best.
 
@@ -17,7 +17,6 @@ const LEAST: usize = 12;
 const FAILED: f32 = 0.8;
 /// Distinct proxies among the failures, or all that serve, if they are fewer.
 const DISTINCT: usize = 8;
-const DISTINCT_LEAST: usize = 2;
 /// A result so old says nothing of now.
 const STALE: Duration = Duration::from_secs(30);
 /// First wait, the wait after the first request that failed again, and the longest.
@@ -76,6 +75,8 @@ struct Outage {
     until: Instant,
     /// The wait after that one, if it fails.
     wait: Duration,
+    /// It served before, and has said itself that it does not: it may only have been asked too fast.
+    is_refusal: bool,
 }
 
 impl HostBreaker {
@@ -105,15 +106,15 @@ impl HostBreaker {
         }
         self.note(proxy, Some(url), is_answer, now);
         let failures = || self.results.iter().filter(|seen| seen.failed.is_some());
-        let (least, most) = match failures().any(|seen| seen.is_answer) {
-            true => (KEPT, 1.0),
-            false => (LEAST, FAILED),
+        let said_so = failures().any(|seen| seen.is_answer);
+        let (least, most, distinct) = match said_so {
+            true => (KEPT, 1.0, 1),
+            false => (LEAST, FAILED, DISTINCT.min(serving)),
         };
         let mut proxies: Vec<u32> = failures().map(|seen| seen.proxy).collect();
         let share = proxies.len() as f32 / self.results.len() as f32;
         proxies.sort_unstable();
         proxies.dedup();
-        let distinct = DISTINCT.min(serving.max(DISTINCT_LEAST));
         let out = self.results.len() >= least && share >= most && proxies.len() >= distinct;
         if out {
             self.results.clear();
@@ -121,20 +122,24 @@ impl HostBreaker {
                 began: now,
                 until: now + FIRST,
                 wait: AGAIN,
+                is_refusal: said_so && self.met,
             });
         }
         out
     }
 
-    /// The host answered, whatever it said.
-    pub(super) fn answered(&mut self, proxy: u32, now: Instant) {
+    /// The host answered, whatever it said. True when it had refused everybody and serves again as soon as it was left alone: then
+    /// it has a limit.
+    pub(super) fn answered(&mut self, proxy: u32, now: Instant) -> bool {
         self.met = true;
-        if self.outage.take().is_some() {
+        let outage = self.outage.take();
+        if outage.is_some() {
             self.window = Some(REOPENED);
         } else if let Some(window) = self.window {
             self.window = (window < UNLIMITED).then_some(window + 1);
         }
         self.note(proxy, None, true, now);
+        outage.is_some_and(|outage| outage.is_refusal && outage.wait == AGAIN)
     }
 
     fn note(&mut self, proxy: u32, failed: Option<u64>, is_answer: bool, at: Instant) {
@@ -213,8 +218,19 @@ mod tests {
         };
         let mut nobody = HostBreaker::default();
         assert_eq!((0..30).position(|n| refused(&mut nobody, n)), Some(19));
-        nobody.answered(30, start);
+        assert!(!nobody.answered(30, start), "it had served nobody before");
         assert_eq!((nobody.out_since(), nobody.window()), (None, Some(4)));
+        let mut one = HostBreaker::default();
+        one.answered(0, start);
+        let of_one = |one: &mut HostBreaker, url| {
+            let failure = Failure {
+                is_answer: true,
+                ..failure(0, url, start)
+            };
+            one.failed(failure, 1, start)
+        };
+        assert!((0..20).any(|url| of_one(&mut one, url)));
+        assert!(one.answered(0, start), "asked more slowly it serves");
         let mut left = HostBreaker::default();
         for n in 0..30 {
             let failure = Failure {
@@ -227,7 +243,7 @@ mod tests {
         let mut some = HostBreaker::default();
         for n in 0..200 {
             match n % 10 {
-                0 => some.answered(n, start),
+                0 => assert!(!some.answered(n, start)),
                 _ => assert!(!refused(&mut some, n), "it serves one in ten"),
             }
         }
@@ -292,7 +308,7 @@ mod tests {
         breaker.answered(5, now);
         assert_eq!((breaker.until(), breaker.window()), (None, Some(4)));
         assert!(!breaker.is_lost(now));
-        (0..1000).for_each(|n| breaker.answered(n, now));
+        (0..1000).for_each(|n| assert!(!breaker.answered(n, now)));
         assert_eq!(breaker.window(), None);
     }
 

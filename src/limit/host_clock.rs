@@ -87,9 +87,10 @@ impl HostClock {
         self.breaker.failed(failure, serving, now)
     }
 
-    /// The host answered through `proxy`, whatever it said.
-    pub fn answered(&mut self, proxy: u32, now: Instant) {
-        self.breaker.answered(proxy, now);
+    /// The host answered through `proxy`, whatever it said. True when that shows that it was asked too fast, which it had not called
+    /// so: what it turns away from now on is to be told to [`HostClock::throttled`].
+    pub fn answered(&mut self, proxy: u32, now: Instant) -> bool {
+        self.breaker.answered(proxy, now)
     }
 
     /// A request goes to the host.

@@ -346,10 +346,9 @@ impl Limiter {
     }
 
     /// See [`HostClock::answered`]. Costs a look-up only for hosts that have a clock.
-    pub fn answered(&mut self, host: u32, proxy: u32, now: Instant) {
-        if let Some(host) = self.hosts.get_mut(&host) {
-            host.clock.answered(proxy, now);
-        }
+    pub fn answered(&mut self, host: u32, proxy: u32, now: Instant) -> bool {
+        let host = self.hosts.get_mut(&host);
+        host.is_some_and(|host| host.clock.answered(proxy, now))
     }
 
     /// See [`HostClock::served`]. Costs a look-up only for hosts that have a clock.

@@ -105,6 +105,12 @@ impl Pool {
         Some(between(at, self.clock.micros(now)))
     }
 
+    /// Requests a second that the host has served lately, through whomever.
+    pub fn goodput(&mut self, host: HostIdx, now: Instant) -> f32 {
+        let t = self.moment(now);
+        self.quotas.goodput(host.0, t)
+    }
+
     /// True when this member has served in this run.
     pub fn is_proven(&self, at: ProxyIdx) -> bool {
         self.roster.slot(at.0).is_proven()

@@ -1,6 +1,7 @@
 //! What answers say together, through the whole engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proxywheel::job::{Job, RequestSpec};
@@ -177,6 +178,46 @@ async fn a_host_that_answers_only_that_it_cannot_serve_is_asked_now_and_then_unt
     let ended = run(Setup::new(world, 50).concurrency(64), jobs(pages(5000))).await;
     assert!(ended.rows.iter().all(|row| row.record.ok));
     assert!(ended.hits.len() <= 5200, "{} requests", ended.hits.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_out_for_a_while_loses_no_page_however_few_proxies_ask_it() {
+    for (proxies, concurrency) in [(1, 64), (10, 8), (40, 4), (40, 8)] {
+        let began = tokio::time::Instant::now();
+        let world = World::new(move |_, _, _| {
+            let is_down = (10..40).contains(&began.elapsed().as_secs());
+            slowly(if is_down { 502 } else { 200 })
+        });
+        let setup = Setup::new(world, proxies).concurrency(concurrency);
+        let ended = run(setup, jobs(pages(1000))).await;
+        let lost = ended.rows.iter().filter(|row| !row.record.ok).count();
+        assert_eq!(lost, 0, "{proxies} proxies, -j {concurrency}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_site_that_answers_503_to_whoever_is_too_fast_is_asked_more_slowly() {
+    for (proxies, count) in [(1, 300), (1, 60), (3, 300)] {
+        // Twenty at once and ten a second.
+        let began = tokio::time::Instant::now();
+        let next = AtomicU64::new(0);
+        let world = World::new(move |_, _, _| {
+            let now = began.elapsed().as_millis() as u64;
+            let at = next.load(Ordering::Relaxed).max(now);
+            let is_served = at < now + 2_000;
+            next.store(at + if is_served { 100 } else { 0 }, Ordering::Relaxed);
+            Reply::status(if is_served { 200 } else { 503 }).after(Duration::from_millis(5))
+        });
+        let ended = run(
+            Setup::new(world, proxies).concurrency(64),
+            jobs(pages(count)),
+        )
+        .await;
+        let lost = ended.rows.iter().filter(|row| !row.record.ok).count();
+        let took = ended.took;
+        assert_eq!(lost, 0, "{proxies} proxies, {count} pages");
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -260,6 +260,13 @@ impl Quotas {
         self.hosts.get(&host)?.served
     }
 
+    /// Requests a second that the host has served lately.
+    pub(super) fn goodput(&mut self, host: u32, now: Micros) -> f32 {
+        self.count_notes();
+        let host = self.hosts.get(&host);
+        host.map_or(0.0, |host| host.wide.goodput(now))
+    }
+
     /// True when this pair was served, and has not been refused since.
     pub(super) fn is_served(&mut self, key: PairKey) -> bool {
         self.count_notes();
