@@ -4,7 +4,9 @@
 //! back to just below it quickly, and creeps past it slowly. A rate that is not used does not grow, because nobody has tested
 //! it; and no refusal of a request that was sent before the last step down moves it again. Refusals that come
 //! whatever the rate is, of one page in five for instance, would bring it down without end; so while the host serves most of what it
-//! is asked, it does not fall below a quarter of where it began. The figures are those with which a
+//! is asked, it does not fall below a quarter of where it began. Refusals of everybody, however slowly they ask, are no matter of the rate
+//! either: when the host serves again after many of those in a row, it is back after a few answers at what it had served before, unless that was
+//! too much once. The figures are those with which a
 //! simulated host of 40 requests a second, which shuts everybody out for five seconds when it is exceeded, was used to four
 //! fifths with fifteen refusals in a thousand.
 
@@ -38,6 +40,12 @@ const LEAST: f64 = 0.2;
 /// Least part of the rate it began with, as long as the host has served at least this part of what was asked.
 const LEAST_PART: f64 = 0.25;
 const SERVED: f64 = 0.5;
+/// Steps down in a row, unasked and with nobody served between them, that show that the host was out.
+const OUTAGE: u32 = 8;
+/// Then every answer raises the rate so much, to where it would begin.
+const REGAIN: f64 = 4.0;
+/// A refusal so soon after shows that it was a long window instead.
+const MISTAKEN: Duration = Duration::from_secs(90);
 /// Requests of so much time may go at once beside the first, if none went before: of a host that takes one a second not two.
 const BURST: Duration = Duration::from_millis(250);
 /// Unused for so long, nothing of it holds any more.
@@ -58,6 +66,13 @@ pub(super) struct HostRate {
     is_known: bool,
     /// The host has refused since this began; false while all of it is from memory.
     is_shown: bool,
+    /// Steps down since it served anybody, and what it had served a second before them.
+    in_vain: u32,
+    before: f64,
+    /// It serves again after an outage: since when, and up to where it is to come back.
+    regains: Option<(Instant, f64)>,
+    /// It was refused soon after it had come back.
+    is_mistaken: bool,
     /// Theoretical arrival time of the next request.
     next: Instant,
     paused_until: Instant,
@@ -80,6 +95,10 @@ impl HostRate {
             refused: goodput.max(LEAST_BEGIN),
             is_known: false,
             is_shown: true,
+            in_vain: 1,
+            before: goodput,
+            regains: None,
+            is_mistaken: false,
             next: now,
             paused_until: now,
             lowered_at: now,
@@ -111,6 +130,13 @@ impl HostRate {
         self.pause(asked, now);
         // Those that come together are one.
         if now.saturating_duration_since(self.lowered_at) > TOGETHER {
+            if let Some((since, _)) = self.regains.take() {
+                self.is_mistaken |= now.saturating_duration_since(since) <= MISTAKEN;
+            }
+            if self.in_vain == 0 {
+                self.before = self.goodput(now);
+            }
+            self.in_vain += u32::from(asked.is_none());
             self.is_known = true;
             self.refused = self.rate;
             self.was_starved |= self.goodput(now) < SERVED * self.rate;
@@ -137,6 +163,15 @@ impl HostRate {
             (self.served, self.served_since) = (0, now);
         }
         self.served += 1;
+        let in_vain = std::mem::take(&mut self.in_vain);
+        if in_vain >= OUTAGE && !self.is_mistaken {
+            let aim = BEGIN * self.before;
+            self.regains = Some((now, aim));
+            (self.is_known, self.was_starved) = (false, false);
+        }
+        if let Some((_, aim)) = self.regains {
+            self.rate = (REGAIN * self.rate).min(aim).max(self.rate);
+        }
     }
 
     /// Successes per second of the last five to ten seconds.
@@ -145,6 +180,9 @@ impl HostRate {
             .saturating_duration_since(self.served_since)
             .as_secs_f64();
         let measure = MEASURE.as_secs_f64();
+        if measured >= 2.0 * measure {
+            return 0.0;
+        }
         let before = (1.0 - measured / measure).max(0.0) * measure;
         (f64::from(self.served) + before * self.served_before) / (measured + before)
     }
@@ -328,6 +366,44 @@ mod tests {
         }
         assert!((rate.rate - 68.0).abs() < 0.01, "{}", rate.rate);
         assert_eq!(rate.ready_at(), second(15));
+    }
+
+    /// Second by second: what a host is asked that serves a second as many as `most` says.
+    fn asked(start: Instant, seconds: u32, most: impl Fn(u32) -> u32) -> Vec<u32> {
+        let mut rate = HostRate::new(40.0, start);
+        let mut asked = vec![0; seconds as usize];
+        for tick in 0..seconds * 1000 {
+            let now = start + Duration::from_millis(tick.into());
+            let second = (tick / 1000) as usize;
+            if rate.ready_at() > now {
+                continue;
+            }
+            rate.charge(now);
+            asked[second] += 1;
+            match asked[second] <= most(tick / 1000) {
+                true => rate.served(now),
+                false => rate.refused(None, now, now),
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn after_a_minute_in_which_nobody_was_served_it_is_soon_where_it_was() {
+        let start = Instant::now();
+        let is_out = |second: u32| (10..70).contains(&second);
+        let asked = asked(start, 100, |second| if is_out(second) { 0 } else { 1000 });
+        let during: u32 = asked[30..70].iter().sum();
+        assert!(during < 40, "{during}");
+        assert!(asked[80] >= 32, "{:?}", &asked[70..]);
+    }
+
+    #[test]
+    fn a_host_that_serves_so_many_a_minute_at_once_is_taken_for_one_that_was_out_only_once() {
+        let start = Instant::now();
+        let asked = asked(start, 600, |second| if second % 60 == 0 { 30 } else { 0 });
+        let (first, last): (u32, u32) = (asked[..120].iter().sum(), asked[480..].iter().sum());
+        assert!(last < first / 2, "{first} {last}");
     }
 
     #[test]

@@ -153,3 +153,23 @@ async fn a_slow_host_leaves_others_their_share_of_what_is_under_way() {
     // 125 s at best.
     assert!(ended.took < Duration::from_secs(160), "{:?}", ended.took);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_site_that_blocks_everybody_for_a_minute_is_asked_as_before_when_it_serves_again() {
+    let began = tokio::time::Instant::now();
+    let world = World::new(move |outgoing, _, _| {
+        let is_out = (5..65).contains(&began.elapsed().as_secs());
+        let blocks = is_out && outgoing.url.host_str() == Some("h3.test");
+        let reply = match blocks {
+            true => Reply::status(403).body("<title>Access denied</title>You have been blocked."),
+            false => Reply::status(200),
+        };
+        reply.after(Duration::from_millis(200))
+    });
+    let urls = (0..6000).map(|n| format!("https://h{}.test/{n}", n % 10));
+    let ended = run(Setup::new(world, 40).concurrency(64), jobs(urls)).await;
+    let lost = ended.rows.iter().filter(|row| !row.record.ok).count();
+    assert!(lost < 30, "{lost}");
+    let most = Duration::from_secs(110);
+    assert!(ended.took < most, "{:?}, {lost} lost", ended.took);
+}
