@@ -1,8 +1,9 @@
 //! What answers say together, though each by itself says nothing: blocks that look like pages, and hosts that refuse this client.
 //!
-//! - **The same body again and again** through one proxy, for different URLs of a host, while others are given other bodies and nobody
-//!   else is given this one: that proxy is shown a block that looks like a page. A site whose pages are all alike (one shell for every
-//!   URL, one "not found") shows them to everybody, and is left alone.
+//! - **The same body again and again** through one proxy, for different URLs of a host, while more others are given another body for
+//!   each URL: that proxy is shown a block that looks like a page. Where each is given the same for every URL the pages are all alike,
+//!   also those that name the visitor, and where somebody is given this one between others ("not found") it is one of the pages: such
+//!   sites are left alone.
 //! - **The same title again and again** in the same manner, over pages that are a fifth of what others are given: a block that names
 //!   the time or the request, or a shell without its contents. The title alone proves nothing, many sites have but one.
 //! - **Short pages again and again** in the same manner, whatever they are called: each below a fifth of the running median of the host,
@@ -17,7 +18,7 @@
 //!
 //! Memory is bounded: the hosts and, in each, the proxies looked at longest ago are forgotten first. Nothing reads a clock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -40,7 +41,7 @@ const DIFFERS: &str = "host.differs";
 
 /// Different URLs in a row with the same body, or title, through one proxy from which it is no chance.
 const SAME: u8 = 3;
-/// Other bodies, or titles, that others have to have been given by then.
+/// Others that have to have been given a body for each URL by then, or titles that they have to have been given.
 const OTHERS: usize = 3;
 /// So many times shorter than the median of what others are given is short.
 const SHORT: u32 = 5;
@@ -78,6 +79,8 @@ struct Host {
     seen: u64,
     /// Through each proxy lately.
     pages: Vec<Through>,
+    /// Bodies that were given to somebody between others lately: pages of the site, however often they are given.
+    passing: VecDeque<u64>,
     /// Exits that were challenged, and whether anybody was served.
     challenged: Vec<u32>,
     others: usize,
@@ -106,7 +109,9 @@ struct Through {
     size: u32,
     /// For how many different URLs in a row the body was the same.
     bodies: u8,
-    /// The same of the title.
+    /// For how many different URLs in a row it was another than the one before.
+    changes: u8,
+    /// For how many the title was the same.
     titles: u8,
     /// Largest of the pages with that title.
     largest: u32,
@@ -166,7 +171,7 @@ impl Hosts {
         let (rule, evidence) = match host.repeats(page, title)? {
             Same::Body => (
                 SAME_BODY,
-                "the same body for different URLs, to this proxy alone",
+                "the same body for different URLs, where others are given one for each",
             ),
             Same::Title => (
                 SAME_TITLE,
@@ -290,13 +295,17 @@ impl Host {
             title,
             size,
             bodies: 1,
+            changes: 0,
             titles: 1,
             largest: size,
             shorts: u8::from((size as f32) < self.median / SHORT as f32),
         };
         self.follow(size);
         let now = match at.map(|at| self.pages.remove(at)) {
-            Some(last) => now.after(&last),
+            Some(last) => {
+                self.pass(&now, &last);
+                now.after(&last)
+            }
             None => now,
         };
         let same = self.only_this_one(&now);
@@ -307,13 +316,38 @@ impl Host {
         same
     }
 
+    /// Notes the body of `last` where it was no block by [`SAME`], because another page came after it.
+    fn pass(&mut self, now: &Through, last: &Through) {
+        if last.body == now.body || last.bodies >= SAME {
+            return;
+        }
+        self.passing.retain(|body| *body != last.body);
+        if self.passing.len() >= MOST_EACH {
+            self.passing.pop_front();
+        }
+        self.passing.push_back(last.body);
+    }
+
+    /// Whether this proxy is given one body for all URLs, of a host that gives others one for each.
+    fn is_stuck(&self, now: &Through) -> bool {
+        if now.bodies < SAME || self.passing.contains(&now.body) {
+            return false;
+        }
+        let others = |is: fn(&Through, u64) -> bool| {
+            let others = self.pages.iter();
+            others.filter(|other| is(other, now.body)).count()
+        };
+        // A page of the site may come to all of them at once: the rest of the list is gone, say.
+        let alike = others(|other, body| other.body == body);
+        let comes = others(|other, body| other.body == body && other.changes > 0);
+        let varied = others(|other, _| other.changes + 1 >= SAME);
+        comes == 0 && varied >= OTHERS && varied > alike
+    }
+
     /// What this proxy alone is given again and again; the other proxies are those in `pages`.
     fn only_this_one(&self, now: &Through) -> Option<Same> {
         let others = || self.pages.iter();
-        if now.bodies >= SAME
-            && !others().any(|other| other.body == now.body)
-            && distinct(others().map(|other| other.body)) >= OTHERS
-        {
+        if self.is_stuck(now) {
             return Some(Same::Body);
         }
         if now.shorts >= SHORTS && self.pages.len() >= SERVED_LONG {
@@ -357,6 +391,8 @@ impl Through {
         let another = u8::from(self.url != last.url);
         if self.body == last.body {
             self.bodies = last.bodies.saturating_add(another);
+        } else {
+            self.changes = last.changes.saturating_add(another);
         }
         if self.title.is_some() && self.title == last.title {
             self.titles = last.titles.saturating_add(another);

@@ -321,7 +321,8 @@ async fn nobody_can_know_one_stale_foreign_or_altered_200_over_plain_http_withou
                     .attempt_log
                     .iter()
                     .map(|attempt| attempt.rule.as_deref());
-                let known = rules.into_iter().any(|rule| rule == Some("host.same_body"));
+                let known = |rule| matches!(rule, Some("host.same_body" | "host.same_title"));
+                let known = rules.into_iter().any(known);
                 assert!(
                     done.record.ok && (done.record.attempts == 1 || known),
                     "{}",

@@ -1,5 +1,7 @@
 use super::*;
 use crate::outcome::Charge;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 fn ok() -> Verdict {
     Verdict::new(Outcome::Ok, Blame::Nobody)
@@ -17,15 +19,27 @@ fn page(proxy: u32, url: u64, body: u64) -> Page<'static> {
     }
 }
 
-#[test]
-fn one_body_for_all_urls_to_one_proxy_alone_is_a_block() {
+/// Five others are given three pages each, another one for every URL.
+fn varied_others() -> Hosts {
     let mut hosts = Hosts::default();
-    for n in 0..5 {
-        assert_eq!(
-            hosts.weigh(page(10 + n, 100 + u64::from(n), u64::from(n)), &ok()),
-            None
-        );
+    for n in 0..15 {
+        let verdict = hosts.weigh(page(10 + n % 5, 100 + u64::from(n), n.into()), &ok());
+        assert_eq!(verdict, None);
     }
+    hosts
+}
+
+/// The number of pages with body 77 for as many URLs through these proxies in turn that are called a block.
+fn blocked(hosts: &mut Hosts, proxies: &[u32]) -> usize {
+    let turns = proxies.iter().zip(1000..);
+    turns
+        .filter(|(proxy, url)| hosts.weigh(page(**proxy, *url, 77), &ok()).is_some())
+        .count()
+}
+
+#[test]
+fn one_body_for_all_urls_to_one_proxy_is_a_block_where_others_are_given_one_for_each() {
+    let mut hosts = varied_others();
     assert_eq!(hosts.weigh(page(1, 1, 77), &ok()), None);
     assert_eq!(hosts.weigh(page(1, 2, 77), &ok()), None);
     assert_eq!(
@@ -43,10 +57,12 @@ fn one_body_for_all_urls_to_one_proxy_alone_is_a_block() {
         None,
         "it is served again"
     );
+    let two = blocked(&mut varied_others(), &[1, 2, 1, 2, 1, 2, 1, 2]);
+    assert_eq!(two, 4, "the third and the fourth page of both");
 }
 
 #[test]
-fn a_site_whose_pages_are_all_alike_is_left_alone() {
+fn a_site_whose_pages_are_all_alike_to_a_visitor_is_left_alone() {
     let mut hosts = Hosts::default();
     for n in 0..400 {
         let shell = hosts.weigh(page(n % 20, u64::from(n), 5), &ok());
@@ -54,13 +70,33 @@ fn a_site_whose_pages_are_all_alike_is_left_alone() {
     }
     let mut hosts = Hosts::default();
     for n in 0..400u32 {
-        // A page of its own for every other URL, the rest is not there.
-        let body = if n % 2 == 0 { 5 } else { 1000 + u64::from(n) };
-        assert_eq!(
-            hosts.weigh(page(n / 2 % 20, u64::from(n), body), &ok()),
-            None
-        );
+        // It names the session of the visitor, which is renewed now and then.
+        let body = n % 20 + 100 * (n / 200);
+        let shell = hosts.weigh(page(n % 20, n.into(), body.into()), &ok());
+        assert_eq!(shell, None, "a shell for each visitor");
     }
+}
+
+#[test]
+fn a_page_that_is_given_between_others_is_a_page() {
+    let mut rng = StdRng::seed_from_u64(7);
+    for missing in [2, 5, 8] {
+        let mut hosts = Hosts::default();
+        let mut blocks = 0;
+        for n in 0..4_000u64 {
+            // So many of ten URLs are not there.
+            let body = match rng.random_range(0..10) < missing {
+                true => 5,
+                false => 1000 + n,
+            };
+            let proxy = rng.random_range(0..8);
+            blocks += usize::from(hosts.weigh(page(proxy, n, body), &ok()).is_some());
+        }
+        assert_eq!(blocks, 0, "{missing} of ten: {blocks}");
+    }
+    let mut hosts = varied_others();
+    let all = [1, 10, 11, 12, 13, 14].repeat(5);
+    assert_eq!(blocked(&mut hosts, &all), 0, "the rest of the list is gone");
 }
 
 /// What five others are given: pages of 50 kB.
