@@ -47,7 +47,9 @@ fn sentence(fault: &Fault) -> (Outcome, Blame) {
             return (Outcome::TlsError, Blame::Proxy(Charge::NoTunnel));
         }
         // A bad certificate of the target and a proxy that breaks TLS look the same from one exchange.
-        (_, FaultKind::Certificate | FaultKind::Tls) => Outcome::TlsError,
+        (_, FaultKind::Certificate | FaultKind::OtherCertificate | FaultKind::Tls) => {
+            Outcome::TlsError
+        }
         (Phase::Body, FaultKind::Closed | FaultKind::Reset | FaultKind::Malformed) => {
             Outcome::Corrupt
         }
@@ -179,6 +181,7 @@ mod tests {
             (Phase::Request, Kind::Unsupported, (O::InvalidUrl, Target)),
             (Phase::Tls, Kind::Unsupported, (O::TlsError, Target)),
             (Phase::Tls, Kind::Certificate, (O::TlsError, Unknown)),
+            (Phase::Tls, Kind::OtherCertificate, (O::TlsError, Unknown)),
             (Phase::Tls, Kind::Tls, (O::TlsError, Unknown)),
             (Phase::Tls, Kind::Malformed, (O::TlsError, Proxy(NoTunnel))),
             (Phase::Tls, Kind::Reset, (O::NetworkError, Unknown)),

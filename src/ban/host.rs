@@ -13,7 +13,7 @@
 //!   proxy of the pool on it. **All exits refused**, in whatever manner, and never another answer: the host serves none of this
 //!   list, or the user expects what no page has. To wait until the bans end would only have them said again.
 //! - **The same refusal of one URL from several exits**, the last of which the host serves otherwise, is the answer of the target: it
-//!   costs no further pair ([`agreed`]).
+//!   costs no further pair ([`agreed`]). So is the same fault of its certificate ([`agreed_on_certificate`]).
 //! - **A bare refusal of a URL, or a page of nothing, where another exit is served** was a block of the first exit ([`differing`]).
 //!
 //! Memory is bounded: the hosts and, in each, the proxies looked at longest ago are forgotten first. Nothing reads a clock.
@@ -25,7 +25,7 @@ use foldhash::fast::RandomState;
 
 use super::own::{Off, PAGE_EMPTY};
 use crate::job::JobId;
-use crate::outcome::{Attempt, Ban, Blame, Charge, FaultKind, Outcome, Verdict};
+use crate::outcome::{Attempt, Ban, Blame, Charge, Fault, FaultKind, Outcome, Phase, Verdict};
 use crate::proxy::ProxyId;
 
 /// The rule by which nothing more is asked of a host ([`Hosts::gives_up`]).
@@ -444,6 +444,41 @@ pub fn in_place_of(mut verdict: Verdict, earlier: &[Attempt], has_served: bool) 
         false if has_served => Blame::Pair,
         false => Blame::Proxy(Charge::Broken),
     };
+    verdict
+}
+
+/// The same verdict on a certificate of the target that did not verify, charged to the target when others were shown one with the same
+/// fault: a second opinion is enough on one that a known authority vouches for, for nobody else can make it. What nobody vouches for
+/// takes as many exits as agree on a refusal, and is believed of those that have opened tunnels (`believed`), as long as there are any:
+/// boxes that break TLS are many of a make.
+pub fn agreed_on_certificate(
+    mut verdict: Verdict,
+    (fault, exit): (&Fault, ProxyId),
+    earlier: &[Attempt],
+    believed: bool,
+) -> Verdict {
+    let same = |attempt: &&Attempt| {
+        let error = attempt.error.as_ref();
+        error.is_some_and(|error| *error.message == *fault.message)
+    };
+    let mut exits: Vec<ProxyId> = earlier
+        .iter()
+        .filter(same)
+        .map(|attempt| attempt.proxy.id())
+        .collect();
+    let agreed = match (fault.phase, fault.kind) {
+        (Phase::Tls, FaultKind::OtherCertificate) => !exits.is_empty(),
+        (Phase::Tls, FaultKind::Certificate) => {
+            exits.push(exit);
+            exits.sort_unstable();
+            exits.dedup();
+            believed && exits.len() >= AGREE
+        }
+        _ => false,
+    };
+    if agreed && verdict.blame == Blame::Unknown {
+        verdict.blame = Blame::Target;
+    }
     verdict
 }
 

@@ -63,7 +63,9 @@ use crate::outcome::{Ban, Blame, Fault, FaultKind, Outcome, StatusSet, Verdict};
 use crate::text;
 
 pub use self::explain::{Explained, RuleInfo, Seems, source_of};
-pub use self::host::{BLOCKS_CLIENT, Hosts, Page, agreed, differing, in_place_of, is_compared};
+pub use self::host::{
+    BLOCKS_CLIENT, Hosts, Page, agreed, agreed_on_certificate, differing, in_place_of, is_compared,
+};
 pub use self::own::own_words;
 
 use self::expect::{Expectations, Unmet};

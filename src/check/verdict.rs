@@ -220,7 +220,9 @@ fn of_fault(fault: &Fault, blame: Blame) -> Trouble {
         // Not `local`, which is tried again: this stays as it is.
         (_, FaultKind::NoIpv6) => (Verdict::Unknown, "no_ipv6"),
         (_, FaultKind::Auth) => (Verdict::Auth, "auth"),
-        (Phase::Tls, FaultKind::Certificate) => (Verdict::Hostile, "tls_intercepted"),
+        (Phase::Tls, FaultKind::Certificate | FaultKind::OtherCertificate) => {
+            (Verdict::Hostile, "tls_intercepted")
+        }
         (Phase::Tls, FaultKind::Tls | FaultKind::Malformed) => (Verdict::Hostile, "tls_broken"),
         (Phase::Handshake, FaultKind::Rejected(429)) => (Verdict::Policy, "rate_limited"),
         (Phase::Handshake, FaultKind::Rejected(_)) => (Verdict::Dead, "target_unreachable"),

@@ -67,23 +67,35 @@ impl ServerCertVerifier for Telling {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.verifier.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        let Err(error) = verified else {
-            return verified;
+        let verify = |at| {
+            self.verifier.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                at,
+            )
         };
-        match Unvouched::of(end_entity, intermediates, &error) {
-            Some(Unvouched::Authority) if self.is_given(end_entity, server_name)? => {
-                Ok(ServerCertVerified::assertion())
-            }
-            Some(why) => Err(CertificateError::Other(OtherError(Arc::new(why))).into()),
-            None => Err(error),
+        let Err(mut error) = verify(now) else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // Not after the next step, which puts the dates aside.
+        if let Some(Unvouched::Authority) = Unvouched::of(end_entity, intermediates, &error)
+            && self.is_given(end_entity, server_name)?
+        {
+            return Ok(ServerCertVerified::assertion());
         }
+        // The time is looked at before the issuer is: that nobody vouches for it says more than that it is old.
+        if let Some(at) = time_of(&error)
+            && let Err(another) = verify(at)
+            && matches!(&another, rustls::Error::InvalidCertificate(why) if !is_vouched_for(why))
+        {
+            error = another;
+        }
+        Err(match Unvouched::of(end_entity, intermediates, &error) {
+            Some(why) => CertificateError::Other(OtherError(Arc::new(why))).into(),
+            None => error,
+        })
     }
 
     fn verify_tls12_signature(
@@ -162,6 +174,31 @@ impl fmt::Display for Unvouched {
 }
 
 impl std::error::Error for Unvouched {}
+
+/// A time at which the certificate was valid, of one that is not now.
+fn time_of(error: &rustls::Error) -> Option<UnixTime> {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after, ..
+        }) => Some(*not_after),
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            not_before,
+            ..
+        }) => Some(*not_before),
+        _ => None,
+    }
+}
+
+/// True when a known authority vouches for the certificate, which is for another name or another time.
+pub(super) fn is_vouched_for(why: &CertificateError) -> bool {
+    matches!(
+        why,
+        CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYetContext { .. }
+            | CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }
+    )
+}
 
 /// What is wrong with a certificate, as a predicate to "the certificate".
 pub(super) fn complaint(why: &CertificateError) -> String {

@@ -86,7 +86,11 @@ pub(super) fn from_tls(phase: Phase, error: &io::Error) -> Fault {
                 _ => "the certificate",
             };
             let message = format!("{whose} {}", certificate::complaint(why));
-            Fault::new(phase, FaultKind::Certificate, message)
+            let kind = match phase != Phase::ProxyTls && certificate::is_vouched_for(why) {
+                true => FaultKind::OtherCertificate,
+                false => FaultKind::Certificate,
+            };
+            Fault::new(phase, kind, message)
         }
         Some(rustls::Error::InvalidMessage(_)) => Fault::new(
             phase,

@@ -48,7 +48,10 @@ impl Answer {
     /// Always `Ok(false)`, "not whole", or the fault.
     pub(super) fn cut(&mut self, fault: Fault) -> Result<bool, Fault> {
         match fault.kind {
-            FaultKind::Malformed | FaultKind::Tls | FaultKind::Certificate => Err(fault),
+            FaultKind::Malformed
+            | FaultKind::Tls
+            | FaultKind::Certificate
+            | FaultKind::OtherCertificate => Err(fault),
             _ => Ok(self.cut_short()),
         }
     }

@@ -8,7 +8,9 @@ use super::event::{self, Effect, Kind};
 use super::finish;
 use super::flights::Flight;
 use super::pending::{End, Pending};
-use crate::ban::{agreed, differing, in_place_of, is_compared, is_page_of_nothing};
+use crate::ban::{
+    agreed, agreed_on_certificate, differing, in_place_of, is_compared, is_page_of_nothing,
+};
 use crate::egress::Egress;
 use crate::limit::Failure;
 use crate::metrics::{Host, Spend, Use};
@@ -92,6 +94,11 @@ impl<E: Egress> Dispatcher<E> {
         let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
         let stranger = !self.pool.has_served_so(&lease);
         end.verdict = in_place_of(end.verdict, log, !stranger);
+        if let Some(fault) = &end.fault {
+            let believed = !stranger || self.pool.counts(now).proven == 0;
+            let shown = (fault, end.proxy.id());
+            end.verdict = agreed_on_certificate(end.verdict, shown, log, believed);
+        }
         if let (Some(fault), Blame::Proxy(_)) = (&end.fault, end.verdict.blame)
             && self
                 .pool

@@ -39,7 +39,7 @@ impl Fault {
                 | FaultKind::Malformed
                 | FaultKind::Unsupported,
             ) => 97,
-            (_, FaultKind::Certificate) => 60,
+            (_, FaultKind::Certificate | FaultKind::OtherCertificate) => 60,
             (_, FaultKind::Tls) | (Phase::ProxyTls | Phase::Tls, FaultKind::Malformed) => 35,
             (Phase::Connect, _) => 7,
             (_, FaultKind::TooLarge) => 63,
@@ -137,6 +137,8 @@ pub enum FaultKind {
     Http2(u32),
     /// A certificate did not verify.
     Certificate,
+    /// Nor did one that a known authority vouches for: it is for another name or another time.
+    OtherCertificate,
     /// TLS failed otherwise.
     Tls,
     /// The content-encoding or transfer-encoding is broken, or the latter unknown.
@@ -170,7 +172,7 @@ impl FaultKind {
             FaultKind::Auth => "auth",
             FaultKind::Rejected(_) => "rejected",
             FaultKind::Http2(_) => "http2",
-            FaultKind::Certificate => "certificate",
+            FaultKind::Certificate | FaultKind::OtherCertificate => "certificate",
             FaultKind::Tls => "tls",
             FaultKind::Decode => "decode",
             FaultKind::TooLarge => "too_large",

@@ -54,7 +54,7 @@ pub(super) struct Doubt {
     fails: f32,
     /// The proxy said that it could not reach the host.
     told: bool,
-    /// Since the request left, the proxy has carried an answer of another host.
+    /// Since the request left, the proxy has carried an answer of another host, or this failure is one that is no row with others.
     serves: bool,
     /// The target's certificate did not verify: if it does through others, this proxy has replaced it.
     pub(super) altered: bool,

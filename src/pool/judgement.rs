@@ -14,7 +14,8 @@ const LAST_RESORT: Micros = SECOND;
 
 impl Pool {
     /// A failure of this proxy, which may have carried an answer since the request left (`serves`), or of the host. A proxy that
-    /// has never served is set aside meanwhile.
+    /// has never served is set aside meanwhile, but for a certificate that did not verify: as long as nobody else is shown a better
+    /// one it is the host's, and as soon as somebody is, that costs whoever replaced it more than a rest.
     pub(super) fn doubted(
         &mut self,
         at: u32,
@@ -30,10 +31,10 @@ impl Pool {
             Some((Phase::Tls, _)) => slot.serves_tunnels(),
             _ => proven,
         };
-        let altered = kind == Some((Phase::Tls, FaultKind::Certificate));
+        let altered = kind.is_some_and(is_certificate);
         let mut doubt = Doubt::new(host.0, at, slot.generation, now)
             .with_altered(altered)
-            .with_serves(serves)
+            .with_serves(serves || altered)
             .with_told(is_told(kind));
         if testifies {
             doubt = doubt.of_proven(slot.chance(self.scale.present()));
@@ -43,7 +44,7 @@ impl Pool {
         let others_fail = self.doubts.is_out(host.0)
             || self.doubts.are_common()
             || self.hosts.is_flaky(host.0, now);
-        if !proven && !others_fail {
+        if !proven && !others_fail && !altered {
             self.set_aside(at, now);
         }
         for doubt in own {
@@ -178,6 +179,12 @@ pub(super) fn is_told(kind: Option<(Phase, FaultKind)>) -> bool {
         kind,
         None | Some((Phase::Handshake, FaultKind::Rejected(_)))
     )
+}
+
+/// True when the target's certificate did not verify.
+pub(super) fn is_certificate((phase, kind): (Phase, FaultKind)) -> bool {
+    use FaultKind::{Certificate, OtherCertificate};
+    phase == Phase::Tls && matches!(kind, Certificate | OtherCertificate)
 }
 
 /// True when the answer was none that the proxy's protocol knows.

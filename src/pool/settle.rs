@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::clock::{Micros, SECOND};
+use super::judgement::is_certificate;
 use super::lease::{HostWide, Lease, Settlement};
 use super::pair::Term;
 use super::pause::is_connect;
@@ -73,6 +74,10 @@ impl Pool {
                     let (term, jitter) = (Term::asked(asked), &mut self.jitter);
                     self.pairs.refuse(key, false, term, jitter, t);
                 }
+            }
+            // Nobody has answered for certain: another may yet be shown a better one.
+            Blame::Target if report.kind.is_some_and(is_certificate) => {
+                self.doubted(at, lease.host, report.kind, false, t);
             }
             Blame::Target => {
                 self.answered(at, &lease, t);

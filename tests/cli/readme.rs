@@ -406,6 +406,7 @@ fn the_record_page_has_every_kind_of_error() {
         Rejected(403),
         Http2(2),
         Certificate,
+        OtherCertificate,
         Tls,
         Decode,
         TooLarge,
@@ -419,7 +420,8 @@ fn the_record_page_has_every_kind_of_error() {
         // Does not compile when a kind is added: it belongs into the list above, too.
         match kind {
             Dns | Refused | Timeout | Reset | Closed | Unreachable | Malformed | Auth => {}
-            Rejected(_) | Http2(_) | Certificate | Tls | Decode | TooLarge | Unsupported => {}
+            Rejected(_) | Http2(_) | Certificate | OtherCertificate | Tls => {}
+            Decode | TooLarge | Unsupported => {}
             Redirects | Local | NoProxy | Cancelled | NoIpv6 => {}
         }
         assert!(

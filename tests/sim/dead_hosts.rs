@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxywheel::outcome::{FaultKind, Phase};
+use proxywheel::outcome::{FaultKind, Outcome, Phase};
 
 use crate::world::{Outcomes, Reply, Setup, World, jobs, run};
 
@@ -91,5 +91,48 @@ async fn nor_is_one_of_plain_http_where_the_page_may_be_the_proxys_own() {
         let ended = run(Setup::new(world, proxies).concurrency(64), jobs(urls)).await;
         let pages = ended.rows.iter().filter(|row| row.record.ok).count();
         assert_eq!(pages, 900, "{proxies} {status:?}");
+    }
+}
+
+/// Rows of 200 URLs of good hosts, with 40 hosts between them whose certificates do not verify, and those that are not as they should be.
+async fn with_bad_certificates(proxies: u16, kind: FaultKind) -> Outcomes {
+    let world = World::new(move |outgoing, _, _| {
+        match outgoing
+            .url
+            .host_str()
+            .unwrap_or_default()
+            .starts_with("bad")
+        {
+            true => Reply::fault(Phase::Tls, kind),
+            false => Reply::status(200),
+        }
+    });
+    let urls = (0..240).map(|n| match n % 6 {
+        0 => format!("https://bad{n}.test/"),
+        _ => format!("https://h{}.test/{n}", n % 3),
+    });
+    run(Setup::new(world, proxies).concurrency(8), jobs(urls)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_all_are_shown_is_the_hosts_and_shuts_nobody() {
+    for (proxies, kind, most) in [
+        (8, FaultKind::OtherCertificate, 2),
+        (1, FaultKind::OtherCertificate, 2),
+        // What nobody vouches for takes three, and those that have served.
+        (8, FaultKind::Certificate, 6),
+    ] {
+        let ended = with_bad_certificates(proxies, kind).await;
+        let (good, bad): (Vec<_>, Vec<_>) = ended.rows.iter().partition(|row| row.record.ok);
+        assert_eq!((good.len(), bad.len()), (200, 40), "{proxies} {kind:?}");
+        for row in bad {
+            assert_eq!(row.record.outcome, Outcome::TlsError, "{proxies} {kind:?}");
+            assert!(row.record.attempts <= most, "{}", row.record.attempts);
+        }
+        let shut = ended
+            .pools
+            .iter()
+            .map(|pool| pool.quarantined + pool.retired);
+        assert_eq!(shut.max(), Some(0), "{proxies} {kind:?}");
     }
 }

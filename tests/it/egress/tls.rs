@@ -146,7 +146,10 @@ async fn https_goes_through_a_tunnel_whose_answer_claimed_a_length() {
     let exchange = egress
         .send(get(&proxy, "https://other.test/").outgoing())
         .await;
-    assert_eq!(exchange.result.unwrap_err().kind, FaultKind::Certificate);
+    assert_eq!(
+        exchange.result.unwrap_err().kind,
+        FaultKind::OtherCertificate
+    );
 }
 
 #[tokio::test]
@@ -200,6 +203,7 @@ async fn a_certificate_that_does_not_verify_is_described_for_people() {
     let mut old = params(&["a.test"]);
     old.not_before = date_time_ymd(2020, 1, 1);
     old.not_after = date_time_ymd(2021, 2, 3);
+    let old_own = old.clone();
     let mut young = params(&["a.test"]);
     young.not_before = date_time_ymd(2090, 1, 1);
     young.not_after = date_time_ymd(2091, 1, 1);
@@ -208,44 +212,57 @@ async fn a_certificate_that_does_not_verify_is_described_for_people() {
     let five = params(&["b.test", "c.test", "192.0.2.1", "d.test", "e.test"]);
     let strange = params(&["a.test"]).signed_by(&key, &stranger).unwrap();
     let unknown = "the certificate was issued by an unknown authority, \"Zscaler Root CA\"";
-    for (certificate, chain, expected) in [
+    for (certificate, chain, kind, expected) in [
         (
             signed(old),
             &[][..],
+            FaultKind::OtherCertificate,
             "the certificate expired on 2021-02-03",
         ),
         (
             signed(young),
             &[],
+            FaultKind::OtherCertificate,
             "the certificate is not valid before 2090-01-01; is the clock right?",
         ),
         (
             signed(params(&["b.test"])),
             &[],
+            FaultKind::OtherCertificate,
             "the certificate is for b.test, not for a.test",
         ),
         (
             signed(five),
             &[],
+            FaultKind::OtherCertificate,
             "the certificate is for b.test, c.test, 192.0.2.1 and 2 more, not for a.test",
         ),
         (
             signed(params(&[])),
             &[],
+            FaultKind::OtherCertificate,
             "the certificate is for no host, not for a.test",
+        ),
+        (
+            old_own.self_signed(&key).unwrap(),
+            &[],
+            FaultKind::Certificate,
+            "the certificate is self-signed",
         ),
         (
             params(&["a.test"]).self_signed(&key).unwrap(),
             &[],
+            FaultKind::Certificate,
             "the certificate is self-signed",
         ),
         (
             own.self_signed(&key).unwrap(),
             &[],
+            FaultKind::Certificate,
             "the certificate is self-signed, and an authority's where a server's is expected",
         ),
-        (strange.clone(), &[], unknown),
-        (strange, &[&strangers], unknown),
+        (strange.clone(), &[], FaultKind::Certificate, unknown),
+        (strange, &[&strangers], FaultKind::Certificate, unknown),
     ] {
         let server = Identity::of(&key, &certificate, chain, &[])
             .serve(Where::Target)
@@ -257,10 +274,7 @@ async fn a_certificate_that_does_not_verify_is_described_for_people() {
         .send(get(&server.proxy(Scheme::Http), "https://a.test/").outgoing())
         .await;
         let fault = exchange.result.unwrap_err();
-        assert_eq!(
-            (fault.kind, &*fault.message),
-            (FaultKind::Certificate, expected)
-        );
+        assert_eq!((fault.kind, &*fault.message), (kind, expected));
     }
     let server = Identity::new("elsewhere.test", &[])
         .serve(Where::Proxy)
