@@ -36,6 +36,9 @@ const SAME_BODY: &str = "host.same_body";
 const SAME_TITLE: &str = "host.same_title";
 const SHORT_PAGES: &str = "host.short";
 
+/// Words of a filter on the way, on a page that nothing else tells from others.
+const FILTER_WORDS: &str = "score.proxy_policy";
+
 /// What the log says of a refusal that other exits did not meet ([`differing`]).
 const DIFFERS: &str = "host.differs";
 
@@ -432,17 +435,27 @@ pub fn agreed(mut verdict: Verdict, earlier: &[Attempt], serves: bool) -> Verdic
 /// The same verdict on a page that stands in place of the target's by its looks: a portal's, or a web server's own. Over plain http the
 /// target may as well have written it. Through a proxy that `has_served` that is a matter of the two, one that never has is no proxy
 /// in all likelihood, and what as many exits show for one URL as it takes to agree is the target's. Whoever breaks TLS is not meant.
-pub fn in_place_of(mut verdict: Verdict, earlier: &[Attempt], has_served: bool) -> Verdict {
+/// So it is with the words of a filter: a forum is full of them, and they refuse no host that this proxy `has_reached` before.
+pub fn in_place_of(
+    mut verdict: Verdict,
+    earlier: &[Attempt],
+    has_served: bool,
+    has_reached: bool,
+) -> Verdict {
     let Some(ban) = &verdict.ban else {
         return verdict;
     };
-    if verdict.blame != Blame::Proxy(Charge::Tampered) {
-        return verdict;
-    }
+    let own = match verdict.blame {
+        Blame::Proxy(Charge::Tampered) if has_served => Blame::Pair,
+        Blame::Proxy(Charge::Tampered) => Blame::Proxy(Charge::Broken),
+        Blame::Proxy(Charge::Policy) if &*ban.rule != FILTER_WORDS => return verdict,
+        Blame::Proxy(Charge::Policy) if has_reached => Blame::Pair,
+        Blame::Proxy(Charge::Policy) => verdict.blame,
+        _ => return verdict,
+    };
     verdict.blame = match count_same(ban, earlier) + 1 >= AGREE {
         true => Blame::Target,
-        false if has_served => Blame::Pair,
-        false => Blame::Proxy(Charge::Broken),
+        false => own,
     };
     verdict
 }

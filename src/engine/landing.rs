@@ -93,7 +93,8 @@ impl<E: Egress> Dispatcher<E> {
         }
         let log = flight.job.as_ref().map_or(&[][..], |job| &job.log);
         let stranger = !self.pool.has_served_so(&lease);
-        end.verdict = in_place_of(end.verdict, log, !stranger);
+        let reached = self.pool.has_reached(&lease);
+        end.verdict = in_place_of(end.verdict, log, !stranger, reached);
         if let Some(fault) = &end.fault {
             let believed = !stranger || self.pool.counts(now).proven == 0;
             let shown = (fault, end.proxy.id());

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::clock::Micros;
 use super::hash::Mixing;
+use super::lease::Lease;
 use super::pair::{Gate, PairKey, Term};
 use super::{HostIdx, Pool};
 use crate::proxy::CredentialGroup;
@@ -141,6 +142,12 @@ impl Pool {
         if !hosts.is_empty() {
             self.barred.forget(hosts);
         }
+    }
+
+    /// True when somebody of the account of this lease was let through to its host.
+    pub fn has_reached(&self, lease: &Lease) -> bool {
+        let key = (lease.proxy.group(), lease.host.0);
+        self.barred.reached.contains_key(&key)
     }
 
     /// True when the policy of some provider refuses this host to its accounts, for the rest of the run.

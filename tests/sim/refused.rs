@@ -37,3 +37,28 @@ async fn a_few_exits_that_are_refused_again_and_again_end_the_wait() {
         assert!(served > 90, "{proxies}: {served} served");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn words_of_a_filter_on_some_pages_of_a_forum_refuse_it_to_nobody() {
+    let topics = [20, 31, 47].map(|n| format!("http://forum.test/{n}"));
+    let told = topics.clone();
+    let world = World::new(move |outgoing, _, _| {
+        let page = match told.iter().any(|url| *url == outgoing.url.as_str()) {
+            true => {
+                "<title>Moja karta została zablokowana</title><p>Moja karta została zablokowana po trzeciej próbie. Co robić?</p>"
+            }
+            false => "<title>Forum</title><p>Kto był w górach?</p>",
+        };
+        Reply::status(200)
+            .with("content-type", "text/html; charset=utf-8")
+            .body(page)
+    });
+    let urls = jobs((0..60).map(|n| format!("http://forum.test/{n}")));
+    let ended = run(Setup::new(world, 8).concurrency(4), urls).await;
+    for row in &ended.rows {
+        let record = &row.record;
+        let is_topic = topics.iter().any(|url| **url == *record.input);
+        assert_eq!(record.ok, !is_topic, "{record:?}");
+        assert!(record.attempts <= 3, "{record:?}");
+    }
+}
