@@ -3,7 +3,8 @@
 //! No single soft word makes a block: "captcha" and "access denied" are in articles, in forms and in the names of songs. But a
 //! refusing status, a page of a few words and two sentences of the sort that only block pages say are enough together, and
 //! what speaks for content counts against. Points are those of the table below; a block begins at [`BLOCK`], and below it an
-//! answer stays what its status says.
+//! answer stays what its status says. It takes one phrase of [`STRONG`] points at least, or a captcha: soft words and circumstances
+//! alone are those of any refusal behind an edge.
 //!
 //! | evidence | points |
 //! |---|---|
@@ -39,6 +40,8 @@ pub(super) const BLOCK: i32 = 6;
 /// Points from which an answer is suspect: shown by `rules explain`, of no effect.
 pub(super) const SUSPECT: i32 = 4;
 
+/// Points from which a phrase is of the sort that a block cannot do without.
+const STRONG: u8 = 3;
 /// Most points that soft phrases are worth together.
 const MOST_SOFT: i32 = 3;
 /// Bodies below this are small.
@@ -107,6 +110,7 @@ impl Score {
             score.evidence = format!("body: {marker}");
         }
         said.sort_by_key(|said| std::cmp::Reverse(said.spec.points));
+        let strong = score.points > 0 || said.iter().any(|said| said.spec.points >= STRONG);
         let mut soft = 0;
         let mut titled = false;
         for (nth, Said { text, spec }) in said.iter().enumerate() {
@@ -145,6 +149,10 @@ impl Score {
         score.circumstances(view, page, refusing);
         if page.heard.talk {
             score.add("it talks about blocks".into(), -6);
+        }
+        if !strong && score.points >= BLOCK {
+            let above = BLOCK - 1 - score.points;
+            score.add("soft words only".into(), above);
         }
         Some(score)
     }

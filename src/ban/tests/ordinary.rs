@@ -225,3 +225,20 @@ fn the_shell_of_an_application_that_loads_a_captcha_is_ordinary_and_a_captcha_al
     );
     assert_eq!(https(200, HTML, &wall).outcome, Outcome::Banned);
 }
+
+#[test]
+fn soft_words_and_circumstances_are_no_block_without_a_phrase_that_is() {
+    let behind = [
+        HTML,
+        &["server: cloudflare", "cf-ray: 1", "cache-control: no-store"],
+    ]
+    .concat();
+    let of = |words: &str| {
+        let page = format!("<title>Private album</title><h1>Access denied</h1><p>{words}</p>");
+        https(403, &behind, &page).outcome
+    };
+    let private = "You do not have permission to view this private album. Request ID: 12";
+    assert_eq!(of(private), Outcome::HttpError);
+    let wall = "You do not have permission. Unusual activity from your network. Request ID: 12";
+    assert_eq!(of(wall), Outcome::Banned);
+}
