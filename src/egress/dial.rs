@@ -33,23 +33,12 @@ pub(super) struct Report {
     pub(super) connect_reply: Option<Box<ProxyReply>>,
     /// Of the connection in use, as soon as there is one.
     pub(super) meter: Option<Meter>,
-    /// Those of connections that were given up.
-    given_up: u64,
 }
 
 impl Report {
     /// Bytes since this was last asked.
     pub(super) fn take_bytes(&mut self) -> u64 {
-        let given_up = std::mem::take(&mut self.given_up);
-        given_up + self.meter.as_ref().map_or(0, Meter::take)
-    }
-
-    /// Forgets all but the bytes: another connection is tried.
-    pub(super) fn restart(&mut self) {
-        *self = Report {
-            given_up: self.take_bytes(),
-            ..Report::default()
-        };
+        self.meter.as_ref().map_or(0, Meter::take)
     }
 }
 
@@ -61,7 +50,6 @@ impl Default for Report {
             connect_status: None,
             connect_reply: None,
             meter: None,
-            given_up: 0,
         }
     }
 }

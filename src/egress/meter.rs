@@ -6,26 +6,97 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+/// Requests that may still be sent in a run. Its attempts share it, for their redirect hops and for what they send once more.
+#[derive(Debug)]
+pub struct Allowance(AtomicU64);
+
+impl Allowance {
+    /// For so many requests; `None` is without end.
+    pub fn new(most: Option<u64>) -> Self {
+        Allowance(AtomicU64::new(most.unwrap_or(u64::MAX)))
+    }
+
+    /// Requests that are left.
+    pub fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes one; false when none is left.
+    pub fn take(&self) -> bool {
+        self.left() == u64::MAX
+            || self
+                .0
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok()
+    }
+
+    /// Takes back what was not used.
+    pub fn give_back(&self, unused: u64) {
+        if self.left() != u64::MAX {
+            self.0.fetch_add(unused, Ordering::Relaxed);
+        }
+    }
+}
 
 /// What an attempt has used of its proxy so far. Shared with the exchange under way, so that one that is dropped is counted.
 #[derive(Debug, Default)]
 pub struct Traffic {
     bytes: AtomicU64,
     requests: AtomicU64,
+    /// `None` is without end.
+    allowance: Option<Arc<Allowance>>,
+    /// Places in the allowance.
+    taken: AtomicU64,
+    /// There was none left when one was wanted.
+    short: AtomicBool,
 }
 
 impl Traffic {
+    /// For an attempt that has taken its first place in `allowance`.
+    pub fn within(allowance: Arc<Allowance>) -> Self {
+        Traffic {
+            allowance: Some(allowance),
+            taken: AtomicU64::new(1),
+            ..Traffic::default()
+        }
+    }
+
+    /// Takes a place for one request more; false when none is left.
+    pub fn take(&self) -> bool {
+        let Some(allowance) = &self.allowance else {
+            return true;
+        };
+        let taken = allowance.take();
+        self.taken.fetch_add(u64::from(taken), Ordering::Relaxed);
+        self.short.fetch_or(!taken, Ordering::Relaxed);
+        taken
+    }
+
+    /// True when a request was not sent because no place was left for it.
+    pub fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// Places taken for requests of which nothing was sent.
+    pub fn unused(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Relaxed);
+        taken.saturating_sub(self.requests())
+    }
+
     /// Bytes, both ways.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Requests of which something was sent, redirect hops included.
+    /// Requests of which something was sent, redirect hops and repetitions included.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

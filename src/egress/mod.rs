@@ -41,7 +41,7 @@ mod trace;
 pub use cookies::CookieSource;
 pub use direct::{Fetched, Validators, fetch_list, post};
 pub use lookups::Lookups;
-pub use meter::Traffic;
+pub use meter::{Allowance, Traffic};
 pub(crate) use request::URL_MAX;
 pub use socket_egress::SocketEgress;
 

@@ -107,15 +107,16 @@ impl SocketEgress {
                 if let (Some(seat), false) = (&seat, makes_room) {
                     freed = seat.free_one(Conn::is_alive);
                 }
-                if makes_room || freed.is_some() {
-                    trace.restart();
+                if (makes_room || freed.is_some()) && trace.restart() {
                     tokio::time::sleep(NOTICE).await;
                     continue;
                 }
             }
             match ended {
-                Err(failure) if self.falls_back(&key, &failure) => trace.restart(),
-                Err(failure) if is_kept && may_replay(&failure, outgoing) => trace.restart(),
+                Err(failure)
+                    if (self.falls_back(&key, &failure)
+                        || is_kept && may_replay(&failure, outgoing))
+                        && trace.restart() => {}
                 ended => return ended.map_err(|failure| failure.fault),
             }
         }

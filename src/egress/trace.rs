@@ -22,6 +22,8 @@ pub(super) struct Trace<'a> {
     pub(super) forwarded: bool,
     pub(super) reused: bool,
     pub(super) sent: bool,
+    /// So was the same request before it.
+    sent_before: bool,
     answer: Option<Answer>,
 }
 
@@ -94,6 +96,7 @@ impl<'a> Trace<'a> {
             forwarded: false,
             reused: false,
             sent: false,
+            sent_before: false,
             answer: None,
         }
     }
@@ -108,13 +111,24 @@ impl<'a> Trace<'a> {
         self.answer.as_ref().map(|answer| &answer.headers)
     }
 
-    /// Forgets a stale connection; what may have been sent stays sent.
-    pub(super) fn restart(&mut self) {
-        let (traffic, sent) = (self.traffic.take(), self.sent);
-        let mut report = std::mem::take(&mut self.report);
-        report.restart();
+    /// Forgets a stale connection; what may have been sent stays sent, and is counted. False when the run may not send the request
+    /// once more.
+    pub(super) fn restart(&mut self) -> bool {
+        let used = self.sent
+            || self
+                .report
+                .meter
+                .as_ref()
+                .is_some_and(|meter| meter.peek() > 0);
+        let traffic = self.traffic;
+        if used && traffic.is_some_and(|traffic| !traffic.take()) {
+            return false;
+        }
+        let sent_before = self.sent_before || self.sent;
+        // The old one is counted as it is dropped.
         *self = Trace::new(traffic);
-        (self.report, self.sent) = (report, sent);
+        self.sent_before = sent_before;
+        true
     }
 
     /// The head of the answer has come; its body, if it has one, is `length` bytes long if that is known. The request was
@@ -206,7 +220,7 @@ impl<'a> Trace<'a> {
             verified: self.verified,
             forwarded: self.forwarded,
             reused: self.reused,
-            sent: self.sent,
+            sent: self.sent || self.sent_before,
         }
     }
 }

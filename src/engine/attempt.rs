@@ -11,12 +11,11 @@ use url::Url;
 
 use super::Settings;
 use super::pending::{Answer, End, Place};
-use super::purse::Allowance;
 use super::redirect;
 use super::robots::{Files, MOST_HOPS};
 use super::slots::Stop;
 use crate::ban::{Hosts, Judge, Page, Seen};
-use crate::egress::{Clearance, Egress, Outgoing, Traffic};
+use crate::egress::{Allowance, Clearance, Egress, Outgoing, Traffic};
 use crate::exchange::{Exchange, Phases, Response, Truncation};
 use crate::job::{HostKey, Job, RequestSpec, Role};
 use crate::limit::{Limiter, Wait};
@@ -39,7 +38,7 @@ pub(super) struct Context<E> {
     pub(super) robots: Mutex<Files>,
     pub(super) settings: Settings,
     /// Requests that may still be sent.
-    pub(super) allowance: Allowance,
+    pub(super) allowance: Arc<Allowance>,
 }
 
 impl<E> Context<E> {
@@ -83,8 +82,6 @@ pub(super) struct Landed {
     pub(super) started: Instant,
     /// What it has used of its proxy.
     pub(super) traffic: Traffic,
-    /// Places in the allowance that it has taken.
-    pub(super) taken: u64,
 }
 
 /// Sends a job through the proxy of its lease and judges what comes back.
@@ -97,8 +94,8 @@ pub(super) async fn attempt<E: Egress>(
     let stranger = errand.lease.patience_with_stranger;
     let longest = context.settings.max_time;
     let deadline = started + stranger.map_or(longest, |patience| patience.min(longest));
-    let traffic = Traffic::default();
-    let (mut paced, mut taken) = (Duration::ZERO, 1);
+    let traffic = Traffic::within(context.allowance.clone());
+    let mut paced = Duration::ZERO;
     let mut visit = Visit::begun(&context, errand.host);
     let given_up = context.hosts().gives_up(errand.host);
     let mut end = match (&errand.job.target, given_up) {
@@ -109,7 +106,7 @@ pub(super) async fn attempt<E: Egress>(
         }
         (Ok(url), None) => tokio::select! {
             biased;
-            end = follow(&context, &errand, url, (deadline, &traffic), &mut visit, (&mut paced, &mut taken)) => end,
+            end = follow(&context, &errand, url, (deadline, &traffic), &mut visit, &mut paced) => end,
             () = stop.told() => None,
         },
         (Err(why), _) => {
@@ -138,7 +135,6 @@ pub(super) async fn attempt<E: Egress>(
         paced,
         started: started.into_std(),
         traffic,
-        taken,
     }
 }
 
@@ -211,14 +207,14 @@ fn clearance<E: Egress>(context: &Arc<Context<E>>, host: u32, proxy: u32) -> Opt
     }))
 }
 
-/// `None` when the next hop is one request more than the run may send.
+/// `None` when the next hop, or the same request once more, is more than the run may send.
 async fn follow<E: Egress>(
     context: &Arc<Context<E>>,
     errand: &Errand,
     first: &Url,
     (deadline, traffic): (TokioInstant, &Traffic),
     visit: &mut Visit<'_, E>,
-    (paced, taken): (&mut Duration, &mut u64),
+    paced: &mut Duration,
 ) -> Option<Box<End>> {
     let lease = &errand.lease;
     let mut request = Cow::Borrowed(&*errand.job.request);
@@ -251,6 +247,9 @@ async fn follow<E: Egress>(
                 traffic: Some(traffic),
             })
             .await;
+        if traffic.is_short() {
+            return None;
+        }
         let target = match &exchange.result {
             // One whose body has taken all the time leaves none for the next hop.
             Ok(response) if follows && response.body.truncated != Some(Truncation::Time) => {
@@ -338,10 +337,9 @@ async fn follow<E: Egress>(
         }
         redirect::turn(&mut request, response.status, &url, &next);
         url = Cow::Owned(next);
-        if !context.allowance.take() {
+        if !traffic.take() {
             return None;
         }
-        *taken += 1;
         let waits = TokioInstant::now();
         let admitted = pace(visit, lease, &url, deadline).await;
         *paced += waits.elapsed();

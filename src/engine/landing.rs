@@ -169,8 +169,7 @@ impl<E: Egress> Dispatcher<E> {
         let price = landed.lease.proxy.labels().cost;
         let (requests, bytes) = (landed.traffic.requests(), landed.traffic.bytes());
         let used = Spend::at(price, requests, bytes);
-        let unused = landed.taken.saturating_sub(requests);
-        self.context.allowance.give_back(unused);
+        self.context.allowance.give_back(landed.traffic.unused());
         self.purse.landed(price, used);
         (price, used)
     }

@@ -53,12 +53,12 @@ pub use self::keeping::Keeping;
 use self::keeping::{Beat, recall};
 use self::publishing::Looks;
 pub use self::purse::Caps;
-use self::purse::{Allowance, Purse};
+use self::purse::Purse;
 pub use self::robots::Obedience;
 use self::sessions::Sessions;
 use self::slots::Slots;
 use crate::ban::Judge;
-use crate::egress::{Egress, ProbeReport};
+use crate::egress::{Allowance, Egress, ProbeReport};
 use crate::error::Error;
 use crate::extract::Extractor;
 use crate::input::JobSource;
@@ -232,7 +232,7 @@ pub async fn run<E: Egress, S: JobSource>(
         limiter: Mutex::new(limiter),
         counts_places: plan.limits.host_concurrency.is_some(),
         robots: Mutex::default(),
-        allowance: Allowance::new(caps.requests),
+        allowance: Arc::new(Allowance::new(caps.requests)),
         settings: plan.engine,
     });
     let mut run = Run {

@@ -1,13 +1,14 @@
 //! The caps of a run: how much it may use, and whether the next request still fits.
 //!
-//! A cap on requests is exact: each takes its place before it is sent and gives it back if nothing was sent. What a request will
+//! A cap on requests is exact: each takes its place before it is sent, also one that is sent once more because its connection was
+//! stale, and gives it back if nothing was sent. What a request will
 //! take in bytes and money shows only afterwards, so what is under way is reckoned with at the average so far and two standard
 //! deviations of the sum; near the cap fewer and fewer are under way, and the run ends within about one answer of it. Between
 //! them and the cap nothing is lost: jobs that were not tried have no row and a later run takes them up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::egress::Allowance;
 use crate::metrics::{Cap, Spend};
 use crate::proxy::Price;
 
@@ -35,38 +36,6 @@ impl Caps {
 const FIRST_GUESS: f64 = 100_000.0;
 /// Standard deviations of the sum of what is under way.
 const CAUTION: f64 = 2.0;
-
-/// Requests that may still be sent. The attempts share it, for their redirect hops.
-#[derive(Debug)]
-pub(super) struct Allowance(AtomicU64);
-
-impl Allowance {
-    pub(super) fn new(most: Option<u64>) -> Self {
-        Allowance(AtomicU64::new(most.unwrap_or(u64::MAX)))
-    }
-
-    pub(super) fn left(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Takes one; false when none is left.
-    pub(super) fn take(&self) -> bool {
-        self.left() == u64::MAX
-            || self
-                .0
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                    left.checked_sub(1)
-                })
-                .is_ok()
-    }
-
-    /// Takes back what was not used.
-    pub(super) fn give_back(&self, unused: u64) {
-        if self.left() != u64::MAX {
-            self.0.fetch_add(unused, Ordering::Relaxed);
-        }
-    }
-}
 
 /// May the next request be sent?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::Method;
+use proxywheel::client::Client;
 use proxywheel::egress::{CookieSource, Egress, Outgoing, Settings};
+use proxywheel::error::Error;
 use proxywheel::outcome::{FaultKind, Phase};
 use proxywheel::proxy::Scheme;
 use proxywheel::secret::Secret;
@@ -118,6 +120,34 @@ async fn a_stale_connection_is_replaced_once_and_nobody_is_charged() {
     );
     assert_eq!(&answer(exchange).body.bytes[..], b"answer");
     assert_eq!(server.connections(), [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn what_is_sent_once_more_counts_against_the_cap_on_requests() {
+    const MOST: usize = 8;
+    // Every connection hangs up on its second request.
+    let server = Server::start(|mut conn: Conn| async move {
+        conn.request().await;
+        conn.say(&ok("answer")).await;
+        conn.request().await;
+    })
+    .await;
+    let client = Client::builder()
+        .proxies([server.proxy(Scheme::Http)])
+        .configure(|settings| settings.engine.caps.requests = Some(MOST as u64))
+        .build()
+        .unwrap();
+    let mut pages = 0;
+    let ended = loop {
+        match client.fetch(&format!("{URL}{pages}")).await {
+            Ok(page) => assert!(page.record.ok, "{:?}", page.record.error),
+            Err(error) => break error,
+        }
+        pages += 1;
+    };
+    assert!(matches!(ended, Error::Ended("max_requests")), "{ended:?}");
+    // One for the first page and two for each other; the last one is for a page that has no second.
+    assert_eq!((pages, server.requests().len()), (4, MOST));
 }
 
 #[tokio::test]
