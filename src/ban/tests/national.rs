@@ -58,3 +58,20 @@ fn a_small_page_that_has_one_such_word_is_a_page() {
         );
     }
 }
+
+#[test]
+fn a_page_that_only_wants_to_know_whether_one_is_a_robot_is_a_wall_in_every_language() {
+    for words in [
+        "Please show that you are not a robot.",
+        "Bitte best\u{e4}tigen Sie, dass Sie kein Roboter sind.",
+        "Confirmez que vous n'\u{ea}tes pas un robot.",
+        "Confirma que no eres un robot.",
+        "Confirme que voc\u{ea} n\u{e3}o \u{e9} um rob\u{f4}.",
+        "\u{41f}\u{43e}\u{434}\u{442}\u{432}\u{435}\u{440}\u{434}\u{438}\u{442}\u{435}, \u{447}\u{442}\u{43e} \u{432}\u{44b} \u{43d}\u{435} \u{440}\u{43e}\u{431}\u{43e}\u{442}.",
+        "Potwierd\u{17a}, \u{17c}e nie jeste\u{15b} robotem.",
+        "\u{8bf7}\u{786e}\u{8ba4}\u{60a8}\u{4e0d}\u{662f}\u{673a}\u{5668}\u{4eba}\u{3002}",
+    ] {
+        let verdict = https(200, HTML, &format!("<html><p>{words}</p></html>"));
+        assert_eq!(verdict.outcome, Outcome::Banned, "{words}");
+    }
+}
