@@ -51,7 +51,7 @@ pub struct Snapshot {
     pub fields: BTreeMap<Box<str>, u64>,
     /// Attempts made beside another one of their job that took too long.
     pub hedges: u64,
-    /// Retries by the outcome that caused them.
+    /// Retries by the outcome that caused them; `local` where it was this machine.
     pub retry_reasons: BTreeMap<&'static str, u64>,
     /// Connect probes.
     pub probes: u64,
@@ -297,16 +297,12 @@ impl Tally {
         }
     }
 
-    /// A request was sent; `retry_of` names the outcome that made it necessary.
-    pub(crate) fn attempt(&mut self, retry_of: Option<Outcome>) {
+    /// A request was sent; `retry_of` names what made it necessary, as [`Snapshot::retry_reasons`] has it.
+    pub(crate) fn attempt(&mut self, retry_of: Option<&'static str>) {
         self.snapshot.attempts += 1;
-        if let Some(outcome) = retry_of {
+        if let Some(reason) = retry_of {
             self.snapshot.retries += 1;
-            *self
-                .snapshot
-                .retry_reasons
-                .entry(outcome.as_str())
-                .or_default() += 1;
+            *self.snapshot.retry_reasons.entry(reason).or_default() += 1;
         }
     }
 

@@ -31,7 +31,7 @@ use crate::egress::{Egress, ProbeReport};
 use crate::job::{HostKey, Job};
 use crate::limit::{self, Limit};
 use crate::metrics::{Binding, Tally};
-use crate::outcome::{ErrorInfo, Finished, Outcome, Record, Verdict};
+use crate::outcome::{Blame, ErrorInfo, Finished, Outcome, Record, Verdict};
 use crate::pool::{HostIdx, Lease, Pool, ProbeLease, Refusal, RefusalReason};
 use crate::proxy::ProxyId;
 use crate::retry;
@@ -409,8 +409,12 @@ impl<E: Egress> Dispatcher<E> {
                 .key(job.host)
                 .map(|key| (job.host, key.clone()));
         }
-        self.tally
-            .attempt(job.last.as_ref().map(|end| end.verdict.outcome));
+        // What this machine has failed at is no word on proxies.
+        let retry_of = job.last.as_ref().map(|end| match end.verdict.blame {
+            Blame::Local => "local",
+            _ => end.verdict.outcome.as_str(),
+        });
+        self.tally.attempt(retry_of);
         let patience = self.patience(&job, &lease);
         let (host, proxy) = (job.host, (lease.idx, !self.pool.is_proven(lease.idx)));
         let number = self.start(job.job.clone(), host, job.session.clone(), lease);
