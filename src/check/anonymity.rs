@@ -56,7 +56,7 @@ pub fn level(
         .filter(|header| !was_sent(header))
         .map(printable)
         .collect();
-    let shows_us = |(_, value): &&(String, String)| addresses(value).any(|ip| own.contains(&ip));
+    let shows_us = |(_, value): &&(String, String)| shows(value, own);
     let proof: Vec<_> = added.iter().filter(shows_us).cloned().collect();
     if !proof.is_empty() {
         return (Anonymity::Transparent, proof);
@@ -73,6 +73,11 @@ pub(super) fn printable((name, value): &(String, String)) -> (String, String) {
     let is_secret = name.eq_ignore_ascii_case("proxy-authorization");
     let value = if is_secret { HIDDEN } else { value };
     (name.clone(), value.to_owned())
+}
+
+/// A header value that holds one of these addresses.
+pub fn shows(value: &str, own: &BTreeSet<IpAddr>) -> bool {
+    addresses(value).any(|ip| own.contains(&ip))
 }
 
 /// The addresses in a header value, whatever stands around them: `for="[2001:db8::1]:80"`, `1.2.3.4, 5.6.7.8`.

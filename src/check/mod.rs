@@ -27,7 +27,7 @@ mod run;
 mod tamper;
 mod verdict;
 
-pub use anonymity::{Anonymity, level};
+pub use anonymity::{Anonymity, level, shows};
 pub use change::{Change, Known};
 pub use dns::Dns;
 pub use geo::{Asn, Geo, Place};

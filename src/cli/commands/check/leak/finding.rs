@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::place::{Path, Place, Target, Via};
-use crate::check::{Anonymity, Report, Verdict, level};
+use crate::check::{Anonymity, Report, Verdict, level, shows};
 use crate::echo::{self, Echo};
 use crate::proxy::{Proxy, ProxyId};
 use crate::text::harmless;
@@ -163,11 +163,12 @@ pub(super) fn of_report(report: &Report, own: &BTreeSet<IpAddr>) -> Vec<Finding>
     for exit in report.exits.iter().filter(|exit| own.contains(exit)) {
         findings.push(new(What::OwnAddress, &format!("the judge saw {exit}")));
     }
-    let what = match report.anonymity {
-        Some(Anonymity::Transparent) => What::OwnHeader,
-        _ => What::Header,
-    };
     for (name, value) in &report.headers {
+        // A proxy that comes out at our own address may add harmless ones.
+        let what = match shows(value, own) {
+            true => What::OwnHeader,
+            false => What::Header,
+        };
         findings.push(new(what, &format!("{name}: {value}")));
     }
     if report.verdict == Verdict::Hostile {
@@ -282,6 +283,14 @@ mod tests {
             found(&[told]),
             [(What::OwnHeader, "X-Real-IP: 203.0.113.9".to_owned())]
         );
+        // One whose exit is ours may still add headers that do not say so.
+        let mut report = Report::empty(0, proxy(1));
+        report.exits = vec!["203.0.113.9".parse().unwrap()];
+        report.anonymity = Some(Anonymity::Transparent);
+        report.headers = vec![("Via".into(), "1.1 vm (tinyproxy/1.11.1)".into())];
+        let found_of = of_report(&report, &["203.0.113.9".parse().unwrap()].into());
+        let kinds: Vec<What> = found_of.iter().map(|finding| finding.what).collect();
+        assert_eq!(kinds, [What::OwnAddress, What::Header]);
         let passed_on = reply("7", 1, &[("Proxy-Authorization", "Basic c2VjcmV0")]);
         let expected = "Proxy-Authorization: (redacted)".to_owned();
         assert_eq!(found(&[passed_on]), [(What::Header, expected)]);
