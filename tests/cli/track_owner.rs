@@ -26,6 +26,14 @@ fn a_job_file_with_the_name_of_another_is_refused_until_the_other_is_gone() {
         (output.status.code(), said)
     };
     assert_eq!(run("job.toml").0, Some(0));
+    let looks_back = |file: &str| {
+        let words = format!("plan {file} --state state.db");
+        let output = scene.track(&words, 0).output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        said.contains("as in the last 30 days")
+    };
+    assert!(looks_back("job.toml") && !looks_back("other/job.toml"));
     let asked = scene.requests();
     let (code, said) = run("other/job.toml");
     assert_eq!(code, Some(2), "{said}");

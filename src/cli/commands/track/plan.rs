@@ -1,5 +1,6 @@
 //! `track plan`: what a job asks for, before it is asked.
 
+use std::fs;
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -122,7 +123,14 @@ fn experience(
         return Ok(String::new());
     };
     let month_ago = millis(SystemTime::now()) - MONTH;
-    let visits = History::open_existing(&state)?.visits(&job.name, month_ago)?;
+    let history = History::open_existing(&state)?;
+    // Of two files that give their jobs one name, the one knows nothing of the other.
+    let owner = history.owner(&job.name)?;
+    let owner = owner.and_then(|owner| fs::canonicalize(owner).ok());
+    if owner.is_some_and(|owner| fs::canonicalize(&job.path).ok() != Some(owner)) {
+        return Ok(String::new());
+    }
+    let visits = history.visits(&job.name, month_ago)?;
     if visits.is_empty() {
         return Ok(String::new());
     }
