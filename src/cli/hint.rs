@@ -73,6 +73,9 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
                 if are_unreached(totals) {
                     return UNREACHED.into();
                 }
+                if totals.attempts == 0 {
+                    return UNSERVED.into();
+                }
                 let now = report.resolved.retry.max_proxies_per_url;
                 format!(
                     "most URLs ran out of working proxies: raise --max-proxies-per-url (now {now})"
@@ -104,6 +107,9 @@ pub fn hint(report: &Report<'_>) -> Option<String> {
 fn may_rotate(totals: &Snapshot) -> bool {
     totals.pool.rotating == 0 && totals.pool.total <= 2 && totals.pool.proven > 0
 }
+
+const UNSERVED: &str =
+    "no request was sent: no proxy may or can serve these URLs, and error.message says why";
 
 const UNREACHED: &str = "no proxy reaches the hosts of most failures: they may be down, or their names wrong, or the proxies have no way out";
 
@@ -313,8 +319,8 @@ fn because_of(cause: Outcome, report: &Report<'_>) -> Option<String> {
                 .into()
         }
         Outcome::InvalidUrl => {
-            "most failures are lines that are not URLs, which begin with https:// or http://: check the input, --input-format and \
-             --url-column"
+            "most failures are lines that are no job, and error.message says what is wrong with each: URLs begin with https:// or \
+             http://; check the input, --input-format and --url-column"
                 .into()
         }
         Outcome::HttpError => {

@@ -32,6 +32,15 @@ fn each_common_cause_names_its_flag() {
 }
 
 #[test]
+fn more_proxies_are_not_proposed_where_none_may_be_asked() {
+    let mut sample = failing(Outcome::ProxyError);
+    sample.summary.totals.proxy_faults.clear();
+    sample.summary.totals.attempts = 0;
+    let hint = said(&sample);
+    assert!(hint.starts_with("no request was sent"), "{hint}");
+}
+
+#[test]
 fn the_pace_that_is_said_is_one_that_was_served() {
     let mut limited = failing(Outcome::RateLimited);
     let totals = &mut limited.summary.totals;

@@ -93,7 +93,11 @@ pub fn render(report: &Report<'_>) -> String {
     }
     let _ = write!(text, ": {ok} ok, {} failed", totals.failed());
     if report.summary.reason == FinishReason::OutputFailed {
-        text.push_str(", the last of them without a row");
+        text.push_str(match report.resolved.output.retry_failed {
+            // Their old rows stay until there are new ones.
+            true => ", the last of them without a new row",
+            false => ", the last of them without a row",
+        });
     }
     let earlier = totals.earlier;
     if earlier.all() > 0 {

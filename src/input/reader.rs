@@ -266,7 +266,7 @@ const FOREIGN: [(&[u8], &str, &str); 4] = [
     (
         b"\x1f\x8b",
         "the file is packed with gzip",
-        "unpack it, as in zcat FILE | proxywheel fetch -i - --input-format csv; a sitemap is read packed: -i sitemap:FILE",
+        "unpack it, as in zcat FILE | proxywheel fetch -i -, with --input-format for CSV and JSONL; a sitemap is read packed: -i sitemap:FILE",
     ),
     (
         b"PK\x03\x04",

@@ -347,7 +347,7 @@ fn a_bad_line_is_a_row_that_says_why() {
     assert_eq!(code, Some(4), "{said}");
     assert!(
         said.contains(
-            "hint: most failures are lines that are not URLs, which begin with https:// or http://: check the input, --input-format and --url-column\n"
+            "hint: most failures are lines that are no job, and error.message says what is wrong with each: URLs begin with https:// or http://; check the input, --input-format and --url-column\n"
         ),
         "{said}"
     );
