@@ -17,6 +17,8 @@ const LEAST: usize = 12;
 const FAILED: f32 = 0.8;
 /// Distinct proxies among the failures, or all that serve, if they are fewer.
 const DISTINCT: usize = 8;
+/// The word of one alone says nothing of the host.
+const DISTINCT_LEAST: usize = 2;
 /// A result so old says nothing of now.
 const STALE: Duration = Duration::from_secs(30);
 /// First wait, the wait after the first request that failed again, and the longest.
@@ -109,7 +111,7 @@ impl HostBreaker {
         let said_so = failures().any(|seen| seen.is_answer);
         let (least, most, distinct) = match said_so {
             true => (KEPT, 1.0, 1),
-            false => (LEAST, FAILED, DISTINCT.min(serving)),
+            false => (LEAST, FAILED, DISTINCT.min(serving.max(DISTINCT_LEAST))),
         };
         let mut proxies: Vec<u32> = failures().map(|seen| seen.proxy).collect();
         let share = proxies.len() as f32 / self.results.len() as f32;
