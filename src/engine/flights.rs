@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::hedging::{is_harmless, may_hedge};
 use super::pending::Pending;
+use super::trials::Trials;
 use crate::job::Job;
 use crate::pool::ProxyIdx;
 
@@ -24,7 +25,7 @@ pub(super) struct Flight {
     /// It was sent beside another one.
     pub(super) is_second: bool,
     /// Its proxy had never served when it left.
-    is_trial: bool,
+    pub(super) is_trial: bool,
     /// Told apart from earlier ones of its number.
     ticket: u64,
 }
@@ -32,8 +33,8 @@ pub(super) struct Flight {
 /// By the number of their call.
 pub(super) struct Flights {
     flights: Vec<Option<Flight>>,
-    /// Those of them whose proxies had never served.
-    trials: usize,
+    /// Of those whose proxies had never served.
+    pub(super) trials: Trials,
     tickets: u64,
     /// When to look at which of them, in grains since the beginning.
     due: BTreeMap<u64, Vec<(usize, u64)>>,
@@ -46,7 +47,7 @@ impl Flights {
     pub(super) fn new(now: Instant) -> Self {
         Flights {
             flights: Vec::new(),
-            trials: 0,
+            trials: Trials::default(),
             tickets: 0,
             due: BTreeMap::new(),
             late: VecDeque::new(),
@@ -73,7 +74,9 @@ impl Flights {
         if self.flights.len() <= number {
             self.flights.resize_with(number + 1, || None);
         }
-        self.trials += usize::from(is_trial);
+        if is_trial {
+            self.trials.begin();
+        }
         self.flights[number] = Some(Flight {
             is_second: job.is_none(),
             is_trial,
@@ -117,13 +120,10 @@ impl Flights {
     /// One that has landed.
     pub(super) fn take(&mut self, number: usize) -> Option<Flight> {
         let flight = self.flights.get_mut(number)?.take()?;
-        self.trials -= usize::from(flight.is_trial);
+        if flight.is_trial {
+            self.trials.end();
+        }
         Some(flight)
-    }
-
-    /// Requests through proxies that had never served when they left.
-    pub(super) fn trials(&self) -> usize {
-        self.trials
     }
 
     /// Takes away the jobs that are not wanted any more; gives the requests that are under way for them.

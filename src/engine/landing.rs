@@ -77,6 +77,8 @@ impl<E: Egress> Dispatcher<E> {
         self.frontier.landed(flight.host);
         self.frontier.unblock(BLOCKED_HOSTS_PER_CHANGE);
         self.frontier.news_of(lease.idx.number());
+        let trials = &mut self.flights.trials;
+        trials.landed(flight.is_trial, end.as_deref(), served);
         let Some(mut end) = end else {
             self.tally.used(Use::Retry, used.0, used.1);
             return self.stopped(flight, lease, served, used, now);

@@ -11,10 +11,6 @@ use crate::limit;
 use crate::metrics::Binding;
 use crate::pool::{Ask, HostIdx, Lease, Pool, ProxyIdx, Refusal, RefusalReason};
 
-/// Until the first pages have shown what is long, one slot in so many may be held by proxies that have never served while others
-/// have room. Many of a public list take a request and hang: they would have all slots for as long as a request may take.
-const TRIALS_SHARE: usize = 2;
-
 /// A session waits so long for its proxy to be let in again: with another one it would have lost its cookies.
 const SESSION_REST: Duration = Duration::from_secs(4);
 
@@ -154,10 +150,11 @@ impl<E: Egress> Dispatcher<E> {
             filter: pending.job.filter.as_deref(),
             pinned,
             endgame: self.input_ended && self.frontier.len() < slots,
-            // Strangers that alter pages are not to have all tries of one, nor is one of them worth much as a second opinion.
+            // Strangers that alter pages or hang are not to have all tries of one, nor is one of them worth much as a second opinion.
             proven_first: pending.is_altered()
+                || pending.is_late()
                 || pending.spent.second_opinions > 0
-                || !self.pool.knows_patience() && slots <= TRIALS_SHARE * self.flights.trials(),
+                || self.flights.trials.are_enough(slots),
         };
         let (context, limits) = (&self.context, &self.limits);
         lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng)

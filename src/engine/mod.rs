@@ -27,6 +27,7 @@ mod redirect;
 mod robots;
 mod sessions;
 mod slots;
+mod trials;
 mod waits;
 
 use std::collections::{HashMap, HashSet, VecDeque};

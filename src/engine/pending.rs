@@ -89,6 +89,12 @@ impl Pending {
         last.is_some_and(|end| end.verdict.outcome == Outcome::Corrupt)
     }
 
+    /// True when the last attempt has taken too long.
+    pub(super) fn is_late(&self) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|end| end.verdict.outcome == Outcome::Timeout)
+    }
+
     /// An `https` target: the proxy has to tunnel.
     pub(super) fn needs_tunnel(&self) -> bool {
         self.job

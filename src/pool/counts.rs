@@ -87,10 +87,15 @@ impl Pool {
     pub(super) fn patience_with_stranger(&self, slot: &Slot) -> Option<Duration> {
         let alike =
             slot.has_served() || slot.is_direct() || self.without(Mechanism::StrangerPatience);
-        if alike || self.latencies.len() < PATIENCE_SAMPLES {
+        if alike {
             return None;
         }
-        let slow = self.latencies.quantile(0.9)?;
+        // Of a few the slowest is nothing out of the ordinary.
+        let slow = if self.knows_patience() {
+            self.latencies.quantile(0.9)?
+        } else {
+            self.latencies.quantile(1.0)?
+        };
         Some(Duration::from_secs_f32((3.0 * slow).max(STRANGER_LEAST)))
     }
 

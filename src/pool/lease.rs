@@ -42,8 +42,8 @@ pub struct Ask<'a> {
     pub pinned: Option<ProxyIdx>,
     /// Fewer jobs than slots are left: a bad choice can no longer be hidden by other work, so look at more candidates.
     pub endgame: bool,
-    /// Proxies that were used go before those that never were: for a second attempt, which is in a hurry, and when strangers hold
-    /// enough slots.
+    /// Proxies that have served go before those that never were used, and these before those that were in vain: for a second
+    /// attempt, which is in a hurry, and when trials of strangers cost enough.
     pub proven_first: bool,
 }
 
@@ -143,7 +143,7 @@ pub struct Lease {
     /// Limit for TCP connect to the proxy.
     pub connect_timeout: Duration,
     /// Limit for the whole attempt, if it is a stranger's: one that has never served gets three times what nine in ten answers
-    /// take and no more. `None` for one that has, and while too little is known.
+    /// take, or what the slowest of the first took, and no more. `None` for one that has, and before the first answer.
     pub patience_with_stranger: Option<Duration>,
     pub(super) generation: u32,
     /// [`Lease::at`] on the pool's clock.
