@@ -154,7 +154,10 @@ impl<E: Egress> Dispatcher<E> {
             proven_first: pending.is_altered()
                 || pending.is_late()
                 || pending.spent.second_opinions > 0
-                || self.flights.trials.are_enough(slots),
+                || self
+                    .flights
+                    .trials
+                    .are_enough(slots, !self.pool.knows_patience()),
         };
         let (context, limits) = (&self.context, &self.limits);
         lease_within_limits(&mut self.pool, context, limits, &ask, now, &mut self.rng)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::pending::End;
 use crate::outcome::Outcome;
 
-/// One slot in so many may be held by trials while more are under way than have ended: nobody knows yet how they end.
+/// One slot in so many may be held by trials until the first pages have shown what is long.
 const SHARE: usize = 2;
 /// The time of answered requests for each of lost trials.
 const ANSWERED: u32 = 3;
@@ -46,12 +46,11 @@ impl Trials {
         }
     }
 
-    /// True when those that have served are to go first.
-    pub(super) fn are_enough(&self, slots: usize) -> bool {
+    /// True when those that have served are to go first; `early` until enough was answered to know what is long.
+    pub(super) fn are_enough(&self, slots: usize, early: bool) -> bool {
         // Those under way, and one more, will lose what trials have lost so far.
         let each = self.lost / self.ended.max(1);
         let expected = self.lost + each * (self.under_way + 1);
-        let is_guess = self.ended <= self.under_way;
-        is_guess && slots <= SHARE * self.under_way as usize || expected * ANSWERED > self.answered
+        early && slots <= SHARE * self.under_way as usize || expected * ANSWERED > self.answered
     }
 }

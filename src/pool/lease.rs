@@ -42,8 +42,8 @@ pub struct Ask<'a> {
     pub pinned: Option<ProxyIdx>,
     /// Fewer jobs than slots are left: a bad choice can no longer be hidden by other work, so look at more candidates.
     pub endgame: bool,
-    /// Proxies that have served go before those that never were used, and these before those that were in vain: for a second
-    /// attempt, which is in a hurry, and when trials of strangers cost enough.
+    /// Proxies that were used go before those that never were: for a second attempt, which is in a hurry, and when trials of
+    /// strangers cost enough.
     pub proven_first: bool,
 }
 

@@ -4,22 +4,16 @@ use super::candidate::{Candidate, Place, Terms};
 use super::random::Random;
 use super::{Mechanism, Pool, Strategy, weights};
 
-/// Where those that have served go first, the others have keys from here on: far above every cost.
-pub(super) const UNSERVED: f32 = 1e12;
-/// And so far apart are those that were used in vain from those that never were.
-const IN_VAIN: f32 = 1e18;
-
 /// The keys of one choice.
 pub(super) struct Ranking<'a> {
     pool: &'a Pool,
     terms: Terms,
     /// From this [`Place`] on the cost is the key; beyond all of them when the strategy has another one.
     by_cost: u8,
-    proven_first: bool,
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn new(pool: &'a Pool, proven_first: bool) -> Self {
+    pub(super) fn new(pool: &'a Pool) -> Self {
         Ranking {
             pool,
             terms: if pool.without(Mechanism::FailureCost) {
@@ -28,11 +22,9 @@ impl<'a> Ranking<'a> {
                 Terms::new(pool.median(), pool.scale.present())
             },
             by_cost: match pool.settings.strategy {
-                Strategy::Best if proven_first => Place::Proven as u8,
                 Strategy::Best => Place::Unproven as u8,
                 _ => u8::MAX,
             },
-            proven_first,
         }
     }
 
@@ -50,14 +42,6 @@ impl<'a> Ranking<'a> {
     fn otherwise(&self, candidate: &Candidate, random: &mut Random) -> f32 {
         let slot = self.pool.roster.slot(candidate.at);
         match self.pool.settings.strategy {
-            Strategy::Best if self.proven_first && !slot.has_served() => {
-                if candidate.place == Place::Fresh {
-                    UNSERVED * (1.0 + random.unit() as f32)
-                } else {
-                    let cost = candidate.cost_in_doubt(false, slot.doubts, &self.terms);
-                    IN_VAIN * (1.0 + cost)
-                }
-            }
             // Nothing is known of it yet.
             Strategy::Best if candidate.place == Place::Fresh => -1.0 - random.unit() as f32,
             Strategy::Best => candidate.cost_in_doubt(slot.is_proven(), slot.doubts, &self.terms),

@@ -14,7 +14,7 @@ use super::field::{Field, Looks, fetch};
 use super::lease::{Ask, ProxyIdx, Tier};
 use super::pair::Gate;
 use super::random::Random;
-use super::rank::{Ranking, UNSERVED};
+use super::rank::Ranking;
 use super::roster::Shelf;
 use super::{Mechanism, Pool, Strategy, weights};
 
@@ -108,7 +108,7 @@ impl<'a> Search<'a> {
             ask,
             admit,
             now,
-            ranking: Ranking::new(pool, ask.proven_first),
+            ranking: Ranking::new(pool),
             random,
             batch: match ask.endgame {
                 _ if pool.without(Mechanism::ManyChoices) => 2,
@@ -134,9 +134,7 @@ impl<'a> Search<'a> {
                 if !first.is_empty() {
                     self.sample(first);
                 }
-                let is_served = |(_, rank, _)| rank < UNSERVED;
-                let waits = self.ask.proven_first && !self.found.best.is_some_and(is_served);
-                if waits || !self.is_settled() {
+                if !self.is_settled() {
                     let complete = first.is_empty() || self.found.complete;
                     self.sample(then);
                     self.found.complete &= complete;
