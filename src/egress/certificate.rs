@@ -43,18 +43,9 @@ impl Telling {
     }
 
     /// `openssl req -x509` marks what it makes as an authority's, and people give such a certificate of a server with `--cacert`.
-    /// Who is trusted to vouch for everybody may vouch for itself; the signature of the handshake shows that it is the one. The
-    /// mark is looked at after the dates, so only the name is left.
-    fn is_given(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        server_name: &ServerName<'_>,
-    ) -> Result<bool, rustls::Error> {
-        if !self.given.iter().any(|given| given == end_entity) {
-            return Ok(false);
-        }
-        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-        Ok(true)
+    /// Who is trusted to vouch for everybody may vouch for itself; the signature of the handshake shows that it is the one.
+    fn is_given(&self, end_entity: &CertificateDer<'_>) -> bool {
+        self.given.iter().any(|given| given == end_entity)
     }
 }
 
@@ -79,15 +70,14 @@ impl ServerCertVerifier for Telling {
         let Err(mut error) = verify(now) else {
             return Ok(ServerCertVerified::assertion());
         };
-        // Not after the next step, which puts the dates aside.
-        if let Some(Unvouched::Authority) = Unvouched::of(end_entity, intermediates, &error)
-            && self.is_given(end_entity, server_name)?
-        {
-            return Ok(ServerCertVerified::assertion());
-        }
-        // The time is looked at before the issuer is: that nobody vouches for it says more than that it is old.
-        if let Some(at) = time_of(&error)
-            && !self.given.iter().any(|given| given == end_entity)
+        if self.is_given(end_entity) {
+            // The mark is looked at after the dates, so only the name is left.
+            if let Some(Unvouched::Authority) = Unvouched::of(end_entity, intermediates, &error) {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                return Ok(ServerCertVerified::assertion());
+            }
+        } else if let Some(at) = time_of(&error)
+            // The time is looked at before the issuer is: that nobody vouches for it says more than that it is old.
             && let Err(another) = verify(at)
             && matches!(&another, rustls::Error::InvalidCertificate(why) if !is_vouched_for(why))
         {

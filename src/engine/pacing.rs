@@ -13,14 +13,9 @@ impl<E: Egress> Dispatcher<E> {
     /// Tells the host's breaker of a request that failed, maybe because of the host.
     pub(super) fn host_failed(&mut self, host: u32, failure: Failure, now: Instant) {
         let is_answer = failure.is_answer;
-        let counts = self.pool.counts(now);
-        let serving = if is_answer {
-            counts.ready
-        } else {
-            counts.proven
-        };
+        let serving = self.pool.counts(now).proven as usize;
         let mut limiter = self.context.limiter();
-        let out = limiter.clock(host).failed(failure, serving as usize, now);
+        let out = limiter.clock(host).failed(failure, serving, now);
         drop(limiter);
         // Who answers does so at once.
         if out && !is_answer {

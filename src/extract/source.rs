@@ -156,19 +156,10 @@ impl Source {
             (Source::Css(_), Row::Json(_)) => Vec::new(),
             (Source::Regex(regex), Row::Page) => given(page, captured(regex, page.text()), most),
             (Source::Regex(regex), Row::Element(element)) => {
-                let html = element.html();
-                // Of rows within each other the letters are read again and again, whatever is found in them.
-                match page.gives(html.len()) {
-                    true => given(page, captured(regex, &html), most),
-                    false => Vec::new(),
-                }
+                in_row(page, regex, &element.html(), most)
             }
             (Source::Regex(regex), Row::Json(value)) => {
-                let json = value.to_string();
-                match page.gives(json.len()) {
-                    true => given(page, captured(regex, &json), most),
-                    false => Vec::new(),
-                }
+                in_row(page, regex, &value.to_string(), most)
             }
             (Source::Json(path), Row::Json(value)) => {
                 given(page, path.query(value).into_iter().cloned(), most)
@@ -386,6 +377,14 @@ fn given(page: &Page<'_>, found: impl Iterator<Item = Value>, most: usize) -> Ve
         .take(most)
         .take_while(|value| page.gives(size(value)))
         .collect()
+}
+
+/// The same of what a regex finds in a row: of rows within each other the letters are read again and again, whatever is found in them.
+fn in_row(page: &Page<'_>, regex: &Regex, row: &str, most: usize) -> Vec<Value> {
+    match page.gives(row.len()) {
+        true => given(page, captured(regex, row), most),
+        false => Vec::new(),
+    }
 }
 
 /// Bytes of a value, about.

@@ -91,11 +91,8 @@ impl Pool {
             return None;
         }
         // Of a few the slowest is nothing out of the ordinary.
-        let slow = if self.knows_patience() {
-            self.latencies.quantile(0.9)?
-        } else {
-            self.latencies.quantile(1.0)?
-        };
+        let share = if self.knows_patience() { 0.9 } else { 1.0 };
+        let slow = self.latencies.quantile(share)?;
         Some(Duration::from_secs_f32((3.0 * slow).max(STRANGER_LEAST)))
     }
 

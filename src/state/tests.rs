@@ -61,6 +61,14 @@ fn of(proxy: Arc<Proxy>, ok: u32) -> Remembered {
     Remembered { proxy, health, age }
 }
 
+/// One proxy that has served.
+fn one_proxy() -> Memory {
+    Memory {
+        proxies: vec![of(plain(1), 7)],
+        ..Memory::default()
+    }
+}
+
 fn refused(proxy: Arc<Proxy>, name: &str) -> RememberedPair {
     RememberedPair {
         proxy,
@@ -234,11 +242,7 @@ fn after_the_clock_was_set_back_nobody_rests_for_longer_than_was_asked() {
 #[test]
 fn a_file_of_the_first_version_is_brought_up_to_this_one_with_all_it_knows() {
     let (_folder, path) = folder();
-    let memory = Memory {
-        proxies: vec![of(plain(1), 7)],
-        ..Memory::default()
-    };
-    run(&path, memory, now());
+    run(&path, one_proxy(), now());
     let file = Connection::open(&path).expect("opens");
     let back = "ALTER TABLE proxies DROP COLUMN rests; DROP TABLE limits; DROP TABLE tiers; DROP TABLE series; DROP TABLE track_runs;
         DROP TABLE observations; DROP TABLE visits; DROP TABLE told; DROP TABLE outbox; DROP TABLE track_jobs; DROP TABLE texts; PRAGMA user_version = 1;";
@@ -354,11 +358,7 @@ fn damaged_files_are_set_aside_under_the_first_free_name() {
 #[test]
 fn a_file_that_must_not_be_written_is_read_all_the_same() {
     let (_folder, path) = folder();
-    let memory = Memory {
-        proxies: vec![of(plain(1), 7)],
-        ..Memory::default()
-    };
-    run(&path, memory, now());
+    run(&path, one_proxy(), now());
     let folder = path.parent().expect("a folder");
     let open = || open::attach_read_only(&path).expect("opens");
     let known = |state: &State| {

@@ -186,6 +186,17 @@ async fn a_target_without_http2_is_no_fault_of_the_proxy_when_that_alone_was_ask
     assert_eq!(verdict(&ask, &exchange), (Outcome::TlsError, Blame::Target));
 }
 
+/// Sends one request to the site behind `server`.
+async fn asked_of(identity: &Identity, server: Server) -> Exchange {
+    let settings = Settings {
+        cacert: identity.path(),
+        ..Settings::default()
+    };
+    let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
+    let egress = SocketEgress::new(settings).unwrap();
+    egress.send(ask.outgoing()).await
+}
+
 /// Sends one request to a site that answers it with these bytes, ends the body if it `ends`, and resets the stream without error.
 async fn reset_without_error(data: &'static str, ends: bool) -> Exchange {
     let identity = Identity::new("target.test", &["h2"]);
@@ -202,14 +213,7 @@ async fn reset_without_error(data: &'static str, ends: bool) -> Exchange {
         body.send_reset(Reason::NO_ERROR);
         site.accept().await;
     };
-    let server = identity.behind_tunnel(serve).await;
-    let settings = Settings {
-        cacert: identity.path(),
-        ..Settings::default()
-    };
-    let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
-    let egress = SocketEgress::new(settings).unwrap();
-    egress.send(ask.outgoing()).await
+    asked_of(&identity, identity.behind_tunnel(serve).await).await
 }
 
 #[tokio::test]
@@ -234,14 +238,7 @@ async fn answered_with(status: u16, data: &'static str, leaves: bool) -> Exchang
         let patience = std::time::Duration::from_millis(patience);
         let _ = tokio::time::timeout(patience, site.accept()).await;
     };
-    let server = identity.behind_tunnel(serve).await;
-    let settings = Settings {
-        cacert: identity.path(),
-        ..Settings::default()
-    };
-    let ask = get(&server.proxy(Scheme::Http), "https://target.test/");
-    let egress = SocketEgress::new(settings).unwrap();
-    egress.send(ask.outgoing()).await
+    asked_of(&identity, identity.behind_tunnel(serve).await).await
 }
 
 #[tokio::test]
